@@ -1,0 +1,61 @@
+"""LiteyukiBot core: one main process, child processes, and channels between them.
+
+This is the front door. It is inert: what it offers is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from .bot import LiteyukiBot as LiteyukiBot
+    from .bot import get_bot as get_bot
+    from .comm import Channel as Channel
+    from .comm import get_channel as get_channel
+    from .errors import *  # noqa: F403
+    from .log import logger as logger
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LiteyukiBot": "bot",
+    "get_bot": "bot",
+    "Channel": "comm",
+    "get_channel": "comm",
+    "logger": "log",
+}
+_ERRORS = (
+    "LiteyukiError",
+    "ChannelError",
+    "ChannelClosed",
+    "ChannelBroken",
+    "ChannelFull",
+    "ChannelEmpty",
+    "ChannelTimeout",
+    "ChannelModeError",
+    "ChannelExists",
+    "ChannelNotFound",
+    "ChannelTypeError",
+    "SendError",
+    "MessageTooLarge",
+    "WouldBlockLoop",
+    "StoreError",
+    "ProcessError",
+    "ProcessExists",
+    "ProcessNotFound",
+    "ProcessStartError",
+    "NotConnected",
+    "ConfigError",
+    "FrameError",
+)
+
+__all__ = ["Channel", "LiteyukiBot", "get_bot", "get_channel", "logger", *_ERRORS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name) or ("errors" if name in _ERRORS else None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)

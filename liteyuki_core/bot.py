@@ -1,0 +1,329 @@
+"""LiteyukiBot: the main process. It composes the rooms: settings, hub, supervisor, hooks, signals.
+
+Ownership. `run` owns the loop and the signal handlers; what it starts it ends, within one
+deadline: tasks of hooks, children, shutdown hooks, the hub, the loop. A signal handler only
+notes that it was called; the loop decides. Where the loop itself hangs, a watchdog thread
+ends the process after the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from time import monotonic
+from types import FrameType, MappingProxyType
+from typing import Any, TypeVar
+
+from . import log
+from .comm import current
+from .comm.context import Context
+from .comm.hub import Hub
+from .config import Settings
+from .errors import LiteyukiError, NotConnected
+from .process.supervisor import ChildProcess, Supervisor
+
+Hook = TypeVar("Hook", bound=Callable[[], Any])
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_WATCHDOG_GRACE = 2.0
+_AT_ONCE_SECONDS = 1.0
+
+_bot: LiteyukiBot | None = None
+
+
+def get_bot() -> LiteyukiBot:
+    """Return this process's LiteyukiBot. Raises `NotConnected` where there is none."""
+    if _bot is None:
+        raise NotConnected(
+            "there is no LiteyukiBot in this process: get_bot() belongs to the main process, "
+            "after LiteyukiBot() was created"
+        )
+    return _bot
+
+
+class LiteyukiBot:
+    """The main process: it hosts channels and supervises child processes.
+
+    Create one in bot.py, under `if __name__ == "__main__":`, add processes, then `run` it.
+    Raises `ConfigError` for a setting that is not allowed.
+    """
+
+    def __init__(self) -> None:
+        global _bot
+        if sys._getframe(1).f_globals.get("__name__") == "__mp_main__":
+            raise LiteyukiError(
+                "this file is imported again by each child process: put LiteyukiBot() and all "
+                'that follows under `if __name__ == "__main__":`'
+            )
+        if _bot is not None and _bot._loop is not None:
+            raise LiteyukiError("a LiteyukiBot runs in this process already")
+        self._settings = Settings.load()
+        log.configure(self._settings.log)
+        self._context = Context(
+            None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
+        )
+        self._hub = Hub(self._context)
+        self._supervisor = Supervisor(self._hub, self._settings.log)
+        self._before_start: list[Callable[[], Any]] = []
+        self._after_start: list[Callable[[], Any]] = []
+        self._after_shutdown: list[Callable[[], Any]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_asked = asyncio.Event()
+        self._stop_early = False
+        self._has_run = False
+        self._signals = 0
+        self._hook_tasks: set[asyncio.Task[None]] = set()
+        self._watchdog: threading.Timer | None = None
+        self._deadline: float | None = None
+        current.install(self._context)
+        _bot = self
+
+    # ------------------------------------------------------------- children
+
+    def add_process(
+        self,
+        name: str,
+        target: Callable[..., Any] | str,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a child process that calls `target(*args, **kwargs)`.
+
+        `target` is a function at the top of a module, or `"package.module:function"`, which
+        is imported in the child only; a coroutine function is run to its end. The channels
+        `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
+        at once if the bot runs.
+
+        Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
+        for a name that no channel could have.
+        """
+        process = self._supervisor.add(name, target, tuple(args), dict(kwargs or {}))
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._start_later, process)
+
+    @property
+    def processes(self) -> Mapping[str, ChildProcess]:
+        """The child processes by name."""
+        return MappingProxyType(self._supervisor.children)
+
+    # ------------------------------------------------------------- hooks
+
+    def on_before_start(self, hook: Hook) -> Hook:
+        """Decorate a hook, sync or async, that runs before children start; it is waited for."""
+        self._before_start.append(hook)
+        return hook
+
+    def on_after_start(self, hook: Hook) -> Hook:
+        """Decorate a hook, sync or async, that runs once children are started.
+
+        It runs beside everything else and may go on for ever; when the bot stops it is cancelled.
+        """
+        self._after_start.append(hook)
+        return hook
+
+    def on_after_shutdown(self, hook: Hook) -> Hook:
+        """Decorate a hook, sync or async, that runs when children are gone, last added first.
+
+        It has what is left of the time for stopping.
+        """
+        self._after_shutdown.append(hook)
+        return hook
+
+    # ------------------------------------------------------------- running
+
+    def run(self) -> None:
+        """Start everything and return when stopped: by `stop`, SIGINT or SIGTERM.
+
+        Call it once, on the main thread if signals are to stop it. Stopping takes at most
+        LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
+        """
+        global _bot
+        if self._has_run:
+            raise LiteyukiError("this LiteyukiBot has run; create a new one")
+        self._has_run = True
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._main(loop))
+        finally:
+            self._loop = None
+            try:
+                self._settle(loop)
+            finally:
+                asyncio.set_event_loop(None)
+                loop.close()
+                self._context.close(0.5)
+                current.uninstall(self._context)
+                if _bot is self:
+                    _bot = None
+                if self._watchdog is not None:
+                    self._watchdog.cancel()
+
+    def stop(self) -> None:
+        """Ask the bot to stop; returns at once. From any thread, hook or callback. Idempotent."""
+        loop = self._loop
+        if loop is None:
+            self._stop_early = True
+            return
+        try:
+            loop.call_soon_threadsafe(self._ask_to_stop, "asked to stop")
+        except RuntimeError:
+            pass  # It has stopped meanwhile.
+
+    async def _main(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        restore = self._catch_signals(loop)
+        self._context.dispatcher.bind(loop)
+        try:
+            if self._stop_early:
+                return
+            starting = loop.create_task(self._start(), name="liteyuki-start")
+            stopping = loop.create_task(self._stop_asked.wait(), name="liteyuki-stop")
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                starting.result()
+                await stopping
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting}, timeout=self._left())
+        finally:
+            try:
+                await self._shutdown()
+            finally:
+                restore()
+
+    async def _start(self) -> None:
+        for hook in self._before_start:
+            await self._guard(hook, "on_before_start")
+        for process in list(self._supervisor.children.values()):
+            await self._supervisor.start(process)
+        for hook in self._after_start:
+            self._in_background(self._guard(hook, "on_after_start"))
+
+    def _start_later(self, process: ChildProcess) -> None:
+        if not self._stop_asked.is_set() and process.started_at is None:
+            self._in_background(self._supervisor.start(process))
+
+    def _in_background(self, coroutine: Any) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(coroutine)
+        self._hook_tasks.add(task)
+        task.add_done_callback(self._hook_tasks.discard)
+
+    async def _shutdown(self) -> None:
+        self._ask_to_stop("stopping")
+        for task in self._hook_tasks:
+            task.cancel()
+        await self._supervisor.stop_all(monotonic() + self._left())
+        self._context.dispatcher.unbind()
+        for hook in reversed(self._after_shutdown):
+            guarded = asyncio.ensure_future(self._guard(hook, "on_after_shutdown"))
+            done, _ = await asyncio.wait({guarded}, timeout=self._left())
+            if not done:
+                guarded.cancel()
+                log.logger.error(
+                    f"on_after_shutdown hook {_name(hook)} did not end in time and is left"
+                )
+        log.logger.info("LiteyukiBot has stopped")
+
+    async def _guard(self, hook: Callable[[], Any], kind: str) -> None:
+        try:
+            if inspect.iscoroutinefunction(hook):
+                await hook()
+            else:
+                result = await self._context.dispatcher.threads.run(hook)
+                if inspect.isawaitable(result):
+                    await result
+        except Exception as error:
+            log.logger.opt(exception=error).error(f"{kind} hook {_name(hook)} raised {error!r}")
+
+    def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+            for task in pending:
+                log.logger.error(f"task {task.get_name()} ignored its cancellation and is left")
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+    # ------------------------------------------------------------- stopping
+
+    def _ask_to_stop(self, why: str) -> None:
+        if self._stop_asked.is_set():
+            return
+        timeout = self._settings.stop_timeout
+        self._deadline = monotonic() + timeout
+        log.logger.info(f"LiteyukiBot stops: {why}")
+        self._start_watchdog(timeout + _WATCHDOG_GRACE)
+        self._stop_asked.set()
+
+    def _left(self) -> float:
+        return 0.0 if self._deadline is None else max(0.0, self._deadline - monotonic())
+
+    def _catch_signals(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None
+        before: dict[int, Any] = {}
+        for name in _SIGNALS:
+            number = getattr(signal, name, None)
+            if number is None or (
+                name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
+            ):
+                continue
+            before[number] = signal.getsignal(number)
+            try:
+                # For its waking of the loop; the handler itself must work when the loop hangs.
+                loop.add_signal_handler(number, lambda: None)
+            except NotImplementedError:
+                pass
+            signal.signal(number, self._on_signal)
+
+        def restore() -> None:
+            for number, handler in before.items():
+                try:
+                    loop.remove_signal_handler(number)
+                except NotImplementedError:
+                    pass
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+        return restore
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Runs on the main thread between any two of its instructions: it takes no lock.
+        self._signals += 1
+        loop = self._loop
+        if loop is None:
+            return
+        name = signal.Signals(number).name
+        if self._signals == 1:
+            self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)
+            loop.call_soon_threadsafe(self._ask_to_stop, name)
+            return
+        self._deadline = monotonic()
+        self._supervisor.kill_all()
+        self._start_watchdog(_AT_ONCE_SECONDS)
+        loop.call_soon_threadsafe(log.logger.warning, f"{name} again: everything is ended at once")
+
+    def _start_watchdog(self, seconds: float) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = threading.Timer(seconds, self._end_by_force)
+        self._watchdog.name = "liteyuki-watchdog"
+        self._watchdog.daemon = True
+        self._watchdog.start()
+
+    def _end_by_force(self) -> None:
+        self._supervisor.kill_all()
+        log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
+        os._exit(1)
+
+
+def _name(hook: Any) -> str:
+    return getattr(hook, "__qualname__", None) or repr(hook)

@@ -1,0 +1,779 @@
+"""The Channel's laws: one state machine an end, and its sync and async doors.
+
+`End` is the state of one end of a channel in one process; `Channel` is the handle that users
+hold. What an end sends goes to the hub through its context's port, what comes back is handed
+to it there.
+
+Invariants, all under the context's lock, which is never held while something waits, while
+user code runs, while data is serialised or rebuilt, or during a system call:
+
+- free + (messages accepted and not yet acknowledged) == capacity
+- messages leave in the order in which they were accepted
+- a message is in exactly one place: pending, the hub's custody, the inbox, handed out
+- who waits is in `senders` or `receivers`; whoever makes room or brings a message wakes as
+  many as can go on; one that was woken and can't use it wakes the next
+- on a loop's thread nothing of this waits
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio import _get_running_loop
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
+
+from .. import log
+from ..errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelEmpty,
+    ChannelError,
+    ChannelFull,
+    ChannelModeError,
+    ChannelTimeout,
+    FrameError,
+    MessageTooLarge,
+    SendError,
+    WouldBlockLoop,
+)
+from . import frames
+from .current import current
+from .dispatch import Registration
+
+if TYPE_CHECKING:
+    from .context import Context
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[[Any], Any])
+
+_BATCH_MESSAGES = 256
+_BATCH_BYTES = 64 * 1024
+_ACKNOWLEDGE_AT = 64
+
+NAME_LENGTH = 200
+"""Longest name of a channel in characters."""
+
+receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
+    "liteyuki_receive_observer", default=None
+)
+"""Called in its context by each receive that may wait: with False at its start, with True when
+it starts to wait. The NoneBot driver mixin learns by it that a startup hook serves a channel."""
+
+
+class Port(Protocol):
+    """An end's way to the hub. All but `pump` are called under the context's lock."""
+
+    def data(self, number: int, batch: frames.Batch) -> None:
+        """Pass on messages."""
+
+    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
+        """Pass on that messages were handled."""
+
+    def ready(self, number: int) -> None:
+        """Say that this end receives."""
+
+    def close(self, number: int) -> None:
+        """Say that this end is closed."""
+
+    def pump(self) -> None:
+        """Get moving what was passed on. Never waits."""
+
+
+class _SyncWaiter:
+    """A thread that waits."""
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def wake(self) -> None:
+        self._gate.release()
+
+    def wait(self, seconds: float | None) -> bool:
+        return self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
+
+
+class _AsyncWaiter:
+    """A task that waits."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.future: asyncio.Future[bool] = loop.create_future()
+
+    def wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self.settle, True)
+        except RuntimeError:
+            pass  # Its loop is closed, so is its task.
+
+    def settle(self, woken: bool) -> None:
+        if not self.future.done():
+            self.future.set_result(woken)
+
+
+Waiters = deque[Any]
+
+
+class End:
+    """One end of a channel in this process. Any thread may call its methods."""
+
+    def __init__(self, context: Context, number: int, name: str, capacity: int) -> None:
+        self.context = context
+        self.number = number
+        self.name = name
+        self.capacity = capacity
+        self.lock = context.lock
+        self._port = context.port
+        # sending
+        self._free = capacity
+        self._next = 0
+        self._pending: list[Any] = []
+        self._words: list[int] = []
+        self._pending_bytes = 0
+        self._text = True
+        self._gathering: asyncio.AbstractEventLoop | None = None
+        self.senders: Waiters = deque()
+        # receiving
+        self._inbox: deque[frames.Batch] = deque()
+        self._opened: deque[tuple[int, Any]] = deque()
+        self._handed: list[int] = []
+        self._acknowledgements: list[tuple[int, int]] = []
+        self._acknowledging = 0
+        self.receivers: Waiters = deque()
+        self._mode: Literal["receive", "callback"] | None = None
+        self._runner: Any = None
+        self.received_by_main_thread = False
+        # ending
+        self._closed = False
+        self._deaf: str | None = None
+        self._gone: ChannelError | None = None
+        self.errors = 0
+
+    # ------------------------------------------------------------- sending
+
+    def serialise(self, data: Any) -> tuple[Any, int]:
+        """Return what `offer` takes. Raises `SendError` or `MessageTooLarge`."""
+        if type(data) is str and len(data) <= frames.LONGEST_TEXT:
+            return data, -1
+        try:
+            payload, word = frames.dump(data)
+        except Exception as error:
+            raise SendError(
+                f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; send what "
+                "pickle can carry (numbers, text, lists, dicts, instances of module-level classes)",
+                self.name,
+            ) from error
+        if len(payload) > self.context.max_message_bytes:
+            raise MessageTooLarge(
+                f"channel {self.name}: a message of {len(payload)} bytes is over the limit of "
+                f"{self.context.max_message_bytes}; send it in pieces, or raise "
+                "LITEYUKI_MAX_MESSAGE_BYTES",
+                self.name,
+            )
+        return payload, word
+
+    def offer(self, item: Any, word: int) -> bool:
+        """Accept a serialised message if there is room; return whether there was.
+
+        Raises `ChannelClosed` or `ChannelBroken`.
+        """
+        with self.lock:
+            accepted = self.accept(item, word)
+        if accepted is None:
+            return False
+        if accepted:
+            self._port.pump()
+        return True
+
+    def accept(self, item: Any, word: int) -> bool | None:
+        """Do the same under the lock; None for no room, True when the port is to be pumped."""
+        if self._free <= 0 or self._closed or self._gone is not None:
+            self._check_open()
+            return None
+        self._free -= 1
+        if word >= 0:
+            if self._text:
+                self._seal()
+                self._text = False
+            self._words.append(word)
+        elif not self._text:
+            self._seal()
+            self._text = True
+        pending = self._pending
+        pending.append(item)
+        self._pending_bytes += len(item)
+        loop = _get_running_loop()
+        if loop is not None:
+            if loop is not self._gathering:
+                # The first message of a turn goes at once, the others together after it.
+                self._gathering = loop
+                loop.call_soon(self._turn_ended)
+            elif len(pending) < _BATCH_MESSAGES and self._pending_bytes < _BATCH_BYTES:
+                return False
+        self._seal()
+        return True
+
+    def flush(self) -> None:
+        """Pass on what was gathered."""
+        with self.lock:
+            self._seal()
+        self._port.pump()
+
+    def _turn_ended(self) -> None:
+        with self.lock:
+            self._gathering = None
+            if not self._pending:
+                return
+            self._seal()
+        self._port.pump()
+
+    def _seal(self) -> None:
+        pending = self._pending
+        if not pending:
+            return
+        if self._text:
+            batch = frames.pack_text(self._next, pending)
+        else:
+            batch = frames.pack(self._next, pending, self._words)
+            self._words = []
+        self._next += batch.count
+        self._pending = []
+        self._pending_bytes = 0
+        self._port.data(self.number, batch)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ChannelClosed(f"channel {self.name} is closed", self.name)
+        if self._gone is not None:
+            raise self._gone.__class__(*self._gone.args)
+
+    def on_acknowledged(self, count: int) -> None:
+        """Make room: the other side handled `count` messages. Under the lock."""
+        self._free += count
+        _wake(self.senders, count)
+
+    # ------------------------------------------------------------- receiving
+
+    def on_data(self, batch: frames.Batch) -> None:
+        """Take in messages. Under the lock; never rebuilds them."""
+        if self._closed:
+            return
+        self._inbox.append(batch)
+        if self._runner is not None:
+            self.context.dispatcher.ready(self._runner)
+        else:
+            _wake(self.receivers, batch.count)
+
+    def ask(self) -> tuple[int, Any] | None:
+        """Acknowledge what `receive` gave before; return the next message, not yet rebuilt.
+
+        None where there is none yet. Under the lock. Raises when none will come.
+        """
+        if self._mode != "receive":
+            self._enter("receive")
+        self._acknowledge_handed()
+        if self._closed or self._deaf is not None:
+            raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
+        while not self._opened:
+            if not self._inbox:
+                self._flush_acknowledgements()
+                self._check_open()
+                return None
+            batch = self._inbox.popleft()
+            self._opened.extend(self._numbered(batch))
+        message = self._opened.popleft()
+        self._handed.append(message[0])
+        return message
+
+    def rebuild(self, message: tuple[int, Any]) -> tuple[bool, Any]:
+        """Return whether the message could be rebuilt, and the data."""
+        self._port.pump()
+        try:
+            return True, frames.load(message[1])
+        except Exception as error:
+            self._unreadable(error)
+            return False, None
+
+    def take(self) -> Iterator[tuple[int, Any]] | None:
+        """Return the messages of the next batch with their numbers, for a runner."""
+        with self.lock:
+            if self._closed or self._deaf is not None or not self._inbox:
+                return None
+            batch = self._inbox.popleft()
+            messages = self._numbered(batch)
+        return iter(messages) if batch.text else self._rebuilt(messages)
+
+    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
+        """Say that the handling of these messages has ended, for a runner."""
+        with self.lock:
+            if not self._closed:
+                self._port.acknowledge(self.number, ranges)
+        self._port.pump()
+
+    def failed(self) -> None:
+        """Count a callback or a message that failed."""
+        self.errors += 1
+
+    def register(self, registration: Registration) -> None:
+        """Add a callback. Raises `ChannelModeError` on an end that receives."""
+        with self.lock:
+            self._check_own()
+            if self._mode != "callback":
+                self._enter("callback")
+                self._runner = self.context.dispatcher.attach(self)
+            self._runner.add(registration)
+            self.context.dispatcher.ready(self._runner)
+        self._port.pump()
+
+    def _enter(self, mode: Literal["receive", "callback"]) -> None:
+        if self._mode is not None:
+            has, asks = (
+                ("callbacks (on_receive)", "receive()")
+                if self._mode == "callback"
+                else ("been received from", "on_receive()")
+            )
+            raise ChannelModeError(
+                f"channel {self.name}: this end has {has}, so {asks} can't be used on it: "
+                "an end is read in one way; make a second channel for the other",
+                self.name,
+            )
+        self._check_own()
+        self._mode = mode
+        if mode == "receive":
+            self.note_receiver()
+        self._port.ready(self.number)
+
+    def note_receiver(self) -> None:
+        """Remember whether it is the process's main thread that receives."""
+        if threading.current_thread() is threading.main_thread():
+            self.received_by_main_thread = True
+
+    def _check_own(self) -> None:
+        if self._closed:
+            raise ChannelClosed(f"channel {self.name} is closed", self.name)
+
+    def _numbered(self, batch: frames.Batch) -> list[tuple[int, Any]]:
+        try:
+            payloads = batch.payloads()
+        except FrameError as error:
+            self._unreadable(error)
+            self._port.acknowledge(self.number, [(batch.first, batch.count)])
+            return []
+        return list(zip(range(batch.first, batch.first + batch.count), payloads, strict=True))
+
+    def _rebuilt(self, messages: list[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        for sequence, payload in messages:
+            try:
+                data = frames.load(payload)
+            except Exception as error:
+                self._unreadable(error)
+                self.acknowledge([(sequence, 1)])
+                continue
+            yield sequence, data
+
+    def _unreadable(self, error: Exception) -> None:
+        self.failed()
+        log.logger.opt(exception=error).error(
+            f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
+        )
+
+    def _acknowledge_handed(self) -> None:
+        for sequence in self._handed:
+            self._acknowledge(sequence)
+        self._handed.clear()
+
+    def _acknowledge(self, sequence: int) -> None:
+        gathered = self._acknowledgements
+        if gathered and sum(gathered[-1]) == sequence:
+            gathered[-1] = (gathered[-1][0], gathered[-1][1] + 1)
+        else:
+            gathered.append((sequence, 1))
+        self._acknowledging += 1
+        if self._acknowledging >= _ACKNOWLEDGE_AT:
+            self._flush_acknowledgements()
+        elif self._acknowledging == 1:
+            self.context.acknowledge_soon(self)
+
+    def _flush_acknowledgements(self) -> None:
+        if self._acknowledging:
+            ranges, self._acknowledgements = self._acknowledgements, []
+            self._acknowledging = 0
+            self._port.acknowledge(self.number, ranges)
+
+    def flush_acknowledgements(self) -> None:
+        """Pass on the acknowledgements that were gathered."""
+        with self.lock:
+            self._flush_acknowledgements()
+        self._port.pump()
+
+    # ------------------------------------------------------------- waiting
+
+    def wait(
+        self, waiters: Waiters, attempt: Callable[[], Any], timeout: float | None, doing: str
+    ) -> Any:
+        """Return what `attempt` returns, once that is not None; block this thread meanwhile."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with self.lock:
+                result = attempt()
+                if result is None:
+                    waiter = _SyncWaiter()
+                    waiters.append(waiter)
+            self._port.pump()
+            if result is not None:
+                return result
+            woken = False
+            try:
+                woken = waiter.wait(None if deadline is None else deadline - monotonic())
+            finally:
+                if not woken:
+                    self._leave(waiters, waiter)
+            if not woken:
+                raise self._timed_out(timeout, doing)
+
+    async def async_wait(
+        self, waiters: Waiters, attempt: Callable[[], Any], timeout: float | None, doing: str
+    ) -> Any:
+        """Do the same as `wait` without blocking the loop."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with self.lock:
+                result = attempt()
+                if result is None:
+                    waiter = _AsyncWaiter(loop)
+                    waiters.append(waiter)
+            self._port.pump()
+            if result is not None:
+                return result
+            timer = None
+            if deadline is not None:
+                timer = loop.call_later(deadline - monotonic(), waiter.settle, False)
+            woken = False
+            try:
+                woken = await waiter.future
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                if not woken:
+                    self._leave(waiters, waiter)
+            if not woken:
+                raise self._timed_out(timeout, doing)
+
+    def _leave(self, waiters: Waiters, waiter: Any) -> None:
+        with self.lock:
+            try:
+                waiters.remove(waiter)
+            except ValueError:
+                _wake(waiters, 1)  # It was woken and gives that to the next.
+
+    def _timed_out(self, timeout: float | None, doing: str) -> ChannelTimeout:
+        return ChannelTimeout(f"channel {self.name}: {doing} within {timeout:g} s", self.name)
+
+    # ------------------------------------------------------------- ending
+
+    def close(self) -> None:
+        """Close this end: flush, tell the other side, wake who waits here. Idempotent."""
+        with self.lock:
+            if self._closed:
+                return
+            self._seal()
+            self._acknowledge_handed()
+            self._flush_acknowledgements()
+            self._closed = True
+            unread = len(self._opened) + sum(batch.count for batch in self._inbox)
+            self._inbox.clear()
+            self._opened.clear()
+            self._port.close(self.number)
+            self.context.forget(self)
+            self._wake_all()
+            runner, self._runner = self._runner, None
+        if runner is not None:
+            self.context.dispatcher.detach(runner)
+        self._port.pump()
+        if unread:
+            log.logger.warning(f"channel {self.name}: closed with {unread} messages unread")
+
+    def stop_receiving(self, why: str) -> None:
+        """Have `receive` raise `ChannelClosed` from now on; sending goes on."""
+        with self.lock:
+            self._deaf = why
+            self._wake_all()
+
+    def on_gone(self, error: ChannelError | None) -> None:
+        """Learn that the other side closed or is lost, or, with None, is back. Under the lock."""
+        self._gone = error
+        if error is not None:
+            self._wake_all()
+
+    def lost(self, error: ChannelError) -> None:
+        """Learn that the way to the hub is gone. Under the lock."""
+        self._inbox.clear()
+        self._opened.clear()
+        self.on_gone(error)
+
+    def _wake_all(self) -> None:
+        _wake(self.senders, len(self.senders))
+        _wake(self.receivers, len(self.receivers))
+
+
+def _wake(waiters: Waiters, count: int) -> None:
+    while waiters and count > 0:
+        waiters.popleft().wake()
+        count -= 1
+
+
+class Channel(Generic[T]):
+    """A named full-duplex pipe between processes with two ends.
+
+    The process that creates it holds one end, a process that gets it by name the other. Each
+    direction is first in, first out and takes at most `capacity` messages that were sent and
+    not yet acknowledged. A message is a value: it is serialised when it is sent.
+
+    A channel may be created anywhere and at any time; it needs a running LiteyukiBot only
+    when it is used (`NotConnected` otherwise). All methods may be called from any thread.
+
+    Raises `ValueError` for a capacity below 1 and for a name that is empty or over 200
+    characters, `TypeError` for a name that is not a string.
+    """
+
+    def __init__(self, name: str | None = None, *, capacity: int = 1024) -> None:
+        if name is not None:
+            check_name(name)
+        if isinstance(capacity, bool) or not isinstance(capacity, int):
+            raise TypeError(f"capacity must be an int, not {type(capacity).__name__}")
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity}")
+        self._name = name
+        self._capacity = capacity
+        self._end: End | None = None
+
+    @classmethod
+    def _of(cls, end: End) -> Channel[Any]:
+        channel: Channel[Any] = cls.__new__(cls)
+        channel._name = end.name
+        channel._capacity = end.capacity
+        channel._end = end
+        return channel
+
+    def _open(self) -> End:
+        end = self._end
+        if end is None:
+            end = self._end = current().make(self._name, self._capacity)
+        return end
+
+    @property
+    def name(self) -> str | None:
+        """The channel's name, None for one without."""
+        return self._name
+
+    @property
+    def capacity(self) -> int:
+        """How many messages may be sent and unacknowledged in each direction."""
+        return self._capacity
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name!r}>"
+
+    # ------------------------------------------------------------- sending
+
+    def send(self, data: T, timeout: float | None = None) -> None:
+        """Send `data`, a value that pickle can carry.
+
+        Waits for room up to `timeout` seconds (None: for ever), but never on a thread that runs
+        an event loop: there a full channel raises `ChannelFull` at once.
+
+        Raises `SendError`, `MessageTooLarge`, `ChannelFull`, `ChannelTimeout`, `ChannelClosed`,
+        `ChannelBroken`, `NotConnected`; nothing was sent then.
+        """
+        end = self._end or self._open()
+        item, word = end.serialise(data)
+        if not end.offer(item, word):
+            if _get_running_loop() is not None:
+                raise ChannelFull(
+                    f"channel {end.name}: {end.capacity} messages are sent and not yet handled; "
+                    "on an event loop's thread use `await async_send(...)` to wait for room",
+                    end.name,
+                )
+            end.wait(
+                end.senders, lambda: end.accept(item, word), timeout, "no room for a message came"
+            )
+
+    async def async_send(self, data: T, timeout: float | None = None) -> None:
+        """Send `data`, waiting for room up to `timeout` seconds (None: for ever).
+
+        Cancelled while it waits, it has sent nothing. Raises what `send` does, but never
+        `ChannelFull`.
+        """
+        end = self._end or self._open()
+        item, word = end.serialise(data)
+        if not end.offer(item, word):
+            await end.async_wait(
+                end.senders, lambda: end.accept(item, word), timeout, "no room for a message came"
+            )
+
+    def __lshift__(self, data: T) -> Channel[T]:
+        """Send: `channel << data`, as `send(data)`."""
+        self.send(data)
+        return self
+
+    # ------------------------------------------------------------- receiving
+
+    def receive(self, timeout: float | None = None) -> T:
+        """Return the next message, waiting up to `timeout` seconds (None: for ever).
+
+        Asking for the next message acknowledges the one before. On a thread that runs an
+        event loop this does not wait: `WouldBlockLoop` if there is no message yet.
+
+        Raises `ChannelTimeout`, `WouldBlockLoop`, `ChannelModeError`, `NotConnected`, and when
+        everything is received `ChannelClosed` or `ChannelBroken`. A timeout loses nothing.
+        """
+        end = self._end or self._open()
+        observer = receive_observer.get()
+        if observer is not None:
+            observer(False)
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with end.lock:
+                message = end.ask()
+            if message is None:
+                if _get_running_loop() is not None:
+                    raise WouldBlockLoop(
+                        f"channel {end.name}: receive() would stop this thread's event loop until "
+                        "a message comes; use `await channel.async_receive()` here"
+                    )
+                if observer is not None:
+                    observer(True)
+                end.note_receiver()
+                left = None if deadline is None else max(0.0, deadline - monotonic())
+                message = end.wait(end.receivers, end.ask, left, "no message came")
+            rebuilt, data = end.rebuild(message)
+            if rebuilt:
+                return data  # type: ignore[no-any-return]
+
+    def receive_nowait(self) -> T:
+        """Return the next message that has arrived. Never waits.
+
+        Raises `ChannelEmpty` when there is none, and otherwise what `receive` does.
+        """
+        end = self._end or self._open()
+        while True:
+            with end.lock:
+                message = end.ask()
+            if message is None:
+                end.flush()
+                raise ChannelEmpty(f"channel {end.name}: no message has arrived", end.name)
+            rebuilt, data = end.rebuild(message)
+            if rebuilt:
+                return data  # type: ignore[no-any-return]
+
+    async def async_receive(self, timeout: float | None = None) -> T:
+        """Return the next message, waiting up to `timeout` seconds (None: for ever).
+
+        From any event loop. Cancelled or timed out, it has lost nothing. Raises what `receive`
+        does, but never `WouldBlockLoop`.
+        """
+        end = self._end or self._open()
+        observer = receive_observer.get()
+        if observer is not None:
+            observer(False)
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with end.lock:
+                message = end.ask()
+            if message is None:
+                if observer is not None:
+                    observer(True)
+                left = None if deadline is None else max(0.0, deadline - monotonic())
+                message = await end.async_wait(end.receivers, end.ask, left, "no message came")
+            rebuilt, data = end.rebuild(message)
+            if rebuilt:
+                return data  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[T]:
+        """Receive until the channel is closed and everything is received."""
+        try:
+            while True:
+                yield self.receive()
+        except ChannelClosed:
+            return
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Receive until the channel is closed and everything is received."""
+        try:
+            while True:
+                yield await self.async_receive()
+        except ChannelClosed:
+            return
+
+    @overload
+    def on_receive(
+        self, filter_func: Callable[[T], Any] | None = None, *, ordered: bool = False
+    ) -> Callable[[F], F]: ...
+
+    @overload
+    def on_receive(self, filter_func: None = None, *, ordered: bool = False) -> Any: ...
+
+    def on_receive(
+        self, filter_func: Callable[[T], Any] | None = None, *, ordered: bool = False
+    ) -> Any:
+        """Decorate a callback for messages; several may be registered.
+
+        Callbacks start in message order on the process's loop: LiteyukiBot's in the main
+        process, NoneBot's in a NoneBot child, elsewhere one that runs in a thread. An async
+        callback runs there, a sync one in a worker thread, as many at a time as messages come;
+        with `ordered=True` one at a time. Messages that come before the loop runs are kept.
+
+        `filter_func`, sync or async, runs on the loop and says whether a message is for this
+        callback. A message is acknowledged when all its callbacks have ended. What a callback
+        or a filter raises is logged with the channel's name; the channel lives on.
+
+        Raises `TypeError` for what can't be called, and the decorator `ChannelModeError` on an
+        end that `receive` was used on.
+        """
+        if filter_func is not None and not callable(filter_func):
+            raise TypeError(
+                f"filter_func must be callable, not {type(filter_func).__name__}; "
+                "write @channel.on_receive(filter_func=...)"
+            )
+
+        def decorator(callback: F) -> F:
+            if not callable(callback):
+                raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
+            end = self._end or self._open()
+            end.register(Registration(callback, filter_func, ordered))
+            return callback
+
+        return decorator
+
+    # ------------------------------------------------------------- ending
+
+    @property
+    def closed(self) -> bool:
+        """Whether this end was closed here."""
+        end = self._end
+        return end is not None and end._closed
+
+    def close(self) -> None:
+        """Close the channel. Never waits, idempotent, from any thread.
+
+        Who waits on this end gets `ChannelClosed`; the other side receives what was sent
+        before, then `ChannelClosed`.
+        """
+        end = self._end or self._open()
+        end.close()
+
+
+def check_name(name: object) -> str:
+    """Return `name` if a channel or process may have it; else raise TypeError or ValueError."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be a string, not {type(name).__name__}")
+    if not name or len(name) > NAME_LENGTH or not name.isprintable():
+        raise ValueError(
+            f"a name must have 1 to {NAME_LENGTH} printable characters, not {name[:40]!r}"
+        )
+    return name

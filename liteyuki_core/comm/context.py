@@ -1,0 +1,372 @@
+"""One process's side of everything: its channel ends, its dispatcher, its way to the hub.
+
+The main process's context talks to the hub by direct calls, a child's over its one link; both
+do it through the same few methods of a port, so that ends need not know which it is.
+
+Ownership. The context owns its ends, its dispatcher and the thread that sends late
+acknowledgements; its port owns the way to the hub. `close` ends the dispatcher, the
+acknowledgements, the ends and the port, in this order. `lock` guards the state of all ends
+(and, in the main process, of the hub); nothing waits, runs user code or makes a system call
+while it is held.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any
+
+from ..errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelError,
+    ChannelExists,
+    ChannelNotFound,
+    ChannelTimeout,
+    FrameError,
+    NotConnected,
+)
+from . import frames
+from .channel import End, Port
+from .dispatch import Dispatcher
+from .link import Endpoint, Link
+
+_REPLY_SECONDS = 10.0
+_GATHER_SECONDS = 0.005
+
+
+class ContextPort(Port):
+    """A context's way to the hub. `open` and `capacity_of` are called under the lock."""
+
+    def capacity_of(self, name: str) -> int:
+        """Return the capacity of channel `name`. Raises `KeyError`."""
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """Return the names of all channels that can be got."""
+        raise NotImplementedError
+
+    def open(self, number: int, name: str | None, capacity: int) -> None:
+        """Hold, as `number`, an end of channel `name`, or of a new one where that is None."""
+        raise NotImplementedError
+
+    def register(self, number: int, name: str) -> None:
+        """Have everybody know the channel held as `number` as `name`. Not under the lock.
+
+        Raises `ChannelExists`.
+        """
+        raise NotImplementedError
+
+    def shut(self, timeout: float) -> None:
+        """Send what is queued within `timeout` seconds and end the way. Not under the lock."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Let go of it in a forked copy of the process."""
+        raise NotImplementedError
+
+
+class Context:
+    """What one process has of channels. Any thread may call its methods."""
+
+    def __init__(self, process: str | None, *, max_message_bytes: int, own_loop: bool) -> None:
+        self.process = process
+        self.max_message_bytes = max_message_bytes
+        self.lock = threading.RLock()
+        self.dispatcher = Dispatcher(own_loop=own_loop)
+        self.ends: dict[int, End] = {}
+        self.port: ContextPort
+        self._by_name: dict[str, End] = {}
+        self._last_number = 0
+        self._late = _LateAcknowledgements()
+        self._closed: ChannelError | None = None
+
+    def make(self, name: str | None, capacity: int) -> End:
+        """Return this process's end of a new channel; `register` lets others get it."""
+        with self.lock:
+            end = self._add(name or "(unnamed)", capacity)
+            self.port.open(end.number, None, capacity)
+        self.port.pump()
+        return end
+
+    def get(self, name: str) -> End:
+        """Return this process's end of channel `name`. Raises `ChannelNotFound`."""
+        with self.lock:
+            end = self._by_name.get(name)
+            if end is None:
+                try:
+                    capacity = self.port.capacity_of(name)
+                except KeyError:
+                    known = ", ".join(sorted(self.port.names())) or "none"
+                    raise ChannelNotFound(
+                        f"no channel is named {name!r} (there are: {known}); whoever makes it has "
+                        "to call set_channel, and a process has to be added, before it can be got",
+                        name,
+                    ) from None
+                end = self._by_name[name] = self._add(name, capacity)
+                self.port.open(end.number, name, capacity)
+        self.port.pump()
+        return end
+
+    def register(self, name: str, end: End) -> None:
+        """Let every process get the channel of `end` as `name`. Raises `ChannelExists`."""
+        with self.lock:
+            if self._by_name.get(name) is end:
+                return
+        self.port.register(end.number, name)
+        with self.lock:
+            end.name = name
+            self._by_name[name] = end
+
+    def forget(self, end: End) -> None:
+        """Drop an end that was closed. Under the lock."""
+        self.ends.pop(end.number, None)
+        if self._by_name.get(end.name) is end:
+            del self._by_name[end.name]
+
+    def acknowledge_soon(self, end: End) -> None:
+        """Have `end` send its acknowledgements within 5 ms. Under the lock."""
+        self._late.add(end)
+
+    def stop_receiving(self, why: str) -> None:
+        """Wake everyone who waits in a `receive` of this process, and let none wait again."""
+        with self.lock:
+            ends = list(self.ends.values())
+        for end in ends:
+            end.stop_receiving(why)
+
+    def received_by_main_thread(self) -> bool:
+        """Return whether the main thread is one that serves channels with `receive`."""
+        with self.lock:
+            return any(end.received_by_main_thread for end in self.ends.values())
+
+    def lost(self, error: ChannelError) -> None:
+        """Tell every end that the way to the hub is gone."""
+        with self.lock:
+            self._closed = error
+            for end in self.ends.values():
+                end.lost(error)
+
+    def close(self, timeout: float) -> None:
+        """Flush and end everything within about `timeout` seconds. Idempotent."""
+        deadline = monotonic() + timeout
+        self.dispatcher.close(timeout)
+        self._late.close()
+        for end in list(self.ends.values()):
+            end.flush_acknowledgements()
+            end.flush()
+        self.port.shut(max(0.0, deadline - monotonic()))
+        self.lost(ChannelClosed("this process's LiteyukiBot has stopped"))
+
+    def abandon(self) -> None:
+        """Let go of everything in a forked copy of the process."""
+        self.port.abandon()
+
+    def _add(self, name: str, capacity: int) -> End:
+        if self._closed is not None:
+            raise NotConnected(f"channel {name} can't be used any more: {self._closed}")
+        self._last_number += 1
+        end = self.ends[self._last_number] = End(self, self._last_number, name, capacity)
+        return end
+
+
+class _LateAcknowledgements:
+    """Sends acknowledgements that found no company in time. Its thread sleeps when idle."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._ends: set[End] = set()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def add(self, end: End) -> None:
+        with self._condition:
+            self._ends.add(end)
+            if self._closed:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="liteyuki-acknowledgements", daemon=True
+                )
+                self._thread.start()
+            elif len(self._ends) == 1:
+                self._condition.notify()
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._ends and not self._closed:
+                    self._condition.wait()
+                if self._closed:
+                    return
+            sleep(_GATHER_SECONDS)
+            with self._condition:
+                ends, self._ends = self._ends, set()
+            for end in ends:
+                end.flush_acknowledgements()
+
+
+class LinkPort(ContextPort):
+    """A child's way to the hub: its link.
+
+    `on_stop` is called on the reader's thread when the main process asks this one to stop,
+    `on_lost` when the main process is gone.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        endpoint: Endpoint,
+        *,
+        on_stop: Callable[[], None],
+        on_lost: Callable[[str | None], None],
+    ) -> None:
+        self._context = context
+        self._on_stop = on_stop
+        self._on_lost = on_lost
+        self._names: dict[str, int] = {}
+        self._connected = threading.Event()
+        self._replies: dict[int, _Reply] = {}
+        self._requests = 0
+        self._shutting = False
+        self._link = Link(
+            endpoint,
+            "main",
+            max_message_bytes=context.max_message_bytes,
+            on_frames=self._on_frames,
+            on_end=self._on_end,
+        )
+
+    def start(self, timeout: float) -> None:
+        """Start, and wait until the hub has told the names. Raises `NotConnected`."""
+        self._link.start()
+        if not self._connected.wait(timeout):
+            raise NotConnected(f"the main process did not answer within {timeout:g} s")
+
+    def tell(self, **fields: Any) -> None:
+        """Send a control frame to the main process."""
+        self._link.queue(0, frames.control(0, **fields))
+        self._link.pump()
+
+    # ------------------------------------------------------------- to the hub
+
+    def data(self, number: int, batch: frames.Batch) -> None:
+        self._link.queue(number, batch.frame(number))
+
+    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
+        self._link.queue(0, frames.acknowledgement(number, ranges))
+
+    def ready(self, number: int) -> None:
+        self._link.queue(number, frames.control(number, op="ready"))
+
+    def close(self, number: int) -> None:
+        self._link.queue(number, frames.control(number, op="close"))
+
+    def pump(self) -> None:
+        self._link.pump()
+
+    def capacity_of(self, name: str) -> int:
+        return self._names[name]
+
+    def names(self) -> list[str]:
+        return list(self._names)
+
+    def open(self, number: int, name: str | None, capacity: int) -> None:
+        frame = frames.control(number, op="open", name=name, capacity=capacity)
+        self._link.queue(number, frame)
+
+    def register(self, number: int, name: str) -> None:
+        reply = _Reply()
+        with self._context.lock:
+            self._requests += 1
+            request = self._requests
+            self._replies[request] = reply
+            frame = frames.control(number, op="register", name=name, request=request)
+            self._link.queue(number, frame)
+        self.pump()
+        answered = reply.arrived.wait(_REPLY_SECONDS)
+        with self._context.lock:
+            self._replies.pop(request, None)
+        if not answered:
+            raise ChannelTimeout(
+                f"channel {name}: the main process did not answer within {_REPLY_SECONDS:g} s", name
+            )
+        if reply.error is not None:
+            raise reply.error
+
+    def shut(self, timeout: float) -> None:
+        self._shutting = True
+        self._link.close(timeout)
+
+    def abandon(self) -> None:
+        self._link.abandon()
+
+    # ------------------------------------------------------------- from the hub
+
+    def _on_frames(self, arrived: list[frames.Frame]) -> None:
+        context = self._context
+        stop = False
+        with context.lock:
+            for frame in arrived:
+                end = context.ends.get(frame.channel)
+                if frame.kind == frames.DATA:
+                    batch = frames.unpack(frame)
+                    if end is not None:
+                        end.on_data(batch)
+                elif frame.kind == frames.ACK:
+                    count = sum(count for _, count in frames.acknowledged(frame))
+                    if end is not None:
+                        end.on_acknowledged(count)
+                else:
+                    stop = self._on_control(frames.fields(frame), end) or stop
+        if stop:
+            self._on_stop()
+
+    def _on_control(self, fields: dict[str, Any], end: End | None) -> bool:
+        match fields:
+            case {"op": "names", "add": dict(add), "remove": list(remove)}:
+                self._names.update(add)
+                for name in remove:
+                    self._names.pop(name, None)
+                self._connected.set()
+            case {"op": "gone", "how": "back"}:
+                if end is not None:
+                    end.on_gone(None)
+            case {"op": "gone", "how": "closed" | "broken" as how, "why": str(why)}:
+                if end is not None:
+                    kind = ChannelBroken if how == "broken" else ChannelClosed
+                    end.on_gone(kind(why, end.name))
+            case {"op": "reply", "request": int(request), "error": error}:
+                reply = self._replies.get(request)
+                if reply is not None:
+                    reply.error = None if error is None else ChannelExists(*error)
+                    reply.arrived.set()
+            case {"op": "stop"}:
+                return True
+            case _:
+                raise FrameError(f"control frame {fields!r} is not known")
+        return False
+
+    def _on_end(self, why: str | None) -> None:
+        self._connected.set()
+        with self._context.lock:
+            for reply in self._replies.values():
+                reply.error = ChannelBroken("the main process is gone")
+                reply.arrived.set()
+        if not self._shutting:
+            self._context.lost(ChannelBroken("the main process is gone"))
+            self._on_lost(why)
+
+
+class _Reply:
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.error: ChannelError | None = None

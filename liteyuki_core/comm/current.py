@@ -1,0 +1,57 @@
+"""Which side this process is on: its one `Context`, or none.
+
+LiteyukiBot puts the main process's context here, the entry of a child process the child's.
+Nothing is decided at import.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import NotConnected
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_context: Context | None = None
+_fork_hook = False
+
+
+def install(context: Context) -> None:
+    """Make `context` this process's own."""
+    global _context, _fork_hook
+    _context = context
+    if not _fork_hook and hasattr(os, "register_at_fork"):
+        _fork_hook = True
+        os.register_at_fork(after_in_child=_forked)
+
+
+def uninstall(context: Context) -> None:
+    """Forget `context` if it is the one in use."""
+    global _context
+    if _context is context:
+        _context = None
+
+
+def current() -> Context:
+    """Return this process's context.
+
+    Raises `NotConnected` outside a LiteyukiBot main process and its children.
+    """
+    if _context is None:
+        raise NotConnected(
+            "this process is neither a LiteyukiBot main process nor one of its children: "
+            "create a LiteyukiBot first, or start this program from one with "
+            "bot.add_process(...) and bot.run()"
+        )
+    return _context
+
+
+def _forked() -> None:
+    # A forked copy has no threads, and the connections are its parent's. Left open, they
+    # would hide the parent's death from the process at their other end.
+    global _context
+    context, _context = _context, None
+    if context is not None:
+        context.abandon()

@@ -1,0 +1,323 @@
+"""The wire format: messages to batches, batches to frames, frames to bytes and back.
+
+Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
+
+    magic u16 | kind u8 | flags u8 | channel u32 | length u32 | body
+
+Kinds: DATA (a batch of messages of one channel), ACK (ranges of messages whose handling
+ended), CONTROL (a JSON object; everything rare), PART (a piece of a frame too long to go
+out in one piece; the last piece comes in the frame itself, flagged CONTINUED).
+
+DATA body: first sequence number u64, message count u32, then a u32 a message, then the
+messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
+characters. Without it each is bytes: the u32 is the length, its top bit says the payload
+is a `bytes` object as it stands, not a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ..errors import FrameError
+
+MAGIC = 0x594C
+DATA, ACK, CONTROL, PART = 1, 2, 3, 4
+TEXT, CONTINUED = 1, 2
+_FLAGS = {DATA: TEXT | CONTINUED, ACK: 0, CONTROL: CONTINUED, PART: 0}
+
+HEADER = struct.Struct("<HBBII")
+_SEQUENCE = struct.Struct("<QI")
+_DATA_HEAD = struct.Struct("<HBBIIQI")
+_RANGE = struct.Struct("<QI")
+_RAW = 1 << 31
+_LENGTH = _RAW - 1
+
+CHUNK = 256 * 1024
+"""Longest body of a single frame in bytes; what is longer goes out in pieces."""
+
+LONGEST_TEXT = 16 * 1024
+"""Longer strings are sent like any other object, so that a TEXT batch stays small."""
+
+MAX_MESSAGE_BYTES = 1 << 30
+"""Upper bound of the `max_message_bytes` setting: lengths have 31 bits."""
+
+_OVERHEAD = _SEQUENCE.size + 4
+
+Buffer = bytes | memoryview
+
+
+class Frame(NamedTuple):
+    """One whole frame as it came from the wire."""
+
+    kind: int
+    flags: int
+    channel: int
+    body: bytes
+
+
+class Batch:
+    """Messages of one channel in one direction that travel, wait and are acknowledged together.
+
+    `buffers` is what follows the sequence numbers in a DATA frame: whoever forwards a batch
+    writes these as they are. A batch is never changed once made; `with_first` gives it other
+    sequence numbers.
+    """
+
+    __slots__ = ("buffers", "count", "first", "text")
+
+    def __init__(self, first: int, count: int, text: bool, buffers: tuple[Buffer, ...]) -> None:
+        self.first = first
+        self.count = count
+        self.text = text
+        self.buffers = buffers
+
+    def with_first(self, first: int) -> Batch:
+        """Return the same messages numbered from `first` on."""
+        return Batch(first, self.count, self.text, self.buffers)
+
+    def frame(self, channel: int) -> tuple[Buffer, ...]:
+        """Return the DATA frame that carries this batch on `channel`."""
+        length = _SEQUENCE.size + sum(map(len, self.buffers))
+        head = _DATA_HEAD.pack(
+            MAGIC, DATA, TEXT if self.text else 0, channel, length, self.first, self.count
+        )
+        return (head, *self.buffers)
+
+    def payloads(self) -> list[Any]:
+        """Return the messages, still serialised: give each to `load`.
+
+        Raises `FrameError` when the text is not what its lengths say.
+        """
+        body = self.buffers[0] if len(self.buffers) == 1 else b"".join(self.buffers)
+        start = 4 * self.count
+        words = _words(body, self.count)
+        out: list[Any] = []
+        if self.text:
+            try:
+                text = str(memoryview(body)[start:], "utf-8", "surrogatepass")
+            except UnicodeDecodeError as error:
+                raise FrameError("text batch is not UTF-8") from error
+            at = 0
+            for length in words:
+                out.append(text[at : at + length])
+                at += length
+            if at != len(text):
+                raise FrameError("text batch's lengths do not add up")
+            return out
+        at = start
+        for word in words:
+            end = at + (word & _LENGTH)
+            payload = body[at:end]
+            out.append(Raw(payload) if word & _RAW else payload)
+            at = end
+        return out
+
+    def without(self, gone: set[int]) -> Iterator[Batch]:
+        """Yield batches with the messages whose sequence numbers are not in `gone`."""
+        kept = [i for i in range(self.count) if self.first + i not in gone]
+        payloads = self.payloads()
+        for i in kept:
+            item = payloads[i]
+            if self.text:
+                yield pack_text(self.first + i, [item])
+            elif type(item) is Raw:
+                yield pack(self.first + i, [item.data], [len(item.data) | _RAW])
+            else:
+                yield pack(self.first + i, [item], [len(item)])
+
+
+class Raw:
+    """Marks a payload that is a `bytes` object as it stands."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+
+
+def _words(body: Buffer, count: int) -> Sequence[int]:
+    return struct.unpack_from(f"<{count}I", body)
+
+
+def dump(data: object) -> tuple[bytes, int]:
+    """Serialise one message; return the payload and its length word.
+
+    Raises whatever pickling raises.
+    """
+    if type(data) is bytes:
+        return data, len(data) | _RAW
+    payload = pickle.dumps(data, 5)
+    return payload, len(payload)
+
+
+def load(payload: Any) -> Any:
+    """Rebuild a message from what `Batch.payloads` gave. May raise anything."""
+    kind = type(payload)
+    if kind is str:
+        return payload
+    if kind is Raw:
+        return bytes(payload.data)
+    return pickle.loads(payload)
+
+
+def pack_text(first: int, messages: list[str]) -> Batch:
+    """Make a batch of strings, each at most `LONGEST_TEXT` characters."""
+    count = len(messages)
+    lengths = struct.pack(f"<{count}I", *map(len, messages))
+    text = "".join(messages).encode("utf-8", "surrogatepass")
+    return Batch(first, count, True, (lengths + text,))
+
+
+def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
+    """Make a batch of payloads and length words that came from `dump`."""
+    count = len(payloads)
+    table = struct.pack(f"<{count}I", *words)
+    if count == 1 and len(payloads[0]) > CHUNK // 4:
+        return Batch(first, count, False, (table, payloads[0]))
+    return Batch(first, count, False, (b"".join((table, *payloads)),))
+
+
+def unpack(frame: Frame) -> Batch:
+    """Return the batch of a DATA frame, checked to be whole.
+
+    Raises `FrameError`.
+    """
+    body = frame.body
+    if len(body) < _SEQUENCE.size:
+        raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")
+    first, count = _SEQUENCE.unpack_from(body)
+    rest = len(body) - _SEQUENCE.size
+    if not 0 < count <= rest // 4:
+        raise FrameError(f"data frame says {count} messages in {rest} bytes")
+    text = bool(frame.flags & TEXT)
+    # What is long is not copied again until the message itself is made.
+    whole_body: Buffer = memoryview(body) if rest > CHUNK else body
+    content = whole_body[_SEQUENCE.size :]
+    words = _words(content, count)
+    size = rest - 4 * count
+    if text:
+        # One character is 1 to 4 bytes; the exact check is where the text is decoded.
+        whole = sum(words) <= size <= 4 * sum(words)
+    else:
+        whole = sum([word & _LENGTH for word in words]) == size
+    if not whole:
+        raise FrameError("data frame's message lengths do not add up")
+    return Batch(first, count, text, (content,))
+
+
+def acknowledgement(channel: int, ranges: list[tuple[int, int]]) -> tuple[Buffer, ...]:
+    """Return the ACK frame for `(first, count)` ranges of `channel`."""
+    body = b"".join([_RANGE.pack(first, count) for first, count in ranges])
+    return (HEADER.pack(MAGIC, ACK, 0, channel, len(body)) + body,)
+
+
+def acknowledged(frame: Frame) -> list[tuple[int, int]]:
+    """Return the ranges of an ACK frame. Raises `FrameError`."""
+    if len(frame.body) % _RANGE.size:
+        raise FrameError(f"acknowledgement of {len(frame.body)} bytes")
+    return list(_RANGE.iter_unpack(frame.body))
+
+
+def control(channel: int, **fields: Any) -> tuple[Buffer, ...]:
+    """Return a CONTROL frame; `fields` must be what JSON can carry."""
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    return (HEADER.pack(MAGIC, CONTROL, 0, channel, len(body)), body)
+
+
+def fields(frame: Frame) -> dict[str, Any]:
+    """Return the fields of a CONTROL frame. Raises `FrameError`."""
+    try:
+        value = json.loads(frame.body)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("control frame is not JSON") from error
+    if not isinstance(value, dict) or not isinstance(value.get("op"), str):
+        raise FrameError("control frame has no op")
+    return value
+
+
+def pieces(buffers: tuple[Buffer, ...]) -> Iterator[tuple[Buffer, ...]]:
+    """Split a frame into PART frames and its last piece, none longer than `CHUNK`."""
+    head = buffers[0]
+    magic, kind, flags, channel, length = HEADER.unpack_from(head)
+    body = [memoryview(head)[HEADER.size :], *map(memoryview, buffers[1:])]
+    left = length
+    while left > CHUNK:
+        yield HEADER.pack(magic, PART, 0, channel, CHUNK), *_take(body, CHUNK)
+        left -= CHUNK
+    yield HEADER.pack(magic, kind, flags | CONTINUED, channel, left), *_take(body, left)
+
+
+def _take(body: list[memoryview], size: int) -> list[memoryview]:
+    out = []
+    while size:
+        view = body[0]
+        if len(view) <= size:
+            out.append(body.pop(0))
+            size -= len(view)
+        else:
+            out.append(view[:size])
+            body[0] = view[size:]
+            size = 0
+    return out
+
+
+class Decoder:
+    """Turns a stream of bytes into frames; never allocates more than has arrived.
+
+    Read into `buffer()`, then tell `decode` how many bytes came.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._limit = max_message_bytes + _OVERHEAD + HEADER.size
+        self._buffer = bytearray(4 * CHUNK)
+        self._view = memoryview(self._buffer)
+        self._end = 0
+        self._parts: dict[int, list[bytes]] = {}
+        self._part_bytes: dict[int, int] = {}
+
+    def buffer(self) -> memoryview:
+        """Return where the next bytes go; never empty."""
+        return self._view[self._end :]
+
+    def decode(self, size: int) -> list[Frame]:
+        """Return the frames that the last `size` bytes completed.
+
+        Raises `FrameError`; the stream can't be read on after that.
+        """
+        end = self._end + size
+        view = self._view
+        at = 0
+        frames: list[Frame] = []
+        while end - at >= HEADER.size:
+            magic, kind, flags, channel, length = HEADER.unpack_from(view, at)
+            allowed = _FLAGS.get(kind)
+            if magic != MAGIC or allowed is None or flags & ~allowed or length > CHUNK:
+                raise FrameError(f"bytes {bytes(view[at : at + HEADER.size]).hex()} are no frame")
+            stop = at + HEADER.size + length
+            if stop > end:
+                break
+            body = bytes(view[at + HEADER.size : stop])
+            at = stop
+            if kind == PART:
+                self._add_part(channel, body)
+                continue
+            if flags & CONTINUED:
+                self._add_part(channel, body)
+                del self._part_bytes[channel]
+                body = b"".join(self._parts.pop(channel))
+            frames.append(Frame(kind, flags, channel, body))
+        if at:
+            view[: end - at] = view[at:end]
+        self._end = end - at
+        return frames
+
+    def _add_part(self, channel: int, body: bytes) -> None:
+        size = self._part_bytes.get(channel, 0) + len(body)
+        if size > self._limit:
+            raise FrameError(f"a message of over {self._limit} bytes on channel {channel}")
+        self._part_bytes[channel] = size
+        self._parts.setdefault(channel, []).append(body)

@@ -1,0 +1,574 @@
+"""The main process's switchboard: channel names, and custody of every message under way.
+
+A *route* is a channel as the hub sees it: two sides, each with the peers that hold it. What a
+peer on one side sends is kept here until the other side has acknowledged it, so a sender need
+not keep it, and it can be given to a successor of a receiver that died. Batches are passed on
+as they are, with new sequence numbers in front.
+
+Peers are the links to child processes and the main process's own context; the hub treats them
+alike. Methods whose docstring says so are called under `lock`, the lock of the main process's
+context. Nothing here waits, runs user code or looks into a message.
+
+Invariants: a batch is either in its side's `waiting` or, with its holder, in `sent`; both are in
+order of sequence numbers; what is acknowledged is in neither and was reported to its sender once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .. import log
+from ..errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelError,
+    ChannelExists,
+    FrameError,
+)
+from . import frames
+from .context import Context, ContextPort
+from .link import Endpoint, Link
+
+
+class Peer(Protocol):
+    """Whoever holds ends: a child's link or the main process's context.
+
+    All methods are called under the lock.
+    """
+
+    process: str | None
+    ends: dict[int, tuple[Route, int]]
+    eager: bool
+
+    def deliver(self, number: int, batch: frames.Batch) -> None:
+        """Pass on messages."""
+
+    def acknowledged(self, number: int, count: int) -> None:
+        """Pass on that `count` messages sent from this end were handled."""
+
+    def gone(self, number: int, error: ChannelError | None) -> None:
+        """Say that the other side closed or is lost, or, with None, is back."""
+
+    def renamed(self, add: dict[str, int], remove: list[str]) -> None:
+        """Say which names, with their capacities, came and went."""
+
+
+class _Holder:
+    __slots__ = ("number", "outstanding", "peer", "ready")
+
+    def __init__(self, peer: Peer, number: int) -> None:
+        self.peer = peer
+        self.number = number
+        self.ready = False
+        self.outstanding = 0
+
+
+class _Entry:
+    __slots__ = ("batch", "done", "holder", "left", "number", "source")
+
+    def __init__(self, batch: frames.Batch, source: Peer, number: int) -> None:
+        self.batch = batch
+        self.source = source
+        self.number = number
+        self.left = batch.count
+        self.done: set[int] | None = None
+        self.holder: _Holder | None = None
+
+
+class _Side:
+    """One side of a route and what is under way to it."""
+
+    def __init__(self, process: str | None) -> None:
+        self.process = process
+        """The process this side belongs to; None for one that any process may hold."""
+        self.holders: dict[Peer, _Holder] = {}
+        self.waiting: deque[_Entry] = deque()
+        self.sent: dict[int, _Entry] = {}
+        self.next = 0
+        self.lost: set[str | None] = set()
+        self.ended: ChannelError | None = None
+        """Why nobody holds this side and nobody will, as the other side is told it."""
+
+
+class Route:
+    """One channel."""
+
+    def __init__(self, capacity: int, maker: str | None, other: str | None) -> None:
+        self.name: str | None = None
+        self.capacity = capacity
+        self.sides = (_Side(maker), _Side(other))
+
+
+MAIN = "\0main"
+"""Stands for the main process among the owners of sides; no process can have this name."""
+
+
+class Hub:
+    """The switchboard. It owns the links to the children through their peers."""
+
+    def __init__(self, context: Context) -> None:
+        self.lock = context.lock
+        self.max_message_bytes = context.max_message_bytes
+        self.local = LocalPort(self, context)
+        context.port = self.local
+        self._routes: dict[str, Route] = {}
+        self._peers: list[LinkPeer] = []
+        self._unsent: set[LinkPeer] = set()
+        self._notes: deque[str] = deque()
+
+    # ------------------------------------------------------------- processes
+
+    def add_process(self, process: str) -> None:
+        """Make the two channels of a process. Raises `ChannelExists`."""
+        with self.lock:
+            names = [f"{process}-active", f"{process}-passive"]
+            for name in names:
+                self._check_free(name)
+            for name in names:
+                self._add(name, Route(1024, MAIN, process))
+        self.pump()
+
+    def connect(
+        self,
+        process: str,
+        endpoint: Endpoint,
+        on_end: Callable[[str | None], None],
+        on_running: Callable[[], None],
+    ) -> LinkPeer:
+        """Return the peer of a process that has just been started, reading."""
+        peer = LinkPeer(self, process, endpoint, on_end, on_running)
+        with self.lock:
+            self._peers.append(peer)
+            for route in self._routes.values():
+                for i, side in enumerate(route.sides):
+                    if side.process == process and side.ended is not None and not side.holders:
+                        side.ended = None
+                        self._tell(route, 1 - i)
+            peer.renamed({name: route.capacity for name, route in self._routes.items()}, [])
+        peer.link.start()
+        self.pump()
+        return peer
+
+    def process_ended(self, process: str, error: ChannelError) -> None:
+        """Learn that a process is gone and nobody will start it again."""
+        with self.lock:
+            for peer in list(self._peers):
+                if peer.process == process:
+                    self.detach(peer)
+            routes = {id(route): route for route in self._routes.values()}
+            for held in (self.local, *self._peers):
+                for route, _ in held.ends.values():
+                    routes[id(route)] = route
+            for route in routes.values():
+                for i, side in enumerate(route.sides):
+                    if not side.holders and (side.process == process or process in side.lost):
+                        side.lost.clear()
+                        self._end_side(route, i, error)
+        self.pump()
+
+    # ------------------------------------------------------------- what peers ask, under the lock
+
+    def open(self, peer: Peer, number: int, name: str | None, capacity: int) -> None:
+        """Give `peer` an end of the channel `name`, or of a new one. Under the lock."""
+        if number in peer.ends:
+            raise FrameError(f"channel number {number} is open already")
+        if name is None:
+            route, i = Route(capacity, peer.process or MAIN, None), 0
+        else:
+            found = self._routes.get(name)
+            if found is None:
+                peer.gone(number, ChannelClosed(f"channel {name} is closed", name))
+                return
+            route, i = found, self._side_for(found, peer)
+        peer.ends[number] = (route, i)
+        side = route.sides[i]
+        holder = _Holder(peer, number)
+        holder.ready = peer.eager and (side.process is not None or not side.holders)
+        side.holders[peer] = holder
+        if side.ended is not None:
+            side.ended = None
+            self._tell(route, 1 - i)
+        self._push(side)
+        self._tell(route, i)
+
+    def register(self, peer: Peer, number: int, name: str) -> None:
+        """Name the channel that `peer` holds as `number`. Under the lock. Raises `ChannelExists`."""
+        held = peer.ends.get(number)
+        if held is None:
+            return  # Closed meanwhile.
+        self._check_free(name)
+        route, _ = held
+        if route.name is not None:
+            self._remove_name(route)
+        self._add(name, route)
+
+    def data(self, peer: Peer, number: int, batch: frames.Batch) -> None:
+        """Take a batch into custody and pass it on. Under the lock."""
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        route, i = held
+        side = route.sides[1 - i]
+        if side.ended is not None and isinstance(side.ended, ChannelClosed):
+            self._notes.append(
+                f"channel {route.name or '(unnamed)'}: {batch.count} messages came after the other "
+                "side had closed and are dropped"
+            )
+            peer.acknowledged(number, batch.count)
+            return
+        if batch.first != side.next:
+            batch = batch.with_first(side.next)
+        side.next += batch.count
+        side.waiting.append(_Entry(batch, peer, number))
+        self._push(side)
+
+    def acknowledge(self, peer: Peer, number: int, ranges: list[tuple[int, int]]) -> None:
+        """Let go of messages that were handled. Under the lock."""
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        route, i = held
+        side = route.sides[i]
+        credits: dict[tuple[Peer, int], int] = {}
+        for first, count in ranges:
+            self._settle(side, first, first + count, credits)
+        for (source, source_number), count in credits.items():
+            source.acknowledged(source_number, count)
+
+    def ready(self, peer: Peer, number: int) -> None:
+        """Learn that `peer` receives. Under the lock."""
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        route, i = held
+        holder = route.sides[i].holders[peer]
+        if not holder.ready:
+            holder.ready = True
+            self._push(route.sides[i])
+            self._tell(route, i)
+
+    def close(self, peer: Peer, number: int) -> None:
+        """Take back an end that was closed on purpose. Under the lock."""
+        held = peer.ends.pop(number, None)
+        if held is None:
+            return
+        route, i = held
+        self._drop_holder(route.sides[i], peer)
+        if not route.sides[i].holders:
+            self._end_side(
+                route, i, ChannelClosed(f"channel {route.name or '(unnamed)'} was closed by the other side", route.name)
+            )
+            self._remove_name(route)
+
+    def detach(self, peer: LinkPeer) -> None:
+        """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
+        if peer in self._peers:
+            self._peers.remove(peer)
+        for route, i in peer.ends.values():
+            side = route.sides[i]
+            self._drop_holder(side, peer)
+            side.lost.add(peer.process)
+            self._push(side)
+        peer.ends.clear()
+
+    def names(self) -> dict[str, int]:
+        """Return all names with their channels' capacities. Under the lock."""
+        return {name: route.capacity for name, route in self._routes.items()}
+
+    # ------------------------------------------------------------- sending on
+
+    def queued(self, peer: LinkPeer) -> None:
+        """Note that something is queued on a link. Under the lock."""
+        self._unsent.add(peer)
+
+    def pump(self) -> None:
+        """Get moving what is queued on links and log what is to be said. From any thread."""
+        while self._unsent:
+            try:
+                peer = self._unsent.pop()
+            except KeyError:
+                break
+            peer.link.pump()
+        while self._notes:
+            log.logger.warning(self._notes.popleft())
+
+    def close_links(self, timeout: float) -> None:
+        """End every link that is left."""
+        for peer in list(self._peers):
+            peer.link.close(timeout)
+
+    def abandon(self) -> None:
+        """Let go of all links in a forked copy of the process."""
+        for peer in self._peers:
+            peer.link.abandon()
+
+    # ------------------------------------------------------------- inside
+
+    def _side_for(self, route: Route, peer: Peer) -> int:
+        process = peer.process or MAIN
+        maker, other = route.sides
+        if other.process is not None:  # One process's own channel: all others talk to it.
+            return 1 if other.process == process else 0
+        return 0 if maker.process == process and not maker.holders else 1
+
+    def _push(self, side: _Side) -> None:
+        while side.waiting:
+            holder = None
+            for candidate in side.holders.values():
+                if candidate.ready and (
+                    holder is None or candidate.outstanding < holder.outstanding
+                ):
+                    holder = candidate
+            if holder is None:
+                return
+            entry = side.waiting.popleft()
+            entry.holder = holder
+            holder.outstanding += entry.left
+            side.sent[entry.batch.first] = entry
+            holder.peer.deliver(holder.number, entry.batch)
+
+    def _settle(
+        self, side: _Side, first: int, stop: int, credits: dict[tuple[Peer, int], int]
+    ) -> None:
+        settled = []
+        for start, entry in side.sent.items():
+            if start >= stop:
+                break
+            end = start + entry.batch.count
+            if end <= first:
+                continue
+            low, high = max(first, start), min(stop, end)
+            if entry.done is None and high - low == entry.batch.count:
+                count = entry.left
+            else:
+                done = entry.done = entry.done or set()
+                before = len(done)
+                done.update(range(low, high))
+                count = len(done) - before
+            entry.left -= count
+            if entry.holder is not None:
+                entry.holder.outstanding -= count
+            if not entry.left:
+                settled.append(start)
+            key = (entry.source, entry.number)
+            credits[key] = credits.get(key, 0) + count
+        for start in settled:
+            del side.sent[start]
+
+    def _drop_holder(self, side: _Side, peer: Peer) -> None:
+        holder = side.holders.pop(peer, None)
+        if holder is None:
+            return
+        back: list[_Entry] = []
+        for start in [start for start, entry in side.sent.items() if entry.holder is holder]:
+            entry = side.sent.pop(start)
+            if entry.done is None:
+                entry.holder = None
+                back.append(entry)
+            else:
+                for batch in entry.batch.without(entry.done):
+                    back.append(_Entry(batch, entry.source, entry.number))
+        if back:
+            side.waiting.extend(back)
+            side.waiting = deque(sorted(side.waiting, key=lambda entry: entry.batch.first))
+
+    def _end_side(self, route: Route, i: int, error: ChannelError) -> None:
+        side = route.sides[i]
+        side.ended = error
+        self._tell(route, 1 - i)
+        if isinstance(error, ChannelClosed):
+            dropped = sum(entry.left for entry in (*side.waiting, *side.sent.values()))
+            side.waiting.clear()
+            side.sent.clear()
+            if dropped:
+                self._notes.append(
+                    f"channel {route.name or '(unnamed)'}: {dropped} messages were not received "
+                    f"before its end: {error}"
+                )
+
+    def _tell(self, route: Route, i: int) -> None:
+        """Tell the holders of side `i` how the other side is, once they have all its messages."""
+        side, error = route.sides[i], route.sides[1 - i].ended
+        for holder in side.holders.values():
+            if not side.waiting or holder.ready or error is None:
+                holder.peer.gone(holder.number, error)
+
+    def _check_free(self, name: str) -> None:
+        if name in self._routes:
+            raise ChannelExists(
+                f"a channel named {name!r} exists already; take another name or close that one", name
+            )
+
+    def _add(self, name: str, route: Route) -> None:
+        route.name = name
+        self._routes[name] = route
+        for peer in self._peers:
+            peer.renamed({name: route.capacity}, [])
+
+    def _remove_name(self, route: Route) -> None:
+        name, route.name = route.name, None
+        if name is not None and self._routes.pop(name, None) is not None:
+            for peer in self._peers:
+                peer.renamed({}, [name])
+
+
+class LocalPort(ContextPort):
+    """The main process's own context as a peer of the hub, and the hub as its port."""
+
+    process = None
+    eager = False
+
+    def __init__(self, hub: Hub, context: Context) -> None:
+        self._hub = hub
+        self.context = context
+        self.ends: dict[int, tuple[Route, int]] = {}
+
+    def data(self, number: int, batch: frames.Batch) -> None:
+        self._hub.data(self, number, batch)
+
+    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
+        self._hub.acknowledge(self, number, ranges)
+
+    def ready(self, number: int) -> None:
+        self._hub.ready(self, number)
+
+    def close(self, number: int) -> None:
+        self._hub.close(self, number)
+
+    def pump(self) -> None:
+        self._hub.pump()
+
+    def capacity_of(self, name: str) -> int:
+        return self._hub.names()[name]
+
+    def names(self) -> list[str]:
+        return list(self._hub.names())
+
+    def open(self, number: int, name: str | None, capacity: int) -> None:
+        self._hub.open(self, number, name, capacity)
+
+    def register(self, number: int, name: str) -> None:
+        with self._hub.lock:
+            self._hub.register(self, number, name)
+        self._hub.pump()
+
+    def shut(self, timeout: float) -> None:
+        self._hub.close_links(timeout)
+
+    def abandon(self) -> None:
+        self._hub.abandon()
+
+    def deliver(self, number: int, batch: frames.Batch) -> None:
+        self.context.ends[number].on_data(batch)
+
+    def acknowledged(self, number: int, count: int) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_acknowledged(count)
+
+    def gone(self, number: int, error: ChannelError | None) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_gone(error)
+
+    def renamed(self, add: dict[str, int], remove: list[str]) -> None:
+        pass  # It asks the hub itself.
+
+
+class LinkPeer:
+    """A child process as a peer of the hub. It owns the link to it.
+
+    Both hooks are called on the reader's thread: `on_running` when the child has imported its
+    target, `on_end` after its ends are taken back, with what was wrong with the bytes that
+    came, if anything.
+    """
+
+    eager = True
+
+    def __init__(
+        self,
+        hub: Hub,
+        process: str,
+        endpoint: Endpoint,
+        on_end: Callable[[str | None], None],
+        on_running: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._end_hook = on_end
+        self._running_hook = on_running
+        self.process: str | None = process
+        self.ends: dict[int, tuple[Route, int]] = {}
+        self.failure: str | None = None
+        self.link = Link(
+            endpoint,
+            process,
+            max_message_bytes=hub.max_message_bytes,
+            on_frames=self._on_frames,
+            on_end=self._on_end,
+        )
+
+    def tell(self, **fields: Any) -> None:
+        """Send a control frame. From any thread, not under the lock."""
+        self.link.queue(0, frames.control(0, **fields))
+        self.link.pump()
+
+    def deliver(self, number: int, batch: frames.Batch) -> None:
+        self._queue(number, batch.frame(number))
+
+    def acknowledged(self, number: int, count: int) -> None:
+        self._queue(0, frames.acknowledgement(number, [(0, count)]))
+
+    def gone(self, number: int, error: ChannelError | None) -> None:
+        how = "back" if error is None else "broken" if isinstance(error, ChannelBroken) else "closed"
+        self._queue(number, frames.control(number, op="gone", how=how, why=str(error or "")))
+
+    def renamed(self, add: dict[str, int], remove: list[str]) -> None:
+        self._queue(0, frames.control(0, op="names", add=add, remove=remove))
+
+    def _queue(self, stream: int, frame: tuple[frames.Buffer, ...]) -> None:
+        self.link.queue(stream, frame)
+        self._hub.queued(self)
+
+    def _on_frames(self, arrived: list[frames.Frame]) -> None:
+        hub = self._hub
+        try:
+            with hub.lock:
+                for frame in arrived:
+                    if frame.kind == frames.DATA:
+                        hub.data(self, frame.channel, frames.unpack(frame))
+                    elif frame.kind == frames.ACK:
+                        hub.acknowledge(self, frame.channel, frames.acknowledged(frame))
+                    else:
+                        self._on_control(frame.channel, frames.fields(frame))
+        finally:
+            hub.pump()
+
+    def _on_control(self, number: int, fields: dict[str, Any]) -> None:
+        match fields:
+            case {"op": "open", "name": str() | None as name, "capacity": int(capacity)}:
+                self._hub.open(self, number, name, capacity)
+            case {"op": "ready"}:
+                self._hub.ready(self, number)
+            case {"op": "close"}:
+                self._hub.close(self, number)
+            case {"op": "register", "name": str(name), "request": int(request)}:
+                error = None
+                try:
+                    self._hub.register(self, number, name)
+                except ChannelExists as exists:
+                    error = exists.args
+                self._queue(0, frames.control(0, op="reply", request=request, error=error))
+            case {"op": "running"}:
+                self._running_hook()
+            case {"op": "failed", "why": str(why)}:
+                self.failure = why
+            case _:
+                raise FrameError(f"control frame {fields!r} is not known")
+
+    def _on_end(self, why: str | None) -> None:
+        with self._hub.lock:
+            self._hub.detach(self)
+        self._hub.pump()
+        self._end_hook(why)

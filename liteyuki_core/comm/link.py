@@ -1,0 +1,305 @@
+"""One peer: the connection to it, the thread that reads and the writing that never waits.
+
+Ownership. A `Link` owns its connection and closes it. Its reader thread alone reads; it
+decodes frames, hands them to `on_frames` and never waits for anybody but the kernel.
+Any thread may `queue` frames and then `pump`: whoever finds nobody writing writes what the
+kernel takes at once. When the kernel takes no more, the writer thread goes on, so that no
+other thread ever waits for a slow peer. `on_end` is called exactly once, by the reader, as
+its last act.
+
+Invariants. At most one thread writes at any time (`_writing`). Frames of one stream leave in
+the order they were queued; stream 0 goes before all others; the others take turns, none
+for more than `CHUNK` bytes at a time. The order of a link's lock is: the caller's lock, then
+the link's; nothing is called while the link's lock is held.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import FrameError
+from . import frames
+
+_WAIT = 3600.0
+"""Seconds a waiting handle waits in one call. Only a finite time keeps the connection
+itself non-blocking, which is what the handle that never waits needs."""
+
+_INLINE_BYTES = 1 << 20
+"""What a caller of `pump` writes at most before it leaves the rest to the writer thread."""
+
+
+class Endpoint:
+    """One end of a fresh private connection, before it becomes a `Link`.
+
+    It can be handed to a process that multiprocessing is spawning, and to nothing else.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+
+    def close(self) -> None:
+        """Close this end. Idempotent."""
+        self.connection.close()
+
+    def __getstate__(self) -> Any:
+        from multiprocessing.context import assert_spawning, get_spawning_popen
+
+        assert_spawning(self)
+        popen: Any = get_spawning_popen()
+        if sys.platform == "win32":
+            return self.connection.share(popen.pid)
+        return popen.DupFd(popen.duplicate_for_child(self.connection.fileno()))
+
+    def __setstate__(self, state: Any) -> None:
+        if sys.platform == "win32":
+            self.connection = socket.fromshare(state)
+        else:
+            self.connection = socket.socket(fileno=state.detach())
+
+
+def connection_pair() -> tuple[Endpoint, Endpoint]:
+    """Return the two ends of a connection that nobody else holds."""
+    ours, theirs = socket.socketpair()
+    if ours.family in (socket.AF_INET, socket.AF_INET6):
+        # Windows makes a pair out of a loopback listener: be sure nobody else got in.
+        for one, other in ((ours, theirs), (theirs, ours)):
+            if one.getsockname() != other.getpeername():
+                ours.close()
+                theirs.close()
+                raise ConnectionError("a stranger connected to a private socket pair")
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Endpoint(ours), Endpoint(theirs)
+
+
+class Link:
+    """A framed, multiplexed connection to one process."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        name: str,
+        *,
+        max_message_bytes: int,
+        on_frames: Callable[[list[frames.Frame]], None],
+        on_end: Callable[[str | None], None],
+    ) -> None:
+        self.name = name
+        self._on_frames = on_frames
+        self._on_end = on_end
+        self._decoder = frames.Decoder(max_message_bytes)
+        self._connection = endpoint.connection
+        self._connection.setblocking(False)
+        self._reading = self._connection.dup()
+        self._reading.settimeout(_WAIT)
+        self._lock = threading.Lock()
+        self._streams: dict[int, deque[tuple[frames.Buffer, ...]]] = {}
+        self._turns: deque[int] = deque()
+        self._long: dict[int, Any] = {}
+        self._writing = False
+        self._settled = threading.Condition(self._lock)
+        self._left: memoryview | None = None
+        self._broken = False
+        self._closing = False
+        self._reader = threading.Thread(
+            target=self._read, name=f"liteyuki-reader-{name}", daemon=True
+        )
+        self._writer: threading.Thread | None = None
+        self._writer_turn = threading.Semaphore(0)
+
+    def start(self) -> None:
+        """Start reading."""
+        self._reader.start()
+
+    def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
+        """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
+        with self._lock:
+            if self._broken or self._closing:
+                return
+            queue = self._streams.get(stream)
+            if queue is None:
+                queue = self._streams[stream] = deque()
+            if not queue and stream not in self._long:
+                if stream:
+                    self._turns.append(stream)
+                else:
+                    self._turns.appendleft(stream)
+            queue.append(buffers)
+
+    def pump(self) -> None:
+        """Write what is queued as far as the kernel takes it at once. Never waits."""
+        with self._lock:
+            if self._writing or self._broken or not self._turns:
+                return
+            self._writing = True
+        data: memoryview | None = None
+        written = 0
+        try:
+            while written < _INLINE_BYTES:
+                data = self._next()
+                if data is None:
+                    return
+                written += len(data)
+                while data:
+                    data = data[self._connection.send(data) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._stop_writing()
+            return
+        self._left = data
+        self._wake_writer()
+
+    def close(self, timeout: float) -> None:
+        """Send what is queued within `timeout` seconds, then end the connection. Idempotent.
+
+        The reader then ends by itself. May be called from any thread but the reader's.
+        """
+        self.pump()
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            self._closing = True
+            while (self._writing or self._turns) and not self._broken:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._settled.wait(left):
+                    break
+        self._shutdown()
+        if self._reader.ident is None:
+            self._close_handles()
+        else:
+            self._reader.join(max(0.1, deadline - time.monotonic()))
+
+    def abandon(self) -> None:
+        """Close this process's handles after a fork: the connection is the parent's."""
+        for handle in (self._connection, self._reading):
+            handle.close()
+
+    # ------------------------------------------------------------- writing
+
+    def _next(self) -> memoryview | None:
+        """Return the next bytes to write, or give up the turn to write and return None."""
+        with self._lock:
+            if not self._turns or self._broken:
+                self._writing = False
+                self._settled.notify_all()
+                return None
+            out: list[frames.Buffer] = []
+            size = 0
+            while self._turns and size < frames.CHUNK // 4:
+                stream = self._turns.popleft()
+                pieces = self._long.get(stream)
+                queue = self._streams[stream]
+                while size < frames.CHUNK // 4:
+                    if pieces is None:
+                        if not queue:
+                            break
+                        buffers = queue.popleft()
+                        length = sum(map(len, buffers))
+                        if length <= frames.CHUNK:
+                            out.extend(buffers)
+                            size += length
+                            continue
+                        pieces = self._long[stream] = frames.pieces(buffers)
+                    piece = next(pieces, None)
+                    if piece is None:
+                        pieces = None
+                        del self._long[stream]
+                        continue
+                    out.extend(piece)
+                    size += sum(map(len, piece))
+                if not queue and stream not in self._long:
+                    del self._streams[stream]
+                elif stream:
+                    self._turns.append(stream)
+                else:
+                    self._turns.appendleft(stream)
+            return memoryview(b"".join(out) if len(out) > 1 else out[0])
+
+    def _wake_writer(self) -> None:
+        if self._writer is None:
+            self._writer = threading.Thread(
+                target=self._write, name=f"liteyuki-writer-{self.name}", daemon=True
+            )
+            self._writer.start()
+        self._writer_turn.release()
+
+    def _write(self) -> None:
+        with self._connection.dup() as handle:
+            handle.settimeout(_WAIT)
+            while True:
+                self._writer_turn.acquire()
+                data, self._left = self._left, None
+                try:
+                    while True:
+                        while data:
+                            try:
+                                data = data[handle.send(data) :]
+                            except TimeoutError:
+                                continue
+                        data = self._next()
+                        if data is None:
+                            break
+                except OSError:
+                    self._stop_writing()
+                if self._broken:
+                    return
+
+    def _stop_writing(self) -> None:
+        with self._lock:
+            self._broken = True
+            self._writing = False
+            self._settled.notify_all()
+
+    def _shutdown(self) -> None:
+        with self._lock:
+            self._broken = True
+            self._streams.clear()
+            self._turns.clear()
+            self._long.clear()
+            self._settled.notify_all()
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        if self._writer is not None:
+            self._writer_turn.release()
+
+    # ------------------------------------------------------------- reading
+
+    def _read(self) -> None:
+        why: str | None = None
+        decoder = self._decoder
+        read = self._reading.recv_into
+        try:
+            while True:
+                try:
+                    size = read(decoder.buffer())
+                except TimeoutError:
+                    continue
+                if not size:
+                    break
+                arrived = decoder.decode(size)
+                if arrived:
+                    self._on_frames(arrived)
+        except FrameError as error:
+            why = str(error)
+        except OSError:
+            pass  # A connection reset is an end like any other.
+        finally:
+            self._shutdown()
+            self._close_handles()
+            self._on_end(why)
+
+    def _close_handles(self) -> None:
+        # Not while somebody writes: the number of a closed handle may be reused at once.
+        # The shutdown before this has ended every write that waits.
+        with self._lock:
+            while self._writing:
+                self._settled.wait()
+        self._connection.close()
+        self._reading.close()

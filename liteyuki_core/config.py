@@ -1,0 +1,63 @@
+"""Settings: the environment and the `.env` file, keys with the prefix LITEYUKI_."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .comm.frames import MAX_MESSAGE_BYTES
+from .errors import ConfigError
+from .log import LogConfig
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """What LiteyukiBot itself can be told. NoneBot reads its own keys from the same file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LITEYUKI_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+    )
+
+    log_level: Annotated[
+        Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(_upper),
+    ] = "INFO"
+    log_icon: bool = True
+    log_lang: Annotated[Literal["zh", "en"], BeforeValidator(_lower)] = "zh"
+    stop_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds that stopping everything may take."""
+    max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
+    """Longest serialised message in bytes."""
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the settings. Raises `ConfigError`, which names the key and what is allowed."""
+        try:
+            return cls()
+        except ValidationError as error:
+            lines = []
+            for problem in error.errors():
+                key = "LITEYUKI_" + "_".join(map(str, problem["loc"])).upper()
+                lines.append(f"{key}={problem['input']!s}: {problem['msg']}")
+            text = "; ".join(lines)
+        except UnicodeDecodeError as error:
+            text = f".env is not UTF-8: {error}"
+        raise ConfigError(f"{text} (in the environment or in .env)")
+
+    @property
+    def log(self) -> LogConfig:
+        """How lines of the log look."""
+        return LogConfig(self.log_level, self.log_icon, self.log_lang)

@@ -1,0 +1,149 @@
+"""Every exception of liteyuki_core.
+
+All derive from `LiteyukiError`; where the standard library has a class for the same
+situation it is the second parent, so `except TimeoutError` works as one expects. All
+survive pickle, because an error may be sent through a channel like any other value.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChannelBroken",
+    "ChannelClosed",
+    "ChannelEmpty",
+    "ChannelError",
+    "ChannelExists",
+    "ChannelFull",
+    "ChannelModeError",
+    "ChannelNotFound",
+    "ChannelTimeout",
+    "ChannelTypeError",
+    "ConfigError",
+    "FrameError",
+    "LiteyukiError",
+    "MessageTooLarge",
+    "NotConnected",
+    "ProcessError",
+    "ProcessExists",
+    "ProcessNotFound",
+    "ProcessStartError",
+    "SendError",
+    "StoreError",
+    "WouldBlockLoop",
+]
+
+
+class LiteyukiError(Exception):
+    """Root of every error that liteyuki_core raises on purpose."""
+
+    def __str__(self) -> str:
+        # A second parent such as KeyError would print the repr of the message.
+        return str(self.args[0]) if self.args else ""
+
+
+class _About(LiteyukiError):
+    """An error about one named thing, kept through pickle."""
+
+    def __init__(self, message: str, subject: str | None = None) -> None:
+        super().__init__(message, subject)
+
+    @property
+    def _subject(self) -> str | None:
+        return self.args[1] if len(self.args) > 1 else None
+
+
+class ChannelError(_About):
+    """Something about a channel; `channel` is its name."""
+
+    @property
+    def channel(self) -> str | None:
+        """Name of the channel, or None where it has none."""
+        return self._subject
+
+
+class ChannelClosed(ChannelError):
+    """This end was closed, or the other side closed and everything it sent was received.
+
+    You do not get this when the other side died: that is `ChannelBroken`.
+    """
+
+
+class ChannelBroken(ChannelError, ConnectionError):
+    """The other side died, is not coming back, and everything it sent was received."""
+
+
+class ChannelFull(ChannelError):
+    """`capacity` messages are sent and unacknowledged, and this call may not wait."""
+
+
+class ChannelEmpty(ChannelError):
+    """`receive_nowait` found no message."""
+
+
+class ChannelTimeout(ChannelError, TimeoutError):
+    """The timeout passed; nothing was sent, nothing received was lost."""
+
+
+class ChannelModeError(ChannelError):
+    """`receive` on an end that has callbacks, or `on_receive` on one that receives."""
+
+
+class ChannelExists(ChannelError, ValueError):
+    """Another channel has this name already."""
+
+
+class ChannelNotFound(ChannelError, KeyError):
+    """No channel has this name."""
+
+
+class ChannelTypeError(ChannelError, TypeError):
+    """A typed channel was given data of another type."""
+
+
+class SendError(ChannelError, TypeError):
+    """The data can't be serialised; nothing was sent."""
+
+
+class MessageTooLarge(ChannelError, ValueError):
+    """The serialised message is over `max_message_bytes`; nothing was sent."""
+
+
+class WouldBlockLoop(LiteyukiError, RuntimeError):
+    """A call that would have to wait was made on a thread that runs an event loop."""
+
+
+class StoreError(LiteyukiError):
+    """Something about a key of the shared store."""
+
+
+class ProcessError(_About):
+    """Something about a child process; `process` is its name."""
+
+    @property
+    def process(self) -> str | None:
+        """Name of the process."""
+        return self._subject
+
+
+class ProcessExists(ProcessError, ValueError):
+    """A process of this name was added already."""
+
+
+class ProcessNotFound(ProcessError, KeyError):
+    """No process has this name."""
+
+
+class ProcessStartError(ProcessError):
+    """A child process could not be started."""
+
+
+class NotConnected(LiteyukiError, RuntimeError):
+    """Used outside a running LiteyukiBot or its child processes."""
+
+
+class ConfigError(LiteyukiError, ValueError):
+    """A setting has a value that is not allowed; the message names the key."""
+
+
+class FrameError(LiteyukiError, ValueError):
+    """Bytes on a link are not frames of this protocol; the link is ended."""

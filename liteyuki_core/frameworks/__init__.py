@@ -1,0 +1,1 @@
+"""Bot frameworks that run in child processes."""

@@ -1,0 +1,231 @@
+"""NoneBot2 in a child process: the launcher and the driver mixin. The only file that knows NoneBot.
+
+`run` is the target of a NoneBot child. `Mixin` is combined with NoneBot's driver
+(`DRIVER=~fastapi+liteyuki_core.frameworks.nonebot`; `run` adds it by itself) and changes one
+thing: a startup hook that serves a channel does not hold up the startup. NoneBot is imported
+when one of them is used, not with this module.
+
+How that works: NoneBot awaits startup hooks one after another. The mixin has each run on its
+own, a sync one in a worker thread, and goes on with the startup when the hook ends, or starts
+to wait in a `receive`, or has received for over a second. A hook left running ends when NoneBot
+shuts down, because then its `receive` raises `ChannelClosed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import copy_context
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import log
+from ..comm import current
+from ..comm.channel import receive_observer
+from ..comm.dispatch import Threads
+from ..errors import ChannelClosed, NotConnected
+
+if TYPE_CHECKING:
+    from nonebot.drivers import Driver, Mixin
+
+_MIXIN = __name__
+_SERVING_SECONDS = 1.0
+_COULD_NOT_START = 3
+
+
+def run(
+    *,
+    pyproject: str | os.PathLike[str] | None = "pyproject.toml",
+    plugins: Iterable[str] = (),
+    plugin_dirs: Iterable[str] = (),
+    adapters: Iterable[str] = (),
+    **config: Any,
+) -> None:
+    """Run NoneBot as `nb run` does: the target of a NoneBot child process.
+
+    Reads `.env`, registers the adapters and loads the plugins that `[tool.nonebot]` of
+    `pyproject` lists (None, or a file that is not there: none), then those named here (modules;
+    an adapter is its module, e.g. "nonebot.adapters.onebot.v11"). `config` goes to
+    `nonebot.init`. Returns when NoneBot has shut down; SystemExit 3 when it could not start.
+    """
+    try:
+        current.current().dispatcher.use_other_loop()
+    except NotConnected:
+        pass  # Run by hand, without a host: NoneBot works, channels say what is wrong.
+    import nonebot
+    from nonebot.config import Config, Env
+
+    if "driver" not in config:
+        environment = Env().environment
+        config["driver"] = Config(_env_file=(".env", f".env.{environment}")).driver
+    if _MIXIN not in config["driver"].split("+"):
+        config["driver"] += f"+{_MIXIN}"
+    nonebot.init(**config)
+    driver = nonebot.get_driver()
+    table = _nonebot_table(pyproject)
+    modules = [entry["module_name"] for entry in _entries(table.get("adapters", []))]
+    for module in (*modules, *adapters):
+        driver.register_adapter(import_module(module).Adapter)
+    if builtin := table.get("builtin_plugins"):
+        nonebot.load_builtin_plugins(*builtin)
+    if table and pyproject is not None:
+        nonebot.load_from_toml(str(pyproject))
+    nonebot.load_all_plugins(plugins, plugin_dirs)
+    try:
+        nonebot.run()
+    except SystemExit as error:
+        if error.code == _COULD_NOT_START:
+            log.logger.error(
+                "NoneBot could not start: a startup hook failed, or "
+                f"{driver.config.host}:{driver.config.port} can't be listened on (is it in use? "
+                "see HOST and PORT in .env); its own lines above say which"
+            )
+        raise
+
+
+def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
+    if pyproject is None or not Path(pyproject).is_file():
+        return {}
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    with open(pyproject, "rb") as file:
+        table = tomllib.load(file).get("tool", {}).get("nonebot", {})
+    return table if isinstance(table, dict) else {}
+
+
+def _entries(listed: Any) -> list[Any]:
+    # nb-cli 1.7 writes a table of lists, one a distribution; before, one list.
+    return [entry for entries in listed.values() for entry in entries] if isinstance(
+        listed, dict
+    ) else list(listed)
+
+
+def bind_lifespan(driver: Driver) -> None:
+    """Have callbacks run on NoneBot's loop and let receivers end with it. Idempotent a driver.
+
+    The startup hook binds the loop; it adds the shutdown hook last, so that it runs first and
+    no other shutdown hook waits for a receiver.
+    """
+    if getattr(driver, "_liteyuki_bound", False):
+        return
+    driver._liteyuki_bound = True  # type: ignore[attr-defined]
+
+    async def bind() -> None:
+        try:
+            context = current.current()
+        except NotConnected:
+            return
+        context.dispatcher.bind(asyncio.get_running_loop())
+
+        async def unbind() -> None:
+            context.stop_receiving("NoneBot is shutting down")
+            context.dispatcher.unbind()
+
+        driver.on_shutdown(unbind)
+
+    driver.on_startup(bind)
+
+
+class _Hook:
+    """Runs one startup hook so that it may go on beside NoneBot."""
+
+    def __init__(self, function: Callable[[], Any], threads: Threads) -> None:
+        self._function = function
+        self._threads = threads
+
+    async def __call__(self) -> None:
+        loop = asyncio.get_running_loop()
+        serving = asyncio.Event()
+        waiting = asyncio.Event()
+
+        def observe(waits: bool) -> None:
+            try:
+                loop.call_soon_threadsafe((waiting if waits else serving).set)
+            except RuntimeError:
+                pass  # NoneBot's loop is closed.
+
+        context = copy_context()
+        context.run(receive_observer.set, observe)
+        running = context.run(self._start, loop)
+        watching = loop.create_task(_served(serving, waiting))
+        try:
+            await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        finally:
+            watching.cancel()
+        if running.done():
+            running.result()
+        else:
+            running.add_done_callback(self._left_running)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        if _is_async(self._function):
+            coroutine: Coroutine[Any, Any, Any] = self._function()
+            return loop.create_task(coroutine)
+        return asyncio.ensure_future(self._threads.run(self._function))
+
+    def _left_running(self, running: asyncio.Future[Any]) -> None:
+        if running.cancelled() or isinstance(error := running.exception(), ChannelClosed):
+            return
+        if error is not None:
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            log.logger.opt(exception=error).error(
+                f"startup hook {name}, left running because it serves a channel, raised {error!r}"
+            )
+
+
+async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
+    await serving.wait()
+    try:
+        await asyncio.wait_for(waiting.wait(), _SERVING_SECONDS)
+    except asyncio.TimeoutError:
+        pass
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )
+
+
+def _make_mixin() -> type[Mixin]:
+    from nonebot.drivers import Mixin as BaseMixin
+
+    class Mixin(BaseMixin):
+        """Driver mixin: startup hooks that serve a channel do not hold up NoneBot's startup."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._liteyuki_threads = Threads()
+            bind_lifespan(self)  # type: ignore[arg-type]
+
+        @property
+        def type(self) -> str:
+            return "liteyuki"
+
+        def on_startup(self, func: Callable[[], Any]) -> Callable[[], Any]:
+            hook = _Hook(func, self._liteyuki_threads)
+
+            async def run() -> None:
+                await hook()
+
+            super().on_startup(run)  # type: ignore[misc]
+            return func
+
+    return Mixin
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Mixin":
+        mixin = globals()["Mixin"] = _make_mixin()
+        return mixin
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

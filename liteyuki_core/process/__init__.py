@@ -1,0 +1,5 @@
+"""Child processes."""
+
+from .supervisor import ChildProcess, ProcessState
+
+__all__ = ["ChildProcess", "ProcessState"]

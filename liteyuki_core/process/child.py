@@ -1,0 +1,183 @@
+"""The child's side of a child process: its entry, and how it leaves.
+
+multiprocessing calls `main` in the new process. It connects first and only then imports
+anything of the user's, so that channels can be used at import. The target runs on the main
+thread; when it returns, everything it sent is flushed and the process ends.
+
+The main process asks a child to stop over the link. A target whose main thread serves
+channels with `receive` then gets `ChannelClosed` and ends after the message in hand; any other
+gets a KeyboardInterrupt on its main thread, as by Ctrl+C. A Ctrl+C in the terminal itself does
+not reach children: how they stop is for the main process to decide. When the main process is
+gone, the child is asked in the same way and ends by force after `_LEAVE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from .. import log
+from ..comm import current
+from ..comm.context import Context, LinkPort
+from ..comm.link import Endpoint
+from ..errors import ChannelClosed, ChannelError, LiteyukiError
+
+_CONNECT_SECONDS = 10.0
+_FLUSH_SECONDS = 5.0
+_LEAVE_SECONDS = 4.0
+
+
+class ChildSpec(NamedTuple):
+    """All that a child is told. `call` is a pickle, so that nothing of it is imported early."""
+
+    name: str
+    target: str
+    call: bytes
+    endpoint: Endpoint
+    log: log.LogConfig
+    max_message_bytes: int
+
+
+def pack_call(
+    target: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bytes:
+    """Return what a child needs to call the target. Raises what pickling raises."""
+    return pickle.dumps((target, args, kwargs))
+
+
+def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return the callable that `"pkg.mod:func"` names.
+
+    Raises what the import raises, `AttributeError` or `TypeError`.
+    """
+    if not isinstance(target, str):
+        return target
+    module, _, path = target.partition(":")
+    found: Any = import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    if not callable(found):
+        raise TypeError(f"{target} is a {type(found).__name__}, not a callable")
+    return found  # type: ignore[no-any-return]
+
+
+class _Leaving:
+    """How this process is asked to end. Called on the link's reader thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.context: Context
+        self.asked = False
+        self.orphaned = False
+        self.finished = False
+
+    def stop(self) -> None:
+        self.asked = True
+        if self.context.received_by_main_thread():
+            self.context.stop_receiving(f"process {self.name} is stopping")
+        else:
+            self._interrupt()
+
+    def lost(self, why: str | None) -> None:
+        self.orphaned = True
+        threading.Thread(target=self._force, name="liteyuki-leave", daemon=True).start()
+        if not self.context.received_by_main_thread():
+            self._interrupt()
+        reason = f": {why}" if why else ""
+        log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
+
+    def _interrupt(self) -> None:
+        if self.finished:
+            return
+        if sys.platform == "win32":
+            import _thread
+
+            _thread.interrupt_main()
+        else:
+            ident = threading.main_thread().ident
+            if ident is not None:
+                signal.pthread_kill(ident, signal.SIGINT)
+
+    def _force(self) -> None:
+        time.sleep(_LEAVE_SECONDS)
+        os._exit(1)
+
+
+def main(spec: ChildSpec) -> None:
+    """Run one child process. Called by multiprocessing in the new process, nowhere else."""
+    _leave_terminal()
+    log.configure(spec.log)
+    leaving = _Leaving(spec.name)
+    context = Context(spec.name, max_message_bytes=spec.max_message_bytes, own_loop=True)
+    leaving.context = context
+    port = LinkPort(context, spec.endpoint, on_stop=leaving.stop, on_lost=leaving.lost)
+    context.port = port
+    current.install(context)
+    code: int | str | None = 1
+    try:
+        port.start(_CONNECT_SECONDS)
+        for kind in ("active", "passive"):
+            context.get(f"{spec.name}-{kind}")
+        code = _run(spec, port)
+    except KeyboardInterrupt:
+        code = 0 if leaving.asked else 1 if leaving.orphaned else 130
+    except ChannelError as error:
+        if leaving.asked and isinstance(error, ChannelClosed):
+            code = 0
+        elif not leaving.orphaned:
+            log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
+    except SystemExit as error:
+        code = error.code
+    except LiteyukiError as error:
+        log.logger.error(f"process {spec.name}: {error}")
+    except Exception as error:
+        log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
+    leaving.finished = True
+    try:
+        context.close(_FLUSH_SECONDS)
+    except KeyboardInterrupt:
+        pass  # Asked to stop while stopping.
+    sys.exit(code)
+
+
+def _run(spec: ChildSpec, port: LinkPort) -> int:
+    try:
+        target, args, kwargs = pickle.loads(spec.call)
+        function = load_target(target)
+    except Exception as error:
+        port.tell(op="failed", why=f"{spec.target} can't be imported: {error!r}")
+        log.logger.opt(exception=error).error(
+            f"process {spec.name}: {spec.target} can't be imported"
+        )
+        return 1
+    port.tell(op="running")
+    result = function(*args, **kwargs)
+    if inspect.iscoroutine(result):
+        import asyncio
+
+        asyncio.run(result)
+    return 0
+
+
+def _leave_terminal() -> None:
+    """Keep a Ctrl+C in the terminal from this process; it was held back until now."""
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)
+        return
+    try:
+        os.setpgid(0, 0)
+    except OSError:
+        pass  # It leads a session already.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Drops one that came meanwhile.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, handler or signal.default_int_handler)

@@ -1,0 +1,52 @@
+"""NoneBot2 plugin: channels between NoneBot and its LiteyukiBot main process."""
+
+from nonebot import get_driver, get_plugin_config
+from nonebot.plugin import PluginMetadata
+
+from liteyuki_core.comm import (
+    Channel,
+    active_channel,
+    get_channel,
+    get_channels,
+    passive_channel,
+    set_channel,
+    set_channels,
+)
+from liteyuki_core.frameworks.nonebot import bind_lifespan
+from liteyuki_core.log import logger
+
+from .bridge import check_host
+from .config import Config
+
+__plugin_meta__ = PluginMetadata(
+    name="轻雪通信",
+    description="NoneBot 与 LiteyukiBot 主进程之间的全双工通道 / "
+    "Full-duplex channels between NoneBot and its LiteyukiBot main process",
+    usage=(
+        'require("nonebot_plugin_liteyuki_comm")\n'
+        "from nonebot_plugin_liteyuki_comm import active_channel, passive_channel\n\n"
+        "@passive_channel.on_receive(filter_func=lambda data: isinstance(data, str))\n"
+        "async def _(data): ...  # 在 NoneBot 的事件循环上运行 / runs on NoneBot's event loop\n\n"
+        'passive_channel.send("hello")'
+    ),
+    type="library",
+    homepage="https://github.com/LiteyukiStudio/nonebot-plugin-liteyuki-comm",
+    config=Config,
+    supported_adapters=None,
+)
+
+config = get_plugin_config(Config)
+driver = get_driver()
+bind_lifespan(driver)
+check_host(driver, config)
+
+__all__ = [
+    "Channel",
+    "active_channel",
+    "get_channel",
+    "get_channels",
+    "logger",
+    "passive_channel",
+    "set_channel",
+    "set_channels",
+]

@@ -1,0 +1,34 @@
+"""What the plugin checks when NoneBot loads it. It starts nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liteyuki_core.comm.current import current
+from liteyuki_core.errors import NotConnected
+from liteyuki_core.frameworks import nonebot as framework
+from liteyuki_core.log import logger
+
+from .config import Config
+
+if TYPE_CHECKING:
+    from nonebot.drivers import Driver
+
+
+def check_host(driver: Driver, config: Config) -> None:
+    """Say once what will not work here.
+
+    Raises `NotConnected` without a host if the configuration requires one.
+    """
+    try:
+        current()
+    except NotConnected as error:
+        if config.liteyuki_comm_require_host:
+            raise
+        logger.debug(f"nonebot_plugin_liteyuki_comm: channels can't be used: {error}")
+        return
+    if not isinstance(driver, framework.Mixin):
+        logger.warning(
+            "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep NoneBot "
+            "from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
+        )

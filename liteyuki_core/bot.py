@@ -32,6 +32,8 @@ Hook = TypeVar("Hook", bound=Callable[[], Any])
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WATCHDOG_GRACE = 2.0
 _AT_ONCE_SECONDS = 1.0
+_ECHO_SECONDS = 0.1
+"""Signals closer than this are one: some launchers pass on what the terminal sent as well."""
 
 _bot: LiteyukiBot | None = None
 
@@ -77,6 +79,7 @@ class LiteyukiBot:
         self._stop_early = False
         self._has_run = False
         self._signals = 0
+        self._signalled_at = float("-inf")
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._watchdog: threading.Timer | None = None
         self._deadline: float | None = None
@@ -297,10 +300,13 @@ class LiteyukiBot:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Runs on the main thread between any two of its instructions: it takes no lock.
-        self._signals += 1
+        now = monotonic()
+        echo = now - self._signalled_at < _ECHO_SECONDS
+        self._signalled_at = now
         loop = self._loop
-        if loop is None:
+        if loop is None or echo:
             return
+        self._signals += 1
         name = signal.Signals(number).name
         if self._signals == 1:
             self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)

@@ -1,0 +1,88 @@
+"""What every test shares: waiting with a deadline, and a guard that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE = 20.0
+
+
+def wait_until(condition: Callable[[], Any], what: str = "", timeout: float = DEADLINE) -> Any:
+    """Return the first true value of `condition`; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout:g} s: {what or condition}")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _children() -> set[int]:
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            # multiprocessing keeps one process that tracks resources for as long as we live.
+            if not any("resource_tracker" in word for word in process.cmdline()):
+                found.add(process.pid)
+        except psutil.Error:
+            pass
+    return found
+
+
+def _threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name.startswith("liteyuki")}
+
+
+def _descriptors() -> int:
+    return psutil.Process().num_fds() if sys.platform != "win32" else 0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Fail a test that leaves a process, a thread of ours or a file descriptor behind."""
+    processes, threads, descriptors = _children(), _threads(), _descriptors()
+    yield
+    # The resource tracker's pipe is opened once, by the first child ever started.
+    allowed = descriptors + (1 if not _tracker_open else 0)
+    wait_until(lambda: not _children() - processes, "all processes ended")
+    wait_until(lambda: not _threads() - threads, f"all threads ended: {_threads() - threads}")
+    wait_until(
+        lambda: _descriptors() <= allowed, f"descriptors: {descriptors} before, {_descriptors()} after"
+    )
+    if _descriptors() > descriptors:
+        _tracker_open.append(True)
+
+
+_tracker_open: list[bool] = []
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment for a program in `tmp_path`: this project importable, nothing configured."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("LITEYUKI_")}
+    for name in ("HOST", "PORT", "DRIVER", "ENVIRONMENT", "ONEBOT_ACCESS_TOKEN"):
+        kept.pop(name, None)
+    kept["PYTHONUNBUFFERED"] = "1"
+    kept["PYTHONUTF8"] = "1"
+    return kept

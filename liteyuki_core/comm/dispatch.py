@@ -105,6 +105,7 @@ class Runner:
         self._dispatcher = dispatcher
         self._registrations: tuple[Registration, ...] = ()
         self._messages: Iterator[tuple[int, Any]] = iter(())
+        self._next: tuple[int, Any] | None = None
         self._done: list[int] = []
         self._pumps: set[asyncio.Task[None]] = set()
         self._successor = False
@@ -122,11 +123,13 @@ class Runner:
         self._successor = False
         if self._deciding or (self._serial and self._pumps):
             return
-        first = self._take()
-        if first is None:
+        self._next = self._take()
+        if self._next is None:
             return
+        # The pump takes the message when it runs: until then another, which comes back from
+        # waiting, may take it first, and they still start in order.
         task = self._dispatcher.loop.create_task(
-            self._pump(first), name=f"liteyuki-callbacks-{self._source.name}"
+            self._pump(), name=f"liteyuki-callbacks-{self._source.name}"
         )
         self._pumps.add(task)
         task.add_done_callback(self._ended)
@@ -148,6 +151,10 @@ class Runner:
             self._dispatcher.loop.call_soon(self.step)
 
     def _take(self) -> tuple[int, Any] | None:
+        message = self._next
+        if message is not None:
+            self._next = None
+            return message
         while True:
             for message in self._messages:
                 return message
@@ -156,10 +163,13 @@ class Runner:
                 return None
             self._messages = messages
 
-    async def _pump(self, message: tuple[int, Any] | None) -> None:
+    async def _pump(self) -> None:
         done = self._done
         flush_at = monotonic() + _ACKNOWLEDGE_AFTER
         served = 0
+        if self._deciding:
+            return
+        message = self._take()
         if not self._serial:
             self._continue()
         try:

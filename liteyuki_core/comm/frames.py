@@ -240,7 +240,7 @@ def fields(frame: Frame) -> dict[str, Any]:
 
 
 def pieces(buffers: tuple[Buffer, ...]) -> Iterator[tuple[Buffer, ...]]:
-    """Split a frame into PART frames and its last piece, none longer than `CHUNK`."""
+    """Split a frame into PART frames and its last piece, no body longer than `CHUNK`."""
     head = buffers[0]
     magic, kind, flags, channel, length = HEADER.unpack_from(head)
     body = [memoryview(head)[HEADER.size :], *map(memoryview, buffers[1:])]

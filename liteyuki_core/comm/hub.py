@@ -192,12 +192,17 @@ class Hub:
             self._tell(route, 1 - i)
         self._push(side)
         self._tell(route, i)
+        if not side.waiting:
+            self._forget_closed(route)
 
     def register(self, peer: Peer, number: int, name: str) -> None:
         """Name the channel that `peer` holds as `number`. Under the lock. Raises `ChannelExists`."""
         held = peer.ends.get(number)
         if held is None:
             return  # Closed meanwhile.
+        taken = self._routes.get(name)
+        if taken is not None and self._forget_closed(taken):
+            self._note_dropped(taken, sum(e.left for side in taken.sides for e in side.waiting))
         self._check_free(name)
         route, _ = held
         if route.name is not None:
@@ -257,10 +262,12 @@ class Hub:
         route, i = held
         self._drop_holder(route.sides[i], peer)
         if not route.sides[i].holders:
-            self._end_side(
-                route, i, ChannelClosed(f"channel {route.name or '(unnamed)'} was closed by the other side", route.name)
-            )
-            self._remove_name(route)
+            title = route.name or "(unnamed)"
+            error = ChannelClosed(f"channel {title} was closed by the other side", route.name)
+            self._end_side(route, i, error)
+            # What was sent before stays gettable by name until somebody has it.
+            if route.sides[1 - i].holders or not route.sides[1 - i].waiting:
+                self._remove_name(route)
 
     def detach(self, peer: LinkPeer) -> None:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
@@ -382,11 +389,21 @@ class Hub:
             dropped = sum(entry.left for entry in (*side.waiting, *side.sent.values()))
             side.waiting.clear()
             side.sent.clear()
-            if dropped:
-                self._notes.append(
-                    f"channel {route.name or '(unnamed)'}: {dropped} messages were not received "
-                    f"before its end: {error}"
-                )
+            self._note_dropped(route, dropped)
+
+    def _note_dropped(self, route: Route, count: int) -> None:
+        if count:
+            self._notes.append(
+                f"channel {route.name or '(unnamed)'} has ended with {count} messages that nobody "
+                "received"
+            )
+
+    def _forget_closed(self, route: Route) -> bool:
+        """Give the name of a route free if its maker has closed it; return whether that is so."""
+        if isinstance(route.sides[0].ended, ChannelClosed) and route.sides[1].process is None:
+            self._remove_name(route)
+            return True
+        return False
 
     def _tell(self, route: Route, i: int) -> None:
         """Tell the holders of side `i` how the other side is, once they have all its messages."""

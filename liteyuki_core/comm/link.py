@@ -30,6 +30,9 @@ _WAIT = 3600.0
 """Seconds a waiting handle waits in one call. Only a finite time keeps the connection
 itself non-blocking, which is what the handle that never waits needs."""
 
+_TURN_BYTES = 64 * 1024
+"""What is written in one system call, as far as whole frames (of up to `CHUNK`) allow it."""
+
 _INLINE_BYTES = 1 << 20
 """What a caller of `pump` writes at most before it leaves the rest to the writer thread."""
 
@@ -100,7 +103,6 @@ class Link:
         self._lock = threading.Lock()
         self._streams: dict[int, deque[tuple[frames.Buffer, ...]]] = {}
         self._turns: deque[int] = deque()
-        self._long: dict[int, Any] = {}
         self._writing = False
         self._settled = threading.Condition(self._lock)
         self._left: memoryview | None = None
@@ -124,7 +126,7 @@ class Link:
             queue = self._streams.get(stream)
             if queue is None:
                 queue = self._streams[stream] = deque()
-            if not queue and stream not in self._long:
+            if not queue:
                 if stream:
                     self._turns.append(stream)
                 else:
@@ -190,29 +192,18 @@ class Link:
                 return None
             out: list[frames.Buffer] = []
             size = 0
-            while self._turns and size < frames.CHUNK // 4:
+            while self._turns and size < _TURN_BYTES:
                 stream = self._turns.popleft()
-                pieces = self._long.get(stream)
                 queue = self._streams[stream]
-                while size < frames.CHUNK // 4:
-                    if pieces is None:
-                        if not queue:
-                            break
-                        buffers = queue.popleft()
-                        length = sum(map(len, buffers))
-                        if length <= frames.CHUNK:
-                            out.extend(buffers)
-                            size += length
-                            continue
-                        pieces = self._long[stream] = frames.pieces(buffers)
-                    piece = next(pieces, None)
-                    if piece is None:
-                        pieces = None
-                        del self._long[stream]
+                while queue and size < _TURN_BYTES:
+                    frame = queue.popleft()
+                    length = sum(map(len, frame))
+                    if length > frames.CHUNK + frames.HEADER.size:
+                        queue.extendleft(reversed(list(frames.pieces(frame))))
                         continue
-                    out.extend(piece)
-                    size += sum(map(len, piece))
-                if not queue and stream not in self._long:
+                    out.extend(frame)
+                    size += length
+                if not queue:
                     del self._streams[stream]
                 elif stream:
                     self._turns.append(stream)
@@ -229,25 +220,23 @@ class Link:
         self._writer_turn.release()
 
     def _write(self) -> None:
-        with self._connection.dup() as handle:
-            handle.settimeout(_WAIT)
-            while True:
-                self._writer_turn.acquire()
-                data, self._left = self._left, None
-                try:
-                    while True:
+        try:
+            with self._connection.dup() as handle:
+                handle.settimeout(_WAIT)
+                while not self._broken:
+                    self._writer_turn.acquire()
+                    data, self._left = self._left, None
+                    while data is not None:
                         while data:
                             try:
                                 data = data[handle.send(data) :]
                             except TimeoutError:
                                 continue
                         data = self._next()
-                        if data is None:
-                            break
-                except OSError:
-                    self._stop_writing()
-                if self._broken:
-                    return
+        except OSError:
+            pass  # The reader sees the same end and tells it.
+        finally:
+            self._stop_writing()
 
     def _stop_writing(self) -> None:
         with self._lock:
@@ -260,7 +249,6 @@ class Link:
             self._broken = True
             self._streams.clear()
             self._turns.clear()
-            self._long.clear()
             self._settled.notify_all()
         try:
             self._connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,118 @@
+"""A main process's and a child's side of channels in one process, over a real link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from liteyuki_core import log
+from liteyuki_core.comm.channel import Channel
+from liteyuki_core.comm.context import Context, LinkPort
+from liteyuki_core.comm.hub import Hub
+from liteyuki_core.comm.link import connection_pair
+from liteyuki_core.errors import ChannelBroken, ChannelClosed
+from tests.conftest import wait_until
+
+
+def run_async(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end on a loop of its own."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+
+
+class SyncDoor:
+    """The sync methods of a channel."""
+
+    def send(self, channel: Channel[Any], data: Any, timeout: float | None = None) -> None:
+        channel.send(data, timeout)
+
+    def receive(self, channel: Channel[Any], timeout: float | None = 10) -> Any:
+        return channel.receive(timeout)
+
+    def drain(self, channel: Channel[Any]) -> list[Any]:
+        return list(channel)
+
+
+class AsyncDoor:
+    """The async methods of a channel, each call on a loop of its own."""
+
+    def send(self, channel: Channel[Any], data: Any, timeout: float | None = None) -> None:
+        run_async(channel.async_send(data, timeout))
+
+    def receive(self, channel: Channel[Any], timeout: float | None = 10) -> Any:
+        return run_async(channel.async_receive(timeout))
+
+    def drain(self, channel: Channel[Any]) -> list[Any]:
+        async def collect() -> list[Any]:
+            return [data async for data in channel]
+
+        return run_async(collect())  # type: ignore[no-any-return]
+
+
+class Pair:
+    """A hub with its main context, and the context of a child called "w"."""
+
+    def __init__(self, max_message_bytes: int = 1 << 20) -> None:
+        self.main = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
+        self.hub = Hub(self.main)
+        self.hub.add_process("w")
+        self.log: list[str] = []
+        self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
+        self.main_ended: list[str | None] = []
+        self.child_ended: list[str | None] = []
+        self.stops: list[bool] = []
+        self.connect()
+        self._names = 0
+
+    def connect(self) -> None:
+        """Start a child's side and link it."""
+        ours, theirs = connection_pair()
+        self.child = Context(
+            "w", max_message_bytes=self.main.max_message_bytes, own_loop=True
+        )
+        self.port = LinkPort(
+            self.child,
+            theirs,
+            on_stop=lambda: self.stops.append(True),
+            on_lost=self.child_ended.append,
+        )
+        self.child.port = self.port
+        self.peer = self.hub.connect("w", ours, self.main_ended.append, lambda: None)
+        self.port.start(10)
+
+    def channel(self, capacity: int = 1024) -> tuple[Channel[Any], Channel[Any]]:
+        """Return the main process's and the child's end of a new channel."""
+        self._names += 1
+        name = f"channel-{self._names}"
+        ours = self.main.make(name, capacity)
+        self.main.register(name, ours)
+        wait_until(lambda: name in self.port.names(), f"{name} is known")
+        return Channel._of(ours), Channel._of(self.child.get(name))
+
+    def logged(self, *words: str) -> str:
+        """Wait for a log line with all these words and return it."""
+        found: str = wait_until(
+            lambda: next((x for x in list(self.log) if all(w in x for w in words)), ""),
+            f"a line with {words} in {self.log}",
+        )
+        return found
+
+    def lose_child(self) -> None:
+        """End the child's link as its death would, for good."""
+        self.port._link._connection.shutdown(2)
+        wait_until(lambda: self.main_ended)
+        self.hub.process_ended("w", ChannelBroken("process w exited with code 9"))
+
+    def close(self) -> None:
+        """End both sides."""
+        self.child.close(2)
+        self.hub.process_ended("w", ChannelClosed("process w exited with code 0"))
+        self.main.close(2)
+        log.logger.remove(self._sink)
+
+
+Condition = Callable[[], Any]

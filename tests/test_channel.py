@@ -1,0 +1,484 @@
+"""The laws of a channel, at several capacities, through the sync and the async door."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from liteyuki_core.comm.channel import Channel
+from liteyuki_core.errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelEmpty,
+    ChannelError,
+    ChannelExists,
+    ChannelFull,
+    ChannelModeError,
+    ChannelNotFound,
+    ChannelTimeout,
+    MessageTooLarge,
+    NotConnected,
+    SendError,
+    WouldBlockLoop,
+)
+from tests.conftest import wait_until
+from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
+
+Door = SyncDoor | AsyncDoor
+Ends = tuple[Channel[Any], Channel[Any]]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A main process's and a child's side."""
+    both = Pair()
+    yield both
+    both.close()
+
+
+@pytest.fixture(params=[1, 2, 64], ids="capacity{}".format)
+def capacity(request: pytest.FixtureRequest) -> int:
+    """Capacities that find different mistakes."""
+    return int(request.param)
+
+
+@pytest.fixture(params=["main sends", "child sends"])
+def ends(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> Ends:
+    """The sender's and the receiver's end."""
+    ours, theirs = pair.channel(capacity)
+    return (ours, theirs) if request.param == "main sends" else (theirs, ours)
+
+
+@pytest.fixture(params=[SyncDoor(), AsyncDoor()], ids=["sync", "async"])
+def door(request: pytest.FixtureRequest) -> Door:
+    """The sync and the async methods."""
+    door: Door = request.param
+    return door
+
+
+def in_thread(call: Any, *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=call, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+class Unbuildable:
+    """Pickles, but can't be rebuilt."""
+
+    def __reduce__(self) -> Any:
+        return _raise, ()
+
+
+def _raise() -> None:
+    raise RuntimeError("not here")
+
+
+# ------------------------------------------------------------- 1: order, once, not one's own
+
+
+def test_order_and_once(ends: Ends, door: Door) -> None:
+    """Each direction is first in, first out, and each message arrives once."""
+    sender, receiver = ends
+    messages = [i if i % 3 else f"text {i} é 中\ud800" if i % 2 else b"raw" * i for i in range(300)]
+    thread = in_thread(lambda: [door.send(sender, m) for m in messages])
+    assert [door.receive(receiver) for _ in messages] == messages
+    thread.join(10)
+    with pytest.raises(ChannelEmpty):
+        receiver.receive_nowait()
+
+
+def test_both_directions_at_once(ends: Ends, door: Door) -> None:
+    """An end receives what the other sends, never its own sends."""
+    one, other = ends
+    got: dict[str, list[int]] = {"one": [], "other": []}
+
+    def take(name: str, channel: Channel[Any]) -> None:
+        for _ in range(100):
+            got[name].append(door.receive(channel))
+
+    threads = [
+        in_thread(take, "one", one),
+        in_thread(take, "other", other),
+        in_thread(lambda: [door.send(one, i) for i in range(100)]),
+        in_thread(lambda: [door.send(other, -i) for i in range(100)]),
+    ]
+    for thread in threads:
+        thread.join(20)
+    assert got == {"one": [-i for i in range(100)], "other": list(range(100))}
+
+
+# ------------------------------------------------------------- 2: values
+
+
+def test_a_message_is_a_value(ends: Ends, door: Door) -> None:
+    """Changing data after its send changes nothing."""
+    sender, receiver = ends
+    data = {"list": [1]}
+    door.send(sender, data)
+    data["list"].append(2)
+    assert door.receive(receiver) == {"list": [1]}
+
+
+def test_unsendable_data_raises_and_sends_nothing(ends: Ends, door: Door) -> None:
+    """What can't be pickled raises at send, with its type, and takes no room."""
+    sender, receiver = ends
+    for _ in range(3):
+        with pytest.raises(SendError, match=r"channel-1.*generator") as caught:
+            door.send(sender, (i for i in range(3)), 0.1)
+        assert isinstance(caught.value, TypeError)
+    door.send(sender, "after", 5)
+    assert door.receive(receiver) == "after"
+
+
+def test_unrebuildable_message_is_logged_and_skipped(pair: Pair, ends: Ends, door: Door) -> None:
+    """The receiver logs the channel's name and lives on; the room comes back."""
+    sender, receiver = ends
+    thread = in_thread(lambda: [door.send(sender, x) for x in (Unbuildable(), Unbuildable(), 1)])
+    assert door.receive(receiver) == 1
+    thread.join(10)
+    line = pair.logged("ERROR", "channel-1", "not here")
+    assert "skipped" in line
+
+
+def test_too_large_a_message(ends: Ends, door: Door) -> None:
+    """Over max_message_bytes raises and sends nothing; at the limit it passes."""
+    sender, receiver = ends
+    for _ in range(2):
+        with pytest.raises(MessageTooLarge, match=r"channel-1.*1048577.*LITEYUKI_MAX"):
+            door.send(sender, b"x" * ((1 << 20) + 1), 0.1)
+    thread = in_thread(door.send, sender, b"y" * (1 << 20))
+    assert door.receive(receiver) == b"y" * (1 << 20)
+    thread.join(10)
+
+
+# ------------------------------------------------------------- 3: capacity
+
+
+def test_bounded(ends: Ends, door: Door, capacity: int) -> None:
+    """At most capacity messages are unacknowledged; a message counts until the next is asked for."""
+    sender, receiver = ends
+    for i in range(capacity):
+        door.send(sender, i)
+    with pytest.raises(ChannelTimeout, match="channel-1"):
+        door.send(sender, "over", 0.05)
+
+    async def on_loop() -> None:
+        with pytest.raises(ChannelFull, match="async_send"):
+            sender.send("over")
+
+    run_async(on_loop())
+    assert door.receive(receiver) == 0
+    with pytest.raises(ChannelTimeout):
+        door.send(sender, "over", 0.05)
+    waiting = in_thread(door.send, sender, "last")
+    assert [door.receive(receiver) for _ in range(capacity)] == [*range(1, capacity), "last"]
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_a_waiting_send_that_is_cancelled_sends_nothing(ends: Ends, capacity: int) -> None:
+    """Cancelling async_send leaves no message and no room taken."""
+    sender, receiver = ends
+
+    async def scenario() -> None:
+        for i in range(capacity):
+            await sender.async_send(i)
+        tasks = [asyncio.ensure_future(sender.async_send("cancelled")) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        last = asyncio.ensure_future(sender.async_send("last"))
+        got = [await receiver.async_receive(10) for _ in range(capacity + 1)]
+        await last
+        assert got == [*range(capacity), "last"]
+
+    run_async(scenario())
+
+
+def test_a_full_channel_slows_no_other(pair: Pair, door: Door) -> None:
+    """Messages pass on one channel while another is full of large ones."""
+    full, _ = pair.channel(8)
+    free, receiver = pair.channel(2)
+    for _ in range(8):
+        full.send(b"x" * 1_000_000)
+    for i in range(50):
+        door.send(free, i, 10)
+        assert door.receive(receiver) == i
+
+
+def test_four_threads_send_large_messages_at_once(pair: Pair) -> None:
+    """Nothing is torn, lost or doubled, and each thread's messages stay in order."""
+    sender, receiver = pair.channel(16)
+
+    def send(which: int) -> None:
+        for i in range(50):
+            sender.send((which, i, bytes([which]) * 50_000))
+
+    threads = [in_thread(send, which) for which in range(4)]
+    got: dict[int, list[int]] = {which: [] for which in range(4)}
+    for _ in range(200):
+        which, i, data = receiver.receive(10)
+        assert data == bytes([which]) * 50_000
+        got[which].append(i)
+    for thread in threads:
+        thread.join(10)
+    assert got == {which: list(range(50)) for which in range(4)}
+
+
+# ------------------------------------------------------------- 4: receiving
+
+
+def test_timeouts(ends: Ends, door: Door) -> None:
+    """A receive that times out loses nothing."""
+    sender, receiver = ends
+    with pytest.raises(ChannelTimeout, match="channel-1") as caught:
+        door.receive(receiver, 0.02)
+    assert isinstance(caught.value, TimeoutError)
+    with pytest.raises(ChannelEmpty):
+        receiver.receive_nowait()
+    door.send(sender, "late")
+    assert door.receive(receiver) == "late"
+
+
+def test_receive_on_a_loops_thread(ends: Ends) -> None:
+    """It gives what has arrived, but never waits."""
+    sender, receiver = ends
+
+    async def scenario() -> None:
+        with pytest.raises(WouldBlockLoop, match="async_receive"):
+            receiver.receive(5)
+        await sender.async_send("here")
+        waiting = asyncio.ensure_future(receiver.async_receive(10))
+        assert await waiting == "here"
+        sending = asyncio.ensure_future(sender.async_send("again"))
+        while True:
+            try:
+                assert receiver.receive() == "again"
+                await sending
+                return
+            except WouldBlockLoop:
+                await asyncio.sleep(0.001)
+
+    run_async(scenario())
+
+
+def test_cancelled_receives_lose_nothing(ends: Ends) -> None:
+    """However receives are cancelled, every message is received once and in order."""
+    sender, receiver = ends
+
+    async def scenario() -> list[Any]:
+        got: list[Any] = []
+        sending = asyncio.ensure_future(_send_all(sender, 100))
+        turn = 0
+        while len(got) < 100:
+            turn += 1
+            tasks = [asyncio.ensure_future(receiver.async_receive()) for _ in range(3)]
+            await asyncio.sleep(0.002 if turn % 2 else 0)
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                try:
+                    got.append(await task)
+                except asyncio.CancelledError:
+                    pass
+        await sending
+        return got
+
+    assert run_async(scenario()) == list(range(100))
+
+
+async def _send_all(channel: Channel[Any], count: int) -> None:
+    for i in range(count):
+        await channel.async_send(i)
+
+
+def test_iteration_ends_when_drained(ends: Ends, door: Door, capacity: int) -> None:
+    """Iterating ends when the other side has closed and the rest is received."""
+    sender, receiver = ends
+    for i in range(capacity):
+        sender << i
+    sender.close()
+    assert door.drain(receiver) == list(range(capacity))
+
+
+def test_shift_sends(ends: Ends, door: Door) -> None:
+    """channel << data sends, and can be chained."""
+    sender, receiver = ends
+    assert sender << "a" is sender
+    assert door.receive(receiver) == "a"
+
+
+# ------------------------------------------------------------- 6: one mode an end
+
+
+def test_one_mode(ends: Ends, door: Door) -> None:
+    """An end with callbacks can't receive, and the other way round; the other end is free."""
+    one, other = ends
+    one.on_receive()(lambda data: None)
+    with pytest.raises(ChannelModeError, match="on_receive"):
+        door.receive(one)
+    with pytest.raises(ChannelModeError):
+        one.receive_nowait()
+    with pytest.raises(ChannelEmpty):
+        other.receive_nowait()
+    with pytest.raises(ChannelModeError, match="received"):
+        other.on_receive()(lambda data: None)
+
+
+# ------------------------------------------------------------- 7: closing
+
+
+def test_close(ends: Ends, door: Door) -> None:
+    """Closing is idempotent; the other side drains, then both ends are closed."""
+    sender, receiver = ends
+    door.send(sender, 1)
+    sender.close()
+    sender.close()
+    assert sender.closed
+    for act in (lambda: door.send(sender, 2), lambda: door.receive(sender)):
+        with pytest.raises(ChannelClosed, match="channel-1"):
+            act()
+    assert door.receive(receiver) == 1
+    with pytest.raises(ChannelClosed):
+        door.receive(receiver)
+    with pytest.raises(ChannelClosed):
+        door.send(receiver, 3)
+    receiver.close()
+
+
+def test_close_wakes_waiters(ends: Ends, door: Door) -> None:
+    """Whoever waits on a closed end, here or on the other side, gets ChannelClosed."""
+    one, other = ends
+    raised: list[Exception] = []
+
+    def wait(channel: Channel[Any]) -> None:
+        try:
+            door.receive(channel, None)
+        except Exception as error:
+            raised.append(error)
+
+    threads = [in_thread(wait, one), in_thread(wait, one), in_thread(wait, other)]
+    wait_until(lambda: len(one._open().receivers) == 2 and len(other._open().receivers) == 1)
+    one.close()
+    for thread in threads:
+        thread.join(10)
+    assert [type(error) for error in raised] == [ChannelClosed] * 3
+
+
+def test_close_wakes_waiting_sends(ends: Ends, door: Door, capacity: int) -> None:
+    """A send that waits for room gets ChannelClosed when the other side closes."""
+    sender, receiver = ends
+    for i in range(capacity):
+        door.send(sender, i)
+    raised: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            door.send(sender, "never")
+        except Exception as error:
+            raised.append(error)
+
+    thread = in_thread(wait)
+    wait_until(lambda: sender._open().senders)
+    receiver.close()
+    thread.join(10)
+    assert [type(error) for error in raised] == [ChannelClosed]
+
+
+def test_a_dead_peer(pair: Pair, door: Door) -> None:
+    """What a dead child sent is received, then ChannelBroken with the reason."""
+    ours, theirs = pair.channel(8)
+    door.send(theirs, "last words")
+    pair.port.pump()
+    pair.lose_child()
+    assert door.receive(ours) == "last words"
+    for act in (lambda: door.receive(ours), lambda: door.send(ours, 1)):
+        with pytest.raises(ChannelBroken, match="exited with code 9") as caught:
+            act()
+        assert isinstance(caught.value, ConnectionError)
+    with pytest.raises(ChannelBroken):
+        for _ in ours:
+            pass
+
+
+def test_the_main_process_is_gone(pair: Pair, door: Door) -> None:
+    """A child's ends break when the link ends."""
+    _, theirs = pair.channel(8)
+    pair.peer.link._connection.shutdown(2)
+    wait_until(lambda: pair.child_ended)
+    with pytest.raises(ChannelBroken, match="main process is gone"):
+        door.receive(theirs)
+
+
+# ------------------------------------------------------------- 9: names
+
+
+def test_names(pair: Pair, door: Door) -> None:
+    """A name is taken once, is free again after closing, and an unknown one says what there is."""
+    with pytest.raises(ChannelNotFound, match=r"'nope'.*w-active, w-passive") as caught:
+        pair.child.get("nope")
+    assert isinstance(caught.value, KeyError)
+    made = pair.child.make("mine", 4)
+    pair.child.register("mine", made)
+    for context in (pair.main, pair.child):
+        with pytest.raises(ChannelExists, match="'mine'") as exists:
+            context.register("mine", context.make("mine", 4))
+        assert isinstance(exists.value, ValueError)
+    ours, theirs = Channel._of(pair.main.get("mine")), Channel._of(made)
+    assert pair.main.get("mine") is ours._open()
+    assert ours.capacity == 4
+    door.send(ours, "to its maker")
+    assert door.receive(theirs) == "to its maker"
+    theirs.close()
+    wait_until(lambda: "mine" not in pair.main.port.names())
+    pair.main.register("mine", pair.main.make("mine", 2))
+
+
+def test_messages_wait_for_whoever_gets_the_channel(pair: Pair, door: Door) -> None:
+    """What is sent before the other end is got is there when it is."""
+    made = pair.main.make("early", 4)
+    pair.main.register("early", made)
+    for i in range(4):
+        door.send(Channel._of(made), i)
+    wait_until(lambda: "early" in pair.port.names())
+    theirs = Channel._of(pair.child.get("early"))
+    assert [door.receive(theirs) for _ in range(4)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "capacity", "error"),
+    [
+        (1, 1, TypeError),
+        ("", 1, ValueError),
+        ("x" * 201, 1, ValueError),
+        ("a\nb", 1, ValueError),
+        ("x", 0, ValueError),
+        ("x", True, TypeError),
+        ("x", 1.5, TypeError),
+    ],
+)
+def test_bad_arguments(name: Any, capacity: Any, error: type[Exception]) -> None:
+    """Names and capacities that can't be are refused at once."""
+    with pytest.raises(error):
+        Channel(name, capacity=capacity)
+
+
+def test_without_a_host() -> None:
+    """A channel can be made anywhere; using it outside a LiteyukiBot says so."""
+    channel: Channel[int] = Channel[int]("free")
+    for act in (lambda: channel.send(1), channel.receive_nowait, channel.close):
+        with pytest.raises(NotConnected, match="LiteyukiBot"):
+            act()
+
+
+def test_channel_errors_name_the_channel(pair: Pair) -> None:
+    """Every channel error has `.channel`."""
+    ours, _ = pair.channel(1)
+    with pytest.raises(ChannelError) as caught:
+        ours.receive(0)
+    assert caught.value.channel == "channel-1"

@@ -276,9 +276,7 @@ class LiteyukiBot:
         before: dict[int, Any] = {}
         for name in _SIGNALS:
             number = getattr(signal, name, None)
-            if number is None or (
-                name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
-            ):
+            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
                 continue
             before[number] = signal.getsignal(number)
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -87,11 +88,9 @@ def _get() -> Any:
     if _logger is None:
         # loguru documents only deep copies of its logger for this, and a copy fails once a
         # stream is among the sinks; these two are what it makes its own logger of.
-        from loguru._logger import Core
-        from loguru._logger import Logger as LoguruLogger
-
-        _logger = LoguruLogger(
-            core=Core(),
+        private: Any = import_module("loguru._logger")
+        _logger = private.Logger(
+            core=private.Core(),
             exception=None,
             depth=0,
             record=False,

@@ -64,20 +64,18 @@ class Pair:
         self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
         self.main_ended: list[str | None] = []
         self.child_ended: list[str | None] = []
-        self.stops: list[bool] = []
+        self.stops: list[float] = []
         self.connect()
         self._names = 0
 
     def connect(self) -> None:
         """Start a child's side and link it."""
         ours, theirs = connection_pair()
-        self.child = Context(
-            "w", max_message_bytes=self.main.max_message_bytes, own_loop=True
-        )
+        self.child = Context("w", max_message_bytes=self.main.max_message_bytes, own_loop=True)
         self.port = LinkPort(
             self.child,
             theirs,
-            on_stop=lambda: self.stops.append(True),
+            on_stop=self.stops.append,
             on_lost=self.child_ended.append,
         )
         self.child.port = self.port
@@ -105,12 +103,12 @@ class Pair:
         """End the child's link as its death would, for good."""
         self.port._link._connection.shutdown(2)
         wait_until(lambda: self.main_ended)
-        self.hub.process_ended("w", ChannelBroken("process w exited with code 9"))
+        self.hub.process_ended("w", ChannelBroken, "process w exited with code 9")
 
     def close(self) -> None:
         """End both sides."""
         self.child.close(2)
-        self.hub.process_ended("w", ChannelClosed("process w exited with code 0"))
+        self.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
         self.main.close(2)
         log.logger.remove(self._sink)
 

@@ -5,9 +5,13 @@ hold. What an end sends goes to the hub through its context's port, what comes b
 to it there.
 
 Invariants, all under the context's lock, which is never held while something waits, while
-user code runs, while data is serialised or rebuilt, or during a system call:
+user code runs, while data is serialised or rebuilt, or during a system call (but the one that
+wakes a loop):
 
-- free + (messages accepted and not yet acknowledged) == capacity
+- free + slots + (messages accepted and not yet acknowledged) == capacity
+- slots is room that the loop whose turn it is has set aside, so that it can gather short texts
+  without the lock: it alone writes `slots` and appends to `gathered`; any thread that passes on
+  messages, under the lock, first takes what is there
 - messages leave in the order in which they were accepted
 - a message is in exactly one place: pending, the hub's custody, the inbox, handed out
 - who waits is in `senders` or `receivers`; whoever makes room or brings a message wakes as
@@ -24,7 +28,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from .. import log
 from ..errors import (
@@ -35,7 +39,6 @@ from ..errors import (
     ChannelFull,
     ChannelModeError,
     ChannelTimeout,
-    FrameError,
     MessageTooLarge,
     SendError,
     WouldBlockLoop,
@@ -51,7 +54,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 
 _BATCH_MESSAGES = 256
-_BATCH_BYTES = 64 * 1024
+_SMALL = 1024
+"""Longer messages, in bytes or characters, are not gathered."""
+
 _ACKNOWLEDGE_AT = 64
 
 NAME_LENGTH = 200
@@ -133,7 +138,8 @@ class End:
         self._next = 0
         self._pending: list[Any] = []
         self._words: list[int] = []
-        self._pending_bytes = 0
+        self._gathered: deque[str] = deque()
+        self._slots = 0
         self._text = True
         self._gathering: asyncio.AbstractEventLoop | None = None
         self.senders: Waiters = deque()
@@ -151,6 +157,7 @@ class End:
         self._closed = False
         self._deaf: str | None = None
         self._gone: ChannelError | None = None
+        self._last = False
         self.errors = 0
 
     # ------------------------------------------------------------- sending
@@ -176,6 +183,17 @@ class End:
             )
         return payload, word
 
+    def gather(self, text: str) -> bool:
+        """Accept a short text if it can join those that this turn of the loop sends together.
+
+        That is the quick way, without the lock; where it returns False, `offer` is the way.
+        """
+        if self._slots > 0 and _get_running_loop() is self._gathering:
+            self._slots -= 1
+            self._gathered.append(text)
+            return True
+        return False
+
     def offer(self, item: Any, word: int) -> bool:
         """Accept a serialised message if there is room; return whether there was.
 
@@ -191,9 +209,14 @@ class End:
 
     def accept(self, item: Any, word: int) -> bool | None:
         """Do the same under the lock; None for no room, True when the port is to be pumped."""
-        if self._free <= 0 or self._closed or self._gone is not None:
+        loop = _get_running_loop()
+        if loop is self._gathering or (self._gathering is not None and self._gathering.is_closed()):
+            self._free += self._slots
+            self._slots = 0
+        if self._closed or self._gone is not None or self._free <= 0:
             self._check_open()
             return None
+        self._collect()
         self._free -= 1
         if word >= 0:
             if self._text:
@@ -203,33 +226,57 @@ class End:
         elif not self._text:
             self._seal()
             self._text = True
-        pending = self._pending
-        pending.append(item)
-        self._pending_bytes += len(item)
-        loop = _get_running_loop()
-        if loop is not None:
-            if loop is not self._gathering:
-                # The first message of a turn goes at once, the others together after it.
-                self._gathering = loop
-                loop.call_soon(self._turn_ended)
-            elif len(pending) < _BATCH_MESSAGES and self._pending_bytes < _BATCH_BYTES:
-                return False
-        self._seal()
-        return True
+        self._pending.append(item)
+        begins = loop is not None and loop is not self._gathering
+        if begins and (self._gathering is None or self._gathering.is_closed()):
+            self._gathering = loop
+            loop.call_soon(self._turn_ended)
+        if begins or loop is not self._gathering or loop is None:
+            # The first message of a turn goes at once, the others together after it.
+            self._seal()
+        elif len(item) > _SMALL or len(self._pending) >= _BATCH_MESSAGES:
+            self._seal()
+        if loop is not None and loop is self._gathering:
+            # Half of the room at most: other threads that send are to find some.
+            self._slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
+            self._free -= self._slots
+        return not self._pending
+
+    def _collect(self) -> None:
+        gathered = self._gathered
+        if gathered:
+            if not self._text:
+                self._seal()
+                self._text = True
+            self._pending.extend([gathered.popleft() for _ in range(len(gathered))])
 
     def flush(self) -> None:
         """Pass on what was gathered."""
         with self.lock:
+            self._collect()
             self._seal()
+        self._port.pump()
+
+    def pump(self) -> None:
+        """Get moving what was passed on."""
         self._port.pump()
 
     def _turn_ended(self) -> None:
         with self.lock:
             self._gathering = None
+            unused, self._slots = self._slots, 0
+            self._free += unused
+            _wake(self.senders, unused)
+            self._collect()
             if not self._pending:
                 return
+            dropped = len(self._pending) if self._closed else 0
             self._seal()
         self._port.pump()
+        if dropped:
+            log.logger.warning(
+                f"channel {self.name}: {dropped} messages sent while it was being closed are dropped"
+            )
 
     def _seal(self) -> None:
         pending = self._pending
@@ -242,7 +289,6 @@ class End:
             self._words = []
         self._next += batch.count
         self._pending = []
-        self._pending_bytes = 0
         self._port.data(self.number, batch)
 
     def _check_open(self) -> None:
@@ -281,31 +327,32 @@ class End:
         while not self._opened:
             if not self._inbox:
                 self._flush_acknowledgements()
-                self._check_open()
+                if self._last:
+                    self._check_open()
                 return None
             batch = self._inbox.popleft()
-            self._opened.extend(self._numbered(batch))
+            self._opened = _numbered(batch)
         message = self._opened.popleft()
         self._handed.append(message[0])
         return message
 
-    def rebuild(self, message: tuple[int, Any]) -> tuple[bool, Any]:
+    def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
-        self._port.pump()
         try:
-            return True, frames.load(message[1])
+            return True, frames.load(payload)
         except Exception as error:
-            self._unreadable(error)
+            self.failed()
+            log.logger.opt(exception=error).error(
+                f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
+            )
             return False, None
 
-    def take(self) -> Iterator[tuple[int, Any]] | None:
+    def take(self) -> deque[tuple[int, Any]] | None:
         """Return the messages of the next batch with their numbers, for a runner."""
         with self.lock:
             if self._closed or self._deaf is not None or not self._inbox:
                 return None
-            batch = self._inbox.popleft()
-            messages = self._numbered(batch)
-        return iter(messages) if batch.text else self._rebuilt(messages)
+            return _numbered(self._inbox.popleft())
 
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Say that the handling of these messages has ended, for a runner."""
@@ -343,43 +390,16 @@ class End:
             )
         self._check_own()
         self._mode = mode
-        if mode == "receive":
-            self.note_receiver()
         self._port.ready(self.number)
 
     def note_receiver(self) -> None:
-        """Remember whether it is the process's main thread that receives."""
-        if threading.current_thread() is threading.main_thread():
+        """Remember whether it is the process's main thread that waits in `receive`."""
+        if threading.current_thread() is threading.main_thread() and _get_running_loop() is None:
             self.received_by_main_thread = True
 
     def _check_own(self) -> None:
         if self._closed:
             raise ChannelClosed(f"channel {self.name} is closed", self.name)
-
-    def _numbered(self, batch: frames.Batch) -> list[tuple[int, Any]]:
-        try:
-            payloads = batch.payloads()
-        except FrameError as error:
-            self._unreadable(error)
-            self._port.acknowledge(self.number, [(batch.first, batch.count)])
-            return []
-        return list(zip(range(batch.first, batch.first + batch.count), payloads, strict=True))
-
-    def _rebuilt(self, messages: list[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-        for sequence, payload in messages:
-            try:
-                data = frames.load(payload)
-            except Exception as error:
-                self._unreadable(error)
-                self.acknowledge([(sequence, 1)])
-                continue
-            yield sequence, data
-
-    def _unreadable(self, error: Exception) -> None:
-        self.failed()
-        log.logger.opt(exception=error).error(
-            f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
-        )
 
     def _acknowledge_handed(self) -> None:
         for sequence in self._handed:
@@ -481,6 +501,8 @@ class End:
         with self.lock:
             if self._closed:
                 return
+            self._gathering = None
+            self._collect()
             self._seal()
             self._acknowledge_handed()
             self._flush_acknowledgements()
@@ -504,21 +526,29 @@ class End:
             self._deaf = why
             self._wake_all()
 
-    def on_gone(self, error: ChannelError | None) -> None:
-        """Learn that the other side closed or is lost, or, with None, is back. Under the lock."""
-        self._gone = error
-        if error is not None:
+    def on_gone(self, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+        """Learn that the other side closed or is lost, or, with None, is back. Under the lock.
+
+        `last` says that no message of it is still to come.
+        """
+        self._gone = None if kind is None else kind(f"channel {self.name}: {why}", self.name)
+        self._last = last
+        if kind is not None:
             self._wake_all()
 
-    def lost(self, error: ChannelError) -> None:
+    def lost(self, kind: type[ChannelError], why: str) -> None:
         """Learn that the way to the hub is gone. Under the lock."""
         self._inbox.clear()
         self._opened.clear()
-        self.on_gone(error)
+        self.on_gone(kind, why, True)
 
     def _wake_all(self) -> None:
         _wake(self.senders, len(self.senders))
         _wake(self.receivers, len(self.receivers))
+
+
+def _numbered(batch: frames.Batch) -> deque[tuple[int, Any]]:
+    return deque(enumerate(batch.payloads(), batch.first))
 
 
 def _wake(waiters: Waiters, count: int) -> None:
@@ -566,6 +596,11 @@ class Channel(Generic[T]):
             end = self._end = current().make(self._name, self._capacity)
         return end
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a channel is no value; send its name and call get_channel(name) on the other side"
+        )
+
     @property
     def name(self) -> str | None:
         """The channel's name, None for one without."""
@@ -591,6 +626,8 @@ class Channel(Generic[T]):
         `ChannelBroken`, `NotConnected`; nothing was sent then.
         """
         end = self._end or self._open()
+        if type(data) is str and len(data) <= _SMALL and end.gather(data):
+            return
         item, word = end.serialise(data)
         if not end.offer(item, word):
             if _get_running_loop() is not None:
@@ -610,6 +647,8 @@ class Channel(Generic[T]):
         `ChannelFull`.
         """
         end = self._end or self._open()
+        if type(data) is str and len(data) <= _SMALL and end.gather(data):
+            return
         item, word = end.serialise(data)
         if not end.offer(item, word):
             await end.async_wait(
@@ -636,6 +675,8 @@ class Channel(Generic[T]):
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
+        if not end.received_by_main_thread:
+            end.note_receiver()
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with end.lock:
@@ -648,10 +689,10 @@ class Channel(Generic[T]):
                     )
                 if observer is not None:
                     observer(True)
-                end.note_receiver()
                 left = None if deadline is None else max(0.0, deadline - monotonic())
                 message = end.wait(end.receivers, end.ask, left, "no message came")
-            rebuilt, data = end.rebuild(message)
+            end.pump()
+            rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
@@ -667,7 +708,8 @@ class Channel(Generic[T]):
             if message is None:
                 end.flush()
                 raise ChannelEmpty(f"channel {end.name}: no message has arrived", end.name)
-            rebuilt, data = end.rebuild(message)
+            end.pump()
+            rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
@@ -690,7 +732,8 @@ class Channel(Generic[T]):
                     observer(True)
                 left = None if deadline is None else max(0.0, deadline - monotonic())
                 message = await end.async_wait(end.receivers, end.ask, left, "no message came")
-            rebuilt, data = end.rebuild(message)
+            end.pump()
+            rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
@@ -710,17 +753,9 @@ class Channel(Generic[T]):
         except ChannelClosed:
             return
 
-    @overload
     def on_receive(
         self, filter_func: Callable[[T], Any] | None = None, *, ordered: bool = False
-    ) -> Callable[[F], F]: ...
-
-    @overload
-    def on_receive(self, filter_func: None = None, *, ordered: bool = False) -> Any: ...
-
-    def on_receive(
-        self, filter_func: Callable[[T], Any] | None = None, *, ordered: bool = False
-    ) -> Any:
+    ) -> Callable[[F], F]:
         """Decorate a callback for messages; several may be registered.
 
         Callbacks start in message order on the process's loop: LiteyukiBot's in the main

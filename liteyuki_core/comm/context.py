@@ -80,7 +80,7 @@ class Context:
         self._by_name: dict[str, End] = {}
         self._last_number = 0
         self._late = _LateAcknowledgements()
-        self._closed: ChannelError | None = None
+        self._closed: str | None = None
 
     def make(self, name: str | None, capacity: int) -> End:
         """Return this process's end of a new channel; `register` lets others get it."""
@@ -141,12 +141,12 @@ class Context:
         with self.lock:
             return any(end.received_by_main_thread for end in self.ends.values())
 
-    def lost(self, error: ChannelError) -> None:
+    def lost(self, kind: type[ChannelError], why: str) -> None:
         """Tell every end that the way to the hub is gone."""
         with self.lock:
-            self._closed = error
+            self._closed = why
             for end in self.ends.values():
-                end.lost(error)
+                end.lost(kind, why)
 
     def close(self, timeout: float) -> None:
         """Flush and end everything within about `timeout` seconds. Idempotent."""
@@ -157,7 +157,7 @@ class Context:
             end.flush_acknowledgements()
             end.flush()
         self.port.shut(max(0.0, deadline - monotonic()))
-        self.lost(ChannelClosed("this process's LiteyukiBot has stopped"))
+        self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
 
     def abandon(self) -> None:
         """Let go of everything in a forked copy of the process."""
@@ -217,8 +217,8 @@ class _LateAcknowledgements:
 class LinkPort(ContextPort):
     """A child's way to the hub: its link.
 
-    `on_stop` is called on the reader's thread when the main process asks this one to stop,
-    `on_lost` when the main process is gone.
+    Both are called on the reader's thread: `on_stop` when the main process asks this one to
+    stop, with the seconds it has, `on_lost` when the main process is gone.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class LinkPort(ContextPort):
         context: Context,
         endpoint: Endpoint,
         *,
-        on_stop: Callable[[], None],
+        on_stop: Callable[[float], None],
         on_lost: Callable[[str | None], None],
     ) -> None:
         self._context = context
@@ -313,7 +313,7 @@ class LinkPort(ContextPort):
 
     def _on_frames(self, arrived: list[frames.Frame]) -> None:
         context = self._context
-        stop = False
+        stop: float | None = None
         with context.lock:
             for frame in arrived:
                 end = context.ends.get(frame.channel)
@@ -326,11 +326,15 @@ class LinkPort(ContextPort):
                     if end is not None:
                         end.on_acknowledged(count)
                 else:
-                    stop = self._on_control(frames.fields(frame), end) or stop
-        if stop:
-            self._on_stop()
+                    fields = frames.fields(frame)
+                    if fields["op"] == "stop":
+                        stop = float(fields.get("seconds", 0))
+                    else:
+                        self._on_control(fields, end)
+        if stop is not None:
+            self._on_stop(stop)
 
-    def _on_control(self, fields: dict[str, Any], end: End | None) -> bool:
+    def _on_control(self, fields: dict[str, Any], end: End | None) -> None:
         match fields:
             case {"op": "names", "add": dict(add), "remove": list(remove)}:
                 self._names.update(add)
@@ -339,21 +343,23 @@ class LinkPort(ContextPort):
                 self._connected.set()
             case {"op": "gone", "how": "back"}:
                 if end is not None:
-                    end.on_gone(None)
-            case {"op": "gone", "how": "closed" | "broken" as how, "why": str(why)}:
+                    end.on_gone(None, "", False)
+            case {
+                "op": "gone",
+                "how": "closed" | "broken" as how,
+                "why": str(why),
+                "last": bool(last),
+            }:
                 if end is not None:
                     kind = ChannelBroken if how == "broken" else ChannelClosed
-                    end.on_gone(kind(why, end.name))
+                    end.on_gone(kind, why, last)
             case {"op": "reply", "request": int(request), "error": error}:
                 reply = self._replies.get(request)
                 if reply is not None:
                     reply.error = None if error is None else ChannelExists(*error)
                     reply.arrived.set()
-            case {"op": "stop"}:
-                return True
             case _:
                 raise FrameError(f"control frame {fields!r} is not known")
-        return False
 
     def _on_end(self, why: str | None) -> None:
         self._connected.set()
@@ -362,7 +368,7 @@ class LinkPort(ContextPort):
                 reply.error = ChannelBroken("the main process is gone")
                 reply.arrived.set()
         if not self._shutting:
-            self._context.lost(ChannelBroken("the main process is gone"))
+            self._context.lost(ChannelBroken, "the main process is gone")
             self._on_lost(why)
 
 

@@ -6,8 +6,8 @@ process, NoneBot's in a NoneBot child, elsewhere one that it runs itself in a th
 
 A runner takes messages in order in a *pump*, a task that calls callback after callback. As
 long as callbacks end without waiting for anything, one pump serves them all. When one waits,
-its pump waits with it, and the next turn of the loop starts another pump for the messages
-behind it. So callbacks start in message order, each inside a task, and none waits for
+its pump waits with it, and the next turn of the loop starts another
+pump for the messages behind it. So callbacks start in message order, each inside a task, and none waits for
 another, while a task is paid for only where there is something to wait for.
 
 Invariants. Only the loop's thread touches a runner's state. A filter is waited for before the
@@ -21,7 +21,7 @@ import contextvars
 import inspect
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
@@ -44,8 +44,14 @@ class Source(Protocol):
     name: str
     capacity: int
 
-    def take(self) -> Iterator[tuple[int, Any]] | None:
-        """Return the next messages with their numbers, or None."""
+    def take(self) -> deque[tuple[int, Any]] | None:
+        """Return the next messages with their numbers, or None.
+
+        A str is a message as it stands; `rebuild` makes all others.
+        """
+
+    def rebuild(self, payload: Any) -> tuple[bool, Any]:
+        """Return whether the message could be rebuilt, and the data."""
 
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Say that the handling of these messages has ended."""
@@ -58,7 +64,10 @@ class Registration:
     """One callback with its filter."""
 
     def __init__(
-        self, callback: Callable[[Any], Any], filter_func: Callable[[Any], Any] | None, ordered: bool
+        self,
+        callback: Callable[[Any], Any],
+        filter_func: Callable[[Any], Any] | None,
+        ordered: bool,
     ) -> None:
         self.callback = callback
         self.filter_func = filter_func
@@ -104,13 +113,13 @@ class Runner:
         self._source = source
         self._dispatcher = dispatcher
         self._registrations: tuple[Registration, ...] = ()
-        self._messages: Iterator[tuple[int, Any]] = iter(())
-        self._next: tuple[int, Any] | None = None
+        self._messages: deque[tuple[int, Any]] = deque()
         self._done: list[int] = []
         self._pumps: set[asyncio.Task[None]] = set()
-        self._successor = False
         self._deciding = False
         self._serial = True
+        self._successor = False
+        """Whether a `step` is scheduled, or there is to be none because pumps go one by one."""
         self._threads = asyncio.Semaphore(min(source.capacity, _THREADS))
 
     def add(self, registration: Registration) -> None:
@@ -120,14 +129,11 @@ class Runner:
 
     def step(self) -> None:
         """Start a pump where there are messages that no pump is about to take."""
-        self._successor = False
-        if self._deciding or (self._serial and self._pumps):
+        self._successor = self._serial
+        if self._deciding or (self._serial and self._pumps) or not self._refill():
             return
-        self._next = self._take()
-        if self._next is None:
-            return
-        # The pump takes the message when it runs: until then another, which comes back from
-        # waiting, may take it first, and they still start in order.
+        # The pump takes its first message when it runs: until then another, which comes back
+        # from waiting, may take it, and they still start in order.
         task = self._dispatcher.loop.create_task(
             self._pump(), name=f"liteyuki-callbacks-{self._source.name}"
         )
@@ -143,71 +149,83 @@ class Runner:
         self._pumps.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.logger.opt(exception=error).error(f"channel {self._source.name}: a pump failed")
-        self._continue()
+        if self._serial or not self._successor:
+            self._continue()
 
     def _continue(self) -> None:
-        if not self._successor:
-            self._successor = True
-            self._dispatcher.loop.call_soon(self.step)
+        self._successor = True
+        self._dispatcher.loop.call_soon(self.step)
 
-    def _take(self) -> tuple[int, Any] | None:
-        message = self._next
-        if message is not None:
-            self._next = None
-            return message
-        while True:
-            for message in self._messages:
-                return message
+    def _refill(self) -> bool:
+        while not self._messages:
             messages = self._source.take()
             if messages is None:
-                return None
+                return False
             self._messages = messages
+        return True
 
     async def _pump(self) -> None:
-        done = self._done
         flush_at = monotonic() + _ACKNOWLEDGE_AFTER
-        served = 0
-        if self._deciding:
-            return
-        message = self._take()
-        if not self._serial:
-            self._continue()
+        registrations: tuple[Registration, ...] = ()
+        callback = None
         try:
-            while message is not None:
-                sequence, data = message
-                registrations = self._registrations
-                if len(registrations) == 1 and registrations[0].filter_func is None:
-                    await self._call(registrations[0], data)
+            for _ in range(_TURN):
+                messages = self._messages
+                if self._deciding or not messages:
+                    if self._deciding or not self._refill():
+                        return
+                    messages = self._messages
+                if not self._successor:
+                    self._continue()
+                sequence, data = messages.popleft()
+                if type(data) is not str:
+                    rebuilt, data = self._source.rebuild(data)
+                    if not rebuilt:
+                        self._done.append(sequence)
+                        continue
+                if registrations is not self._registrations:
+                    registrations = self._registrations
+                    callback = self._plain(registrations)
+                if callback is not None:
+                    try:
+                        await callback(data)
+                    except BaseException as error:
+                        self._raised(registrations[0], error)
                 else:
-                    chosen = await self._choose(registrations, data)
-                    if len(chosen) == 1:
-                        await self._call(chosen[0], data)
-                    elif chosen:
-                        await self._call_all(chosen, data)
-                done.append(sequence)
-                served += 1
-                if len(done) >= _TURN or monotonic() >= flush_at:
+                    await self._handle(registrations, data)
+                self._done.append(sequence)
+                if monotonic() >= flush_at:
                     self._flush()
                     flush_at = monotonic() + _ACKNOWLEDGE_AFTER
-                if served >= _TURN or self._deciding:
-                    return
-                if not (self._successor or self._serial):
-                    self._continue()
-                message = self._take()
         finally:
             self._flush()
+
+    def _plain(self, registrations: tuple[Registration, ...]) -> Callable[[Any], Any] | None:
+        """Return the callback if there is just one and nothing stands between it and a message."""
+        if len(registrations) != 1:
+            return None
+        one = registrations[0]
+        return one.callback if one.is_async and one.filter_func is None else None
 
     def _flush(self) -> None:
         done = self._done
         if not done:
             return
         low, high = min(done), max(done)
-        if high - low == len(done) - 1:
-            ranges = [(low, len(done))]
-        else:
-            ranges = _ranges(sorted(done))
+        whole = high - low == len(done) - 1
+        ranges = [(low, len(done))] if whole else _ranges(sorted(done))
         done.clear()
         self._source.acknowledge(ranges)
+
+    async def _handle(self, registrations: tuple[Registration, ...], data: Any) -> None:
+        if len(registrations) > 1 or registrations[0].filter_func is not None:
+            chosen = await self._choose(registrations, data)
+        else:
+            chosen = list(registrations)
+        if len(chosen) == 1:
+            await self._call(chosen[0], data)
+        elif chosen:
+            await self._call_all(chosen, data)
 
     async def _choose(
         self, registrations: tuple[Registration, ...], data: Any
@@ -232,7 +250,7 @@ class Runner:
 
     def _decided(self) -> None:
         self._deciding = False
-        if not (self._successor or self._serial):
+        if not self._successor:
             self._continue()
 
     async def _call_all(self, registrations: list[Registration], data: Any) -> None:
@@ -251,18 +269,19 @@ class Runner:
             if registration.ordered and not self._serial:
                 async with registration.lock:
                     await self._run(registration, data)
-            elif registration.is_async:
-                await registration.callback(data)
             else:
                 await self._run(registration, data)
-        except Exception as error:
+        except BaseException as error:
+            self._raised(registration, error)
+
+    def _raised(self, registration: Registration, error: BaseException) -> None:
+        if isinstance(error, Exception):
             self._report("callback", registration.callback, error)
-        except asyncio.CancelledError:
-            if self._dispatcher.stopping:
-                raise
-            log.logger.warning(
-                f"channel {self._source.name}: callback {_name(registration.callback)} was cancelled"
-            )
+        elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
+            name = _name(registration.callback)
+            log.logger.warning(f"channel {self._source.name}: callback {name} was cancelled")
+        else:
+            raise error
 
     async def _run(self, registration: Registration, data: Any) -> None:
         if registration.is_async:

@@ -67,49 +67,49 @@ class Batch:
     sequence numbers.
     """
 
-    __slots__ = ("buffers", "count", "first", "text")
+    __slots__ = ("buffers", "count", "first", "text", "words")
 
-    def __init__(self, first: int, count: int, text: bool, buffers: tuple[Buffer, ...]) -> None:
+    def __init__(
+        self,
+        first: int,
+        count: int,
+        buffers: tuple[Buffer, ...],
+        words: Sequence[int],
+        text: str | None,
+    ) -> None:
         self.first = first
         self.count = count
-        self.text = text
         self.buffers = buffers
+        self.words = words
+        self.text = text
 
     def with_first(self, first: int) -> Batch:
         """Return the same messages numbered from `first` on."""
-        return Batch(first, self.count, self.text, self.buffers)
+        return Batch(first, self.count, self.buffers, self.words, self.text)
 
     def frame(self, channel: int) -> tuple[Buffer, ...]:
         """Return the DATA frame that carries this batch on `channel`."""
         length = _SEQUENCE.size + sum(map(len, self.buffers))
         head = _DATA_HEAD.pack(
-            MAGIC, DATA, TEXT if self.text else 0, channel, length, self.first, self.count
+            MAGIC, DATA, 0 if self.text is None else TEXT, channel, length, self.first, self.count
         )
         return (head, *self.buffers)
 
     def payloads(self) -> list[Any]:
-        """Return the messages, still serialised: give each to `load`.
-
-        Raises `FrameError` when the text is not what its lengths say.
-        """
-        body = self.buffers[0] if len(self.buffers) == 1 else b"".join(self.buffers)
-        start = 4 * self.count
-        words = _words(body, self.count)
+        """Return the messages, still serialised: give each to `load`."""
         out: list[Any] = []
-        if self.text:
-            try:
-                text = str(memoryview(body)[start:], "utf-8", "surrogatepass")
-            except UnicodeDecodeError as error:
-                raise FrameError("text batch is not UTF-8") from error
-            at = 0
-            for length in words:
+        at = 0
+        text = self.text
+        if text is not None:
+            for length in self.words:
                 out.append(text[at : at + length])
                 at += length
-            if at != len(text):
-                raise FrameError("text batch's lengths do not add up")
             return out
-        at = start
-        for word in words:
+        body: Buffer = self.buffers[0]
+        if len(self.buffers) > 1:
+            body = b"".join(self.buffers)
+        at = 4 * self.count
+        for word in self.words:
             end = at + (word & _LENGTH)
             payload = body[at:end]
             out.append(Raw(payload) if word & _RAW else payload)
@@ -118,16 +118,15 @@ class Batch:
 
     def without(self, gone: set[int]) -> Iterator[Batch]:
         """Yield batches with the messages whose sequence numbers are not in `gone`."""
-        kept = [i for i in range(self.count) if self.first + i not in gone]
-        payloads = self.payloads()
-        for i in kept:
-            item = payloads[i]
-            if self.text:
-                yield pack_text(self.first + i, [item])
-            elif type(item) is Raw:
-                yield pack(self.first + i, [item.data], [len(item.data) | _RAW])
+        for i, item in enumerate(self.payloads()):
+            number = self.first + i
+            if number in gone:
+                continue
+            if self.text is not None:
+                yield pack_text(number, [item])
             else:
-                yield pack(self.first + i, [item], [len(item)])
+                payload = item.data if type(item) is Raw else item
+                yield pack(number, [bytes(payload)], [self.words[i]])
 
 
 class Raw:
@@ -137,10 +136,6 @@ class Raw:
 
     def __init__(self, data: Buffer) -> None:
         self.data = data
-
-
-def _words(body: Buffer, count: int) -> Sequence[int]:
-    return struct.unpack_from(f"<{count}I", body)
 
 
 def dump(data: object) -> tuple[bytes, int]:
@@ -167,9 +162,10 @@ def load(payload: Any) -> Any:
 def pack_text(first: int, messages: list[str]) -> Batch:
     """Make a batch of strings, each at most `LONGEST_TEXT` characters."""
     count = len(messages)
-    lengths = struct.pack(f"<{count}I", *map(len, messages))
-    text = "".join(messages).encode("utf-8", "surrogatepass")
-    return Batch(first, count, True, (lengths + text,))
+    words = list(map(len, messages))
+    text = "".join(messages)
+    body = struct.pack(f"<{count}I", *words) + text.encode("utf-8", "surrogatepass")
+    return Batch(first, count, (body,), words, text)
 
 
 def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
@@ -177,8 +173,8 @@ def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
     count = len(payloads)
     table = struct.pack(f"<{count}I", *words)
     if count == 1 and len(payloads[0]) > CHUNK // 4:
-        return Batch(first, count, False, (table, payloads[0]))
-    return Batch(first, count, False, (b"".join((table, *payloads)),))
+        return Batch(first, count, (table, payloads[0]), words, None)
+    return Batch(first, count, (b"".join((table, *payloads)),), words, None)
 
 
 def unpack(frame: Frame) -> Batch:
@@ -193,20 +189,21 @@ def unpack(frame: Frame) -> Batch:
     rest = len(body) - _SEQUENCE.size
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
-    text = bool(frame.flags & TEXT)
     # What is long is not copied again until the message itself is made.
-    whole_body: Buffer = memoryview(body) if rest > CHUNK else body
-    content = whole_body[_SEQUENCE.size :]
-    words = _words(content, count)
-    size = rest - 4 * count
-    if text:
-        # One character is 1 to 4 bytes; the exact check is where the text is decoded.
-        whole = sum(words) <= size <= 4 * sum(words)
+    content: Buffer = (memoryview(body) if rest > CHUNK else body)[_SEQUENCE.size :]
+    words = struct.unpack_from(f"<{count}I", content)
+    text = None
+    if frame.flags & TEXT:
+        try:
+            text = str(memoryview(content)[4 * count :], "utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise FrameError("text frame is not UTF-8") from error
+        whole = sum(words) == len(text)
     else:
-        whole = sum([word & _LENGTH for word in words]) == size
+        whole = sum([word & _LENGTH for word in words]) == rest - 4 * count
     if not whole:
         raise FrameError("data frame's message lengths do not add up")
-    return Batch(first, count, text, (content,))
+    return Batch(first, count, (content,), words, text)
 
 
 def acknowledgement(channel: int, ranges: list[tuple[int, int]]) -> tuple[Buffer, ...]:
@@ -243,7 +240,7 @@ def pieces(buffers: tuple[Buffer, ...]) -> Iterator[tuple[Buffer, ...]]:
     """Split a frame into PART frames and its last piece, no body longer than `CHUNK`."""
     head = buffers[0]
     magic, kind, flags, channel, length = HEADER.unpack_from(head)
-    body = [memoryview(head)[HEADER.size :], *map(memoryview, buffers[1:])]
+    body = [memoryview(head)[HEADER.size :], *[memoryview(buffer) for buffer in buffers[1:]]]
     left = length
     while left > CHUNK:
         yield HEADER.pack(magic, PART, 0, channel, CHUNK), *_take(body, CHUNK)

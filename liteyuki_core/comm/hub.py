@@ -48,8 +48,11 @@ class Peer(Protocol):
     def acknowledged(self, number: int, count: int) -> None:
         """Pass on that `count` messages sent from this end were handled."""
 
-    def gone(self, number: int, error: ChannelError | None) -> None:
-        """Say that the other side closed or is lost, or, with None, is back."""
+    def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+        """Say that the other side closed or is lost, or, with None, is back.
+
+        `last` says that all its messages were delivered.
+        """
 
     def renamed(self, add: dict[str, int], remove: list[str]) -> None:
         """Say which names, with their capacities, came and went."""
@@ -88,8 +91,9 @@ class _Side:
         self.sent: dict[int, _Entry] = {}
         self.next = 0
         self.lost: set[str | None] = set()
-        self.ended: ChannelError | None = None
-        """Why nobody holds this side and nobody will, as the other side is told it."""
+        self.ended: type[ChannelError] | None = None
+        """Set when nobody holds this side and nobody will, to what the other side gets."""
+        self.why = ""
 
 
 class Route:
@@ -151,21 +155,22 @@ class Hub:
         self.pump()
         return peer
 
-    def process_ended(self, process: str, error: ChannelError) -> None:
+    def process_ended(self, process: str, kind: type[ChannelError], why: str) -> None:
         """Learn that a process is gone and nobody will start it again."""
         with self.lock:
             for peer in list(self._peers):
                 if peer.process == process:
                     self.detach(peer)
             routes = {id(route): route for route in self._routes.values()}
-            for held in (self.local, *self._peers):
+            peers: list[Peer] = [self.local, *self._peers]
+            for held in peers:
                 for route, _ in held.ends.values():
                     routes[id(route)] = route
             for route in routes.values():
                 for i, side in enumerate(route.sides):
                     if not side.holders and (side.process == process or process in side.lost):
                         side.lost.clear()
-                        self._end_side(route, i, error)
+                        self._end_side(route, i, kind, why)
         self.pump()
 
     # ------------------------------------------------------------- what peers ask, under the lock
@@ -179,7 +184,7 @@ class Hub:
         else:
             found = self._routes.get(name)
             if found is None:
-                peer.gone(number, ChannelClosed(f"channel {name} is closed", name))
+                peer.gone(number, ChannelClosed, "it was closed", True)
                 return
             route, i = found, self._side_for(found, peer)
         peer.ends[number] = (route, i)
@@ -216,7 +221,7 @@ class Hub:
             return
         route, i = held
         side = route.sides[1 - i]
-        if side.ended is not None and isinstance(side.ended, ChannelClosed):
+        if side.ended is ChannelClosed:
             self._notes.append(
                 f"channel {route.name or '(unnamed)'}: {batch.count} messages came after the other "
                 "side had closed and are dropped"
@@ -262,9 +267,7 @@ class Hub:
         route, i = held
         self._drop_holder(route.sides[i], peer)
         if not route.sides[i].holders:
-            title = route.name or "(unnamed)"
-            error = ChannelClosed(f"channel {title} was closed by the other side", route.name)
-            self._end_side(route, i, error)
+            self._end_side(route, i, ChannelClosed, "it was closed by the other side")
             # What was sent before stays gettable by name until somebody has it.
             if route.sides[1 - i].holders or not route.sides[1 - i].waiting:
                 self._remove_name(route)
@@ -381,41 +384,41 @@ class Hub:
             side.waiting.extend(back)
             side.waiting = deque(sorted(side.waiting, key=lambda entry: entry.batch.first))
 
-    def _end_side(self, route: Route, i: int, error: ChannelError) -> None:
+    def _end_side(self, route: Route, i: int, kind: type[ChannelError], why: str) -> None:
         side = route.sides[i]
-        side.ended = error
+        side.ended, side.why = kind, why
         self._tell(route, 1 - i)
-        if isinstance(error, ChannelClosed):
-            dropped = sum(entry.left for entry in (*side.waiting, *side.sent.values()))
+        if kind is ChannelClosed:
+            count = sum(entry.left for entry in (*side.waiting, *side.sent.values()))
             side.waiting.clear()
             side.sent.clear()
-            self._note_dropped(route, dropped)
+            self._note_dropped(route, count)
 
     def _note_dropped(self, route: Route, count: int) -> None:
         if count:
             self._notes.append(
-                f"channel {route.name or '(unnamed)'} has ended with {count} messages that nobody "
-                "received"
+                f"channel {route.name or '(unnamed)'} has ended with {count} messages sent that nobody "
+                "acknowledged"
             )
 
     def _forget_closed(self, route: Route) -> bool:
         """Give the name of a route free if its maker has closed it; return whether that is so."""
-        if isinstance(route.sides[0].ended, ChannelClosed) and route.sides[1].process is None:
+        if route.sides[0].ended is ChannelClosed and route.sides[1].process is None:
             self._remove_name(route)
             return True
         return False
 
     def _tell(self, route: Route, i: int) -> None:
-        """Tell the holders of side `i` how the other side is, once they have all its messages."""
-        side, error = route.sides[i], route.sides[1 - i].ended
+        """Tell the holders of side `i` how the other side is."""
+        side, other = route.sides[i], route.sides[1 - i]
         for holder in side.holders.values():
-            if not side.waiting or holder.ready or error is None:
-                holder.peer.gone(holder.number, error)
+            holder.peer.gone(holder.number, other.ended, other.why, not side.waiting)
 
     def _check_free(self, name: str) -> None:
         if name in self._routes:
             raise ChannelExists(
-                f"a channel named {name!r} exists already; take another name or close that one", name
+                f"a channel named {name!r} exists already; take another name or close that one",
+                name,
             )
 
     def _add(self, name: str, route: Route) -> None:
@@ -434,7 +437,7 @@ class Hub:
 class LocalPort(ContextPort):
     """The main process's own context as a peer of the hub, and the hub as its port."""
 
-    process = None
+    process: str | None = None
     eager = False
 
     def __init__(self, hub: Hub, context: Context) -> None:
@@ -485,10 +488,10 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_acknowledged(count)
 
-    def gone(self, number: int, error: ChannelError | None) -> None:
+    def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.on_gone(error)
+            end.on_gone(kind, why, last)
 
     def renamed(self, add: dict[str, int], remove: list[str]) -> None:
         pass  # It asks the hub itself.
@@ -537,9 +540,9 @@ class LinkPeer:
     def acknowledged(self, number: int, count: int) -> None:
         self._queue(0, frames.acknowledgement(number, [(0, count)]))
 
-    def gone(self, number: int, error: ChannelError | None) -> None:
-        how = "back" if error is None else "broken" if isinstance(error, ChannelBroken) else "closed"
-        self._queue(number, frames.control(number, op="gone", how=how, why=str(error or "")))
+    def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+        how = "back" if kind is None else "broken" if kind is ChannelBroken else "closed"
+        self._queue(number, frames.control(number, op="gone", how=how, why=why, last=last))
 
     def renamed(self, add: dict[str, int], remove: list[str]) -> None:
         self._queue(0, frames.control(0, op="names", add=add, remove=remove))

@@ -16,11 +16,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from .. import log
 from ..comm import current
@@ -29,7 +35,12 @@ from ..comm.dispatch import Threads
 from ..errors import ChannelClosed, NotConnected
 
 if TYPE_CHECKING:
-    from nonebot.drivers import Driver, Mixin
+    from nonebot.drivers import Driver
+    from nonebot.drivers import Mixin as BaseMixin
+
+    class Mixin(BaseMixin):
+        """Driver mixin: startup hooks that serve a channel do not hold up NoneBot's startup."""
+
 
 _MIXIN = __name__
 _SERVING_SECONDS = 1.0
@@ -89,12 +100,6 @@ def run(
 def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
     if pyproject is None or not Path(pyproject).is_file():
         return {}
-    import sys
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     with open(pyproject, "rb") as file:
         table = tomllib.load(file).get("tool", {}).get("nonebot", {})
     return table if isinstance(table, dict) else {}
@@ -102,9 +107,11 @@ def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
 
 def _entries(listed: Any) -> list[Any]:
     # nb-cli 1.7 writes a table of lists, one a distribution; before, one list.
-    return [entry for entries in listed.values() for entry in entries] if isinstance(
-        listed, dict
-    ) else list(listed)
+    return (
+        [entry for entries in listed.values() for entry in entries]
+        if isinstance(listed, dict)
+        else list(listed)
+    )
 
 
 def bind_lifespan(driver: Driver) -> None:
@@ -197,7 +204,7 @@ def _is_async(function: Callable[..., Any]) -> bool:
     )
 
 
-def _make_mixin() -> type[Mixin]:
+def _make_mixin() -> type[BaseMixin]:
     from nonebot.drivers import Mixin as BaseMixin
 
     class Mixin(BaseMixin):

@@ -5,8 +5,9 @@ anything of the user's, so that channels can be used at import. The target runs 
 thread; when it returns, everything it sent is flushed and the process ends.
 
 The main process asks a child to stop over the link. A target whose main thread serves
-channels with `receive` then gets `ChannelClosed` and ends after the message in hand; any other
-gets a KeyboardInterrupt on its main thread, as by Ctrl+C. A Ctrl+C in the terminal itself does
+channels with `receive` then gets `ChannelClosed` and ends after the message in hand; any other,
+and one that goes on for half of the time it has, gets a KeyboardInterrupt on its main thread,
+as by Ctrl+C. A Ctrl+C in the terminal itself does
 not reach children: how they stop is for the main process to decide. When the main process is
 gone, the child is asked in the same way and ends by force after `_LEAVE_SECONDS`.
 """
@@ -19,7 +20,6 @@ import pickle
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -79,17 +79,20 @@ class _Leaving:
         self.orphaned = False
         self.finished = False
 
-    def stop(self) -> None:
+    def stop(self, seconds: float) -> None:
         self.asked = True
         if self.context.received_by_main_thread():
             self.context.stop_receiving(f"process {self.name} is stopping")
+            self._after(seconds / 2, self._interrupt)
         else:
             self._interrupt()
 
     def lost(self, why: str | None) -> None:
         self.orphaned = True
-        threading.Thread(target=self._force, name="liteyuki-leave", daemon=True).start()
-        if not self.context.received_by_main_thread():
+        self._after(_LEAVE_SECONDS, lambda: os._exit(1))
+        if self.context.received_by_main_thread():
+            self._after(_LEAVE_SECONDS / 2, self._interrupt)
+        else:
             self._interrupt()
         reason = f": {why}" if why else ""
         log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
@@ -106,9 +109,11 @@ class _Leaving:
             if ident is not None:
                 signal.pthread_kill(ident, signal.SIGINT)
 
-    def _force(self) -> None:
-        time.sleep(_LEAVE_SECONDS)
-        os._exit(1)
+    def _after(self, seconds: float, act: Callable[[], object]) -> None:
+        timer = threading.Timer(seconds, act)
+        timer.name = "liteyuki-leave"
+        timer.daemon = True
+        timer.start()
 
 
 def main(spec: ChildSpec) -> None:

@@ -140,7 +140,9 @@ class Supervisor:
         spawned = multiprocessing.get_context("spawn").Process(
             target=child.main, args=(spec,), name=f"liteyuki-{process.name}"
         )
-        spawning = asyncio.ensure_future(hub.local.context.dispatcher.threads.run(lambda: _spawn(spawned)))
+        spawning = asyncio.ensure_future(
+            hub.local.context.dispatcher.threads.run(lambda: _spawn(spawned))
+        )
         try:
             await asyncio.shield(spawning)
         except asyncio.CancelledError:
@@ -159,7 +161,11 @@ class Supervisor:
         self._started(process, spawned, ours, loop)
 
     def _started(
-        self, process: ChildProcess, spawned: SpawnProcess, ours: Any, loop: asyncio.AbstractEventLoop
+        self,
+        process: ChildProcess,
+        spawned: SpawnProcess,
+        ours: Any,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         process._process = spawned
         process.pid = spawned.pid
@@ -202,17 +208,17 @@ class Supervisor:
         code = process.exitcode = spawned.exitcode
         asked = process.state is ProcessState.STOPPING
         how = _describe(code)
-        error: ChannelError
+        kind: type[ChannelError] = ChannelClosed
+        outcome = f"process {process.name} {how}"
         if code == 0 or asked:
             process.state = ProcessState.STOPPED
-            log.logger.info(f"process {process.name} {how}")
-            error = ChannelClosed(f"process {process.name} {how}")
+            log.logger.info(outcome)
         else:
             process.state = ProcessState.FAILED
             why = f": {peer.failure}" if peer.failure else "; its own lines above say why"
-            log.logger.error(f"process {process.name} {how}{why}")
-            error = ChannelBroken(f"process {process.name} {how} and is not started again")
-        self._hub.process_ended(process.name, error)
+            log.logger.error(f"{outcome}{why}")
+            kind = ChannelBroken
+        self._hub.process_ended(process.name, kind, f"{outcome} and is not started again")
         spawned.close()
         process._process = None
         process._ended.set()
@@ -225,7 +231,7 @@ class Supervisor:
         for process in alive:
             process.state = ProcessState.STOPPING
             if process._peer is not None:
-                process._peer.tell(op="stop")
+                process._peer.tell(op="stop", seconds=span * _ASK_SHARE)
         waits = {asyncio.ensure_future(p._ended.wait()): p for p in alive}
         for share, what in ((_ASK_SHARE, "terminate"), (_TERMINATE_SHARE, "kill"), (1.0, "")):
             if not waits:

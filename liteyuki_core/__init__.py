@@ -51,7 +51,7 @@ _ERRORS = (
     "FrameError",
 )
 
-__all__ = ["Channel", "LiteyukiBot", "get_bot", "get_channel", "logger", *_ERRORS]  # noqa: PLE0604
+__all__ = ["Channel", "LiteyukiBot", "get_bot", "get_channel", "logger", *_ERRORS]
 
 
 def __getattr__(name: str) -> Any:

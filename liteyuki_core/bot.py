@@ -299,11 +299,10 @@ class LiteyukiBot:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Runs on the main thread between any two of its instructions: it takes no lock.
         now = monotonic()
-        echo = now - self._signalled_at < _ECHO_SECONDS
-        self._signalled_at = now
         loop = self._loop
-        if loop is None or echo:
+        if loop is None or now - self._signalled_at < _ECHO_SECONDS:
             return
+        self._signalled_at = now
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals == 1:

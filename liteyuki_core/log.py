@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEVELS = {
     "TRACE": ("追踪", "🔍"),
     "DEBUG": ("调试", "🐛"),
-    "INFO": ("信息", "ℹ️"),  # noqa: RUF001
+    "INFO": ("信息", "ℹ️"),
     "SUCCESS": ("成功", "✅"),
     "WARNING": ("警告", "⚠️"),
     "ERROR": ("错误", "⭕"),

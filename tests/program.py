@@ -1,0 +1,244 @@
+"""Programs under test that run as processes of their own, in projects made for one test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import DEADLINE, wait_until
+
+_MAIN = """
+import asyncio
+
+from liteyuki_core import LiteyukiBot, get_channel, logger
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={kwargs})
+    active, passive = get_channel("nonebot-active"), get_channel("nonebot-passive")
+
+    @bot.on_after_start
+    async def hook():
+        {hook}
+
+    bot.run()
+"""
+
+_PLUGIN = """
+from liteyuki_core import logger
+from liteyuki_core.comm import active_channel, passive_channel
+from nonebot import get_driver
+
+driver = get_driver()
+"""
+
+STARTED = r"Application startup complete"
+"""NoneBot's line on either driver when all startup hooks are done."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts, indented as it suits the test, to files of a project."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+
+
+def main_process(*hook: str, **kwargs: object) -> str:
+    """Return a bot.py with one NoneBot child, launched with `kwargs`.
+
+    The lines of `hook` run once it is started; they have `active` and `passive`.
+    """
+    return _MAIN.format(hook="\n        ".join(hook or ["pass"]), kwargs=kwargs)
+
+
+def nonebot_plugin(*parts: str) -> str:
+    """Return a NoneBot plugin made of `parts`, which have `driver` and the process's channels."""
+    return _PLUGIN + "".join(dedent(part) for part in parts)
+
+
+def listing(*plugins: str) -> str:
+    """Return a pyproject.toml that lists a project's own plugins."""
+    return f'[tool.nonebot.plugins]\n"@local" = {list(plugins)}\n'
+
+
+def python(
+    code: str, folder: Path, environment: Mapping[str, str], **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a few lines of Python in `folder` to their end, with `more` environment variables."""
+    return subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        cwd=folder,
+        env={**environment, **more},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        timeout=3 * DEADLINE,
+    )
+
+
+class Program:
+    """A running program and the lines it has written.
+
+    Owns the process, its output and the thread that reads it; `close` ends all three, and
+    whatever the program has started.
+    """
+
+    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        self.lines: list[str] = []
+        self._family: dict[int, psutil.Process] = {}
+        self._reader = threading.Thread(target=self._read, name="program-output", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(_COLOURS.sub("", line.rstrip("\n")))
+
+    # ------------------------------------------------------------- what it writes
+
+    @property
+    def output(self) -> str:
+        """Everything written so far."""
+        return "\n".join(self.lines)
+
+    def found(self, pattern: str) -> list[re.Match[str]]:
+        """Return a match for each line so far that `pattern` is found in."""
+        matches = (re.search(pattern, line) for line in list(self.lines))
+        return [match for match in matches if match]
+
+    def wait_until(self, condition: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
+        """Wait as `wait_until` does; a failure shows the output, and comes at its end."""
+
+        def ended_or_true() -> Any:
+            ended = not self._reader.is_alive()
+            value = condition()
+            if ended and not value:
+                pytest.fail(f"never, for the program has ended: {what}")
+            return value
+
+        try:
+            return wait_until(ended_or_true, what, timeout)
+        except pytest.fail.Exception as failure:
+            pytest.fail(f"{failure}; its output:\n{self.output}")
+
+    def wait_for_line(
+        self, pattern: str, count: int = 1, timeout: float = DEADLINE
+    ) -> re.Match[str]:
+        """Wait until `count` lines match and return the match of the last of them."""
+        matches = self.wait_until(
+            lambda: found if len(found := self.found(pattern)) >= count else None,
+            f"{count} lines with {pattern!r}",
+            timeout,
+        )
+        match: re.Match[str] = matches[count - 1]
+        return match
+
+    # ------------------------------------------------------------- how it ends
+
+    def children(self) -> list[psutil.Process]:
+        """Return the processes it has started that live, whatever started those included."""
+        try:
+            found = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            found = []
+        self._family.update((process.pid, process) for process in found)
+        return found
+
+    def interrupt(self) -> None:
+        """Send what Ctrl+C sends."""
+        if sys.platform == "win32":
+            self.process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            self.process.send_signal(signal.SIGINT)
+
+    def wait(self, timeout: float = DEADLINE) -> int:
+        """Wait for its end and the end of its output, and return its exit code."""
+        wait_until(lambda: self.process.poll() is not None, f"an end; {self.output}", timeout)
+        wait_until(lambda: not self._reader.is_alive(), f"an end of output; {self.output}")
+        return self.process.returncode
+
+    def stop(self) -> int:
+        """Interrupt it and return its exit code."""
+        self.interrupt()
+        return self.wait()
+
+    def close(self) -> None:
+        """End whatever is left."""
+        self.children()
+        for process in self._family.values():
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+        self.process.kill()
+        self.process.wait(DEADLINE)
+        wait_until(lambda: not living(self._family.values()), "an end of all it started")
+        self._reader.join(DEADLINE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@contextmanager
+def running(
+    folder: Path,
+    environment: Mapping[str, str],
+    *arguments: str,
+    interpreter: str | os.PathLike[str] = sys.executable,
+    **more: str,
+) -> Iterator[Program]:
+    """Run `python bot.py`, or `python ARGUMENTS`, in `folder`; it is ended on leaving."""
+    command = [os.fspath(interpreter), *(arguments or ("bot.py",))]
+    program = Program(command, folder, {**environment, **more})
+    try:
+        yield program
+    finally:
+        program.close()
+
+
+def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return those that run; one that has ended and was not reaped yet does not."""
+
+    def lives(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [process for process in processes if lives(process)]
+
+
+def stopped_by_itself(program: Program) -> bool:
+    """Return whether the output says that everything ended when it was asked to."""
+    return (
+        bool(program.found(r"process nonebot exited with code 0$"))
+        and bool(program.found(r"LiteyukiBot has stopped$"))
+        and not program.found("Traceback|has not stopped|is left")
+    )

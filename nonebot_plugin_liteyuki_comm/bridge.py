@@ -29,6 +29,6 @@ def check_host(driver: Driver, config: Config) -> None:
         return
     if not isinstance(driver, framework.Mixin):
         logger.warning(
-            "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep NoneBot "
-            "from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
+            "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep "
+            "NoneBot from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
         )

@@ -68,7 +68,8 @@ def _nothing_left() -> Iterator[None]:
     wait_until(lambda: not _children() - processes, "all processes ended")
     wait_until(lambda: not _threads() - threads, f"all threads ended: {_threads() - threads}")
     wait_until(
-        lambda: _descriptors() <= allowed, f"descriptors: {descriptors} before, {_descriptors()} after"
+        lambda: _descriptors() <= allowed,
+        f"descriptors: {descriptors} before, {_descriptors()} after",
     )
     if _descriptors() > descriptors:
         _tracker_open.append(True)

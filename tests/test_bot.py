@@ -501,7 +501,7 @@ async def watch():
 
 
 def test_a_missing_guard_is_explained(tmp_path: Path, environment: Environment) -> None:
-    """Without `if __name__ == "__main__":` each child says what to do, and none is started in turn."""
+    """Without `if __name__ == "__main__":` each child says what to do."""
     write_files(
         tmp_path,
         {
@@ -631,3 +631,90 @@ async def use():
         assert bot.wait() == 0
         assert bot.found("got 42")
         assert not bot.found("Traceback|has not stopped")
+
+
+def test_garbage_on_a_link(tmp_path: Path, environment: Environment) -> None:
+    """The link ends with one log line that names the process; main and the others live on."""
+    program(
+        tmp_path,
+        ECHO
+        + """
+def talks_nonsense():
+    from liteyuki_core.comm.current import current
+
+    active_channel.receive()
+    current().port._link._connection.send(b"nonsense" * 100)
+    active_channel.receive()
+""",
+        """
+bot.add_process("echo", echo)
+bot.add_process("nonsense", talks_nonsense)
+fine, bad = get_channel("echo-active"), get_channel("nonsense-active")
+
+@bot.on_after_start
+async def use_both():
+    bad.send("go")
+    try:
+        await bad.async_receive(10)
+    except ConnectionError as error:
+        print("main got", type(error).__name__, flush=True)
+    fine.send("still here")
+    print(await fine.async_receive(10), flush=True)
+    bot.stop()
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 0
+        assert (
+            len(
+                bot.found(
+                    "错误.*process nonsense: its link is ended: bytes 6e6f6e73656e73.* no frame"
+                )
+            )
+            == 1
+        )
+        assert bot.found("main got ChannelBroken")
+        assert bot.found("^still here")
+        assert not bot.found("Traceback")
+
+
+def test_children_talk_to_each_other(tmp_path: Path, environment: Environment) -> None:
+    """A channel made in a child is got by name in another; main only passes it on."""
+    program(
+        tmp_path,
+        """
+def maker():
+    from liteyuki_core.comm import Channel, set_channel
+
+    channel = Channel("jobs", capacity=8)
+    set_channel("jobs", channel)
+    active_channel.send("made")
+    assert channel.receive(10) == {"job": 1}
+    channel << "result"
+    active_channel.receive()
+
+
+def getter():
+    assert active_channel.receive(10) == "now"
+    channel = get_channel("jobs")
+    channel.send({"job": 1})
+    active_channel.send(channel.receive(10))
+    active_channel.receive()
+""",
+        """
+bot.add_process("maker", maker)
+bot.add_process("getter", getter)
+made, got = get_channel("maker-active"), get_channel("getter-active")
+
+@bot.on_after_start
+async def introduce():
+    print(await made.async_receive(10), flush=True)
+    got.send("now")
+    print(await got.async_receive(10), flush=True)
+    bot.stop()
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 0
+        assert bot.found("^result")
+        assert not bot.found("Traceback|警告")

@@ -159,7 +159,7 @@ def test_too_large_a_message(ends: Ends, door: Door) -> None:
 
 
 def test_bounded(ends: Ends, door: Door, capacity: int) -> None:
-    """At most capacity messages are unacknowledged; a message counts until the next is asked for."""
+    """At most capacity messages are unacknowledged: one counts until the next is asked for."""
     sender, receiver = ends
     for i in range(capacity):
         door.send(sender, i)
@@ -268,7 +268,7 @@ def test_receive_on_a_loops_thread(ends: Ends) -> None:
 
 
 def test_cancelled_receives_lose_nothing(ends: Ends) -> None:
-    """However receives are cancelled, every message is received once and in order."""
+    """However receives are cancelled, every message is received once."""
     sender, receiver = ends
 
     async def scenario() -> list[Any]:
@@ -289,7 +289,8 @@ def test_cancelled_receives_lose_nothing(ends: Ends) -> None:
         await sending
         return got
 
-    assert run_async(scenario()) == list(range(100))
+    # Three receive at once: which of them gets a message first is not said.
+    assert sorted(run_async(scenario())) == list(range(100))
 
 
 async def _send_all(channel: Channel[Any], count: int) -> None:

@@ -232,7 +232,7 @@ def test_a_callback_that_cancels_its_task_costs_only_itself(pair: Pair, ends: An
 
 
 def test_a_blocking_callback_delays_no_other_channel(pair: Pair) -> None:
-    """While sync callbacks of one channel sit for 2 s, another's run, and its store of threads too."""
+    """While sync callbacks of one channel fill its threads, those of another run."""
     slow, slow_end = pair.channel(64)
     quick, quick_end = pair.channel(4)
     release = threading.Event()

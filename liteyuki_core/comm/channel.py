@@ -9,6 +9,8 @@ user code runs, while data is serialised or rebuilt, or during a system call (bu
 wakes a loop):
 
 - free + slots + (messages accepted and not yet acknowledged) == capacity
+- the turn is that of the loop `gathering`, on the thread `gatherer` (asking asyncio for the running
+  loop takes a system call up to Python 3.11, so the quick way asks for the thread)
 - slots is room that the loop whose turn it is has set aside, so that it can gather short texts
   without the lock: it alone writes `slots` and appends to `gathered`; any thread that passes on
   messages, under the lock, first takes what is there
@@ -27,12 +29,12 @@ from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from .. import log
 from ..errors import (
-    ChannelBroken,
     ChannelClosed,
     ChannelEmpty,
     ChannelError,
@@ -54,8 +56,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 
 _BATCH_MESSAGES = 256
+_BATCH_BYTES = 64 * 1024
 _SMALL = 1024
-"""Longer messages, in bytes or characters, are not gathered."""
+"""Texts up to this many characters are gathered without the lock."""
 
 _ACKNOWLEDGE_AT = 64
 
@@ -138,10 +141,12 @@ class End:
         self._next = 0
         self._pending: list[Any] = []
         self._words: list[int] = []
-        self._gathered: deque[str] = deque()
-        self._slots = 0
+        self._pending_bytes = 0
+        self.gathered: deque[str] = deque()
+        self.slots = 0
         self._text = True
-        self._gathering: asyncio.AbstractEventLoop | None = None
+        self.gathering: Any = None
+        self.gatherer = 0
         self.senders: Waiters = deque()
         # receiving
         self._inbox: deque[frames.Batch] = deque()
@@ -183,17 +188,6 @@ class End:
             )
         return payload, word
 
-    def gather(self, text: str) -> bool:
-        """Accept a short text if it can join those that this turn of the loop sends together.
-
-        That is the quick way, without the lock; where it returns False, `offer` is the way.
-        """
-        if self._slots > 0 and _get_running_loop() is self._gathering:
-            self._slots -= 1
-            self._gathered.append(text)
-            return True
-        return False
-
     def offer(self, item: Any, word: int) -> bool:
         """Accept a serialised message if there is room; return whether there was.
 
@@ -210,9 +204,9 @@ class End:
     def accept(self, item: Any, word: int) -> bool | None:
         """Do the same under the lock; None for no room, True when the port is to be pumped."""
         loop = _get_running_loop()
-        if loop is self._gathering or (self._gathering is not None and self._gathering.is_closed()):
-            self._free += self._slots
-            self._slots = 0
+        if loop is self.gathering or (self.gathering is not None and self.gathering.is_closed()):
+            self._free += self.slots
+            self.slots = 0
         if self._closed or self._gone is not None or self._free <= 0:
             self._check_open()
             return None
@@ -227,23 +221,24 @@ class End:
             self._seal()
             self._text = True
         self._pending.append(item)
-        begins = loop is not None and loop is not self._gathering
-        if begins and (self._gathering is None or self._gathering.is_closed()):
-            self._gathering = loop
-            loop.call_soon(self._turn_ended)
-        if begins or loop is not self._gathering or loop is None:
+        self._pending_bytes += len(item)
+        if loop is None or loop is not self.gathering:
             # The first message of a turn goes at once, the others together after it.
             self._seal()
-        elif len(item) > _SMALL or len(self._pending) >= _BATCH_MESSAGES:
+            if loop is not None and (self.gathering is None or self.gathering.is_closed()):
+                self.gathering = loop
+                self.gatherer = get_ident()
+                loop.call_soon(self._turn_ended)
+        elif len(self._pending) >= _BATCH_MESSAGES or self._pending_bytes >= _BATCH_BYTES:
             self._seal()
-        if loop is not None and loop is self._gathering:
+        if loop is not None and loop is self.gathering:
             # Half of the room at most: other threads that send are to find some.
-            self._slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
-            self._free -= self._slots
+            self.slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
+            self._free -= self.slots
         return not self._pending
 
     def _collect(self) -> None:
-        gathered = self._gathered
+        gathered = self.gathered
         if gathered:
             if not self._text:
                 self._seal()
@@ -263,8 +258,9 @@ class End:
 
     def _turn_ended(self) -> None:
         with self.lock:
-            self._gathering = None
-            unused, self._slots = self._slots, 0
+            self.gathering = None
+            self.gatherer = 0
+            unused, self.slots = self.slots, 0
             self._free += unused
             _wake(self.senders, unused)
             self._collect()
@@ -275,7 +271,7 @@ class End:
         self._port.pump()
         if dropped:
             log.logger.warning(
-                f"channel {self.name}: {dropped} messages sent while it was being closed are dropped"
+                f"channel {self.name}: {dropped} messages sent during its closing are dropped"
             )
 
     def _seal(self) -> None:
@@ -289,6 +285,7 @@ class End:
             self._words = []
         self._next += batch.count
         self._pending = []
+        self._pending_bytes = 0
         self._port.data(self.number, batch)
 
     def _check_open(self) -> None:
@@ -424,9 +421,11 @@ class End:
             self._acknowledging = 0
             self._port.acknowledge(self.number, ranges)
 
-    def flush_acknowledgements(self) -> None:
-        """Pass on the acknowledgements that were gathered."""
+    def flush_acknowledgements(self, handed: bool = False) -> None:
+        """Pass on the acknowledgements that were gathered, and of what `receive` gave last."""
         with self.lock:
+            if handed:
+                self._acknowledge_handed()
             self._flush_acknowledgements()
         self._port.pump()
 
@@ -501,7 +500,7 @@ class End:
         with self.lock:
             if self._closed:
                 return
-            self._gathering = None
+            self.gatherer = 0
             self._collect()
             self._seal()
             self._acknowledge_handed()
@@ -626,9 +625,18 @@ class Channel(Generic[T]):
         `ChannelBroken`, `NotConnected`; nothing was sent then.
         """
         end = self._end or self._open()
-        if type(data) is str and len(data) <= _SMALL and end.gather(data):
+        item: Any = data
+        if (
+            end.slots > 0
+            and type(item) is str
+            and len(item) <= _SMALL
+            and get_ident() == end.gatherer
+            and end.gathering.is_running()
+        ):
+            end.slots -= 1
+            end.gathered.append(item)
             return
-        item, word = end.serialise(data)
+        item, word = end.serialise(item)
         if not end.offer(item, word):
             if _get_running_loop() is not None:
                 raise ChannelFull(
@@ -647,9 +655,18 @@ class Channel(Generic[T]):
         `ChannelFull`.
         """
         end = self._end or self._open()
-        if type(data) is str and len(data) <= _SMALL and end.gather(data):
+        item: Any = data
+        if (
+            end.slots > 0
+            and type(item) is str
+            and len(item) <= _SMALL
+            and get_ident() == end.gatherer
+            and end.gathering.is_running()
+        ):
+            end.slots -= 1
+            end.gathered.append(item)
             return
-        item, word = end.serialise(data)
+        item, word = end.serialise(item)
         if not end.offer(item, word):
             await end.async_wait(
                 end.senders, lambda: end.accept(item, word), timeout, "no room for a message came"

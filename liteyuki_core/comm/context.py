@@ -148,13 +148,16 @@ class Context:
             for end in self.ends.values():
                 end.lost(kind, why)
 
-    def close(self, timeout: float) -> None:
-        """Flush and end everything within about `timeout` seconds. Idempotent."""
+    def close(self, timeout: float, *, handled: bool = True) -> None:
+        """Flush and end everything within about `timeout` seconds. Idempotent.
+
+        Unless `handled`, what `receive` gave last stays unacknowledged.
+        """
         deadline = monotonic() + timeout
         self.dispatcher.close(timeout)
         self._late.close()
         for end in list(self.ends.values()):
-            end.flush_acknowledgements()
+            end.flush_acknowledgements(handled)
             end.flush()
         self.port.shut(max(0.0, deadline - monotonic()))
         self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")

@@ -6,12 +6,13 @@ process, NoneBot's in a NoneBot child, elsewhere one that it runs itself in a th
 
 A runner takes messages in order in a *pump*, a task that calls callback after callback. As
 long as callbacks end without waiting for anything, one pump serves them all. When one waits,
-its pump waits with it, and the next turn of the loop starts another
-pump for the messages behind it. So callbacks start in message order, each inside a task, and none waits for
-another, while a task is paid for only where there is something to wait for.
+its pump waits with it, and the next turn of the loop starts another pump for the messages
+behind it. So callbacks start in message order, each inside a task, and none waits for another,
+while a task is paid for only where there is something to wait for.
 
 Invariants. Only the loop's thread touches a runner's state. A filter is waited for before the
-next message is looked at, and its callbacks have started. A pump serves at most `_TURN` messages, then the loop gets its turn.
+next message is looked at, and its callbacks have started. A pump serves at most `_TURN`
+messages, then the loop gets its turn.
 """
 
 from __future__ import annotations
@@ -120,16 +121,22 @@ class Runner:
         self._serial = True
         self._successor = False
         """Whether a `step` is scheduled, or there is to be none because pumps go one by one."""
+        self._attention = True
+        """Whether a pump has to look at more than the next message."""
+        self._callback: Callable[[Any], Any] | None = None
+        """The only callback, if it is async and has no filter."""
         self._threads = asyncio.Semaphore(min(source.capacity, _THREADS))
 
     def add(self, registration: Registration) -> None:
         """Add a callback. Called under the source's lock, from any thread."""
         self._registrations = (*self._registrations, registration)
         self._serial = all(r.ordered for r in self._registrations)
+        self._attention = True
 
     def step(self) -> None:
         """Start a pump where there are messages that no pump is about to take."""
         self._successor = self._serial
+        self._attention = True
         if self._deciding or (self._serial and self._pumps) or not self._refill():
             return
         # The pump takes its first message when it runs: until then another, which comes back
@@ -164,48 +171,45 @@ class Runner:
             self._messages = messages
         return True
 
+    def _attend(self) -> bool:
+        """Look at what seldom changes; return whether there is a message to take."""
+        if self._deciding or not self._refill():
+            return False
+        self._attention = False
+        if not self._successor:
+            self._continue()
+        one = self._registrations[0]
+        plain = len(self._registrations) == 1 and one.is_async and one.filter_func is None
+        self._callback = one.callback if plain else None
+        return True
+
     async def _pump(self) -> None:
         flush_at = monotonic() + _ACKNOWLEDGE_AFTER
-        registrations: tuple[Registration, ...] = ()
-        callback = None
+        done = self._done.append
         try:
-            for _ in range(_TURN):
-                messages = self._messages
-                if self._deciding or not messages:
-                    if self._deciding or not self._refill():
-                        return
-                    messages = self._messages
-                if not self._successor:
-                    self._continue()
-                sequence, data = messages.popleft()
+            for served in range(_TURN):
+                if (self._attention or not self._messages) and not self._attend():
+                    return
+                sequence, data = self._messages.popleft()
                 if type(data) is not str:
                     rebuilt, data = self._source.rebuild(data)
                     if not rebuilt:
-                        self._done.append(sequence)
+                        done(sequence)
                         continue
-                if registrations is not self._registrations:
-                    registrations = self._registrations
-                    callback = self._plain(registrations)
-                if callback is not None:
+                callback = self._callback
+                if callback is None:
+                    await self._handle(self._registrations, data)
+                else:
                     try:
                         await callback(data)
                     except BaseException as error:
-                        self._raised(registrations[0], error)
-                else:
-                    await self._handle(registrations, data)
-                self._done.append(sequence)
-                if monotonic() >= flush_at:
+                        self._raised(self._registrations[0], error)
+                done(sequence)
+                if not served & 3 and monotonic() >= flush_at:
                     self._flush()
                     flush_at = monotonic() + _ACKNOWLEDGE_AFTER
         finally:
             self._flush()
-
-    def _plain(self, registrations: tuple[Registration, ...]) -> Callable[[Any], Any] | None:
-        """Return the callback if there is just one and nothing stands between it and a message."""
-        if len(registrations) != 1:
-            return None
-        one = registrations[0]
-        return one.callback if one.is_async and one.filter_func is None else None
 
     def _flush(self) -> None:
         done = self._done
@@ -231,7 +235,7 @@ class Runner:
         self, registrations: tuple[Registration, ...], data: Any
     ) -> list[Registration]:
         chosen = []
-        self._deciding = True
+        self._deciding = self._attention = True
         try:
             for registration in registrations:
                 function = registration.filter_func
@@ -256,7 +260,7 @@ class Runner:
     async def _call_all(self, registrations: list[Registration], data: Any) -> None:
         tasks = [self._dispatcher.loop.create_task(self._call(r, data)) for r in registrations]
         try:
-            self._deciding = True
+            self._deciding = self._attention = True
             await asyncio.sleep(0)  # They have started when this comes back.
             self._decided()
             await asyncio.gather(*tasks)

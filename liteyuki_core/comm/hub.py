@@ -77,7 +77,15 @@ class _Entry:
         self.number = number
         self.left = batch.count
         self.done: set[int] | None = None
+        """What is acknowledged, once that is not simply the first messages."""
         self.holder: _Holder | None = None
+
+    def acknowledged(self) -> set[int]:
+        """Return the numbers of the messages that were acknowledged."""
+        if self.done is not None:
+            return self.done
+        first = self.batch.first
+        return set(range(first, first + self.batch.count - self.left))
 
 
 class _Side:
@@ -201,7 +209,10 @@ class Hub:
             self._forget_closed(route)
 
     def register(self, peer: Peer, number: int, name: str) -> None:
-        """Name the channel that `peer` holds as `number`. Under the lock. Raises `ChannelExists`."""
+        """Name the channel that `peer` holds as `number`. Under the lock.
+
+        Raises `ChannelExists`.
+        """
         held = peer.ends.get(number)
         if held is None:
             return  # Closed meanwhile.
@@ -239,13 +250,14 @@ class Hub:
         held = peer.ends.get(number)
         if held is None:
             return
-        route, i = held
-        side = route.sides[i]
-        credits: dict[tuple[Peer, int], int] = {}
+        side = held[0].sides[held[1]]
         for first, count in ranges:
-            self._settle(side, first, first + count, credits)
-        for (source, source_number), count in credits.items():
-            source.acknowledged(source_number, count)
+            entry = side.sent.get(first)
+            if entry is not None and entry.batch.count == count and entry.done is None:
+                self._settled(side, entry, count)
+                del side.sent[first]
+            else:
+                self._settle(side, first, first + count)
 
     def ready(self, peer: Peer, number: int) -> None:
         """Learn that `peer` receives. Under the lock."""
@@ -339,10 +351,8 @@ class Hub:
             side.sent[entry.batch.first] = entry
             holder.peer.deliver(holder.number, entry.batch)
 
-    def _settle(
-        self, side: _Side, first: int, stop: int, credits: dict[tuple[Peer, int], int]
-    ) -> None:
-        settled = []
+    def _settle(self, side: _Side, first: int, stop: int) -> None:
+        finished = []
         for start, entry in side.sent.items():
             if start >= stop:
                 break
@@ -350,22 +360,24 @@ class Hub:
             if end <= first:
                 continue
             low, high = max(first, start), min(stop, end)
-            if entry.done is None and high - low == entry.batch.count:
-                count = entry.left
+            if entry.done is None and low == start + entry.batch.count - entry.left:
+                count = high - low
             else:
-                done = entry.done = entry.done or set()
+                done = entry.done = entry.acknowledged()
                 before = len(done)
                 done.update(range(low, high))
                 count = len(done) - before
-            entry.left -= count
-            if entry.holder is not None:
-                entry.holder.outstanding -= count
+            self._settled(side, entry, count)
             if not entry.left:
-                settled.append(start)
-            key = (entry.source, entry.number)
-            credits[key] = credits.get(key, 0) + count
-        for start in settled:
+                finished.append(start)
+        for start in finished:
             del side.sent[start]
+
+    def _settled(self, side: _Side, entry: _Entry, count: int) -> None:
+        entry.left -= count
+        if entry.holder is not None:
+            entry.holder.outstanding -= count
+        entry.source.acknowledged(entry.number, count)
 
     def _drop_holder(self, side: _Side, peer: Peer) -> None:
         holder = side.holders.pop(peer, None)
@@ -374,11 +386,12 @@ class Hub:
         back: list[_Entry] = []
         for start in [start for start, entry in side.sent.items() if entry.holder is holder]:
             entry = side.sent.pop(start)
-            if entry.done is None:
+            done = entry.acknowledged()
+            if not done:
                 entry.holder = None
                 back.append(entry)
             else:
-                for batch in entry.batch.without(entry.done):
+                for batch in entry.batch.without(done):
                     back.append(_Entry(batch, entry.source, entry.number))
         if back:
             side.waiting.extend(back)
@@ -397,8 +410,8 @@ class Hub:
     def _note_dropped(self, route: Route, count: int) -> None:
         if count:
             self._notes.append(
-                f"channel {route.name or '(unnamed)'} has ended with {count} messages sent that nobody "
-                "acknowledged"
+                f"channel {route.name or '(unnamed)'} has ended with {count} messages that were sent "
+                "and not acknowledged"
             )
 
     def _forget_closed(self, route: Route) -> bool:

@@ -26,9 +26,14 @@ from typing import Any
 from ..errors import FrameError
 from . import frames
 
+_DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
+"""With this flag a send on a blocking connection does not wait. Where a system has none that
+is sure to work, the connection is non-blocking and whoever may wait has a handle with a timeout,
+at the price of a second system call for each read."""
+
 _WAIT = 3600.0
-"""Seconds a waiting handle waits in one call. Only a finite time keeps the connection
-itself non-blocking, which is what the handle that never waits needs."""
+"""Seconds such a handle waits in one call: a handle without a timeout would make the
+connection itself a blocking one."""
 
 _TURN_BYTES = 64 * 1024
 """What is written in one system call, as far as whole frames (of up to `CHUNK`) allow it."""
@@ -97,9 +102,9 @@ class Link:
         self._on_end = on_end
         self._decoder = frames.Decoder(max_message_bytes)
         self._connection = endpoint.connection
-        self._connection.setblocking(False)
-        self._reading = self._connection.dup()
-        self._reading.settimeout(_WAIT)
+        self._connection.setblocking(bool(_DONTWAIT))
+        self._dontwait = _DONTWAIT
+        self._reading = self._waiting_handle()
         self._lock = threading.Lock()
         self._streams: dict[int, deque[tuple[frames.Buffer, ...]]] = {}
         self._turns: deque[int] = deque()
@@ -139,16 +144,19 @@ class Link:
             if self._writing or self._broken or not self._turns:
                 return
             self._writing = True
-        data: memoryview | None = None
+            data: memoryview | None = self._take()
+        send, dontwait = self._connection.send, self._dontwait
         written = 0
         try:
-            while written < _INLINE_BYTES:
-                data = self._next()
-                if data is None:
-                    return
+            while data is not None:
                 written += len(data)
                 while data:
-                    data = data[self._connection.send(data) :]
+                    data = data[send(data, dontwait) :]
+                if written >= _INLINE_BYTES:
+                    break
+                data = self._next()
+            else:
+                return
         except BlockingIOError:
             pass
         except OSError:
@@ -186,30 +194,40 @@ class Link:
     def _next(self) -> memoryview | None:
         """Return the next bytes to write, or give up the turn to write and return None."""
         with self._lock:
-            if not self._turns or self._broken:
-                self._writing = False
+            if self._turns and not self._broken:
+                return self._take()
+            self._writing = False
+            if self._closing or self._broken:
                 self._settled.notify_all()
-                return None
-            out: list[frames.Buffer] = []
-            size = 0
-            while self._turns and size < _TURN_BYTES:
-                stream = self._turns.popleft()
-                queue = self._streams[stream]
-                while queue and size < _TURN_BYTES:
-                    frame = queue.popleft()
-                    length = sum(map(len, frame))
-                    if length > frames.CHUNK + frames.HEADER.size:
-                        queue.extendleft(reversed(list(frames.pieces(frame))))
-                        continue
-                    out.extend(frame)
-                    size += length
-                if not queue:
-                    del self._streams[stream]
-                elif stream:
-                    self._turns.append(stream)
-                else:
-                    self._turns.appendleft(stream)
-            return memoryview(b"".join(out) if len(out) > 1 else out[0])
+            return None
+
+    def _take(self) -> memoryview:
+        """Return the next bytes to write, under the lock; there are some."""
+        out: list[frames.Buffer] = []
+        size = 0
+        while self._turns and size < _TURN_BYTES:
+            stream = self._turns.popleft()
+            queue = self._streams[stream]
+            while queue and size < _TURN_BYTES:
+                frame = queue.popleft()
+                length = sum(map(len, frame))
+                if length > frames.CHUNK + frames.HEADER.size:
+                    queue.extendleft(reversed(list(frames.pieces(frame))))
+                    continue
+                out.extend(frame)
+                size += length
+            if not queue:
+                del self._streams[stream]
+            elif stream:
+                self._turns.append(stream)
+            else:
+                self._turns.appendleft(stream)
+        return memoryview(b"".join(out) if len(out) > 1 else out[0])
+
+    def _waiting_handle(self) -> socket.socket:
+        handle = self._connection.dup()
+        handle.settimeout(None if self._dontwait else _WAIT)
+        return handle
 
     def _wake_writer(self) -> None:
         if self._writer is None:
@@ -221,8 +239,7 @@ class Link:
 
     def _write(self) -> None:
         try:
-            with self._connection.dup() as handle:
-                handle.settimeout(_WAIT)
+            with self._waiting_handle() as handle:
                 while not self._broken:
                     self._writer_turn.acquire()
                     data, self._left = self._left, None

@@ -147,7 +147,7 @@ def main(spec: ChildSpec) -> None:
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     leaving.finished = True
     try:
-        context.close(_FLUSH_SECONDS)
+        context.close(_FLUSH_SECONDS, handled=code == 0)
     except KeyboardInterrupt:
         pass  # Asked to stop while stopping.
     sys.exit(code)

@@ -122,7 +122,7 @@ class Supervisor:
         return added
 
     async def start(self, process: ChildProcess) -> None:
-        """Start one child; a failure is logged and its state says so. Returns once it is spawned."""
+        """Start one child and return once it is spawned; a failure is logged, the state says so."""
         hub = self._hub
         process.state = ProcessState.STARTING
         process._ended.clear()

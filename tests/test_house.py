@@ -1,0 +1,184 @@
+"""The house: what imports what, what an import starts, what the front door offers."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+from pathlib import Path
+
+import pytest
+
+import liteyuki_core
+from liteyuki_core import comm, errors
+from tests.conftest import ROOT
+from tests.program import python
+
+CORE = ROOT / "liteyuki_core"
+
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "log": set(),
+    "comm.frames": {"errors"},
+    "comm.current": {"errors"},
+    "comm.link": {"errors", "comm.frames"},
+    "comm.dispatch": {"log"},
+    "comm.channel": {"errors", "log", "comm.frames", "comm.current", "comm.dispatch"},
+    "comm.context": {"errors", "comm.frames", "comm.link", "comm.channel", "comm.dispatch"},
+    "comm.hub": {"errors", "log", "comm.frames", "comm.link", "comm.context"},
+    "comm.registry": {"errors", "comm.channel", "comm.current"},
+    "comm": {"comm.channel", "comm.registry"},
+    "config": {"errors", "log", "comm.frames"},
+    "process.child": {"errors", "log", "comm.current", "comm.context", "comm.link"},
+    "process.supervisor": {
+        "errors",
+        "log",
+        "comm.channel",
+        "comm.hub",
+        "comm.link",
+        "process.child",
+    },
+    "process": {"process.supervisor"},
+    "bot": {
+        "errors",
+        "log",
+        "config",
+        "comm.current",
+        "comm.context",
+        "comm.hub",
+        "process.supervisor",
+    },
+    "frameworks": set(),
+    "frameworks.nonebot": {"errors", "log", "comm.current", "comm.channel", "comm.dispatch"},
+    "": {"errors", "bot", "comm", "log"},
+}
+"""Which room may import which, from the pure ones up to those that compose them."""
+
+
+def room(path: Path) -> str:
+    """Return the dotted name of a file inside the core."""
+    parts = path.relative_to(CORE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Return the rooms of the core that a file imports, those for type checking left out."""
+    package = room(path).split(".") if path.name == "__init__.py" else room(path).split(".")[:-1]
+    package = [part for part in package if part]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for node in ast.walk(block)
+    }
+    rooms = {room(other) for other in CORE.rglob("*.py")}
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not node.level or node in typing_only:
+            continue
+        base = package[: len(package) - node.level + 1]
+        base += node.module.split(".") if node.module else []
+        for alias in node.names:
+            inner = ".".join([*base, alias.name])
+            found.add(inner if inner in rooms else ".".join(base))
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=room)
+def test_imports_run_one_way(path: Path) -> None:
+    """Each file imports only rooms below its own."""
+    name = room(path)
+    assert imports(path) <= ARROWS[name]
+
+
+def test_the_arrows_have_no_circle() -> None:
+    """Whoever follows the arrows comes to an end."""
+
+    def depth(name: str, seen: tuple[str, ...]) -> int:
+        assert name not in seen
+        return 1 + max((depth(below, (*seen, name)) for below in ARROWS[name]), default=0)
+
+    assert depth("", ()) > 3
+
+
+def test_importing_starts_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    """No thread, socket, loop, log set-up or third-party package by importing; no nonebot ever."""
+    result = python(
+        """
+        import sys, threading, multiprocessing
+        import liteyuki_core
+        assert not {"asyncio", "loguru", "pydantic", "nonebot"} & set(sys.modules), sys.modules
+        import liteyuki_core.comm, liteyuki_core.bot, liteyuki_core.log, liteyuki_core.process
+        import liteyuki_core.frameworks.nonebot, liteyuki_core.comm.hub, liteyuki_core.config
+        assert "nonebot" not in sys.modules
+        assert "loguru" not in sys.modules
+        assert threading.enumerate() == [threading.main_thread()]
+        assert multiprocessing.get_start_method(allow_none=True) is None
+        try:
+            import psutil
+        except ImportError:
+            pass
+        else:
+            kinds = [c for c in psutil.Process().net_connections(kind="all")]
+            assert not kinds, kinds
+        print("nothing started")
+        """,
+        tmp_path,
+        environment,
+    )
+    assert result.stdout.strip() == "nothing started", result.stdout
+
+
+@pytest.mark.parametrize("name", liteyuki_core.__all__)
+def test_the_front_door(name: str) -> None:
+    """Every name it lists is there."""
+    assert getattr(liteyuki_core, name) is not None
+
+
+def test_public_names() -> None:
+    """What the documentation names can be imported from where it says."""
+    assert {"LiteyukiBot", "get_bot", "Channel", "get_channel", "logger"} < set(
+        liteyuki_core.__all__
+    )
+    assert set(errors.__all__) <= set(liteyuki_core.__all__)
+    for name in comm.__all__:
+        assert getattr(comm, name) is not None
+    with pytest.raises(AttributeError):
+        liteyuki_core.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_errors_survive_pickle(name: str) -> None:
+    """Every error has the one root and comes back from pickle as it was."""
+    kind = getattr(errors, name)
+    assert issubclass(kind, errors.LiteyukiError)
+    about = issubclass(kind, errors.ChannelError | errors.ProcessError)
+    error = kind("what happened", "who") if about else kind("what happened")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert str(back) == str(error) == "what happened"
+    if issubclass(kind, errors.ChannelError):
+        assert back.channel == "who"
+    if issubclass(kind, errors.ProcessError):
+        assert back.process == "who"
+
+
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [
+        ("ChannelBroken", ConnectionError),
+        ("ChannelTimeout", TimeoutError),
+        ("ChannelExists", ValueError),
+        ("ChannelNotFound", KeyError),
+        ("ChannelTypeError", TypeError),
+        ("SendError", TypeError),
+        ("MessageTooLarge", ValueError),
+        ("WouldBlockLoop", RuntimeError),
+        ("NotConnected", RuntimeError),
+        ("ProcessExists", ValueError),
+        ("ProcessNotFound", KeyError),
+    ],
+)
+def test_errors_have_the_parents_one_expects(name: str, parent: type[Exception]) -> None:
+    """`except TimeoutError` and the like work."""
+    assert issubclass(getattr(errors, name), parent)

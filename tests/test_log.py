@@ -1,0 +1,107 @@
+"""The log's line, its settings, and that it is nobody else's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from liteyuki_core.config import Settings
+from liteyuki_core.errors import ConfigError
+from liteyuki_core.log import LogConfig
+from tests.program import python
+
+Environment = dict[str, str]
+LINE = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(.*)\] (.*)$"
+
+ALL = """
+from liteyuki_core.log import logger
+for level in ("trace", "debug", "info", "success", "warning", "error", "critical"):
+    getattr(logger, level)("m {} <red>" + level)
+"""
+
+
+def labels(output: str) -> list[str]:
+    """Return what stands between the brackets of each line."""
+    return [m[1] for m in map(re.compile(LINE).match, output.splitlines()) if m]
+
+
+def test_the_documented_line(tmp_path: Path, environment: Environment) -> None:
+    """Date, time, icon and Chinese level name, message; from INFO on."""
+    result = python(ALL, tmp_path, environment)
+    assert labels(result.stdout) == ["ℹ️信息", "✅成功", "⚠️警告", "⭕错误", "❌严重"]
+    assert "m {} <red>info" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"LITEYUKI_LOG_LEVEL": "debug"}, ["🐛调试", "ℹ️信息"]),
+        ({"LITEYUKI_LOG_ICON": "false"}, ["信息", "成功"]),
+        ({"LITEYUKI_LOG_LANG": "en"}, ["ℹ️INFO", "✅SUCCESS"]),
+        ({"LITEYUKI_LOG_LEVEL": "nonsense", "LITEYUKI_LOG_LANG": "xx"}, ["ℹ️信息", "✅成功"]),
+        ({"LITEYUKI_LOG_LEVEL": "ERROR"}, ["⭕错误", "❌严重"]),
+    ],
+)
+def test_settings(
+    tmp_path: Path, environment: Environment, more: dict[str, str], expected: list[str]
+) -> None:
+    """The LITEYUKI_LOG_ variables say which lines are written and how they look."""
+    result = python(ALL, tmp_path, environment, **more)
+    assert labels(result.stdout)[:2] == expected
+
+
+def test_no_line_is_printed_twice(tmp_path: Path, environment: Environment) -> None:
+    """Beside NoneBot and other users of loguru, each logger's lines stay its own."""
+    result = python(
+        """
+        import loguru
+        from liteyuki_core.log import logger
+        logger.info("ours before")
+        import nonebot
+        nonebot.init(driver="~none")
+        logger.info("ours after")
+        nonebot.logger.info("nonebot's")
+        loguru.logger.info("global")
+        """,
+        tmp_path,
+        environment,
+    )
+    for text, shape in (
+        ("ours before", LINE),
+        ("ours after", LINE),
+        ("nonebot's", r"^\d\d-\d\d .*\| nonebot's$"),
+        ("global", r"^\d\d-\d\d .*\| global$"),
+    ):
+        lines = [line for line in result.stdout.splitlines() if text in line]
+        assert len(lines) == 1, result.stdout
+        assert re.match(shape, lines[0])
+
+
+def test_a_console_that_lacks_the_icons(tmp_path: Path, environment: Environment) -> None:
+    """Where the encoding has no icons, lines come without them, and none is lost."""
+    result = python(
+        ALL + 'logger.info("☃ snow")\n',
+        tmp_path,
+        {**environment, "PYTHONUTF8": "0", "PYTHONIOENCODING": "gbk"},
+    )
+    assert "信息".encode("gbk").decode("utf-8", "replace") in result.stdout
+    assert "? snow" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_from_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` gives what the environment does not."""
+    for key in ("LEVEL", "ICON", "LANG"):
+        monkeypatch.delenv(f"LITEYUKI_LOG_{key}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(
+        "LITEYUKI_LOG_LEVEL=warning\nLITEYUKI_LOG_LANG=EN\nHOST=0.0.0.0\nLITEYUKI_STOP_TIMEOUT=\n"
+    )
+    monkeypatch.setenv("LITEYUKI_LOG_ICON", "no")
+    assert Settings.load().log == LogConfig("WARNING", False, "en")
+    assert Settings.load().stop_timeout == 10
+    (tmp_path / ".env").write_bytes(b"LITEYUKI_LOG_LEVEL=\xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        Settings.load()

@@ -1,0 +1,364 @@
+"""What the documentation says: its examples run, its tables and lists are what the code has."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import tokenize
+from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from liteyuki_core import __version__
+from liteyuki_core.config import Settings
+from tests.conftest import DEADLINE, ROOT, free_port
+from tests.program import Program, running, stopped_by_itself
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ENGLISH = "README.md"
+READMES = (ENGLISH, "README.zh-CN.md")
+QUICK_START = (
+    "python -m pip install -e . && python bot.py",
+    'python -m pip install -e ".[test]" && python -m pytest',
+)
+RUN, PRINTS, PROJECT, FILE = "run", "prints", "project", "file"
+NONEBOT_KEYS = ("HOST", "PORT", "DRIVER", "LOG_LEVEL", "ONEBOT_ACCESS_TOKEN")
+
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<kind>\w+): (?P<name>.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+class Block(NamedTuple):
+    """A code block, and what the comment before it says about it."""
+
+    kind: str
+    name: str
+    language: str
+    text: str
+
+
+def read(name: str) -> str:
+    """Return the text of a file of this project."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str) -> list[Block]:
+    """Return the code blocks of a document, in order."""
+    return [
+        Block(*(part or "" for part in found.groups())) for found in _BLOCK.finditer(read(name))
+    ]
+
+
+def block(kind: str, name: str) -> str:
+    """Return the text of one block of the README."""
+    (text,) = [b.text for b in blocks(ENGLISH) if (b.kind, b.name) == (kind, name)]
+    return text
+
+
+def prose(name: str) -> str:
+    """Return a document without its code blocks."""
+    return _BLOCK.sub("", read(name))
+
+
+def without_comments(of: Block) -> Any:
+    """Return what of a block is the same in every language."""
+    if of.language == "python":
+        tokens = tokenize.generate_tokens(io.StringIO(of.text).readline)
+        ignored = (tokenize.COMMENT, tokenize.NL)
+        return [(token.type, token.string) for token in tokens if token.type not in ignored]
+    if of.language in ("bash", "toml"):
+        return [line for line in of.text.splitlines() if not line.startswith("#")]
+    return of.text
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all blocks of one kind."""
+    return [b.name for b in blocks(ENGLISH) if b.kind == kind]
+
+
+# ------------------------------------------------------------- the two READMEs
+
+
+def test_readmes_have_the_same_headings_and_blocks() -> None:
+    """Heading by heading, block by block and table by table they are alike."""
+    headings, codes, tables = [], [], []
+    for readme in READMES:
+        headings.append(re.findall(r"^(#+) ", prose(readme), re.MULTILINE))
+        codes.append([(*b[:3], without_comments(b)) for b in blocks(readme)])
+        rows = [line for line in prose(readme).splitlines() if line.startswith(("|", "- "))]
+        tables.append([(kind, len(list(same))) for kind, same in groupby(rows, lambda r: r[0])])
+    assert headings[0] == headings[1]
+    assert codes[0] == codes[1]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_quick_start_is_two_commands(readme: str) -> None:
+    """Each stands alone in a block, once; CI takes the second from there."""
+    bash = [b.text for b in blocks(readme) if b.language == "bash"]
+    for command in QUICK_START:
+        assert bash.count(command + "\n") == 1
+        assert read(readme).splitlines().count(command) == 1
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_python_block_compiles_and_is_run(readme: str) -> None:
+    """None is there that no test runs."""
+    python = [b for b in blocks(readme) if b.language == "python"]
+    assert python
+    for b in python:
+        compile(b.text, f"{readme}: {b.name}", "exec")
+        assert b.kind in (RUN, PROJECT, FILE), b.text
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_documented_example_is_that_of_the_files(readme: str) -> None:
+    """Both halves are the files that bot.py runs, letter for letter."""
+    halves = {b.name: b.text for b in blocks(readme) if b.kind == FILE}
+    assert len(halves) == 2
+    assert halves == {name: read(name) for name in halves}
+
+
+@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_to_files_lead_there(document: str) -> None:
+    """Every relative link names a file of this project."""
+    links = re.findall(r"\]\(([^)]+)\)", prose(document))
+    missing = [to for to in links if "://" not in to and not (ROOT / to).is_file()]
+    assert not missing
+
+
+# ------------------------------------------------------------- the examples run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, environment: dict[str, str]) -> Path:
+    """An empty project, on a port of its own."""
+    for key in NONEBOT_KEYS:
+        environment.pop(key, None)
+    environment["PORT"] = str(free_port())
+    return tmp_path
+
+
+def alike(line: str) -> str:
+    """Return a line of the log without what differs from run to run."""
+    line = re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "TIME ", line)
+    return re.sub(r"\(pid \d+\)", "(pid PID)", line)
+
+
+@pytest.mark.parametrize("name", names(RUN))
+def test_program_prints_what_is_shown(name: str, folder: Path, environment: dict[str, str]) -> None:
+    """It ends by itself, and has written the lines that stand below it, in that order."""
+    (folder / name).write_text(block(RUN, name), encoding="utf-8")
+    with running(folder, environment, name) as program:
+        assert program.wait() == 0, program.output
+        assert "Traceback" not in program.output
+        written = iter([alike(line) for line in program.lines])
+        for line in block(PRINTS, name).splitlines():
+            assert alike(line) in written, f"{line} is not there, or too early: {program.output}"
+
+
+def test_bot_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> None:
+    """`python bot.py` writes LiteyukiBot's lines as shown, and its NoneBot answers."""
+    for name in ("bot.py", "pyproject.toml", *names(FILE)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shown = [alike(line) for line in block(PRINTS, "bot.py").splitlines()]
+    ours = {line for line in shown if line.startswith("TIME ")}
+    assert len(ours) == 3
+    with running(folder, environment) as program:
+        program.wait_until(lambda: ours <= set(map(alike, program.lines)), f"lines: {ours}")
+        address = address_of(program)
+        assert httpx.get(f"http://{address}/", trust_env=False).status_code == 404
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str]) -> None:
+    """The short bot.py runs a NoneBot that has loaded both plugins."""
+    with project(folder, environment, "bot.py") as program:
+        address_of(program)
+        for plugin in ("forward", "nonebot_plugin_liteyuki_comm"):
+            assert program.found(f'Succeeded to load plugin "{plugin}"'), program.output
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_answers(folder: Path, environment: dict[str, str]) -> None:
+    """A group's "ping" goes to the main process, whose "pong" goes to the group."""
+    with (
+        project(folder, environment, "bot.py with answers") as program,
+        onebot(address_of(program)) as client,
+    ):
+        tell(
+            client,
+            post_type="message",
+            message_type="group",
+            sub_type="normal",
+            message_id=1,
+            group_id=123,
+            user_id=456,
+            message=[{"type": "text", "data": {"text": "ping"}}],
+            raw_message="ping",
+            font=0,
+            sender={},
+        )
+        call = json.loads(client.recv(timeout=DEADLINE))
+        assert call["action"] == "send_group_msg"
+        assert call["params"]["group_id"] == 123
+        assert "pong" in json.dumps(call["params"]["message"])
+        client.send(
+            json.dumps(
+                {"status": "ok", "retcode": 0, "data": {"message_id": 2}, "echo": call["echo"]}
+            )
+        )
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+@contextmanager
+def project(folder: Path, environment: dict[str, str], bot: str) -> Iterator[Program]:
+    """Run a project made of the README's blocks, with the block `bot` as its bot.py."""
+    for name in {*names(PROJECT)} - {"bot.py", "bot.py with answers"}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(block(PROJECT, name), encoding="utf-8")
+    (folder / "bot.py").write_text(block(PROJECT, bot), encoding="utf-8")
+    with running(folder, environment) as program:
+        yield program
+
+
+def address_of(program: Program) -> str:
+    """Wait for NoneBot's server and return its host and port."""
+    found: str = program.wait_for_line(r"Uvicorn running on http://(\S+)")[1]
+    return found
+
+
+@contextmanager
+def onebot(address: str) -> Iterator[ClientConnection]:
+    """Connect as a OneBot v11 implementation does by reverse WebSocket."""
+    headers = {"X-Self-ID": "10001", "X-Client-Role": "Universal"}
+    url = f"ws://{address}/onebot/v11/ws"
+    with connect(url, additional_headers=headers, proxy=None) as client:
+        tell(client, post_type="meta_event", meta_event_type="lifecycle", sub_type="connect")
+        yield client
+
+
+def tell(client: ClientConnection, **event: Any) -> None:
+    """Send an event."""
+    client.send(json.dumps({"time": 1, "self_id": 10001, **event}))
+
+
+# ------------------------------------------------------------- the settings
+
+
+def plugin_fields() -> dict[str, Any]:
+    """Return the fields of the plugin's `Config`, by key, without importing the plugin."""
+    path = ROOT / "nonebot_plugin_liteyuki_comm" / "config.py"
+    spec = spec_from_file_location("config_of_the_plugin", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {name.upper(): field for name, field in module.Config.model_fields.items()}
+
+
+def settings_table(readme: str) -> dict[str, str]:
+    """Return the defaults that the tables of a README give, by key."""
+    rows = re.findall(
+        r"^\| `([A-Z_]+)` \| (?:`([^`\n]+)` )?\| [^|]+ \| [^|]+ \|$", prose(readme), re.MULTILINE
+    )
+    return dict(rows)
+
+
+def env_example() -> dict[str, str]:
+    """Return the keys of .env.example and the values behind their #."""
+    return dict(re.findall(r"^# ?([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE))
+
+
+@pytest.fixture
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, empty, and no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for key in env_example():
+        monkeypatch.delenv(key, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_tables_have_every_key_and_its_default(
+    readme: str, nothing_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each key's default, set as the table has it, is the default."""
+    from nonebot.config import Config as NoneBotConfig
+
+    table = settings_table(readme)
+    ours = {f"LITEYUKI_{name.upper()}": name for name in Settings.model_fields}
+    plugins = plugin_fields()
+    assert list(table) == [*ours, *plugins, *NONEBOT_KEYS]
+    for key in ours:
+        monkeypatch.setenv(key, table[key])
+    assert Settings.load() == Settings.model_construct()
+    for key, field in plugins.items():
+        assert table[key] == str(field.default).lower()
+    for key in ("HOST", "PORT", "DRIVER", "LOG_LEVEL"):
+        assert table[key] == str(NoneBotConfig.model_fields[key.lower()].default)
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_env_example_has_the_keys_of_the_tables(readme: str) -> None:
+    """The same keys in the same order with the same values, each after one line about it."""
+    assert list(env_example().items()) == list(settings_table(readme).items())
+    for paragraph in read(".env.example").strip().split("\n\n")[1:]:
+        about, key = paragraph.splitlines()
+        assert re.fullmatch(r"# [A-Z].* / .*[\u4e00-\u9fff].*", about), about
+        assert re.fullmatch(r"# [A-Z_]+=.*", key), key
+
+
+@pytest.mark.parametrize("keys", ["as it stands", "with every # before a key removed"])
+def test_env_example_changes_nothing(keys: str, nothing_set: Path) -> None:
+    """Copied to .env it gives the defaults, for LiteyukiBot and for NoneBot."""
+    from nonebot.config import Config as NoneBotConfig
+
+    text = read(".env.example")
+    if keys != "as it stands":
+        text = re.sub(r"^# ?([A-Z_]+=)", r"\1", text, flags=re.MULTILINE)
+    (nothing_set / ".env").write_text(text, encoding="utf-8")
+    assert Settings.load() == Settings.model_construct()
+    with_file, without = NoneBotConfig(_env_file=".env"), NoneBotConfig(_env_file=None)
+    for name in NoneBotConfig.model_fields:
+        assert getattr(with_file, name) == getattr(without, name)
+    assert not getattr(with_file, "onebot_access_token", None)
+
+
+# ------------------------------------------------------------- the house
+
+
+def test_the_house_is_the_tree() -> None:
+    """CONTRIBUTING names every file of the core, and nothing that is not there."""
+    (house,) = [b.text for b in blocks("CONTRIBUTING.md") if b.language == "text"]
+    named = set(re.findall(r"^(\S+)", house, re.MULTILINE))
+    assert not [path for path in named if not (ROOT / path).exists()]
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "liteyuki_core").rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert not files - named
+
+
+def test_changelog_names_this_version() -> None:
+    """The version of the package is in the changelog."""
+    changelog = read("CHANGELOG.md")
+    assert "## Unreleased" in changelog
+    assert __version__ in changelog

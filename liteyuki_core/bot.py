@@ -32,6 +32,8 @@ Hook = TypeVar("Hook", bound=Callable[[], Any])
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WATCHDOG_GRACE = 2.0
 _AT_ONCE_SECONDS = 1.0
+_DRAIN_SECONDS = 2.0
+"""Time for callbacks to end when children are gone; it is part of the time for stopping."""
 _ECHO_SECONDS = 0.1
 """Signals closer than this are one: some launchers pass on what the terminal sent as well."""
 
@@ -224,6 +226,7 @@ class LiteyukiBot:
         for task in self._hook_tasks:
             task.cancel()
         await self._supervisor.stop_all(monotonic() + self._left())
+        await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._left()))
         self._context.dispatcher.unbind()
         for hook in reversed(self._after_shutdown):
             guarded = asyncio.ensure_future(self._guard(hook, "on_after_shutdown"))

@@ -24,7 +24,7 @@ def check_host(driver: Driver, config: Config) -> None:
         current()
     except NotConnected as error:
         if config.liteyuki_comm_require_host:
-            raise
+            raise NotConnected(f"LITEYUKI_COMM_REQUIRE_HOST is set, but {error}") from None
         logger.debug(f"nonebot_plugin_liteyuki_comm: channels can't be used: {error}")
         return
     if not isinstance(driver, framework.Mixin):

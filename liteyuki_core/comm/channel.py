@@ -351,6 +351,10 @@ class End:
                 return None
             return _numbered(self._inbox.popleft())
 
+    def has_messages(self) -> bool:
+        """Return whether `take` would give some."""
+        return bool(self._inbox) and not self._closed and self._deaf is None
+
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Say that the handling of these messages has ended, for a runner."""
         with self.lock:

@@ -141,6 +141,17 @@ class Context:
         with self.lock:
             return any(end.received_by_main_thread for end in self.ends.values())
 
+    def main_thread_runs_loop(self) -> None:
+        """Learn that the main thread serves no channels with `receive` from now on."""
+        with self.lock:
+            for end in self.ends.values():
+                end.received_by_main_thread = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the way to the hub is gone."""
+        return self._closed is not None
+
     def lost(self, kind: type[ChannelError], why: str) -> None:
         """Tell every end that the way to the hub is gone."""
         with self.lock:
@@ -154,7 +165,8 @@ class Context:
         Unless `handled`, what `receive` gave last stays unacknowledged.
         """
         deadline = monotonic() + timeout
-        self.dispatcher.close(timeout)
+        self.stop_receiving("this process is stopping")
+        self.dispatcher.close(timeout / 2)
         self._late.close()
         for end in list(self.ends.values()):
             end.flush_acknowledgements(handled)

@@ -51,6 +51,9 @@ class Source(Protocol):
         A str is a message as it stands; `rebuild` makes all others.
         """
 
+    def has_messages(self) -> bool:
+        """Return whether `take` would give some."""
+
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
 
@@ -146,6 +149,14 @@ class Runner:
         )
         self._pumps.add(task)
         task.add_done_callback(self._ended)
+
+    def busy(self) -> bool:
+        """Return whether messages are handled here or are about to be."""
+        return bool(self._pumps or self._messages or self._source.has_messages())
+
+    def pumps(self) -> set[asyncio.Task[None]]:
+        """Return the tasks that handle messages."""
+        return set(self._pumps)
 
     def cancel(self) -> None:
         """Stop every pump; what they were handling stays unacknowledged."""
@@ -471,11 +482,30 @@ class Dispatcher:
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run callbacks on `loop` from now on, which is the running one."""
+        if self._started_loop not in (None, loop):
+            log.logger.warning(
+                "callbacks were registered before this process's event loop was known, and stay on "
+                "a loop of their own; register them later"
+            )
+            return
         with self._lock:
             self._loop = loop
             self._woken = True
             self.stopping = False
             loop.call_soon(self._step)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until no messages are handled or about to be, at most `timeout` seconds."""
+        deadline = monotonic() + timeout
+        while (left := deadline - monotonic()) > 0:
+            busy = [runner for runner in list(self._runners) if runner.busy()]
+            if not busy:
+                return
+            pumps = set().union(*(runner.pumps() for runner in busy))
+            if pumps:
+                await asyncio.wait(pumps, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.001)
 
     def unbind(self) -> None:
         """Run no more callbacks; those that run are cancelled and stay unacknowledged."""
@@ -487,13 +517,17 @@ class Dispatcher:
             runner.cancel()
 
     def close(self, timeout: float) -> None:
-        """End the loop that was started here, if any, and the worker threads. Idempotent."""
+        """End the loop that was started here, if any, and the worker threads. Idempotent.
+
+        Callbacks that run there have `timeout` seconds to end.
+        """
         self._closed = True
         thread, loop = self._thread, self._started_loop
         if thread is not None and loop is not None and thread.is_alive():
-            loop.call_soon_threadsafe(loop.stop)
+            draining = asyncio.run_coroutine_threadsafe(self.drain(timeout), loop)
+            draining.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
             if thread is not threading.current_thread():
-                thread.join(timeout)
+                thread.join(timeout + 1.0)
         self.threads.close()
 
     def _step(self) -> None:

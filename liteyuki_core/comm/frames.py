@@ -56,7 +56,7 @@ class Frame(NamedTuple):
     kind: int
     flags: int
     channel: int
-    body: bytes
+    body: bytes | bytearray
 
 
 class Batch:
@@ -190,7 +190,11 @@ def unpack(frame: Frame) -> Batch:
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
     # What is long is not copied again until the message itself is made.
-    content: Buffer = (memoryview(body) if rest > CHUNK else body)[_SEQUENCE.size :]
+    content: Buffer
+    if isinstance(body, bytes):
+        content = body[_SEQUENCE.size :]
+    else:
+        content = memoryview(body)[_SEQUENCE.size :]
     words = struct.unpack_from(f"<{count}I", content)
     text = None
     if frame.flags & TEXT:
@@ -273,8 +277,7 @@ class Decoder:
         self._buffer = bytearray(4 * CHUNK)
         self._view = memoryview(self._buffer)
         self._end = 0
-        self._parts: dict[int, list[bytes]] = {}
-        self._part_bytes: dict[int, int] = {}
+        self._parts: dict[int, bytearray] = {}
 
     def buffer(self) -> memoryview:
         """Return where the next bytes go; never empty."""
@@ -297,24 +300,22 @@ class Decoder:
             stop = at + HEADER.size + length
             if stop > end:
                 break
-            body = bytes(view[at + HEADER.size : stop])
+            piece = view[at + HEADER.size : stop]
             at = stop
             if kind == PART:
-                self._add_part(channel, body)
-                continue
-            if flags & CONTINUED:
-                self._add_part(channel, body)
-                del self._part_bytes[channel]
-                body = b"".join(self._parts.pop(channel))
-            frames.append(Frame(kind, flags, channel, body))
+                self._add_part(channel, piece)
+            elif flags & CONTINUED:
+                self._add_part(channel, piece)
+                frames.append(Frame(kind, flags, channel, self._parts.pop(channel)))
+            else:
+                frames.append(Frame(kind, flags, channel, bytes(piece)))
         if at:
             view[: end - at] = view[at:end]
         self._end = end - at
         return frames
 
-    def _add_part(self, channel: int, body: bytes) -> None:
-        size = self._part_bytes.get(channel, 0) + len(body)
-        if size > self._limit:
+    def _add_part(self, channel: int, piece: memoryview) -> None:
+        whole = self._parts.setdefault(channel, bytearray())
+        whole += piece
+        if len(whole) > self._limit:
             raise FrameError(f"a message of over {self._limit} bytes on channel {channel}")
-        self._part_bytes[channel] = size
-        self._parts.setdefault(channel, []).append(body)

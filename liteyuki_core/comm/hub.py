@@ -410,7 +410,7 @@ class Hub:
     def _note_dropped(self, route: Route, count: int) -> None:
         if count:
             self._notes.append(
-                f"channel {route.name or '(unnamed)'} has ended with {count} messages that were sent "
+                f"channel {route.name or '(unnamed)'} has ended with {count} messages sent "
                 "and not acknowledged"
             )
 

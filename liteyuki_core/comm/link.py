@@ -42,6 +42,30 @@ _INLINE_BYTES = 1 << 20
 """What a caller of `pump` writes at most before it leaves the rest to the writer thread."""
 
 
+_JOIN_BYTES = 64 * 1024
+"""Up to here copying buffers into one is quicker than handing the kernel many."""
+
+_SENDMSG = hasattr(socket.socket, "sendmsg")
+_IOV_MAX = 64
+
+_Out = list[frames.Buffer]
+"""Buffers to write one after another; what is written is taken away from the front."""
+
+
+def _send(connection: socket.socket, out: _Out, flags: int) -> int:
+    """Write the front of `out`, take it away and return how many bytes that was."""
+    if len(out) == 1:
+        size = connection.send(out[0], flags)
+    else:
+        size = connection.sendmsg(out[:_IOV_MAX], (), flags)
+    left = size
+    while out and left >= len(out[0]):
+        left -= len(out.pop(0))
+    if left:
+        out[0] = memoryview(out[0])[left:]
+    return size
+
+
 class Endpoint:
     """One end of a fresh private connection, before it becomes a `Link`.
 
@@ -82,6 +106,8 @@ def connection_pair() -> tuple[Endpoint, Endpoint]:
                 theirs.close()
                 raise ConnectionError("a stranger connected to a private socket pair")
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * frames.CHUNK)
     return Endpoint(ours), Endpoint(theirs)
 
 
@@ -110,7 +136,7 @@ class Link:
         self._turns: deque[int] = deque()
         self._writing = False
         self._settled = threading.Condition(self._lock)
-        self._left: memoryview | None = None
+        self._left: _Out | None = None
         self._broken = False
         self._closing = False
         self._reader = threading.Thread(
@@ -144,14 +170,13 @@ class Link:
             if self._writing or self._broken or not self._turns:
                 return
             self._writing = True
-            data: memoryview | None = self._take()
-        send, dontwait = self._connection.send, self._dontwait
+            data: _Out | None = self._take()
+        connection, dontwait = self._connection, self._dontwait
         written = 0
         try:
             while data is not None:
-                written += len(data)
                 while data:
-                    data = data[send(data, dontwait) :]
+                    written += _send(connection, data, dontwait)
                 if written >= _INLINE_BYTES:
                     break
                 data = self._next()
@@ -191,7 +216,7 @@ class Link:
 
     # ------------------------------------------------------------- writing
 
-    def _next(self) -> memoryview | None:
+    def _next(self) -> _Out | None:
         """Return the next bytes to write, or give up the turn to write and return None."""
         with self._lock:
             if self._turns and not self._broken:
@@ -201,9 +226,9 @@ class Link:
                 self._settled.notify_all()
             return None
 
-    def _take(self) -> memoryview:
+    def _take(self) -> _Out:
         """Return the next bytes to write, under the lock; there are some."""
-        out: list[frames.Buffer] = []
+        out: _Out = []
         size = 0
         while self._turns and size < _TURN_BYTES:
             stream = self._turns.popleft()
@@ -222,7 +247,9 @@ class Link:
                 self._turns.append(stream)
             else:
                 self._turns.appendleft(stream)
-        return memoryview(b"".join(out) if len(out) > 1 else out[0])
+        if size <= _JOIN_BYTES or not _SENDMSG:
+            return [b"".join(out)]
+        return out
 
     def _waiting_handle(self) -> socket.socket:
         handle = self._connection.dup()
@@ -246,7 +273,7 @@ class Link:
                     while data is not None:
                         while data:
                             try:
-                                data = data[handle.send(data) :]
+                                _send(handle, data, 0)
                             except TimeoutError:
                                 continue
                         data = self._next()

@@ -8,7 +8,7 @@ when one of them is used, not with this module.
 How that works: NoneBot awaits startup hooks one after another. The mixin has each run on its
 own, a sync one in a worker thread, and goes on with the startup when the hook ends, or starts
 to wait in a `receive`, or has received for over a second. A hook left running ends when NoneBot
-shuts down, because then its `receive` raises `ChannelClosed`.
+shuts down, because then its `receive` raises `ChannelClosed`; the shutdown waits for that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .. import log
 from ..comm import current
 from ..comm.channel import receive_observer
 from ..comm.dispatch import Threads
-from ..errors import ChannelClosed, NotConnected
+from ..errors import ChannelBroken, ChannelClosed, NotConnected
 
 if TYPE_CHECKING:
     from nonebot.drivers import Driver
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _MIXIN = __name__
 _SERVING_SECONDS = 1.0
+_END_SECONDS = 3.0
+"""How long a shutdown waits for callbacks, and for hooks left running, to end."""
 _COULD_NOT_START = 3
 
 
@@ -62,10 +64,7 @@ def run(
     an adapter is its module, e.g. "nonebot.adapters.onebot.v11"). `config` goes to
     `nonebot.init`. Returns when NoneBot has shut down; SystemExit 3 when it could not start.
     """
-    try:
-        current.current().dispatcher.use_other_loop()
-    except NotConnected:
-        pass  # Run by hand, without a host: NoneBot works, channels say what is wrong.
+    _expect_loop()
     import nonebot
     from nonebot.config import Config, Env
 
@@ -123,16 +122,20 @@ def bind_lifespan(driver: Driver) -> None:
     if getattr(driver, "_liteyuki_bound", False):
         return
     driver._liteyuki_bound = True  # type: ignore[attr-defined]
+    _expect_loop()
 
     async def bind() -> None:
         try:
             context = current.current()
         except NotConnected:
             return
+        context.main_thread_runs_loop()
         context.dispatcher.bind(asyncio.get_running_loop())
 
         async def unbind() -> None:
             context.stop_receiving("NoneBot is shutting down")
+            hooks: set[asyncio.Future[Any]] = getattr(driver, "liteyuki_hooks", set())
+            await asyncio.gather(context.dispatcher.drain(_END_SECONDS), _ended(hooks))
             context.dispatcher.unbind()
 
         driver.on_shutdown(unbind)
@@ -140,12 +143,27 @@ def bind_lifespan(driver: Driver) -> None:
     driver.on_startup(bind)
 
 
+def _expect_loop() -> None:
+    try:
+        current.current().dispatcher.use_other_loop()
+    except NotConnected:
+        pass  # Without a host NoneBot works, and channels say what is wrong when they are used.
+
+
+async def _ended(hooks: set[asyncio.Future[Any]]) -> None:
+    if hooks:
+        await asyncio.wait(hooks, timeout=_END_SECONDS)
+
+
 class _Hook:
     """Runs one startup hook so that it may go on beside NoneBot."""
 
-    def __init__(self, function: Callable[[], Any], threads: Threads) -> None:
+    def __init__(
+        self, function: Callable[[], Any], threads: Threads, left: set[asyncio.Future[Any]]
+    ) -> None:
         self._function = function
         self._threads = threads
+        self._left = left
 
     async def __call__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -172,6 +190,7 @@ class _Hook:
         if running.done():
             running.result()
         else:
+            self._left.add(running)
             running.add_done_callback(self._left_running)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
@@ -181,13 +200,23 @@ class _Hook:
         return asyncio.ensure_future(self._threads.run(self._function))
 
     def _left_running(self, running: asyncio.Future[Any]) -> None:
-        if running.cancelled() or isinstance(error := running.exception(), ChannelClosed):
-            return
-        if error is not None:
+        self._left.discard(running)
+        error = None if running.cancelled() else running.exception()
+        if error is not None and not _says_the_end(error):
             name = getattr(self._function, "__qualname__", repr(self._function))
             log.logger.opt(exception=error).error(
                 f"startup hook {name}, left running because it serves a channel, raised {error!r}"
             )
+
+
+def _says_the_end(error: BaseException) -> bool:
+    """Return whether it only says that NoneBot shuts down or that the main process is gone."""
+    if isinstance(error, ChannelClosed):
+        return True
+    try:
+        return isinstance(error, ChannelBroken) and current.current().ended
+    except NotConnected:
+        return False
 
 
 async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
@@ -213,6 +242,8 @@ def _make_mixin() -> type[BaseMixin]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._liteyuki_threads = Threads()
+            self.liteyuki_hooks: set[asyncio.Future[Any]] = set()
+            self.on_shutdown(self._liteyuki_threads.close)  # type: ignore[attr-defined]
             bind_lifespan(self)  # type: ignore[arg-type]
 
         @property
@@ -220,7 +251,7 @@ def _make_mixin() -> type[BaseMixin]:
             return "liteyuki"
 
         def on_startup(self, func: Callable[[], Any]) -> Callable[[], Any]:
-            hook = _Hook(func, self._liteyuki_threads)
+            hook = _Hook(func, self._liteyuki_threads, self.liteyuki_hooks)
 
             async def run() -> None:
                 await hook()

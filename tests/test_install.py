@@ -1,0 +1,228 @@
+"""The wheel, NoneBot's store and nb-cli: that the plugin can be published and installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DEADLINE, ROOT, free_port
+from tests.program import listing, main_process, python, running, stopped_by_itself, write_files
+
+NAME = "nonebot-plugin-liteyuki-comm"
+PACKAGES = ("liteyuki_core", "nonebot_plugin_liteyuki_comm")
+
+
+def call(
+    command: list[str | Path], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        timeout=6 * DEADLINE,
+    )
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's wheel, the only file in its folder."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+    built = call([*build, "--outdir", folder, ROOT], folder, {**os.environ, "PYTHONUTF8": "1"})
+    assert built.returncode == 0, built.stdout
+    (file,) = folder.iterdir()
+    return file
+
+
+def test_the_wheel_holds_both_packages_typed(wheel: Path) -> None:
+    """Both packages with their py.typed are inside, and nothing else but the metadata."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        assert f"Name: {NAME}\n" in archive.read(metadata).decode("utf-8")
+    tops = {name.partition("/")[0] for name in names}
+    assert tops == {*PACKAGES, metadata.partition("/")[0]}
+    for package in PACKAGES:
+        assert f"{package}/py.typed" in names
+        sources = (ROOT / package).rglob("*.py")
+        assert {path.relative_to(ROOT).as_posix() for path in sources} <= set(names)
+
+
+# What the store's own driver for this test does: it can be combined with anything and does
+# nothing, so a plugin that connects or listens while it is loaded fails.
+STORE_DRIVER = """
+    from nonebot import logger
+    from nonebot.drivers import ASGIMixin, HTTPClientMixin, WebSocketClientMixin
+    from nonebot.drivers import Driver as BaseDriver
+
+
+    def refuse(self, *args, **kwargs):
+        raise NotImplementedError
+
+
+    class Driver(BaseDriver, ASGIMixin, HTTPClientMixin, WebSocketClientMixin):
+        type = "fake"
+        logger = logger
+        server_app = None
+        asgi = property(refuse)
+        run = setup_http_server = setup_websocket_server = refuse
+        request = websocket = stream_request = get_session = refuse
+"""
+
+STORE_RUNNER = """
+    import json
+    import threading
+
+    from nonebot import init, load_plugin
+    from pydantic import BaseModel
+
+    init()
+    plugin = load_plugin("nonebot_plugin_liteyuki_comm")
+    assert plugin is not None
+    told = plugin.metadata
+    assert told is not None
+    assert told.config is None or issubclass(told.config, BaseModel)
+    adapters = told.supported_adapters
+    fields = {
+        "name": told.name,
+        "desc": told.description,
+        "usage": told.usage,
+        "type": told.type,
+        "homepage": told.homepage,
+        "supported_adapters": None if adapters is None else sorted(adapters),
+    }
+    with open("metadata.json", "w", encoding="utf-8") as file:
+        json.dump(fields, file)
+    assert threading.enumerate() == [threading.main_thread()]
+"""
+
+
+@pytest.mark.parametrize("driver", ["fake", "~none"])
+def test_the_store_can_load_it(tmp_path: Path, environment: dict[str, str], driver: str) -> None:
+    """NoneBot's store loads it in an empty project, and finds the metadata it shows."""
+    files = {".env": f"DRIVER={driver}", "fake.py": STORE_DRIVER, "runner.py": STORE_RUNNER}
+    write_files(tmp_path, files)
+    done = call([sys.executable, "runner.py"], tmp_path, environment)
+    assert done.returncode == 0, done.stdout
+    assert "Traceback" not in done.stdout
+    told = json.loads((tmp_path / "metadata.json").read_text(encoding="utf-8"))
+    assert told["type"] in ("application", "library")
+    assert told["homepage"].startswith("https://")
+    assert told["supported_adapters"] is None
+    assert all(told[field].strip() for field in ("name", "desc", "usage"))
+
+
+def lend_dependencies(project: Path, interpreter: Path, environment: Mapping[str, str]) -> None:
+    """Let the project's .venv see all that is installed here, but not this project itself.
+
+    Its packages folder gets a path file that names a folder of links; editable installs need
+    path files of their own, which Python does not look for there.
+    """
+    lent = project / "lent"
+    lent.mkdir()
+    for folder in map(Path, sys.path):
+        if folder.name in ("site-packages", "dist-packages"):
+            for entry in folder.iterdir():
+                ours = entry.name.startswith((*PACKAGES, "__pycache__")) or entry.suffix == ".pth"
+                if not ours and not (lent / entry.name).exists():
+                    (lent / entry.name).symlink_to(entry)
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(call([interpreter, "-c", code], project, environment).stdout.strip())
+    (packages / "lent.pth").write_text(f"{lent}\n", encoding="utf-8")
+
+
+STORE_ENTRY = {
+    "module_name": "nonebot_plugin_liteyuki_comm",
+    "project_link": NAME,
+    "name": "轻雪通信",
+    "desc": "channels",
+    "author": "LiteyukiStudio",
+    "homepage": "https://github.com/LiteyukiStudio/nonebot-plugin-liteyuki-comm",
+    "tags": [],
+    "time": "2026-01-01T00:00:00Z",
+    "version": "0.1.0",
+}
+
+TELL_WHERE = """
+    import liteyuki_core
+    from liteyuki_core import logger
+    from nonebot import require
+
+    logger.info(f"core: {liteyuki_core.__file__}")
+    logger.info(f"plugin: {require('nonebot_plugin_liteyuki_comm').__file__}")
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"), reason="nb-cli finds its cache by XDG_CACHE_HOME only here"
+)
+def test_nb_cli_installs_it(wheel: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """`nb plugin install` puts the wheel into the project's .venv and the plugin on its list."""
+    project = tmp_path / "project"
+    write_files(
+        project,
+        {
+            "pyproject.toml": '[project]\nname = "scratch"\nversion = "0"\n' + listing("where"),
+            "bot.py": main_process(),
+            "where.py": TELL_WHERE,
+            "../cache/nb-cli/plugins.json": json.dumps([STORE_ENTRY]),
+        },
+    )
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PIP_REQUIRE_VIRTUALENV"):
+        environment.pop(name, None)
+    for scheme in ("http", "https", "all"):  # Whoever asks the network fails at once.
+        for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY"):
+            environment[name] = "http://127.0.0.1:9"
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    environment["PORT"] = str(free_port())
+    venv.create(project / ".venv", symlinks=True)
+    interpreter = project / ".venv" / "bin" / "python"
+    lend_dependencies(project, interpreter, environment)
+    find = f"import importlib.util as u; print([u.find_spec(name) for name in {PACKAGES}])"
+    assert call([interpreter, "-c", find], project, environment).stdout == "[None, None]\n"
+
+    install = ["plugin", "install", NAME, "--", "--no-index", "--find-links", str(wheel.parent)]
+    done = call([sys.executable, "-m", "nb_cli", *install], project, environment)
+    assert done.returncode == 0, done.stdout
+    assert f"Successfully installed {NAME}-0.1.0" in done.stdout
+
+    shown = call([interpreter, "-m", "pip", "show", "--files", NAME], project, environment).stdout
+    assert f"Location: {project / '.venv'}" in shown
+    assert "Editable" not in shown
+    assert "liteyuki_core/py.typed" in shown
+    read = """
+        import json
+        import tomlkit
+
+        with open("pyproject.toml", encoding="utf-8") as file:
+            print(json.dumps(tomlkit.load(file).unwrap()))
+    """
+    table = json.loads(python(read, project, environment).stdout)
+    assert table["tool"]["nonebot"]["plugins"] == {
+        "@local": ["where"],
+        NAME: ["nonebot_plugin_liteyuki_comm"],
+    }
+    assert table["project"]["dependencies"] == [f"{NAME}>=0.1.0"]
+
+    with running(project, environment, interpreter=interpreter) as program:
+        program.wait_for_line(r'Succeeded to load plugin "nonebot_plugin_liteyuki_comm"')
+        for what in ("core", "plugin"):
+            where = program.wait_for_line(rf"\] {what}: (.*)$")[1]
+            assert Path(where).is_relative_to(project / ".venv")
+        program.wait_for_line("Uvicorn running on")
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output

@@ -328,7 +328,7 @@ def test_a_flood_leaves_the_loop_its_turns(ends: Any) -> None:
     loop.call_soon_threadsafe(turn)
     send_all(sender, range(5000))
     wait_until(lambda: len(got) == 5000)
-    assert len(set(turns)) > 5000 / 64 / 2
+    assert len(set(turns)) > 5000 / 256 / 2
 
 
 def test_callback_arguments_are_checked(ends: Any) -> None:

@@ -1,66 +1,26 @@
-"""The Channel's laws: one state machine an end, and its sync and async doors.
-
-`End` is the state of one end of a channel in one process; `Channel` is the handle that users
-hold. What an end sends goes to the hub through its context's port, what comes back is handed
-to it there.
-
-Invariants, all under the context's lock, which is never held while something waits, while
-user code runs, while data is serialised or rebuilt, or during a system call (but the one that
-wakes a loop):
-
-- free + slots + (messages accepted and not yet acknowledged) == capacity
-- the turn is that of the loop `gathering`, on the thread `gatherer` (asking asyncio for the running
-  loop takes a system call up to Python 3.11, so the quick way asks for the thread)
-- slots is room that the loop whose turn it is has set aside, so that it can gather short texts
-  without the lock: it alone writes `slots` and appends to `gathered`; any thread that passes on
-  messages, under the lock, first takes what is there
-- messages leave in the order in which they were accepted
-- a message is in exactly one place: pending, the hub's custody, the inbox, handed out
-- who waits is in `senders` or `receivers`; whoever makes room or brings a message wakes as
-  many as can go on; one that was woken and can't use it wakes the next
-- on a loop's thread nothing of this waits
-"""
+"""The Channel: a handle on one end, with its sync and async doors."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from asyncio import _get_running_loop
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from .. import log
 from ..errors import (
     ChannelClosed,
     ChannelEmpty,
-    ChannelError,
     ChannelFull,
-    ChannelModeError,
-    ChannelTimeout,
-    MessageTooLarge,
-    SendError,
     WouldBlockLoop,
 )
-from . import frames
 from .current import current
-from .dispatch import Registration
-
-if TYPE_CHECKING:
-    from .context import Context
+from .end import SMALL, End
+from .runner import Registration
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
-
-_BATCH_MESSAGES = 256
-_BATCH_BYTES = 64 * 1024
-_SMALL = 1024
-"""Texts up to this many characters are gathered without the lock."""
-
-_ACKNOWLEDGE_AT = 64
 
 NAME_LENGTH = 200
 """Longest name of a channel in characters."""
@@ -70,494 +30,6 @@ receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
 )
 """Called in its context by each receive that may wait: with False at its start, with True when
 it starts to wait. The NoneBot driver mixin learns by it that a startup hook serves a channel."""
-
-
-class Port(Protocol):
-    """An end's way to the hub. All but `pump` are called under the context's lock."""
-
-    def data(self, number: int, batch: frames.Batch) -> None:
-        """Pass on messages."""
-
-    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
-        """Pass on that messages were handled."""
-
-    def ready(self, number: int) -> None:
-        """Say that this end receives."""
-
-    def close(self, number: int) -> None:
-        """Say that this end is closed."""
-
-    def pump(self) -> None:
-        """Get moving what was passed on. Never waits."""
-
-
-class _SyncWaiter:
-    """A thread that waits."""
-
-    def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._gate.acquire()
-
-    def wake(self) -> None:
-        self._gate.release()
-
-    def wait(self, seconds: float | None) -> bool:
-        return self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
-
-
-class _AsyncWaiter:
-    """A task that waits."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.future: asyncio.Future[bool] = loop.create_future()
-
-    def wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self.settle, True)
-        except RuntimeError:
-            pass  # Its loop is closed, so is its task.
-
-    def settle(self, woken: bool) -> None:
-        if not self.future.done():
-            self.future.set_result(woken)
-
-
-Waiters = deque[Any]
-
-
-class End:
-    """One end of a channel in this process. Any thread may call its methods."""
-
-    def __init__(self, context: Context, number: int, name: str, capacity: int) -> None:
-        self.context = context
-        self.number = number
-        self.name = name
-        self.capacity = capacity
-        self.lock = context.lock
-        self._port = context.port
-        # sending
-        self._free = capacity
-        self._next = 0
-        self._pending: list[Any] = []
-        self._words: list[int] = []
-        self._pending_bytes = 0
-        self.gathered: deque[str] = deque()
-        self.slots = 0
-        self._text = True
-        self.gathering: Any = None
-        self.gatherer = 0
-        self.senders: Waiters = deque()
-        # receiving
-        self._inbox: deque[frames.Batch] = deque()
-        self._opened: deque[tuple[int, Any]] = deque()
-        self._handed: list[int] = []
-        self._acknowledgements: list[tuple[int, int]] = []
-        self._acknowledging = 0
-        self.receivers: Waiters = deque()
-        self._mode: Literal["receive", "callback"] | None = None
-        self._runner: Any = None
-        self.received_by_main_thread = False
-        # ending
-        self._closed = False
-        self._deaf: str | None = None
-        self._gone: ChannelError | None = None
-        self._last = False
-        self.errors = 0
-
-    # ------------------------------------------------------------- sending
-
-    def serialise(self, data: Any) -> tuple[Any, int]:
-        """Return what `offer` takes. Raises `SendError` or `MessageTooLarge`."""
-        if type(data) is str and len(data) <= frames.LONGEST_TEXT:
-            return data, -1
-        try:
-            payload, word = frames.dump(data)
-        except Exception as error:
-            raise SendError(
-                f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; send what "
-                "pickle can carry (numbers, text, lists, dicts, instances of module-level classes)",
-                self.name,
-            ) from error
-        if len(payload) > self.context.max_message_bytes:
-            raise MessageTooLarge(
-                f"channel {self.name}: a message of {len(payload)} bytes is over the limit of "
-                f"{self.context.max_message_bytes}; send it in pieces, or raise "
-                "LITEYUKI_MAX_MESSAGE_BYTES",
-                self.name,
-            )
-        return payload, word
-
-    def offer(self, item: Any, word: int) -> bool:
-        """Accept a serialised message if there is room; return whether there was.
-
-        Raises `ChannelClosed` or `ChannelBroken`.
-        """
-        with self.lock:
-            accepted = self.accept(item, word)
-        if accepted is None:
-            return False
-        if accepted:
-            self._port.pump()
-        return True
-
-    def accept(self, item: Any, word: int) -> bool | None:
-        """Do the same under the lock; None for no room, True when the port is to be pumped."""
-        loop = _get_running_loop()
-        if loop is self.gathering or (self.gathering is not None and self.gathering.is_closed()):
-            self._free += self.slots
-            self.slots = 0
-        if self._closed or self._gone is not None or self._free <= 0:
-            self._check_open()
-            return None
-        self._collect()
-        self._free -= 1
-        if word >= 0:
-            if self._text:
-                self._seal()
-                self._text = False
-            self._words.append(word)
-        elif not self._text:
-            self._seal()
-            self._text = True
-        self._pending.append(item)
-        self._pending_bytes += len(item)
-        if loop is None or loop is not self.gathering:
-            # The first message of a turn goes at once, the others together after it.
-            self._seal()
-            if loop is not None and (self.gathering is None or self.gathering.is_closed()):
-                self.gathering = loop
-                self.gatherer = get_ident()
-                loop.call_soon(self._turn_ended)
-        elif len(self._pending) >= _BATCH_MESSAGES or self._pending_bytes >= _BATCH_BYTES:
-            self._seal()
-        if loop is not None and loop is self.gathering:
-            # Half of the room at most: other threads that send are to find some.
-            self.slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
-            self._free -= self.slots
-        return not self._pending
-
-    def _collect(self) -> None:
-        gathered = self.gathered
-        if gathered:
-            if not self._text:
-                self._seal()
-                self._text = True
-            self._pending.extend([gathered.popleft() for _ in range(len(gathered))])
-
-    def flush(self) -> None:
-        """Pass on what was gathered."""
-        with self.lock:
-            self._collect()
-            self._seal()
-        self._port.pump()
-
-    def pump(self) -> None:
-        """Get moving what was passed on."""
-        self._port.pump()
-
-    def _turn_ended(self) -> None:
-        with self.lock:
-            self.gathering = None
-            self.gatherer = 0
-            unused, self.slots = self.slots, 0
-            self._free += unused
-            _wake(self.senders, unused)
-            self._collect()
-            if not self._pending:
-                return
-            dropped = len(self._pending) if self._closed else 0
-            self._seal()
-        self._port.pump()
-        if dropped:
-            log.logger.warning(
-                f"channel {self.name}: {dropped} messages sent during its closing are dropped"
-            )
-
-    def _seal(self) -> None:
-        pending = self._pending
-        if not pending:
-            return
-        if self._text:
-            batch = frames.pack_text(self._next, pending)
-        else:
-            batch = frames.pack(self._next, pending, self._words)
-            self._words = []
-        self._next += batch.count
-        self._pending = []
-        self._pending_bytes = 0
-        self._port.data(self.number, batch)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ChannelClosed(f"channel {self.name} is closed", self.name)
-        if self._gone is not None:
-            raise self._gone.__class__(*self._gone.args)
-
-    def on_acknowledged(self, count: int) -> None:
-        """Make room: the other side handled `count` messages. Under the lock."""
-        self._free += count
-        _wake(self.senders, count)
-
-    # ------------------------------------------------------------- receiving
-
-    def on_data(self, batch: frames.Batch) -> None:
-        """Take in messages. Under the lock; never rebuilds them."""
-        if self._closed:
-            return
-        self._inbox.append(batch)
-        if self._runner is not None:
-            self.context.dispatcher.ready(self._runner)
-        else:
-            _wake(self.receivers, batch.count)
-
-    def ask(self) -> tuple[int, Any] | None:
-        """Acknowledge what `receive` gave before; return the next message, not yet rebuilt.
-
-        None where there is none yet. Under the lock. Raises when none will come.
-        """
-        if self._mode != "receive":
-            self._enter("receive")
-        self._acknowledge_handed()
-        if self._closed or self._deaf is not None:
-            raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
-        while not self._opened:
-            if not self._inbox:
-                self._flush_acknowledgements()
-                if self._last:
-                    self._check_open()
-                return None
-            batch = self._inbox.popleft()
-            self._opened = _numbered(batch)
-        message = self._opened.popleft()
-        self._handed.append(message[0])
-        return message
-
-    def rebuild(self, payload: Any) -> tuple[bool, Any]:
-        """Return whether the message could be rebuilt, and the data."""
-        try:
-            return True, frames.load(payload)
-        except Exception as error:
-            self.failed()
-            log.logger.opt(exception=error).error(
-                f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
-            )
-            return False, None
-
-    def take(self) -> deque[tuple[int, Any]] | None:
-        """Return the messages of the next batch with their numbers, for a runner."""
-        with self.lock:
-            if self._closed or self._deaf is not None or not self._inbox:
-                return None
-            return _numbered(self._inbox.popleft())
-
-    def has_messages(self) -> bool:
-        """Return whether `take` would give some."""
-        return bool(self._inbox) and not self._closed and self._deaf is None
-
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
-        """Say that the handling of these messages has ended, for a runner."""
-        with self.lock:
-            if not self._closed:
-                self._port.acknowledge(self.number, ranges)
-        self._port.pump()
-
-    def failed(self) -> None:
-        """Count a callback or a message that failed."""
-        self.errors += 1
-
-    def register(self, registration: Registration) -> None:
-        """Add a callback. Raises `ChannelModeError` on an end that receives."""
-        with self.lock:
-            self._check_own()
-            if self._mode != "callback":
-                self._enter("callback")
-                self._runner = self.context.dispatcher.attach(self)
-            self._runner.add(registration)
-            self.context.dispatcher.ready(self._runner)
-        self._port.pump()
-
-    def _enter(self, mode: Literal["receive", "callback"]) -> None:
-        if self._mode is not None:
-            has, asks = (
-                ("callbacks (on_receive)", "receive()")
-                if self._mode == "callback"
-                else ("been received from", "on_receive()")
-            )
-            raise ChannelModeError(
-                f"channel {self.name}: this end has {has}, so {asks} can't be used on it: "
-                "an end is read in one way; make a second channel for the other",
-                self.name,
-            )
-        self._check_own()
-        self._mode = mode
-        self._port.ready(self.number)
-
-    def note_receiver(self) -> None:
-        """Remember whether it is the process's main thread that waits in `receive`."""
-        if threading.current_thread() is threading.main_thread() and _get_running_loop() is None:
-            self.received_by_main_thread = True
-
-    def _check_own(self) -> None:
-        if self._closed:
-            raise ChannelClosed(f"channel {self.name} is closed", self.name)
-
-    def _acknowledge_handed(self) -> None:
-        for sequence in self._handed:
-            self._acknowledge(sequence)
-        self._handed.clear()
-
-    def _acknowledge(self, sequence: int) -> None:
-        gathered = self._acknowledgements
-        if gathered and sum(gathered[-1]) == sequence:
-            gathered[-1] = (gathered[-1][0], gathered[-1][1] + 1)
-        else:
-            gathered.append((sequence, 1))
-        self._acknowledging += 1
-        if self._acknowledging >= _ACKNOWLEDGE_AT:
-            self._flush_acknowledgements()
-        elif self._acknowledging == 1:
-            self.context.acknowledge_soon(self)
-
-    def _flush_acknowledgements(self) -> None:
-        if self._acknowledging:
-            ranges, self._acknowledgements = self._acknowledgements, []
-            self._acknowledging = 0
-            self._port.acknowledge(self.number, ranges)
-
-    def flush_acknowledgements(self, handed: bool = False) -> None:
-        """Pass on the acknowledgements that were gathered, and of what `receive` gave last."""
-        with self.lock:
-            if handed:
-                self._acknowledge_handed()
-            self._flush_acknowledgements()
-        self._port.pump()
-
-    # ------------------------------------------------------------- waiting
-
-    def wait(
-        self, waiters: Waiters, attempt: Callable[[], Any], timeout: float | None, doing: str
-    ) -> Any:
-        """Return what `attempt` returns, once that is not None; block this thread meanwhile."""
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            with self.lock:
-                result = attempt()
-                if result is None:
-                    waiter = _SyncWaiter()
-                    waiters.append(waiter)
-            self._port.pump()
-            if result is not None:
-                return result
-            woken = False
-            try:
-                woken = waiter.wait(None if deadline is None else deadline - monotonic())
-            finally:
-                if not woken:
-                    self._leave(waiters, waiter)
-            if not woken:
-                raise self._timed_out(timeout, doing)
-
-    async def async_wait(
-        self, waiters: Waiters, attempt: Callable[[], Any], timeout: float | None, doing: str
-    ) -> Any:
-        """Do the same as `wait` without blocking the loop."""
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            with self.lock:
-                result = attempt()
-                if result is None:
-                    waiter = _AsyncWaiter(loop)
-                    waiters.append(waiter)
-            self._port.pump()
-            if result is not None:
-                return result
-            timer = None
-            if deadline is not None:
-                timer = loop.call_later(deadline - monotonic(), waiter.settle, False)
-            woken = False
-            try:
-                woken = await waiter.future
-            finally:
-                if timer is not None:
-                    timer.cancel()
-                if not woken:
-                    self._leave(waiters, waiter)
-            if not woken:
-                raise self._timed_out(timeout, doing)
-
-    def _leave(self, waiters: Waiters, waiter: Any) -> None:
-        with self.lock:
-            try:
-                waiters.remove(waiter)
-            except ValueError:
-                _wake(waiters, 1)  # It was woken and gives that to the next.
-
-    def _timed_out(self, timeout: float | None, doing: str) -> ChannelTimeout:
-        return ChannelTimeout(f"channel {self.name}: {doing} within {timeout:g} s", self.name)
-
-    # ------------------------------------------------------------- ending
-
-    def close(self) -> None:
-        """Close this end: flush, tell the other side, wake who waits here. Idempotent."""
-        with self.lock:
-            if self._closed:
-                return
-            self.gatherer = 0
-            self._collect()
-            self._seal()
-            self._acknowledge_handed()
-            self._flush_acknowledgements()
-            self._closed = True
-            unread = len(self._opened) + sum(batch.count for batch in self._inbox)
-            self._inbox.clear()
-            self._opened.clear()
-            self._port.close(self.number)
-            self.context.forget(self)
-            self._wake_all()
-            runner, self._runner = self._runner, None
-        if runner is not None:
-            self.context.dispatcher.detach(runner)
-        self._port.pump()
-        if unread:
-            log.logger.warning(f"channel {self.name}: closed with {unread} messages unread")
-
-    def stop_receiving(self, why: str) -> None:
-        """Have `receive` raise `ChannelClosed` from now on; sending goes on."""
-        with self.lock:
-            self._deaf = why
-            self._wake_all()
-
-    def on_gone(self, kind: type[ChannelError] | None, why: str, last: bool) -> None:
-        """Learn that the other side closed or is lost, or, with None, is back. Under the lock.
-
-        `last` says that no message of it is still to come.
-        """
-        self._gone = None if kind is None else kind(f"channel {self.name}: {why}", self.name)
-        self._last = last
-        if kind is not None:
-            self._wake_all()
-
-    def lost(self, kind: type[ChannelError], why: str) -> None:
-        """Learn that the way to the hub is gone. Under the lock."""
-        self._inbox.clear()
-        self._opened.clear()
-        self.on_gone(kind, why, True)
-
-    def _wake_all(self) -> None:
-        _wake(self.senders, len(self.senders))
-        _wake(self.receivers, len(self.receivers))
-
-
-def _numbered(batch: frames.Batch) -> deque[tuple[int, Any]]:
-    return deque(enumerate(batch.payloads(), batch.first))
-
-
-def _wake(waiters: Waiters, count: int) -> None:
-    while waiters and count > 0:
-        waiters.popleft().wake()
-        count -= 1
 
 
 class Channel(Generic[T]):
@@ -633,7 +105,7 @@ class Channel(Generic[T]):
         if (
             end.slots > 0
             and type(item) is str
-            and len(item) <= _SMALL
+            and len(item) <= SMALL
             and get_ident() == end.gatherer
             and end.gathering.is_running()
         ):
@@ -663,7 +135,7 @@ class Channel(Generic[T]):
         if (
             end.slots > 0
             and type(item) is str
-            and len(item) <= _SMALL
+            and len(item) <= SMALL
             and get_ident() == end.gatherer
             and end.gathering.is_running()
         ):
@@ -673,7 +145,10 @@ class Channel(Generic[T]):
         item, word = end.serialise(item)
         if not end.offer(item, word):
             await end.async_wait(
-                end.senders, lambda: end.accept(item, word), timeout, "no room for a message came"
+                end.senders,
+                lambda: end.accept(item, word, at_once=False),
+                timeout,
+                "no room for a message came",
             )
 
     def __lshift__(self, data: T) -> Channel[T]:

@@ -3,9 +3,9 @@
 The main process's context talks to the hub by direct calls, a child's over its one link; both
 do it through the same few methods of a port, so that ends need not know which it is.
 
-Ownership. The context owns its ends, its dispatcher and the thread that sends late
-acknowledgements; its port owns the way to the hub. `close` ends the dispatcher, the
-acknowledgements, the ends and the port, in this order. `lock` guards the state of all ends
+Ownership. The context owns its ends, its dispatcher and the thread that attends to what
+ends put off; its port owns the way to the hub. `close` ends the dispatcher, that
+thread, the ends and the port, in this order. `lock` guards the state of all ends
 (and, in the main process, of the hub); nothing waits, runs user code or makes a system call
 while it is held.
 """
@@ -28,8 +28,8 @@ from ..errors import (
     NotConnected,
 )
 from . import frames
-from .channel import End, Port
 from .dispatch import Dispatcher
+from .end import End, Port
 from .link import Endpoint, Link
 
 _REPLY_SECONDS = 10.0
@@ -79,7 +79,7 @@ class Context:
         self.port: ContextPort
         self._by_name: dict[str, End] = {}
         self._last_number = 0
-        self._late = _LateAcknowledgements()
+        self._attendant = _Attendant()
         self._closed: str | None = None
 
     def make(self, name: str | None, capacity: int) -> End:
@@ -125,9 +125,9 @@ class Context:
         if self._by_name.get(end.name) is end:
             del self._by_name[end.name]
 
-    def acknowledge_soon(self, end: End) -> None:
-        """Have `end` send its acknowledgements within 5 ms. Under the lock."""
-        self._late.add(end)
+    def attend_soon(self, end: End) -> None:
+        """Have `end` attend to what it put off, within 5 ms. Under the lock."""
+        self._attendant.add(end)
 
     def stop_receiving(self, why: str) -> None:
         """Wake everyone who waits in a `receive` of this process, and let none wait again."""
@@ -167,9 +167,9 @@ class Context:
         deadline = monotonic() + timeout
         self.stop_receiving("this process is stopping")
         self.dispatcher.close(timeout / 2)
-        self._late.close()
+        self._attendant.close()
         for end in list(self.ends.values()):
-            end.flush_acknowledgements(handled)
+            end.attend(handled)
             end.flush()
         self.port.shut(max(0.0, deadline - monotonic()))
         self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
@@ -186,8 +186,11 @@ class Context:
         return end
 
 
-class _LateAcknowledgements:
-    """Sends acknowledgements that found no company in time. Its thread sleeps when idle."""
+class _Attendant:
+    """Has ends attend to acknowledgements and wakings that found no company in time.
+
+    Its thread sleeps when there are none.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -202,7 +205,7 @@ class _LateAcknowledgements:
                 return
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._run, name="liteyuki-acknowledgements", daemon=True
+                    target=self._run, name="liteyuki-attendant", daemon=True
                 )
                 self._thread.start()
             elif len(self._ends) == 1:
@@ -226,7 +229,7 @@ class _LateAcknowledgements:
             with self._condition:
                 ends, self._ends = self._ends, set()
             for end in ends:
-                end.flush_acknowledgements()
+                end.attend()
 
 
 class LinkPort(ContextPort):

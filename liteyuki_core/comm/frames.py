@@ -19,7 +19,10 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from ..errors import FrameError
@@ -97,14 +100,11 @@ class Batch:
 
     def payloads(self) -> list[Any]:
         """Return the messages, still serialised: give each to `load`."""
-        out: list[Any] = []
-        at = 0
         text = self.text
         if text is not None:
-            for length in self.words:
-                out.append(text[at : at + length])
-                at += length
-            return out
+            bounds = accumulate(self.words, initial=0)
+            return [text[start:end] for start, end in pairwise(bounds)]
+        out: list[Any] = []
         body: Buffer = self.buffers[0]
         if len(self.buffers) > 1:
             body = b"".join(self.buffers)
@@ -138,6 +138,21 @@ class Raw:
         self.data = data
 
 
+def _table(words: Sequence[int]) -> bytes:
+    numbers = array("I", words)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _words(table: Buffer) -> list[int]:
+    numbers = array("I")
+    numbers.frombytes(table)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
 def dump(data: object) -> tuple[bytes, int]:
     """Serialise one message; return the payload and its length word.
 
@@ -164,14 +179,14 @@ def pack_text(first: int, messages: list[str]) -> Batch:
     count = len(messages)
     words = list(map(len, messages))
     text = "".join(messages)
-    body = struct.pack(f"<{count}I", *words) + text.encode("utf-8", "surrogatepass")
+    body = _table(words) + text.encode("utf-8", "surrogatepass")
     return Batch(first, count, (body,), words, text)
 
 
 def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
     """Make a batch of payloads and length words that came from `dump`."""
     count = len(payloads)
-    table = struct.pack(f"<{count}I", *words)
+    table = _table(words)
     if count == 1 and len(payloads[0]) > CHUNK // 4:
         return Batch(first, count, (table, payloads[0]), words, None)
     return Batch(first, count, (b"".join((table, *payloads)),), words, None)
@@ -195,7 +210,7 @@ def unpack(frame: Frame) -> Batch:
         content = body[_SEQUENCE.size :]
     else:
         content = memoryview(body)[_SEQUENCE.size :]
-    words = struct.unpack_from(f"<{count}I", content)
+    words = _words(content[: 4 * count])
     text = None
     if frame.flags & TEXT:
         try:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import NotConnected
-from .channel import Channel, End, check_name
+from .channel import Channel, check_name
 from .current import current
+from .end import End
 
 
 def get_channel(name: str) -> Channel[Any]:

@@ -31,7 +31,7 @@ else:
 from .. import log
 from ..comm import current
 from ..comm.channel import receive_observer
-from ..comm.dispatch import Threads
+from ..comm.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import log
 from ..comm.channel import check_name
-from ..comm.hub import Hub, LinkPeer
+from ..comm.hub import Hub
 from ..comm.link import connection_pair
+from ..comm.peer import LinkPeer
 from ..errors import (
     ChannelBroken,
     ChannelClosed,

@@ -1,0 +1,339 @@
+"""Feeds the callbacks of one channel end.
+
+A runner takes messages in order in a *pump*, a task that calls callback after callback. As
+long as callbacks end without waiting for anything, one pump serves them all. When one waits,
+its pump waits with it, and the next turn of the loop starts another pump for the messages
+behind it. So callbacks start in message order, each inside a task, and none waits for another,
+while a task is paid for only where there is something to wait for.
+
+Invariants. Only the loop's thread touches a runner's state. A filter is waited for before the
+next message is looked at, and its callbacks have started. A pump serves at most `_TURN`
+messages, then the loop gets its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .. import log
+
+if TYPE_CHECKING:
+    from .dispatch import Dispatcher
+
+_TURN = 256
+"""Messages a pump serves in one turn of the loop."""
+
+_ACKNOWLEDGE_AT = 64
+"""How many acknowledgements gather before they leave; looked at after each fourth message."""
+
+_ACKNOWLEDGE_AFTER = 0.005
+"""Seconds an acknowledgement waits for company."""
+
+_THREADS = 32
+"""Callbacks of one channel that run in worker threads at the same time."""
+
+
+class Source(Protocol):
+    """What a runner needs of a channel end."""
+
+    name: str
+    capacity: int
+
+    def take(self) -> deque[tuple[int, Any]] | None:
+        """Return the next messages with their numbers, or None.
+
+        A str is a message as it stands; `rebuild` makes all others.
+        """
+
+    def has_messages(self) -> bool:
+        """Return whether `take` would give some."""
+
+    def rebuild(self, payload: Any) -> tuple[bool, Any]:
+        """Return whether the message could be rebuilt, and the data."""
+
+    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
+        """Say that the handling of these messages has ended."""
+
+    def failed(self) -> None:
+        """Count a callback that raised."""
+
+
+class Registration:
+    """One callback with its filter."""
+
+    def __init__(
+        self,
+        callback: Callable[[Any], Any],
+        filter_func: Callable[[Any], Any] | None,
+        ordered: bool,
+    ) -> None:
+        self.callback = callback
+        self.filter_func = filter_func
+        self.ordered = ordered
+        self.is_async = _is_async(callback)
+        self.lock = asyncio.Lock()
+        self.order = _StartOrder()
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    function = inspect.unwrap(function)
+    while hasattr(function, "func"):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )
+
+
+class _StartOrder:
+    """Lets calls start in the order in which they took a number, whatever thread runs them."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._given = 0
+        self._serving = 0
+
+    def number(self) -> int:
+        self._given += 1
+        return self._given - 1
+
+    def start(self, number: int) -> None:
+        with self._condition:
+            while self._serving != number:
+                self._condition.wait()
+            self._serving += 1
+            self._condition.notify_all()
+
+
+class Runner:
+    """Feeds the callbacks of one channel end. Used by the loop's thread alone."""
+
+    def __init__(self, source: Source, dispatcher: Dispatcher) -> None:
+        self._source = source
+        self._dispatcher = dispatcher
+        self._registrations: tuple[Registration, ...] = ()
+        self._messages: deque[tuple[int, Any]] = deque()
+        self._done: list[int] = []
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._deciding = False
+        self._serial = True
+        self._successor = False
+        """Whether a `step` is scheduled, or there is to be none because pumps go one by one."""
+        self._attention = True
+        """Whether a pump has to look at more than the next message."""
+        self._callback: Callable[[Any], Any] | None = None
+        """The only callback, if it is async and has no filter."""
+        self._threads = asyncio.Semaphore(min(source.capacity, _THREADS))
+
+    def add(self, registration: Registration) -> None:
+        """Add a callback. Called under the source's lock, from any thread."""
+        self._registrations = (*self._registrations, registration)
+        self._serial = all(r.ordered for r in self._registrations)
+        self._attention = True
+
+    def step(self) -> None:
+        """Start a pump where there are messages that no pump is about to take."""
+        self._successor = self._serial
+        self._attention = True
+        if self._deciding or (self._serial and self._pumps) or not self._refill():
+            return
+        # The pump takes its first message when it runs: until then another, which comes back
+        # from waiting, may take it, and they still start in order.
+        task = self._dispatcher.loop.create_task(
+            self._pump(), name=f"liteyuki-callbacks-{self._source.name}"
+        )
+        self._pumps.add(task)
+        task.add_done_callback(self._ended)
+
+    def busy(self) -> bool:
+        """Return whether messages are handled here or are about to be."""
+        return bool(self._pumps or self._messages or self._source.has_messages())
+
+    def pumps(self) -> set[asyncio.Task[None]]:
+        """Return the tasks that handle messages."""
+        return set(self._pumps)
+
+    def cancel(self) -> None:
+        """Stop every pump; what they were handling stays unacknowledged."""
+        for task in tuple(self._pumps):
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._pumps.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.logger.opt(exception=error).error(f"channel {self._source.name}: a pump failed")
+        if self._serial or not self._successor:
+            self._continue()
+
+    def _continue(self) -> None:
+        self._successor = True
+        self._dispatcher.loop.call_soon(self.step)
+
+    def _refill(self) -> bool:
+        while not self._messages:
+            messages = self._source.take()
+            if messages is None:
+                return False
+            self._messages = messages
+        return True
+
+    def _attend(self) -> bool:
+        """Look at what seldom changes; return whether there is a message to take."""
+        if self._deciding or not self._refill():
+            return False
+        self._attention = False
+        if not self._successor:
+            self._continue()
+        one = self._registrations[0]
+        plain = len(self._registrations) == 1 and one.is_async and one.filter_func is None
+        self._callback = one.callback if plain else None
+        return True
+
+    async def _pump(self) -> None:
+        flush_at = monotonic() + _ACKNOWLEDGE_AFTER
+        done = self._done.append
+        try:
+            for served in range(_TURN):
+                if (self._attention or not self._messages) and not self._attend():
+                    return
+                sequence, data = self._messages.popleft()
+                if type(data) is not str:
+                    rebuilt, data = self._source.rebuild(data)
+                    if not rebuilt:
+                        done(sequence)
+                        continue
+                callback = self._callback
+                if callback is None:
+                    await self._handle(self._registrations, data)
+                else:
+                    try:
+                        await callback(data)
+                    except BaseException as error:
+                        self._raised(self._registrations[0], error)
+                done(sequence)
+                if served & 3 == 3 and (
+                    len(self._done) >= _ACKNOWLEDGE_AT or monotonic() >= flush_at
+                ):
+                    self._flush()
+                    flush_at = monotonic() + _ACKNOWLEDGE_AFTER
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        done = self._done
+        if not done:
+            return
+        low, high = min(done), max(done)
+        whole = high - low == len(done) - 1
+        ranges = [(low, len(done))] if whole else _ranges(sorted(done))
+        done.clear()
+        self._source.acknowledge(ranges)
+
+    async def _handle(self, registrations: tuple[Registration, ...], data: Any) -> None:
+        if len(registrations) > 1 or registrations[0].filter_func is not None:
+            chosen = await self._choose(registrations, data)
+        else:
+            chosen = list(registrations)
+        if len(chosen) == 1:
+            await self._call(chosen[0], data)
+        elif chosen:
+            await self._call_all(chosen, data)
+
+    async def _choose(
+        self, registrations: tuple[Registration, ...], data: Any
+    ) -> list[Registration]:
+        chosen = []
+        self._deciding = self._attention = True
+        try:
+            for registration in registrations:
+                function = registration.filter_func
+                try:
+                    wanted = function is None or function(data)
+                    if inspect.isawaitable(wanted):
+                        wanted = await wanted
+                except Exception as error:
+                    self._report("filter", registration.filter_func, error)
+                    continue
+                if wanted:
+                    chosen.append(registration)
+        finally:
+            self._decided()
+        return chosen
+
+    def _decided(self) -> None:
+        self._deciding = False
+        if not self._successor:
+            self._continue()
+
+    async def _call_all(self, registrations: list[Registration], data: Any) -> None:
+        tasks = [self._dispatcher.loop.create_task(self._call(r, data)) for r in registrations]
+        try:
+            self._deciding = self._attention = True
+            await asyncio.sleep(0)  # They have started when this comes back.
+            self._decided()
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _call(self, registration: Registration, data: Any) -> None:
+        try:
+            if registration.ordered and not self._serial:
+                async with registration.lock:
+                    await self._run(registration, data)
+            else:
+                await self._run(registration, data)
+        except BaseException as error:
+            self._raised(registration, error)
+
+    def _raised(self, registration: Registration, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            self._report("callback", registration.callback, error)
+        elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
+            name = _name(registration.callback)
+            log.logger.warning(f"channel {self._source.name}: callback {name} was cancelled")
+        else:
+            raise error
+
+    async def _run(self, registration: Registration, data: Any) -> None:
+        if registration.is_async:
+            await registration.callback(data)
+            return
+        async with self._threads:
+            number = registration.order.number()
+
+            def call() -> Any:
+                registration.order.start(number)
+                return registration.callback(data)
+
+            result = await self._dispatcher.threads.run(call)
+        if inspect.isawaitable(result):
+            await result
+
+    def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
+        self._source.failed()
+        log.logger.opt(exception=error).error(
+            f"channel {self._source.name}: {what} {_name(function)} raised {error!r}"
+        )
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    first = numbers[0]
+    last = first
+    for number in numbers[1:]:
+        if number != last + 1:
+            out.append((first, last - first + 1))
+            first = number
+        last = number
+    out.append((first, last - first + 1))
+    return out

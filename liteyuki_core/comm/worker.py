@@ -1,0 +1,89 @@
+"""Worker threads for synchronous callbacks and hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+
+class Threads:
+    """Daemon threads for synchronous callbacks, reused; they never hold up the process's exit."""
+
+    _IDLE_SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._idle: deque[SimpleQueue[Callable[[], None] | None]] = deque()
+        self._started = 0
+
+    def run(self, call: Callable[[], Any]) -> Awaitable[Any]:
+        """Run `call` in a thread, with the caller's context variables.
+
+        From a loop's thread; the result comes in that loop.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = context.run(call)
+            except BaseException as raised:
+                error = raised
+            try:
+                loop.call_soon_threadsafe(_settle, future, result, error)
+            except RuntimeError:
+                pass  # The loop is closed: nobody waits for this any more.
+
+        try:
+            queue = self._idle.pop()
+        except IndexError:
+            queue = SimpleQueue()
+            self._started += 1
+            threading.Thread(
+                target=self._work,
+                args=(queue,),
+                name=f"liteyuki-worker-{self._started}",
+                daemon=True,
+            ).start()
+        queue.put(work)
+        return future
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        while self._idle:
+            self._idle.pop().put(None)
+        self._IDLE_SECONDS = 0.0
+
+    def _work(self, queue: SimpleQueue[Callable[[], None] | None]) -> None:
+        while True:
+            try:
+                work = queue.get(timeout=self._IDLE_SECONDS)
+            except Empty:
+                try:
+                    self._idle.remove(queue)
+                except ValueError:
+                    work = queue.get()  # Somebody has just taken this thread.
+                else:
+                    return
+            if work is None:
+                return
+            work()
+            del work
+            self._idle.append(queue)
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    elif isinstance(error, StopIteration):
+        future.set_exception(RuntimeError(f"a callback raised {error!r}"))
+    else:
+        future.set_exception(error)

@@ -57,7 +57,28 @@ def test_async_callbacks_start_in_order_on_one_loop(ends: Any) -> None:
     send_all(sender, range(1000))
     wait_until(lambda: len(got) == 1000)
     assert got == list(range(1000))
+    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
     assert threads == {"liteyuki-callbacks"}
+
+
+def test_callbacks_that_wait_for_one_another(ends: Any) -> None:
+    """In whatever order waiting callbacks come back, messages start in order, acknowledged once."""
+    sender, receiver = ends
+    got: list[int] = []
+
+    @receiver.on_receive()
+    async def callback(data: int) -> None:
+        got.append(data)
+        loop = asyncio.get_running_loop()
+        for _ in range(data * 7 % 5):
+            future = loop.create_future()
+            loop.call_soon(future.set_result, None)
+            await future
+
+    send_all(sender, range(2000))
+    wait_until(lambda: len(got) == 2000)
+    assert got == list(range(2000))
+    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
 
 
 def test_callbacks_run_beside_each_other(ends: Any) -> None:
@@ -128,6 +149,7 @@ def test_ordered_beside_unordered(ends: Any) -> None:
     wait_until(lambda: len(ordered) == 100)
     assert ordered == list(range(100))
     assert most > 1
+    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
 
 
 def test_sync_callbacks_run_in_worker_threads_and_start_in_order(ends: Any) -> None:

@@ -330,7 +330,7 @@ class End:
                     self._check_open()
                 return None
             batch = self._inbox.popleft()
-            self._opened = _numbered(batch)
+            self._opened = deque(enumerate(batch.payloads(), batch.first))
         message = self._opened.popleft()
         self._handed.append(message[0])
         return message
@@ -346,13 +346,14 @@ class End:
             )
             return False, None
 
-    def take(self) -> deque[tuple[int, Any]] | None:
-        """Return the messages of the next batch with their numbers, for a runner."""
+    def take(self) -> tuple[int, deque[Any]] | None:
+        """Return the number of the first message of the next batch, and the batch; for a runner."""
         with self.lock:
             if not self.has_messages():
                 self._idle = True
                 return None
-            return _numbered(self._inbox.popleft())
+            batch = self._inbox.popleft()
+        return batch.first, deque(batch.payloads())
 
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
@@ -556,10 +557,6 @@ class End:
     def _wake_all(self) -> None:
         _wake(self.senders, len(self.senders))
         _wake(self.receivers, len(self.receivers))
-
-
-def _numbered(batch: frames.Batch) -> deque[tuple[int, Any]]:
-    return deque(enumerate(batch.payloads(), batch.first))
 
 
 def _wake(waiters: Waiters, count: int) -> None:

@@ -30,7 +30,7 @@ _TURN = 256
 """Messages a pump serves in one turn of the loop."""
 
 _ACKNOWLEDGE_AT = 64
-"""How many acknowledgements gather before they leave; looked at after each fourth message."""
+"""How many acknowledgements gather before they leave."""
 
 _ACKNOWLEDGE_AFTER = 0.005
 """Seconds an acknowledgement waits for company."""
@@ -45,8 +45,8 @@ class Source(Protocol):
     name: str
     capacity: int
 
-    def take(self) -> deque[tuple[int, Any]] | None:
-        """Return the next messages with their numbers, or None.
+    def take(self) -> tuple[int, deque[Any]] | None:
+        """Return the number of the next message and some from that on, or None.
 
         A str is a message as it stands; `rebuild` makes all others.
         """
@@ -117,29 +117,32 @@ class Runner:
         self._source = source
         self._dispatcher = dispatcher
         self._registrations: tuple[Registration, ...] = ()
-        self._messages: deque[tuple[int, Any]] = deque()
-        self._done: list[int] = []
+        self._messages: deque[Any] = deque()
+        self._end = 0
+        """The number that comes after those of `messages`."""
+        self._done: list[tuple[int, int]] = []
+        self._gathered = 0
         self._pumps: set[asyncio.Task[None]] = set()
         self._deciding = False
         self._serial = True
         self._successor = False
         """Whether a `step` is scheduled, or there is to be none because pumps go one by one."""
-        self._attention = True
-        """Whether a pump has to look at more than the next message."""
-        self._callback: Callable[[Any], Any] | None = None
-        """The only callback, if it is async and has no filter."""
+        self._turn = 0
+        """Changes with everything that a pump has to look at before it takes the next message."""
+        self._callback: Callable[[Any], Any] = self._handle
+        """What is awaited for each message: the only callback, if it is async and unfiltered."""
         self._threads = asyncio.Semaphore(min(source.capacity, _THREADS))
 
     def add(self, registration: Registration) -> None:
         """Add a callback. Called under the source's lock, from any thread."""
         self._registrations = (*self._registrations, registration)
         self._serial = all(r.ordered for r in self._registrations)
-        self._attention = True
+        self._turn += 1
 
     def step(self) -> None:
         """Start a pump where there are messages that no pump is about to take."""
         self._successor = self._serial
-        self._attention = True
+        self._turn += 1
         if self._deciding or (self._serial and self._pumps) or not self._refill():
             return
         # The pump takes its first message when it runs: until then another, which comes back
@@ -176,65 +179,77 @@ class Runner:
 
     def _refill(self) -> bool:
         while not self._messages:
-            messages = self._source.take()
-            if messages is None:
+            taken = self._source.take()
+            if taken is None:
                 return False
-            self._messages = messages
+            first, self._messages = taken
+            self._end = first + len(self._messages)
         return True
 
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
         if self._deciding or not self._refill():
             return False
-        self._attention = False
+        self._turn += 1
         if not self._successor:
             self._continue()
         one = self._registrations[0]
         plain = len(self._registrations) == 1 and one.is_async and one.filter_func is None
-        self._callback = one.callback if plain else None
+        self._callback = one.callback if plain else self._handle
         return True
 
     async def _pump(self) -> None:
-        flush_at = monotonic() + _ACKNOWLEDGE_AFTER
-        done = self._done.append
+        served = 0
         try:
-            for served in range(_TURN):
-                if (self._attention or not self._messages) and not self._attend():
-                    return
-                sequence, data = self._messages.popleft()
-                if type(data) is not str:
-                    rebuilt, data = self._source.rebuild(data)
-                    if not rebuilt:
-                        done(sequence)
-                        continue
-                callback = self._callback
-                if callback is None:
-                    await self._handle(self._registrations, data)
-                else:
-                    try:
-                        await callback(data)
-                    except BaseException as error:
-                        self._raised(self._registrations[0], error)
-                done(sequence)
-                if served & 3 == 3 and (
-                    len(self._done) >= _ACKNOWLEDGE_AT or monotonic() >= flush_at
-                ):
-                    self._flush()
-                    flush_at = monotonic() + _ACKNOWLEDGE_AFTER
+            while served < _TURN and self._attend():
+                served += await self._serve()
         finally:
             self._flush()
 
+    async def _serve(self) -> int:
+        """Serve messages of one batch until something has changed; return how many.
+
+        They are consecutive: another pump that takes some begins a turn of its own.
+        """
+        turn, messages, callback = self._turn, self._messages, self._callback
+        first = self._end - len(messages)
+        count = 0
+        flush_at = monotonic() + _ACKNOWLEDGE_AFTER
+        try:
+            while messages:
+                data = messages.popleft()
+                if type(data) is not str:
+                    rebuilt, data = self._source.rebuild(data)
+                    if not rebuilt:
+                        count += 1
+                        continue
+                try:
+                    await callback(data)
+                except BaseException as error:
+                    self._raised(self._registrations[0], error)
+                count += 1
+                if self._turn != turn or (
+                    not count & 3 and (count >= _ACKNOWLEDGE_AT or monotonic() >= flush_at)
+                ):
+                    break
+        finally:
+            if count:
+                self._done.append((first, count))
+                self._gathered += count
+                if self._gathered >= _ACKNOWLEDGE_AT or monotonic() >= flush_at:
+                    self._flush()
+        return count
+
     def _flush(self) -> None:
         done = self._done
-        if not done:
-            return
-        low, high = min(done), max(done)
-        whole = high - low == len(done) - 1
-        ranges = [(low, len(done))] if whole else _ranges(sorted(done))
-        done.clear()
-        self._source.acknowledge(ranges)
+        if done:
+            ranges = done.copy()
+            done.clear()
+            self._gathered = 0
+            self._source.acknowledge(ranges)
 
-    async def _handle(self, registrations: tuple[Registration, ...], data: Any) -> None:
+    async def _handle(self, data: Any) -> None:
+        registrations = self._registrations
         if len(registrations) > 1 or registrations[0].filter_func is not None:
             chosen = await self._choose(registrations, data)
         else:
@@ -248,7 +263,8 @@ class Runner:
         self, registrations: tuple[Registration, ...], data: Any
     ) -> list[Registration]:
         chosen = []
-        self._deciding = self._attention = True
+        self._deciding = True
+        self._turn += 1
         try:
             for registration in registrations:
                 function = registration.filter_func
@@ -273,7 +289,8 @@ class Runner:
     async def _call_all(self, registrations: list[Registration], data: Any) -> None:
         tasks = [self._dispatcher.loop.create_task(self._call(r, data)) for r in registrations]
         try:
-            self._deciding = self._attention = True
+            self._deciding = True
+            self._turn += 1
             await asyncio.sleep(0)  # They have started when this comes back.
             self._decided()
             await asyncio.gather(*tasks)
@@ -324,16 +341,3 @@ class Runner:
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
-
-
-def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
-    out: list[tuple[int, int]] = []
-    first = numbers[0]
-    last = first
-    for number in numbers[1:]:
-        if number != last + 1:
-            out.append((first, last - first + 1))
-            first = number
-        last = number
-    out.append((first, last - first + 1))
-    return out

@@ -1,0 +1,187 @@
+"""Ours: a real LiteyukiBot and a real child, default capacity, all laws switched on.
+
+Data goes over `NAME-active`; how many come, that the child is ready and that it has everything
+over `NAME-passive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from importlib import metadata
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from workloads import PATIENCE, WORKLOADS, Report, Workload, check, choose_loop, last, messages
+
+from liteyuki_core import LiteyukiBot
+from liteyuki_core.comm import active_channel, get_channel, passive_channel
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+NAME = "LiteyukiBot"
+
+
+def version() -> str:
+    """Return the version that is measured."""
+    return metadata.version("nonebot-plugin-liteyuki-comm")
+
+
+def one_way(workload: Workload, seconds: float) -> float:
+    """Return how many messages a second reach the child's `on_receive`, sent on the bot's loop."""
+    return _with_child(_count, workload, seconds, _send)
+
+
+def one_way_threads(workload: Workload, seconds: float) -> float:
+    """Return how many messages a second reach the child's `receive`, sent by a thread."""
+    return _with_child(_receive, workload, seconds, _send_in_thread)
+
+
+def round_trip(workload: Workload, seconds: float) -> float:
+    """Return the median time of a message to the child's `on_receive` and back, in seconds."""
+    return _with_child(_echo, workload, seconds, _trips)
+
+
+def round_trip_receive(workload: Workload, seconds: float) -> float:
+    """Return the same where the child awaits `async_receive` in a loop."""
+    return _with_child(_echo_received, workload, seconds, _trips)
+
+
+async def _one_way(
+    send: Callable[[list[Any], int], Awaitable[None]], workload: Workload, seconds: float
+) -> float:
+    pool = workload.make_pool()
+    passive = get_channel("peer-passive")
+
+    async def phase(count: int) -> float:
+        await passive.async_send(count)
+        await passive.async_receive()
+        begun = perf_counter()
+        await send(pool, count)
+        report = await passive.async_receive()
+        took = perf_counter() - begun
+        check(pool, count, report)
+        return took
+
+    count = workload.count(seconds, await phase(workload.warm_up))
+    return count / await phase(count)
+
+
+async def _send(workload: Workload, seconds: float) -> float:
+    channel = get_channel("peer-active")
+
+    async def send(pool: list[Any], count: int) -> None:
+        for message in messages(pool, count):
+            await channel.async_send(message)
+
+    return await _one_way(send, workload, seconds)
+
+
+async def _send_in_thread(workload: Workload, seconds: float) -> float:
+    channel = get_channel("peer-active")
+
+    def send(pool: list[Any], count: int) -> None:
+        for message in messages(pool, count):
+            channel.send(message)
+
+    return await _one_way(
+        lambda pool, count: asyncio.to_thread(send, pool, count), workload, seconds
+    )
+
+
+async def _trips(workload: Workload, seconds: float) -> float:
+    pool = workload.make_pool()
+    active, passive = get_channel("peer-active"), get_channel("peer-passive")
+
+    async def phase(count: int) -> list[float]:
+        await passive.async_send(count)
+        await passive.async_receive()
+        took = []
+        for message in messages(pool, count):
+            begun = perf_counter()
+            await active.async_send(message)
+            answer = await active.async_receive()
+            took.append(perf_counter() - begun)
+            if answer != message:
+                raise AssertionError(f"sent {message!r}, got {answer!r} back")
+        return took
+
+    warm_up = await phase(workload.warm_up)
+    return median(await phase(workload.count(seconds, sum(warm_up))))
+
+
+def _with_child(
+    serve: Callable[[list[Any]], Any],
+    workload: Workload,
+    seconds: float,
+    drive: Callable[[Workload, float], Awaitable[float]],
+) -> float:
+    choose_loop()
+    bot = LiteyukiBot()
+    bot.add_process("peer", _child, args=(serve, workload.name))
+    ended: Future[float] = Future()
+
+    @bot.on_after_start
+    async def measure() -> None:
+        try:
+            ended.set_result(await asyncio.wait_for(drive(workload, seconds), PATIENCE))
+        except Exception as error:
+            ended.set_exception(error)
+        finally:
+            bot.stop()
+
+    bot.run()
+    if not ended.done():
+        raise KeyboardInterrupt
+    return ended.result()
+
+
+def _child(serve: Callable[[list[Any]], Any], name: str) -> Any:
+    choose_loop()
+    return serve(WORKLOADS[name].make_pool())  # A coroutine is run to its end by the core.
+
+
+def _count(pool: list[Any]) -> None:
+    received = size = expected = 0
+
+    @active_channel.on_receive()
+    async def count(data: Any) -> None:
+        nonlocal received, size
+        received += 1
+        size += len(data)
+        if received == expected:
+            right = data == last(pool, expected)
+            await passive_channel.async_send(Report(received, size, right))
+
+    for expected in passive_channel:  # noqa: B007
+        received = size = 0
+        passive_channel.send("ready")
+
+
+def _receive(pool: list[Any]) -> None:
+    for expected in passive_channel:
+        received = size = 0
+        passive_channel.send("ready")
+        while received < expected:
+            data = active_channel.receive()
+            received += 1
+            size += len(data)
+        passive_channel.send(Report(received, size, data == last(pool, expected)))
+
+
+def _echo(pool: list[Any]) -> None:
+    @active_channel.on_receive()
+    async def echo(data: Any) -> None:
+        await active_channel.async_send(data)
+
+    for _ in passive_channel:
+        passive_channel.send("ready")
+
+
+async def _echo_received(pool: list[Any]) -> None:
+    async for count in passive_channel:
+        await passive_channel.async_send("ready")
+        for _ in range(count):
+            await active_channel.async_send(await active_channel.async_receive())

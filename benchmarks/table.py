@@ -1,0 +1,90 @@
+"""The table: rows with what they must reach, and the figures beside each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+_HEAD = ["what", "ours", "peer", "ratio", "must", "goal", "reached"]
+_SCALES = {"msg/s": 1.0, "µs": 1e6, "MB/s": 10.0}
+"""What one of a side's figures is in a row's unit: messages a second, seconds, 10 MB a second."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `must` and `goal` are ratios, ours to the peer's."""
+
+    key: str
+    what: str
+    unit: str
+    must: float | None = None
+    goal: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """What turns a side's figure into the row's unit."""
+        return _SCALES[self.unit]
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether the figure is a time."""
+        return self.unit == "µs"
+
+
+@dataclass
+class Result:
+    """What one side's repetitions gave; `wrong` says that it failed where it should not."""
+
+    figures: list[float]
+    failure: str = ""
+    wrong: bool = False
+
+
+def print_table(results: list[tuple[Row, Result, str, Result]]) -> None:
+    """Print a Markdown table: per row ours, the peer's name and the peer's; below it failures."""
+    lines = [_HEAD, *(_line(*result) for result in results)]
+    widths = [max(len(cells[i]) for cells in lines) for i in range(len(_HEAD))]
+    lines.insert(1, ["-" * width for width in widths])
+    for cells in lines:
+        print("| " + " | ".join(map(str.ljust, cells, widths)) + " |")
+    for row, ours, name, peer in results:
+        for side, result in (("ours", ours), (name, peer)):
+            if result.wrong:
+                print(f"\nRow {row.key}, {side}: {result.failure}")
+
+
+def _line(row: Row, ours: Result, name: str, peer: Result) -> list[str]:
+    bound = "<= " if row.less_is_better else ""
+    ratio, reached = "", "not measured"
+    if ours.figures and peer.figures:
+        value = median(ours.figures) / median(peer.figures)
+        ratio, reached = f"{value:.2f}x", _reached(row, value)
+    if ours.wrong or peer.wrong:
+        reached = "failed"
+    return [
+        f"{row.key}. {row.what}",
+        _figures(row, ours),
+        f"{name} {_figures(row, peer)}",
+        ratio,
+        "" if row.must is None else f"{bound}{row.must:g}x",
+        "" if row.goal is None else f"{bound}{row.goal:g}x",
+        reached,
+    ]
+
+
+def _figures(row: Row, result: Result) -> str:
+    if result.failure:
+        return "failed, see below" if result.wrong else result.failure
+    middle, least, most = (
+        f"{find(result.figures) * row.scale:,.0f}" for find in (median, min, max)
+    )
+    return f"{middle} {row.unit} ({least}-{most})"
+
+
+def _reached(row: Row, ratio: float) -> str:
+    if row.must is None or row.goal is None:
+        return "for information"
+    for bound, words in ((row.goal, "goal"), (row.must, "must")):
+        if ratio <= bound if row.less_is_better else ratio >= bound:
+            return words
+    return "below must"

@@ -119,7 +119,12 @@ def test_a_signal_stops_gracefully(tmp_path: Path, environment: Environment, nam
     program(
         tmp_path,
         ECHO + WAITS,
-        'bot.add_process("echo", echo)\nbot.add_process("waits", waits)',
+        f"""
+# Whoever runs the tests may ignore some signals, and children of theirs would too.
+signal.signal(signal.{name}, signal.SIG_DFL)
+bot.add_process("echo", echo)
+bot.add_process("waits", waits)
+""",
     )
     with running(tmp_path, environment) as bot:
         bot.wait_for_line("^ready")
@@ -147,6 +152,24 @@ def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(
         assert os.getpgid(child.pid) != os.getpgid(bot.process.pid)
         assert bot.stop() == 0
         assert not bot.found("Traceback|KeyboardInterrupt")
+
+
+@unix
+def test_started_with_signals_ignored(tmp_path: Path, environment: Environment) -> None:
+    """As under nohup: SIGHUP stays ignored, children are stopped all the same."""
+    program(tmp_path, ECHO + WAITS, 'bot.add_process("waits", waits)')
+    text = (tmp_path / "bot.py").read_text(encoding="utf-8")
+    ignore = "import signal\nfor name in ('SIGHUP', 'SIGINT'):\n"
+    ignore += "    signal.signal(getattr(signal, name), signal.SIG_IGN)\n"
+    guarded = text.replace("    bot = LiteyukiBot()", "    exec(IGNORE)\n    bot = LiteyukiBot()")
+    (tmp_path / "bot.py").write_text(f"IGNORE = {ignore!r}\n{guarded}", encoding="utf-8")
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("^ready")
+        bot.process.send_signal(signal.SIGHUP)
+        bot.process.send_signal(signal.SIGTERM)
+        assert bot.wait() == 0
+        assert bot.found("LiteyukiBot stops: SIGTERM")
+        assert bot.found("process waits exited with code 0")
 
 
 def test_a_message_in_hand_is_finished(tmp_path: Path, environment: Environment) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from threading import get_ident
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +15,7 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .current import current
-from .end import SMALL, End
+from .end import End
 from .runner import Registration
 
 T = TypeVar("T")
@@ -101,18 +100,9 @@ class Channel(Generic[T]):
         `ChannelBroken`, `NotConnected`; nothing was sent then.
         """
         end = self._end or self._open()
-        item: Any = data
-        if (
-            end.slots > 0
-            and type(item) is str
-            and len(item) <= SMALL
-            and get_ident() == end.gatherer
-            and end.gathering.is_running()
-        ):
-            end.slots -= 1
-            end.gathered.append(item)
+        if end.slots > 0 and end.gather(data):
             return
-        item, word = end.serialise(item)
+        item, word = end.serialise(data)
         if not end.offer(item, word):
             if _get_running_loop() is not None:
                 raise ChannelFull(
@@ -131,18 +121,9 @@ class Channel(Generic[T]):
         `ChannelFull`.
         """
         end = self._end or self._open()
-        item: Any = data
-        if (
-            end.slots > 0
-            and type(item) is str
-            and len(item) <= SMALL
-            and get_ident() == end.gatherer
-            and end.gathering.is_running()
-        ):
-            end.slots -= 1
-            end.gathered.append(item)
+        if end.slots > 0 and end.gather(data):
             return
-        item, word = end.serialise(item)
+        item, word = end.serialise(data)
         if not end.offer(item, word):
             await end.async_wait(
                 end.senders,

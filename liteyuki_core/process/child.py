@@ -183,6 +183,7 @@ def _leave_terminal() -> None:
         os.setpgid(0, 0)
     except OSError:
         pass  # It leads a session already.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Drops one that came meanwhile.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Drops one that came meanwhile.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGINT, handler or signal.default_int_handler)
+    # Also where the main process was started with SIGINT ignored: it is how a stop is asked for.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

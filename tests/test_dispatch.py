@@ -81,6 +81,30 @@ def test_callbacks_that_wait_for_one_another(ends: Any) -> None:
     wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
 
 
+@pytest.mark.parametrize("capacity", [2, 3, 8, 64])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_is_handled_is_acknowledged_while_another_waits(
+    pair: Pair, capacity: int, ordered: bool
+) -> None:
+    """A callback that waits holds up the acknowledgement of no message before it."""
+    sender, receiver = pair.channel(capacity)
+    later = asyncio.Event()
+    got: list[int] = []
+
+    @receiver.on_receive(ordered=ordered)
+    async def callback(data: int) -> None:
+        got.append(data)
+        if data == capacity - 1:
+            await later.wait()
+
+    for i in range(2 * capacity - 1):
+        sender.send(i, 10)
+    wait_until(lambda: sender._open()._free == (0 if ordered else capacity - 1))
+    bound_loop(receiver).call_soon_threadsafe(later.set)
+    wait_until(lambda: sender._open()._free == capacity)
+    assert got == list(range(2 * capacity - 1))
+
+
 def test_callbacks_run_beside_each_other(ends: Any) -> None:
     """A callback that waits delays none behind it: all of a full channel are running at once."""
     sender, receiver = ends

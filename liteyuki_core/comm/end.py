@@ -138,6 +138,7 @@ class End:
         self._handed: list[int] = []
         self._acknowledgements: list[tuple[int, int]] = []
         self._acknowledging = 0
+        self._worth_sending = min(_ACKNOWLEDGE_AT, max(1, capacity // 4))
         self.receivers: Waiters = deque()
         self._mode: Literal["receive", "callback"] | None = None
         self._runner: Any = None
@@ -341,7 +342,8 @@ class End:
             raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
         while not self._opened:
             if not self._inbox:
-                self._flush_acknowledgements()
+                if self._acknowledging >= self._worth_sending:
+                    self._flush_acknowledgements()
                 if self._last:
                     self._check_open()
                 return None

@@ -8,7 +8,8 @@ while a task is paid for only where there is something to wait for.
 
 Invariants. Only the loop's thread touches a runner's state. A filter is waited for before the
 next message is looked at, and its callbacks have started. A pump serves at most `_TURN`
-messages, then the loop gets its turn.
+messages, then the loop gets its turn. What was handled is acknowledged within 64 messages or
+5 ms, whatever the callback after it waits for.
 """
 
 from __future__ import annotations
@@ -110,6 +111,15 @@ class _StartOrder:
             self._condition.notify_all()
 
 
+class _Run:
+    """Consecutive messages that one pump takes; `first` is the first not yet noted as handled."""
+
+    __slots__ = ("first",)
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+
 class Runner:
     """Feeds the callbacks of one channel end. Used by the loop's thread alone."""
 
@@ -120,13 +130,17 @@ class Runner:
         self._messages: deque[Any] = deque()
         self._end = 0
         """The number that comes after those of `messages`."""
+        self._run: _Run | None = None
+        """What the pump that took the last message has taken without waiting in between."""
         self._done: list[tuple[int, int]] = []
         self._gathered = 0
+        self._worth_sending = min(_ACKNOWLEDGE_AT, max(1, source.capacity // 4))
+        self._timer: asyncio.TimerHandle | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._deciding = False
         self._serial = True
         self._successor = False
-        """Whether a `step` is scheduled, or there is to be none because pumps go one by one."""
+        """Whether a `step` is scheduled."""
         self._turn = 0
         """Changes with everything that a pump has to look at before it takes the next message."""
         self._callback: Callable[[Any], Any] = self._handle
@@ -141,8 +155,9 @@ class Runner:
 
     def step(self) -> None:
         """Start a pump where there are messages that no pump is about to take."""
-        self._successor = self._serial
+        self._successor = False
         self._turn += 1
+        self._note()
         if self._deciding or (self._serial and self._pumps) or not self._refill():
             return
         # The pump takes its first message when it runs: until then another, which comes back
@@ -163,14 +178,18 @@ class Runner:
 
     def cancel(self) -> None:
         """Stop every pump; what they were handling stays unacknowledged."""
+        self._note()
+        self._flush()
         for task in tuple(self._pumps):
             task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._pumps.discard(task)
+        if self._dispatcher.stopping:
+            return
         if not task.cancelled() and (error := task.exception()) is not None:
             log.logger.opt(exception=error).error(f"channel {self._source.name}: a pump failed")
-        if self._serial or not self._successor:
+        if not self._successor:
             self._continue()
 
     def _continue(self) -> None:
@@ -188,6 +207,7 @@ class Runner:
 
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
+        self._note()
         if self._deciding or not self._refill():
             return False
         self._turn += 1
@@ -200,11 +220,8 @@ class Runner:
 
     async def _pump(self) -> None:
         served = 0
-        try:
-            while served < _TURN and self._attend():
-                served += await self._serve()
-        finally:
-            self._flush()
+        while served < _TURN and self._attend():
+            served += await self._serve()
 
     async def _serve(self) -> int:
         """Serve messages of one batch until something has changed; return how many.
@@ -213,6 +230,7 @@ class Runner:
         """
         turn, messages, callback = self._turn, self._messages, self._callback
         first = self._end - len(messages)
+        run = self._run = _Run(first)
         count = 0
         flush_at = monotonic() + _ACKNOWLEDGE_AFTER
         try:
@@ -233,14 +251,35 @@ class Runner:
                 ):
                     break
         finally:
-            if count:
-                self._done.append((first, count))
-                self._gathered += count
-                if self._gathered >= _ACKNOWLEDGE_AT or monotonic() >= flush_at:
-                    self._flush()
+            if self._run is run:
+                self._run = None
+            self._gather(run.first, first + count)
+            if self._gathered and monotonic() >= flush_at:
+                self._flush()
         return count
 
+    def _note(self) -> None:
+        """Gather what the newest run has finished: all but the message at which it waits."""
+        run = self._run
+        if run is not None:
+            at = self._end - len(self._messages) - 1
+            self._gather(run.first, at)
+            run.first = at
+
+    def _gather(self, first: int, stop: int) -> None:
+        if stop <= first:
+            return
+        self._done.append((first, stop - first))
+        self._gathered += stop - first
+        if self._gathered >= self._worth_sending or self._dispatcher.stopping:
+            self._flush()
+        elif self._timer is None:
+            self._timer = self._dispatcher.loop.call_later(_ACKNOWLEDGE_AFTER, self._flush)
+
     def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         done = self._done
         if done:
             ranges = done.copy()
@@ -302,9 +341,9 @@ class Runner:
         try:
             if registration.ordered and not self._serial:
                 async with registration.lock:
-                    await self._run(registration, data)
+                    await self._start(registration, data)
             else:
-                await self._run(registration, data)
+                await self._start(registration, data)
         except BaseException as error:
             self._raised(registration, error)
 
@@ -317,7 +356,7 @@ class Runner:
         else:
             raise error
 
-    async def _run(self, registration: Registration, data: Any) -> None:
+    async def _start(self, registration: Registration, data: Any) -> None:
         if registration.is_async:
             await registration.callback(data)
             return

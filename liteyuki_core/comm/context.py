@@ -187,7 +187,7 @@ class Context:
 
 
 class _Attendant:
-    """Has ends attend to acknowledgements and wakings that found no company in time.
+    """Has ends attend to acknowledgements that found no company in time.
 
     Its thread sleeps when there are none.
     """

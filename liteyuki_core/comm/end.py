@@ -128,7 +128,6 @@ class End:
         self.slots = 0
         self._text = True
         self._longest_text = min(frames.LONGEST_TEXT, context.max_message_bytes // 4)
-        self._worth_waking = max(1, min(capacity // 2, _BATCH_MESSAGES))
         self.gathering: Any = None
         self.gatherer = 0
         self.senders: Waiters = deque()
@@ -309,12 +308,7 @@ class End:
     def on_acknowledged(self, count: int) -> None:
         """Make room: the other side handled `count` messages. Under the lock."""
         self._free += count
-        if self.senders:
-            # Waking a sender costs more than a message: not for little, but never late.
-            if self._free >= self._worth_waking:
-                _wake(self.senders, self._free)
-            else:
-                self.context.attend_soon(self)
+        _wake(self.senders, count)
 
     # ------------------------------------------------------------- receiving
 
@@ -449,7 +443,7 @@ class End:
             self._port.acknowledge(self.number, ranges)
 
     def attend(self, handed: bool = False) -> None:
-        """Do what was put off: pass on acknowledgements, wake senders for whom there is room.
+        """Pass on the acknowledgements that were put off.
 
         With `handed` what `receive` gave last counts as handled.
         """
@@ -457,7 +451,6 @@ class End:
             if handed:
                 self._acknowledge_handed()
             self._flush_acknowledgements()
-            _wake(self.senders, self._free)
         self._port.pump()
 
     # ------------------------------------------------------------- waiting

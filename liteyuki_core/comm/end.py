@@ -46,7 +46,7 @@ from .runner import Registration
 if TYPE_CHECKING:
     from .context import Context
 
-_BATCH_MESSAGES = 1024
+_BATCH_MESSAGES = 512
 _BATCH_BYTES = 240 * 1024
 _SMALL = 256
 """Texts up to this many characters are gathered without the lock."""

@@ -12,6 +12,16 @@ from liteyuki_core.comm import (
     set_channel,
     set_channels,
 )
+from liteyuki_core.errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelEmpty,
+    ChannelError,
+    ChannelFull,
+    ChannelTimeout,
+    LiteyukiError,
+    NotConnected,
+)
 from liteyuki_core.frameworks.nonebot import bind_lifespan
 from liteyuki_core.log import logger
 
@@ -42,6 +52,14 @@ check_host(driver, config)
 
 __all__ = [
     "Channel",
+    "ChannelBroken",
+    "ChannelClosed",
+    "ChannelEmpty",
+    "ChannelError",
+    "ChannelFull",
+    "ChannelTimeout",
+    "LiteyukiError",
+    "NotConnected",
     "active_channel",
     "get_channel",
     "get_channels",

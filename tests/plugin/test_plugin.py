@@ -76,10 +76,11 @@ def test_requiring_it_twice_is_fine(plugin: Plugin) -> None:
     module = nonebot.require("nonebot_plugin_liteyuki_comm")
     assert module is plugin.module
     assert nonebot.require("nonebot_plugin_liteyuki_comm") is module
-    from liteyuki_core import comm, log
+    from liteyuki_core import comm, errors, log
 
     for name in module.__all__:
-        assert getattr(module, name) is getattr(log if name == "logger" else comm, name)
+        home = log if name == "logger" else comm if name in comm.__all__ else errors
+        assert getattr(module, name) is getattr(home, name)
 
 
 async def test_callbacks_run_on_nonebots_loop(plugin: Plugin, app: App, host: Pair) -> None:

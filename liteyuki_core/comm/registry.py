@@ -26,8 +26,10 @@ def get_channels() -> dict[str, Channel[Any]]:
     """Return all channels that can be got, by name. Raises `NotConnected`."""
     context = current()
     with context.lock:
-        names = context.port.names()
-    return {name: _NamedChannel(name, context.port.capacity_of(name)) for name in names}
+        return {
+            name: _NamedChannel(name, context.port.capacity_of(name))
+            for name in context.port.names()
+        }
 
 
 def set_channel(name: str, channel: Channel[Any]) -> None:

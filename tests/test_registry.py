@@ -41,8 +41,8 @@ def side(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 def test_set_and_get_many(side: Any) -> None:
-    """What one side names, both list and get; channels that are listed open when they are used."""
-    _, _, there = side
+    """What one side names, both list and get; what is listed is opened when it is used."""
+    _, here, there = side
     made: dict[str, Channel[int]] = {
         "one": Channel(capacity=3),
         "two": Channel("other", capacity=5),
@@ -60,6 +60,7 @@ def test_set_and_get_many(side: Any) -> None:
     with pytest.raises(ChannelExists, match="'two'"):
         set_channel("two", Channel())
     made["one"].close()
+    wait_until(lambda: "one" not in here.port.names())
     with pytest.raises(ChannelNotFound):
         get_channel("one")
 

@@ -104,3 +104,6 @@ def test_naming_when_the_main_process_does_not_answer(
         pair.peer.link._connection.shutdown(2)
         with pytest.raises(ChannelBroken, match="main process is gone"):
             set_channel("never", channel)
+    wait_until(lambda: pair.child_ended)
+    with pytest.raises(ChannelBroken, match="main process is gone"):
+        set_channel("never", channel)

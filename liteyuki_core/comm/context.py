@@ -255,6 +255,7 @@ class LinkPort(ContextPort):
         self._replies: dict[int, _Reply] = {}
         self._requests = 0
         self._shutting = False
+        self._ended = False
         self._link = Link(
             endpoint,
             "main",
@@ -304,6 +305,8 @@ class LinkPort(ContextPort):
     def register(self, number: int, name: str) -> None:
         reply = _Reply()
         with self._context.lock:
+            if self._ended:
+                raise ChannelBroken(f"channel {name}: the main process is gone", name)
             self._requests += 1
             request = self._requests
             self._replies[request] = reply
@@ -382,6 +385,7 @@ class LinkPort(ContextPort):
     def _on_end(self, why: str | None) -> None:
         self._connected.set()
         with self._context.lock:
+            self._ended = True
             for reply in self._replies.values():
                 reply.error = ChannelBroken("the main process is gone")
                 reply.arrived.set()

@@ -440,6 +440,34 @@ def test_names(pair: Pair, door: Door) -> None:
     pair.main.register("mine", pair.main.make("mine", 2))
 
 
+@pytest.mark.parametrize("kind", [ChannelBroken, ChannelClosed])
+def test_names_of_a_process_that_is_gone(pair: Pair, door: Door, kind: type[ChannelError]) -> None:
+    """Its channels' names are free again, but what it had sent can still be got by them."""
+    for name in ("empty", "full"):
+        pair.child.register(name, pair.child.make(name, 4))
+    door.send(Channel._of(pair.child.get("full")), "left behind")
+    pair.port.shut(5)
+    wait_until(lambda: pair.main_ended)
+    pair.hub.process_ended("w", kind, "process w exited")
+    assert "empty" not in pair.main.port.names()
+    full = Channel._of(pair.main.get("full"))
+    assert door.receive(full) == "left behind"
+    with pytest.raises(kind, match="full: process w exited"):
+        door.receive(full)
+    for name in ("empty", "full"):
+        pair.main.register(name, pair.main.make(name, 4))
+
+
+def test_a_name_that_is_taken_over(pair: Pair) -> None:
+    """What nobody has got from a closed channel is let go of with a warning."""
+    made = pair.main.make("again", 4)
+    pair.main.register("again", made)
+    Channel._of(made).send("never got")
+    made.close()
+    pair.main.register("again", pair.main.make("again", 4))
+    pair.logged("WARNING", "channel again", "1 messages")
+
+
 def test_messages_wait_for_whoever_gets_the_channel(pair: Pair, door: Door) -> None:
     """What is sent before the other end is got is there when it is."""
     made = pair.main.make("early", 4)

@@ -152,6 +152,8 @@ class Hub:
                     if not side.holders and (side.process == process or process in side.lost):
                         side.lost.clear()
                         self._end_side(route, i, kind, why)
+                        if i == 0:
+                            self._release_name(route)
         self.pump()
 
     # ------------------------------------------------------------- what peers ask, under the lock
@@ -178,8 +180,8 @@ class Hub:
             self._tell(route, 1 - i)
         self._push(side)
         self._tell(route, i)
-        if not side.waiting:
-            self._forget_closed(route)
+        if self._is_left(route):
+            self._release_name(route)
 
     def register(self, peer: Peer, number: int, name: str) -> None:
         """Name the channel that `peer` holds as `number`. Under the lock.
@@ -190,8 +192,9 @@ class Hub:
         if held is None:
             return  # Closed meanwhile.
         taken = self._routes.get(name)
-        if taken is not None and self._forget_closed(taken):
+        if taken is not None and self._is_left(taken):
             self._note_dropped(taken, sum(e.left for side in taken.sides for e in side.waiting))
+            self._remove_name(taken)
         self._check_free(name)
         route, _ = held
         if route.name is not None:
@@ -226,7 +229,7 @@ class Hub:
         side = held[0].sides[held[1]]
         for first, count in ranges:
             entry = side.sent.get(first)
-            if entry is not None and entry.batch.count == count and entry.done is None:
+            if entry is not None and entry.left == entry.batch.count == count:
                 self._settled(side, entry, count)
                 del side.sent[first]
             else:
@@ -253,9 +256,7 @@ class Hub:
         self._drop_holder(route.sides[i], peer)
         if not route.sides[i].holders:
             self._end_side(route, i, ChannelClosed, "it was closed by the other side")
-            # What was sent before stays gettable by name until somebody has it.
-            if route.sides[1 - i].holders or not route.sides[1 - i].waiting:
-                self._remove_name(route)
+            self._release_name(route)
 
     def detach(self, peer: LinkPeer) -> None:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
@@ -387,12 +388,15 @@ class Hub:
                 "and not acknowledged"
             )
 
-    def _forget_closed(self, route: Route) -> bool:
-        """Give the name of a route free if its maker has closed it; return whether that is so."""
-        if route.sides[0].ended is ChannelClosed and route.sides[1].process is None:
-            self._remove_name(route)
-            return True
-        return False
+    def _is_left(self, route: Route) -> bool:
+        """Return whether its maker is gone: its name serves only whoever has yet to drain it."""
+        return route.sides[0].ended is not None and route.sides[1].process is None
+
+    def _release_name(self, route: Route) -> None:
+        """Give a name free, unless messages wait there for whoever gets the channel by it."""
+        if any(side.waiting and not side.holders and side.ended is None for side in route.sides):
+            return
+        self._remove_name(route)
 
     def _tell(self, route: Route, i: int) -> None:
         """Tell the holders of side `i` how the other side is."""

@@ -243,11 +243,17 @@ class LiteyukiBot:
             if inspect.iscoroutinefunction(hook):
                 await hook()
             else:
-                result = await self._context.dispatcher.threads.run(hook)
+                running = asyncio.ensure_future(self._context.dispatcher.threads.run(hook))
+                try:
+                    result = await asyncio.shield(running)
+                except asyncio.CancelledError:
+                    # The thread goes on; what it raises is still to be heard of.
+                    running.add_done_callback(lambda ended: _report(ended.exception(), hook, kind))
+                    raise
                 if inspect.isawaitable(result):
                     await result
         except Exception as error:
-            log.logger.opt(exception=error).error(f"{kind} hook {_name(hook)} raised {error!r}")
+            _report(error, hook, kind)
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         tasks = asyncio.all_tasks(loop)
@@ -329,6 +335,11 @@ class LiteyukiBot:
         self._supervisor.kill_all()
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         os._exit(1)
+
+
+def _report(error: BaseException | None, hook: Callable[[], Any], kind: str) -> None:
+    if error is not None:
+        log.logger.opt(exception=error).error(f"{kind} hook {_name(hook)} raised {error!r}")
 
 
 def _name(hook: Any) -> str:

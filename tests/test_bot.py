@@ -367,6 +367,8 @@ def test_hooks(tmp_path: Path, environment: Environment) -> None:
         """
 bot.add_process("echo", echo)
 main = threading.get_ident()
+lines = []
+logger.add(lines.append)
 
 def note(what):
     print("hook", what, threading.get_ident() == main, flush=True)
@@ -393,6 +395,8 @@ def after_raises():
 async def after_async():
     assert bot.processes["echo"].pid is not None
     note("after async")
+    while not any("trouble after" in line for line in lines):
+        await asyncio.sleep(0.01)
     bot.stop()
 
 @bot.on_after_shutdown
@@ -421,6 +425,37 @@ async def last_added():
         for when in ("before", "after", "shutdown"):
             assert bot.found(f"错误.*hook .*trouble {when}")
             assert bot.found(f"^ValueError: trouble {when}")
+
+
+def test_a_hook_that_raises_while_the_bot_stops(tmp_path: Path, environment: Environment) -> None:
+    """A sync hook's thread is not waited for, but what it raises is still logged."""
+    program(
+        tmp_path,
+        "",
+        """
+stopping = threading.Event()
+
+@bot.on_after_start
+def raises_late():
+    stopping.wait(10)
+    raise ValueError("trouble late")
+
+@bot.on_after_start
+async def stop():
+    bot.stop()
+
+@bot.on_after_shutdown
+async def shutting_down():
+    lines = []
+    logger.add(lines.append)
+    stopping.set()
+    while not any("trouble late" in line for line in lines):
+        await asyncio.sleep(0.01)
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 0
+        assert bot.found("错误.*on_after_start hook .*raises_late raised .*trouble late")
 
 
 @pytest.mark.parametrize("kind", ["before_start", "after_start", "after_shutdown"])

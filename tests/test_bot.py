@@ -620,7 +620,6 @@ def forks():
         time.sleep(3)
         os._exit(0)
     active_channel.send("from the child")
-    time.sleep(0.2)
     os._exit(9)
 """,
         """

@@ -53,7 +53,14 @@ ARROWS: dict[str, set[str]] = {
         "process.supervisor",
     },
     "frameworks": set(),
-    "frameworks.nonebot": {"errors", "log", "comm.current", "comm.channel", "comm.worker"},
+    "frameworks.nonebot": {
+        "errors",
+        "log",
+        "comm.current",
+        "comm.channel",
+        "comm.runner",
+        "comm.worker",
+    },
     "": {"errors", "bot", "comm", "log"},
 }
 """Which room may import which, from the pure ones up to those that compose them."""

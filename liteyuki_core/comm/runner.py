@@ -81,12 +81,13 @@ class Registration:
         self.callback = callback
         self.filter_func = filter_func
         self.ordered = ordered
-        self.is_async = _is_async(callback)
+        self.is_async = is_async(callback)
         self.lock = asyncio.Lock()
         self.order = _StartOrder()
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
+    """Return whether calling it gives a coroutine; looks through wrappers and partials."""
     function = inspect.unwrap(function)
     while hasattr(function, "func"):
         function = function.func

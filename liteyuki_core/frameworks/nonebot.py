@@ -14,7 +14,6 @@ shuts down, because then its `receive` raises `ChannelClosed`; the shutdown wait
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable
@@ -31,6 +30,7 @@ else:
 from .. import log
 from ..comm import current
 from ..comm.channel import receive_observer
+from ..comm.runner import is_async
 from ..comm.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 
@@ -194,7 +194,7 @@ class _Hook:
             running.add_done_callback(self._left_running)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-        if _is_async(self._function):
+        if is_async(self._function):
             coroutine: Coroutine[Any, Any, Any] = self._function()
             return loop.create_task(coroutine)
         return asyncio.ensure_future(self._threads.run(self._function))
@@ -225,12 +225,6 @@ async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
         await asyncio.wait_for(waiting.wait(), _SERVING_SECONDS)
     except asyncio.TimeoutError:
         pass
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
 
 
 def _make_mixin() -> type[BaseMixin]:

@@ -23,8 +23,10 @@ from . import log
 from .comm import current
 from .comm.context import Context
 from .comm.hub import Hub
+from .comm.letters import DeadLetter
 from .config import Settings
 from .errors import LiteyukiError, NotConnected
+from .process.restart import RestartPolicy
 from .process.supervisor import ChildProcess, Supervisor
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
@@ -71,7 +73,7 @@ class LiteyukiBot:
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
-        self._hub = Hub(self._context)
+        self._hub = Hub(self._context, max_redeliveries=self._settings.max_redeliveries)
         self._supervisor = Supervisor(self._hub, self._settings.log)
         self._before_start: list[Callable[[], Any]] = []
         self._after_start: list[Callable[[], Any]] = []
@@ -96,26 +98,75 @@ class LiteyukiBot:
         target: Callable[..., Any] | str,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
+        *,
+        restart: RestartPolicy | None = None,
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`.
 
         `target` is a function at the top of a module, or `"package.module:function"`, which
         is imported in the child only; a coroutine function is run to its end. The channels
         `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
-        at once if the bot runs.
+        at once if the bot runs. `restart` says when it is started again after it has ended by
+        itself, as `RestartPolicy()` if it is not given.
 
         Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
         for a name that no channel could have.
         """
-        process = self._supervisor.add(name, target, tuple(args), dict(kwargs or {}))
-        loop = self._loop
-        if loop is not None:
-            loop.call_soon_threadsafe(self._start_later, process)
+        policy = RestartPolicy() if restart is None else restart
+        if not isinstance(policy, RestartPolicy):
+            raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
+        process = self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy)
+        self._on_loop(lambda: self._start_later(process))
 
     @property
     def processes(self) -> Mapping[str, ChildProcess]:
         """The child processes by name."""
         return MappingProxyType(self._supervisor.children)
+
+    def start_process(self, name: str) -> None:
+        """Have a child that is stopped or has failed started; returns at once. From any thread.
+
+        Nothing happens to one that runs. Raises `ProcessNotFound`.
+        """
+        process = self._supervisor.get(name)
+        self._on_loop(lambda: self._start_later(process))
+
+    def stop_process(self, name: str) -> None:
+        """Have a child stopped, as when the bot stops; returns at once. From any thread.
+
+        It has LITEYUKI_STOP_TIMEOUT seconds. What its channels hold is kept for `start_process`.
+        Raises `ProcessNotFound`.
+        """
+        process = self._supervisor.get(name)
+        self._on_loop(lambda: self._supervisor.stop_one(process, self._settings.stop_timeout))
+
+    def restart_process(self, name: str) -> None:
+        """Have a child stopped, if it runs, and started again; returns at once. From any thread.
+
+        What is under way on its channels is kept for its successor. Asked for again before the
+        child has ended, it is started again once. Raises `ProcessNotFound`.
+        """
+        process = self._supervisor.get(name)
+        self._on_loop(lambda: self._supervisor.start_again(process, self._settings.stop_timeout))
+
+    # ------------------------------------------------------------- channels
+
+    @property
+    def channels(self) -> Mapping[str, Mapping[str, int]]:
+        """What is counted of every channel that has a name, both directions together.
+
+        By name: `sent`, `acknowledged`, `redelivered`, `dropped`, `backlog` (sent and not yet
+        handled) in messages, `capacity` of a direction, `bytes` serialised. From any thread.
+        """
+        return self._hub.statistics()
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the messages that were set aside, the oldest first. From any thread.
+
+        They were being handled in LITEYUKI_MAX_REDELIVERIES crashes in a row. Each can be put back
+        or discarded; until then it stays here, in memory.
+        """
+        return self._hub.dead_letters()
 
     # ------------------------------------------------------------- hooks
 
@@ -207,12 +258,22 @@ class LiteyukiBot:
         for hook in self._before_start:
             await self._guard(hook, "on_before_start")
         for process in list(self._supervisor.children.values()):
+            if process.started_at is not None:
+                continue  # It was added by a hook just now.
             await self._supervisor.start(process)
         for hook in self._after_start:
             self._in_background(self._guard(hook, "on_after_start"))
 
+    def _on_loop(self, call: Callable[[], object]) -> None:
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(call)
+            except RuntimeError:
+                pass  # It has stopped meanwhile.
+
     def _start_later(self, process: ChildProcess) -> None:
-        if not self._stop_asked.is_set() and process.started_at is None:
+        if not self._stop_asked.is_set():
             self._in_background(self._supervisor.start(process))
 
     def _in_background(self, coroutine: Any) -> None:

@@ -24,6 +24,9 @@ import time
 
 from liteyuki_core import LiteyukiBot, get_bot, get_channel, logger
 from liteyuki_core.comm import active_channel, passive_channel
+from liteyuki_core.process import RestartPolicy
+
+NEVER = RestartPolicy(mode="never")
 
 
 """
@@ -330,7 +333,7 @@ def test_a_child_crash_is_felt_by_nobody_else(tmp_path: Path, environment: Envir
         ECHO + "\ndef crashes():\n    active_channel.receive()\n    os._exit(7)\n",
         """
 bot.add_process("echo", echo)
-bot.add_process("crashes", crashes)
+bot.add_process("crashes", crashes, restart=NEVER)
 fine, broken = get_channel("echo-active"), get_channel("crashes-active")
 
 @bot.on_after_start
@@ -538,7 +541,7 @@ def test_a_target_that_can_not_run(
         tmp_path,
         "def exits():\n    sys.exit(5)\n\n\ndef raises():\n    1 / 0\n",
         f"""
-bot.add_process("bad", {target})
+bot.add_process("bad", {target}, restart=NEVER)
 channel = get_channel("bad-active")
 
 @bot.on_after_start
@@ -623,7 +626,7 @@ def forks():
     os._exit(9)
 """,
         """
-bot.add_process("forks", forks)
+bot.add_process("forks", forks, restart=NEVER)
 channel = get_channel("forks-active")
 
 @bot.on_after_start
@@ -705,7 +708,7 @@ def talks_nonsense():
 """,
         """
 bot.add_process("echo", echo)
-bot.add_process("nonsense", talks_nonsense)
+bot.add_process("nonsense", talks_nonsense, restart=NEVER)
 fine, bad = get_channel("echo-active"), get_channel("nonsense-active")
 
 @bot.on_after_start

@@ -84,20 +84,26 @@ def test_long_messages_go_in_pieces(size: int) -> None:
 def test_forwarding_leaves_the_messages_as_they_are() -> None:
     """A batch can be numbered anew without being rebuilt."""
     got = frames.unpack(decode(wire(batch([1, "x", b"y"]).frame(1)))[0])
-    again = got.with_first(1000)
+    again = got.having(1000)
     assert again.buffers is got.buffers
     assert messages_of(decode(wire(again.frame(5)))[0]) == (1000, [1, "x", b"y"])
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_a_batch_without_some(text: bool) -> None:
-    """What is left of a batch keeps its numbers."""
-    messages = ["a", "b", "c", "d"] if text else [1, b"b", "c", None]
+def test_some_of_a_batch(text: bool) -> None:
+    """Runs of a batch keep the messages' numbers and the batch's flags."""
+    messages = ["a", "bb中", "", "d\ud800", "e"] if text else [1, b"b", "c", None, b""]
     whole = frames.pack_text(10, messages) if text else batch(messages, 10)  # type: ignore[arg-type]
-    left = [
-        (part.first, [frames.load(p) for p in part.payloads()]) for part in whole.without({10, 12})
-    ]
-    assert left == [(11, [messages[1]]), (13, [messages[3]])]
+    whole = whole.having(10, frames.PROMPT)
+    parts = list(whole.runs([None, 1, 1, None, 2]))
+    again = [(kind, frames.unpack(decode(wire(part.frame(1)))[0])) for kind, part in parts]
+    for kind, part in [*parts, *again]:
+        start = 1 if kind == 1 else 4
+        assert part.first == 10 + start
+        assert part.flags == frames.PROMPT
+        assert [frames.load(p) for p in part.payloads()] == messages[start : start + part.count]
+    assert [(kind, part.count) for kind, part in parts] == [(1, 2), (2, 1)]
+    assert next(whole.runs([0] * 5))[1] is whole
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_a_batch_without_some(text: bool) -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         bytes(64),
         frames.HEADER.pack(frames.MAGIC, 9, 0, 0, 0),
-        frames.HEADER.pack(frames.MAGIC, frames.ACK, 1, 0, 0),
+        frames.HEADER.pack(frames.MAGIC, frames.ACK, 2, 0, 0),
         frames.HEADER.pack(frames.MAGIC, frames.DATA, 0, 0, frames.CHUNK + 1),
         frames.HEADER.pack(frames.MAGIC, frames.DATA, 0, 0, 0xFFFFFFFF),
     ],

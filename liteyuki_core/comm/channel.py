@@ -15,7 +15,7 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .current import current
-from .end import End
+from .end import CarriesChannel, End, Handle
 from .runner import Registration
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
 it starts to wait. The NoneBot driver mixin learns by it that a startup hook serves a channel."""
 
 
-class Channel(Generic[T]):
+class Channel(Handle, Generic[T]):
     """A named full-duplex pipe between processes with two ends.
 
     The process that creates it holds one end, a process that gets it by name the other. Each
@@ -56,23 +56,38 @@ class Channel(Generic[T]):
         self._capacity = capacity
         self._end: End | None = None
 
+    def __del__(self) -> None:
+        end = getattr(self, "_end", None)
+        if end is not None:
+            end.context.soon(end.lost_handle)
+
     @classmethod
     def _of(cls, end: End) -> Channel[Any]:
         channel: Channel[Any] = cls.__new__(cls)
+        channel._end = None
         channel._name = end.name
         channel._capacity = end.capacity
-        channel._end = end
+        channel._take(end)
         return channel
 
     def _open(self) -> End:
         end = self._end
         if end is None:
-            end = self._end = current().make(self._name, self._capacity)
+            end = self._take(current().make(self._name, self._capacity))
         return end
 
+    def _take(self, end: End) -> End:
+        with end.lock:
+            end.took_handle()
+            if self._end is None:
+                self._end = end
+                return end
+        end.context.soon(end.lost_handle)  # Another thread was first.
+        return self._end
+
     def __reduce__(self) -> Any:
-        raise TypeError(
-            "a channel is no value; send its name and call get_channel(name) on the other side"
+        raise CarriesChannel(
+            "a channel is no value: it can be sent through a channel and nowhere else"
         )
 
     @property
@@ -278,6 +293,9 @@ class Channel(Generic[T]):
         """
         end = self._end or self._open()
         end.close()
+
+
+Channel._shared_class = Channel
 
 
 def check_name(name: object) -> str:

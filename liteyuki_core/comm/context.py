@@ -13,7 +13,8 @@ while it is held.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from time import monotonic, sleep
 from typing import Any
 
@@ -37,18 +38,19 @@ _GATHER_SECONDS = 0.005
 
 
 class ContextPort(Port):
-    """A context's way to the hub. `open` and `capacity_of` are called under the lock."""
+    """A context's way to the hub. `open` and `names` are called under the lock.
 
-    def capacity_of(self, name: str) -> int:
-        """Return the capacity of channel `name`. Raises `KeyError`."""
+    `prefix` and a channel's number here make the key of a channel that is made here.
+    """
+
+    prefix: str
+
+    def names(self) -> Mapping[str, tuple[int, str]]:
+        """Return the names of all channels that can be got, with capacities and keys."""
         raise NotImplementedError
 
-    def names(self) -> list[str]:
-        """Return the names of all channels that can be got."""
-        raise NotImplementedError
-
-    def open(self, number: int, name: str | None, capacity: int) -> None:
-        """Hold, as `number`, an end of channel `name`, or of a new one where that is None."""
+    def open(self, number: int, key: str | None, capacity: int) -> None:
+        """Hold, as `number`, an end of channel `key`, or of a new one where that is None."""
         raise NotImplementedError
 
     def register(self, number: int, name: str) -> None:
@@ -77,7 +79,7 @@ class Context:
         self.dispatcher = Dispatcher(own_loop=own_loop)
         self.ends: dict[int, End] = {}
         self.port: ContextPort
-        self._by_name: dict[str, End] = {}
+        self._by_key: dict[str, End] = {}
         self._last_number = 0
         self._attendant = _Attendant()
         self._closed: str | None = None
@@ -85,7 +87,7 @@ class Context:
     def make(self, name: str | None, capacity: int) -> End:
         """Return this process's end of a new channel; `register` lets others get it."""
         with self.lock:
-            end = self._add(name or "(unnamed)", capacity)
+            end = self._add(None, name or "(unnamed)", True, capacity)
             self.port.open(end.number, None, capacity)
         self.port.pump()
         return end
@@ -93,41 +95,58 @@ class Context:
     def get(self, name: str) -> End:
         """Return this process's end of channel `name`. Raises `ChannelNotFound`."""
         with self.lock:
-            end = self._by_name.get(name)
-            if end is None:
-                try:
-                    capacity = self.port.capacity_of(name)
-                except KeyError:
-                    known = ", ".join(sorted(self.port.names())) or "none"
-                    raise ChannelNotFound(
-                        f"no channel is named {name!r} (there are: {known}); whoever makes it has "
-                        "to call set_channel, and a process has to be added, before it can be got",
-                        name,
-                    ) from None
-                end = self._by_name[name] = self._add(name, capacity)
-                self.port.open(end.number, name, capacity)
+            names = self.port.names()
+            if name not in names:
+                known = ", ".join(sorted(names)) or "none"
+                raise ChannelNotFound(
+                    f"no channel is named {name!r} (there are: {known}); whoever makes it has "
+                    "to call set_channel, and a process has to be added, before it can be got",
+                    name,
+                )
+            capacity, key = names[name]
+            end = self.reach(key, name, False, capacity)
+            end.anonymous = False
         self.port.pump()
+        return end
+
+    def reach(self, key: str, name: str, anonymous: bool, capacity: int) -> End:
+        """Return this process's end of a channel that a message has brought. Under the lock.
+
+        The port is to be pumped after that.
+        """
+        end = self._by_key.get(key)
+        if end is None:
+            end = self._add(key, name, anonymous, capacity)
+            self.port.open(end.number, key, capacity)
         return end
 
     def register(self, name: str, end: End) -> None:
         """Let every process get the channel of `end` as `name`. Raises `ChannelExists`."""
         with self.lock:
-            if self._by_name.get(name) is end:
+            if self.port.names().get(name, (0, ""))[1] == end.key:
                 return
         self.port.register(end.number, name)
         with self.lock:
             end.name = name
-            self._by_name[name] = end
+            end.anonymous = False
+
+    def rekey(self, number: int, key: str) -> None:
+        """Learn that the channel held as `number` goes on as `key`. Under the lock."""
+        end = self.ends.get(number)
+        if end is not None and end.key != key:
+            self._by_key.pop(end.key, None)
+            end.key = key
+            self._by_key[key] = end
 
     def forget(self, end: End) -> None:
         """Drop an end that was closed. Under the lock."""
         self.ends.pop(end.number, None)
-        if self._by_name.get(end.name) is end:
-            del self._by_name[end.name]
+        if self._by_key.get(end.key) is end:
+            del self._by_key[end.key]
 
-    def attend_soon(self, end: End) -> None:
-        """Have `end` attend to what it put off, within 5 ms. Under the lock."""
-        self._attendant.add(end)
+    def soon(self, act: Callable[[], None]) -> None:
+        """Have `act`, of an end, called within 5 ms. From anywhere, also from a finaliser."""
+        self._attendant.add(act)
 
     def stop_receiving(self, why: str) -> None:
         """Wake everyone who waits in a `receive` of this process, and let none wait again."""
@@ -178,58 +197,52 @@ class Context:
         """Let go of everything in a forked copy of the process."""
         self.port.abandon()
 
-    def _add(self, name: str, capacity: int) -> End:
+    def _add(self, key: str | None, name: str, anonymous: bool, capacity: int) -> End:
         if self._closed is not None:
             raise NotConnected(f"channel {name} can't be used any more: {self._closed}")
-        self._last_number += 1
-        end = self.ends[self._last_number] = End(self, self._last_number, name, capacity)
+        self._attendant.start()
+        number = self._last_number = self._last_number + 1
+        key = key or f"{self.port.prefix}{number}"
+        end = End(self, number, key, name, anonymous, capacity)
+        self.ends[number] = self._by_key[key] = end
         return end
 
 
 class _Attendant:
-    """Has ends attend to acknowledgements that found no company in time.
+    """Has ends attend to what found no company in time, or was left by its last handle.
 
-    Its thread sleeps when there are none.
+    Its thread sleeps when there is nothing. `add` is safe everywhere, also in a finaliser.
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._ends: set[End] = set()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._closed = False
 
-    def add(self, end: End) -> None:
-        with self._condition:
-            self._ends.add(end)
-            if self._closed:
-                return
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="liteyuki-attendant", daemon=True
-                )
-                self._thread.start()
-            elif len(self._ends) == 1:
-                self._condition.notify()
+    def start(self) -> None:
+        """Start the thread unless it runs. Under the lock."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="liteyuki-attendant", daemon=True
+            )
+            self._thread.start()
+
+    def add(self, act: Callable[[], None]) -> None:
+        self._queue.put(act)
 
     def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify()
+        self._queue.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        while True:
-            with self._condition:
-                while not self._ends and not self._closed:
-                    self._condition.wait()
-                if self._closed:
-                    return
+        while (act := self._queue.get()) is not None:
             sleep(_GATHER_SECONDS)
-            with self._condition:
-                ends, self._ends = self._ends, set()
-            for end in ends:
-                end.attend()
+            act()
+            for _ in range(self._queue.qsize()):
+                act = self._queue.get()
+                if act is None:
+                    return
+                act()
 
 
 class LinkPort(ContextPort):
@@ -250,7 +263,8 @@ class LinkPort(ContextPort):
         self._context = context
         self._on_stop = on_stop
         self._on_lost = on_lost
-        self._names: dict[str, int] = {}
+        self.prefix = ""
+        self._names: dict[str, tuple[int, str]] = {}
         self._connected = threading.Event()
         self._replies: dict[int, _Reply] = {}
         self._requests = 0
@@ -283,24 +297,30 @@ class LinkPort(ContextPort):
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
         self._link.queue(0, frames.acknowledgement(number, ranges))
 
-    def ready(self, number: int) -> None:
-        self._link.queue(number, frames.control(number, op="ready"))
+    def begin(self, number: int, first: int) -> None:
+        self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
+
+    def ready(self, number: int, window: int) -> None:
+        self._link.queue(number, frames.control(number, op="ready", window=window))
 
     def close(self, number: int) -> None:
         self._link.queue(number, frames.control(number, op="close"))
 
+    def leave(self, number: int) -> None:
+        self._link.queue(number, frames.control(number, op="leave"))
+
+    def hold(self, key: str) -> None:
+        self._link.queue(0, frames.control(0, op="hold", key=key))
+
     def pump(self) -> None:
         self._link.pump()
 
-    def capacity_of(self, name: str) -> int:
-        return self._names[name]
+    def names(self) -> Mapping[str, tuple[int, str]]:
+        return self._names
 
-    def names(self) -> list[str]:
-        return list(self._names)
-
-    def open(self, number: int, name: str | None, capacity: int) -> None:
-        frame = frames.control(number, op="open", name=name, capacity=capacity)
-        self._link.queue(number, frame)
+    def open(self, number: int, key: str | None, capacity: int) -> None:
+        # Before everything else, so that a message that carries the channel does not overtake it.
+        self._link.queue(0, frames.control(number, op="open", key=key, capacity=capacity))
 
     def register(self, number: int, name: str) -> None:
         reply = _Reply()
@@ -351,17 +371,21 @@ class LinkPort(ContextPort):
                     if fields["op"] == "stop":
                         stop = float(fields.get("seconds", 0))
                     else:
-                        self._on_control(fields, end)
+                        self._on_control(frame.channel, fields, end)
         if stop is not None:
             self._on_stop(stop)
 
-    def _on_control(self, fields: dict[str, Any], end: End | None) -> None:
+    def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> None:
         match fields:
-            case {"op": "names", "add": dict(add), "remove": list(remove)}:
-                self._names.update(add)
+            case {"op": "names", "add": dict(add), "remove": list(remove), "prefix": str(prefix)}:
+                self.prefix = prefix
+                self._names.update({name: (found[0], found[1]) for name, found in add.items()})
                 for name in remove:
                     self._names.pop(name, None)
                 self._connected.set()
+            case {"op": "dropped", "count": int(count)}:
+                if end is not None:
+                    end.on_dropped(count)
             case {"op": "gone", "how": "back"}:
                 if end is not None:
                     end.on_gone(None, "", False)
@@ -374,7 +398,9 @@ class LinkPort(ContextPort):
                 if end is not None:
                     kind = ChannelBroken if how == "broken" else ChannelClosed
                     end.on_gone(kind, why, last)
-            case {"op": "reply", "request": int(request), "error": error}:
+            case {"op": "reply", "request": int(request), "error": error, "key": key}:
+                if key is not None:
+                    self._context.rekey(number, key)
                 reply = self._replies.get(request)
                 if reply is not None:
                     reply.error = None if error is None else ChannelExists(*error)

@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from .. import log
 from ..errors import (
@@ -53,6 +53,23 @@ _SMALL = 256
 
 _ACKNOWLEDGE_AT = 64
 
+_LINKED = -2
+"""Length word of a message that carries channels; that of a text is -1."""
+
+
+class CarriesChannel(TypeError):
+    """A channel is no value: pickle meets one only where a message is sent that carries it."""
+
+
+class Handle:
+    """What users hold of an end, as far as sending it through a channel goes."""
+
+    _shared_class: ClassVar[Any]
+    """What the other side gets: it makes one by `_of(end)`."""
+
+    def _open(self) -> End:
+        raise NotImplementedError
+
 
 class Port(Protocol):
     """An end's way to the hub. All but `pump` are called under the context's lock."""
@@ -63,11 +80,20 @@ class Port(Protocol):
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
         """Pass on that messages were handled."""
 
-    def ready(self, number: int) -> None:
-        """Say that this end receives."""
+    def begin(self, number: int, first: int) -> None:
+        """Say that the handling of a message begins."""
+
+    def ready(self, number: int, window: int) -> None:
+        """Say that this end receives, and how many messages are handled at a time."""
 
     def close(self, number: int) -> None:
         """Say that this end is closed."""
+
+    def leave(self, number: int) -> None:
+        """Say that nobody here has a handle on this end any more."""
+
+    def hold(self, key: str) -> None:
+        """Say that a message with the channel `key` in it is about to be sent."""
 
     def pump(self) -> None:
         """Get moving what was passed on. Never waits."""
@@ -111,10 +137,17 @@ Waiters = deque[Any]
 class End:
     """One end of a channel in this process. Any thread may call its methods."""
 
-    def __init__(self, context: Context, number: int, name: str, capacity: int) -> None:
+    def __init__(
+        self, context: Context, number: int, key: str, name: str, anonymous: bool, capacity: int
+    ) -> None:
         self.context = context
         self.number = number
+        self.key = key
+        """What every process knows the channel by."""
         self.name = name
+        self.anonymous = anonymous
+        """Whether handles alone lead to it, so that it is closed when there is none any more."""
+        self.handles = 0
         self.capacity = capacity
         self.lock = context.lock
         self._port = context.port
@@ -134,6 +167,8 @@ class End:
         # receiving
         self._inbox: deque[frames.Batch] = deque()
         self._opened: deque[tuple[int, Any]] = deque()
+        self._prompt = False
+        """Whether what is opened is to be reported as begun, and as handled at once."""
         self._handed: list[int] = []
         self._acknowledgements: list[tuple[int, int]] = []
         self._acknowledging = 0
@@ -150,6 +185,8 @@ class End:
         self._gone: ChannelError | None = None
         self._last = False
         self.errors = 0
+        self.redelivered = 0
+        self.dropped = 0
 
     # ------------------------------------------------------------- sending
 
@@ -158,7 +195,11 @@ class End:
         if type(data) is str and len(data) <= self._longest_text:
             return data, -1
         try:
-            payload, word = frames.dump(data)
+            try:
+                payload, word = frames.dump(data)
+            except CarriesChannel:
+                linked = frames.dump_linked(data, self._link)
+                payload, word = linked, _LINKED  # type: ignore[assignment]
         except Exception as error:
             raise SendError(
                 f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; send what "
@@ -223,6 +264,10 @@ class End:
                 self._seal()
                 self._text = False
             self._words.append(word)
+        elif word == _LINKED:
+            self._seal()
+            self._pass_linked(item)
+            return True
         elif not self._text:
             self._seal()
             self._text = True
@@ -299,11 +344,38 @@ class End:
         self._pending_bytes = 0
         self._port.data(self.number, batch)
 
+    def _pass_linked(self, payload: frames.Linked) -> None:
+        for key in payload.carried():
+            self._port.hold(key)
+        batch = frames.pack_linked(self._next, payload)
+        self._next += 1
+        self._port.data(self.number, batch)
+
+    def _link(self, found: Any) -> tuple[str, Any] | None:
+        if not isinstance(found, Handle):
+            return None
+        end = found._open()
+        if end._closed or end.context is not self.context:
+            raise ValueError(f"channel {end.name} is closed")
+        return end.key, (found._shared_class, end.name, end.anonymous, end.capacity)
+
+    def _find(self, key: str, about: Any) -> Any:
+        kind, name, anonymous, capacity = about
+        with self.lock:  # In one go: the last handle that there was may go just now.
+            handle = kind._of(self.context.reach(key, name, anonymous, capacity))
+        self._port.pump()
+        return handle
+
     def _check_open(self) -> None:
         if self._closed:
             raise ChannelClosed(f"channel {self.name} is closed", self.name)
         if self._gone is not None:
             raise self._gone.__class__(*self._gone.args)
+
+    def on_dropped(self, count: int) -> None:
+        """Learn that `count` messages will not be handled. Under the lock."""
+        self.dropped += count
+        self.on_acknowledged(count)
 
     def on_acknowledged(self, count: int) -> None:
         """Make room: the other side handled `count` messages. Under the lock."""
@@ -317,6 +389,8 @@ class End:
         if self._closed:
             return
         self._inbox.append(batch)
+        if batch.flags & frames.REDELIVERED:
+            self.redelivered += batch.count
         if self._runner is not None:
             if self._idle:
                 self._idle = False
@@ -336,20 +410,26 @@ class End:
             raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
         while not self._opened:
             if not self._inbox:
-                if self._acknowledging >= self._worth_sending:
+                if self._prompt or self._acknowledging >= self._worth_sending:
                     self._flush_acknowledgements()
                 if self._last:
                     self._check_open()
                 return None
             batch = self._inbox.popleft()
             self._opened = deque(enumerate(batch.payloads(), batch.first))
+            self._prompt = bool(batch.flags & frames.PROMPT)
         message = self._opened.popleft()
         self._handed.append(message[0])
+        if self._prompt:
+            self._flush_acknowledgements()
+            self._port.begin(self.number, message[0])
         return message
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
         try:
+            if type(payload) is frames.Linked:
+                return True, frames.load_linked(payload, self._find)
             return True, frames.load(payload)
         except Exception as error:
             self.failed()
@@ -358,14 +438,21 @@ class End:
             )
             return False, None
 
-    def take(self) -> tuple[int, deque[Any]] | None:
-        """Return the number of the first message of the next batch, and the batch; for a runner."""
+    def take(self) -> tuple[int, deque[Any], bool] | None:
+        """Return the next batch for a runner: the first number, the messages, whether PROMPT."""
         with self.lock:
             if not self.has_messages():
                 self._idle = True
                 return None
             batch = self._inbox.popleft()
-        return batch.first, deque(batch.payloads())
+        return batch.first, deque(batch.payloads()), bool(batch.flags & frames.PROMPT)
+
+    def begin(self, number: int) -> None:
+        """Say that the handling of a message begins, for a runner."""
+        with self.lock:
+            if not self._closed:
+                self._port.begin(self.number, number)
+        self._port.pump()
 
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
@@ -387,14 +474,15 @@ class End:
         with self.lock:
             self._check_own()
             if self._mode != "callback":
-                self._enter("callback")
+                window = 1 if registration.ordered else registration.concurrency
+                self._enter("callback", window or self.capacity)
                 self._runner = self.context.dispatcher.attach(self)
             self._runner.add(registration)
             self._idle = False
             self.context.dispatcher.ready(self._runner)
         self._port.pump()
 
-    def _enter(self, mode: Literal["receive", "callback"]) -> None:
+    def _enter(self, mode: Literal["receive", "callback"], window: int = 1) -> None:
         if self._mode is not None:
             has, asks = (
                 ("callbacks (on_receive)", "receive()")
@@ -408,7 +496,7 @@ class End:
             )
         self._check_own()
         self._mode = mode
-        self._port.ready(self.number)
+        self._port.ready(self.number, window)
 
     def note_receiver(self) -> None:
         """Remember whether it is the process's main thread that waits in `receive`."""
@@ -434,7 +522,7 @@ class End:
         if self._acknowledging >= _ACKNOWLEDGE_AT:
             self._flush_acknowledgements()
         elif self._acknowledging == 1:
-            self.context.attend_soon(self)
+            self.context.soon(self.attend)
 
     def _flush_acknowledgements(self) -> None:
         if self._acknowledging:
@@ -524,24 +612,44 @@ class End:
         with self.lock:
             if self._closed:
                 return
-            self.gatherer = 0
-            self._collect()
-            self._seal()
-            self._acknowledge_handed()
-            self._flush_acknowledgements()
-            self._closed = True
-            unread = len(self._opened) + sum(batch.count for batch in self._inbox)
-            self._inbox.clear()
-            self._opened.clear()
-            self._port.close(self.number)
-            self.context.forget(self)
-            self._wake_all()
-            runner, self._runner = self._runner, None
+            runner, unread = self._end(self._port.close)
         if runner is not None:
             self.context.dispatcher.detach(runner)
         self._port.pump()
         if unread:
             log.logger.warning(f"channel {self.name}: closed with {unread} messages unread")
+
+    def took_handle(self) -> None:
+        """Count a handle on this end. Under the lock."""
+        self.handles += 1
+
+    def lost_handle(self) -> None:
+        """Learn that a handle is gone. Not in its finaliser, which may run between any two lines.
+
+        Without a name, a handle or callbacks nobody can use this end any more: it is left.
+        """
+        with self.lock:
+            self.handles -= 1
+            if self.handles or not self.anonymous or self._closed or self._runner is not None:
+                return
+            self._end(self._port.leave)
+        self._port.pump()
+
+    def _end(self, tell: Callable[[int], None]) -> tuple[Any, int]:
+        self.gatherer = 0
+        self._collect()
+        self._seal()
+        self._acknowledge_handed()
+        self._flush_acknowledgements()
+        self._closed = True
+        unread = len(self._opened) + sum(batch.count for batch in self._inbox)
+        self._inbox.clear()
+        self._opened.clear()
+        tell(self.number)
+        self.context.forget(self)
+        self._wake_all()
+        runner, self._runner = self._runner, None
+        return runner, unread
 
     def stop_receiving(self, why: str) -> None:
         """Have `receive` raise `ChannelClosed` from now on; sending goes on."""

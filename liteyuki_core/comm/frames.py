@@ -11,31 +11,44 @@ out in one piece; the last piece comes in the frame itself, flagged CONTINUED).
 DATA body: first sequence number u64, message count u32, then a u32 a message, then the
 messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
 characters. Without it each is bytes: the u32 is the length, its top bit says the payload
-is a `bytes` object as it stands, not a pickle.
+is a `bytes` object as it stands, not a pickle. With the LINKED flag there is one message, a
+table of the keys of channels that it carries and then its pickle. REDELIVERED: it was sent to
+a process that died. PROMPT: the receiver says when each message is begun, and when it is
+handled, at once.
+
+An ACK with the BEGUN flag names messages whose handling begins instead.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, groupby, pairwise
 from typing import Any, NamedTuple
 
 from ..errors import FrameError
 
 MAGIC = 0x594C
 DATA, ACK, CONTROL, PART = 1, 2, 3, 4
-TEXT, CONTINUED = 1, 2
-_FLAGS = {DATA: TEXT | CONTINUED, ACK: 0, CONTROL: CONTINUED, PART: 0}
+TEXT, CONTINUED, REDELIVERED, PROMPT, LINKED = 1, 2, 4, 8, 16
+BEGUN = 1
+_FLAGS = {
+    DATA: TEXT | CONTINUED | REDELIVERED | PROMPT | LINKED,
+    ACK: BEGUN,
+    CONTROL: CONTINUED,
+    PART: 0,
+}
 
 HEADER = struct.Struct("<HBBII")
 _SEQUENCE = struct.Struct("<QI")
 _DATA_HEAD = struct.Struct("<HBBIIQI")
 _RANGE = struct.Struct("<QI")
+_KEYS = struct.Struct("<I")
 _RAW = 1 << 31
 _LENGTH = _RAW - 1
 
@@ -66,11 +79,11 @@ class Batch:
     """Messages of one channel in one direction that travel, wait and are acknowledged together.
 
     `buffers` is what follows the sequence numbers in a DATA frame: whoever forwards a batch
-    writes these as they are. A batch is never changed once made; `with_first` gives it other
-    sequence numbers.
+    writes these as they are. `flags` are those of REDELIVERED, PROMPT and LINKED that hold. A
+    batch is never changed once made; `having` and `part` give others of the same messages.
     """
 
-    __slots__ = ("buffers", "count", "first", "text", "words")
+    __slots__ = ("buffers", "count", "first", "flags", "text", "words")
 
     def __init__(
         self,
@@ -79,23 +92,59 @@ class Batch:
         buffers: tuple[Buffer, ...],
         words: Sequence[int],
         text: str | None,
+        flags: int = 0,
     ) -> None:
         self.first = first
         self.count = count
         self.buffers = buffers
         self.words = words
         self.text = text
+        self.flags = flags
 
-    def with_first(self, first: int) -> Batch:
-        """Return the same messages numbered from `first` on."""
-        return Batch(first, self.count, self.buffers, self.words, self.text)
+    @property
+    def size(self) -> int:
+        """How many bytes the messages and their lengths take."""
+        return sum(map(len, self.buffers))
+
+    def having(self, first: int, flags: int = 0) -> Batch:
+        """Return the same messages numbered from `first` on, with `flags` besides their own."""
+        return Batch(first, self.count, self.buffers, self.words, self.text, self.flags | flags)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the messages from the `start`th to before the `stop`th, counted from 0."""
+        if stop - start == self.count:
+            return self
+        words = self.words[start:stop]
+        text, content = None, b""
+        if self.text is not None:
+            at = sum(self.words[:start])
+            text = self.text[at : at + sum(words)]
+            content = text.encode("utf-8", "surrogatepass")
+        else:
+            body = self._body()
+            at = 4 * self.count + sum([word & _LENGTH for word in self.words[:start]])
+            content = bytes(body[at : at + sum([word & _LENGTH for word in words])])
+        buffers = (_table(words) + content,)
+        return Batch(self.first + start, stop - start, buffers, words, text, self.flags)
+
+    def runs(self, kinds: Sequence[Any]) -> Iterator[tuple[Any, Batch]]:
+        """Yield runs of messages of one kind, given a kind for each; None leaves one out."""
+        start = 0
+        for kind, group in groupby(kinds):
+            stop = start + len(list(group))
+            if kind is not None:
+                yield kind, self.part(start, stop)
+            start = stop
+
+    def carried(self) -> list[str]:
+        """Return the keys of the channels that a LINKED batch carries. Raises `FrameError`."""
+        return _split_linked(self._body()[4:])[0] if self.flags & LINKED else []
 
     def frame(self, channel: int) -> tuple[Buffer, ...]:
         """Return the DATA frame that carries this batch on `channel`."""
-        length = _SEQUENCE.size + sum(map(len, self.buffers))
-        head = _DATA_HEAD.pack(
-            MAGIC, DATA, 0 if self.text is None else TEXT, channel, length, self.first, self.count
-        )
+        length = _SEQUENCE.size + self.size
+        flags = self.flags if self.text is None else self.flags | TEXT
+        head = _DATA_HEAD.pack(MAGIC, DATA, flags, channel, length, self.first, self.count)
         return (head, *self.buffers)
 
     def payloads(self) -> list[Any]:
@@ -105,10 +154,10 @@ class Batch:
             bounds = accumulate(self.words, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
         out: list[Any] = []
-        body: Buffer = self.buffers[0]
-        if len(self.buffers) > 1:
-            body = b"".join(self.buffers)
+        body = self._body()
         at = 4 * self.count
+        if self.flags & LINKED:
+            return [Linked(body[at:])]
         for word in self.words:
             end = at + (word & _LENGTH)
             payload = body[at:end]
@@ -116,17 +165,8 @@ class Batch:
             at = end
         return out
 
-    def without(self, gone: set[int]) -> Iterator[Batch]:
-        """Yield batches with the messages whose sequence numbers are not in `gone`."""
-        for i, item in enumerate(self.payloads()):
-            number = self.first + i
-            if number in gone:
-                continue
-            if self.text is not None:
-                yield pack_text(number, [item])
-            else:
-                payload = item.data if type(item) is Raw else item
-                yield pack(number, [bytes(payload)], [self.words[i]])
+    def _body(self) -> Buffer:
+        return b"".join(self.buffers) if len(self.buffers) > 1 else self.buffers[0]
 
 
 class Raw:
@@ -136,6 +176,73 @@ class Raw:
 
     def __init__(self, data: Buffer) -> None:
         self.data = data
+
+
+class Linked:
+    """A message that carries channels: their keys and a pickle that refers to them."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def carried(self) -> list[str]:
+        """Return the keys of the channels."""
+        return _split_linked(self.data)[0]
+
+
+def _split_linked(data: Buffer) -> tuple[list[str], Buffer]:
+    try:
+        (size,) = _KEYS.unpack_from(data)
+        table = bytes(data[_KEYS.size : _KEYS.size + size])
+        if len(table) != size:
+            raise ValueError("the table of keys is cut short")
+        return table.decode("ascii").split(","), data[_KEYS.size + size :]
+    except (struct.error, ValueError) as error:
+        raise FrameError(f"a message with channels has no table of them: {error}") from error
+
+
+class _LinkPickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, link: Callable[[Any], tuple[str, Any] | None]) -> None:
+        super().__init__(file, 5)
+        self.keys: list[str] = []
+        self._link = link
+
+    def persistent_id(self, obj: Any) -> Any:
+        found = self._link(obj)
+        if found is None:
+            return None
+        self.keys.append(found[0])
+        return found
+
+
+class _LinkUnpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, find: Callable[[str, Any], Any]) -> None:
+        super().__init__(file)
+        self._find = find
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._find(*pid)
+
+
+def dump_linked(data: object, link: Callable[[Any], tuple[str, Any] | None]) -> Linked:
+    """Serialise a message with channels in it: `link` returns a key and more for each of those.
+
+    Raises whatever pickling raises.
+    """
+    file = io.BytesIO()
+    pickler = _LinkPickler(file, link)
+    pickler.dump(data)
+    table = ",".join(pickler.keys).encode("ascii")
+    return Linked(_KEYS.pack(len(table)) + table + file.getvalue())
+
+
+def load_linked(payload: Linked, find: Callable[[str, Any], Any]) -> Any:
+    """Rebuild such a message: `find` makes a channel of what `link` gave. May raise anything."""
+    return _LinkUnpickler(io.BytesIO(_split_linked(payload.data)[1]), find).load()
 
 
 def _table(words: Sequence[int]) -> bytes:
@@ -192,6 +299,12 @@ def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
     return Batch(first, count, (b"".join((table, *payloads)),), words, None)
 
 
+def pack_linked(first: int, payload: Linked) -> Batch:
+    """Make a batch of one message that carries channels."""
+    words = [len(payload)]
+    return Batch(first, 1, (_table(words), payload.data), words, None, LINKED)
+
+
 def unpack(frame: Frame) -> Batch:
     """Return the batch of a DATA frame, checked to be whole.
 
@@ -222,13 +335,18 @@ def unpack(frame: Frame) -> Batch:
         whole = sum([word & _LENGTH for word in words]) == rest - 4 * count
     if not whole:
         raise FrameError("data frame's message lengths do not add up")
-    return Batch(first, count, (content,), words, text)
+    flags = frame.flags & (REDELIVERED | PROMPT | LINKED)
+    if flags & LINKED and (count != 1 or text is not None):
+        raise FrameError("data frame with channels has more than one message")
+    return Batch(first, count, (content,), words, text, flags)
 
 
-def acknowledgement(channel: int, ranges: list[tuple[int, int]]) -> tuple[Buffer, ...]:
-    """Return the ACK frame for `(first, count)` ranges of `channel`."""
+def acknowledgement(
+    channel: int, ranges: list[tuple[int, int]], flags: int = 0
+) -> tuple[Buffer, ...]:
+    """Return the ACK frame for `(first, count)` ranges of `channel`; with BEGUN, their begin."""
     body = b"".join([_RANGE.pack(first, count) for first, count in ranges])
-    return (HEADER.pack(MAGIC, ACK, 0, channel, len(body)) + body,)
+    return (HEADER.pack(MAGIC, ACK, flags, channel, len(body)) + body,)
 
 
 def acknowledged(frame: Frame) -> list[tuple[int, int]]:

@@ -1,107 +1,54 @@
-"""The main process's switchboard: channel names, and custody of every message under way.
-
-A *route* is a channel as the hub sees it: two sides, each with the peers that hold it. What a
-peer on one side sends is kept here until the other side has acknowledged it, so a sender need
-not keep it, and it can be given to a successor of a receiver that died. Batches are passed on
-as they are, with new sequence numbers in front.
+"""The main process's switchboard: channels by name and by key, and who holds them.
 
 Peers are the links to child processes and the main process's own context; the hub treats them
-alike. Methods whose docstring says so are called under `lock`, the lock of the main process's
-context. Nothing here waits, runs user code or looks into a message.
+alike. A channel has a key from its making on, given by whoever makes it, and may have a name.
+Channels without one are reached by the messages that carry them; a channel that nobody has or
+can get any more is forgotten. Methods whose docstring says so are called under `lock`, the lock
+of the main process's context. Nothing here waits, runs user code or looks into a message.
 
-Invariants: a batch is either in its side's `waiting` or, with its holder, in `sent`; both are in
-order of sequence numbers; what is acknowledged is in neither and was reported to its sender once.
+Invariants: a key leads to its route as long as somebody holds it, it has a name, or a message
+under way carries it; `route.links` counts those messages and the holds of peers for those they
+are about to send; who is told that a side has ended holds the other.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from .. import log
-from ..errors import (
-    ChannelClosed,
-    ChannelError,
-    ChannelExists,
-    FrameError,
-)
+from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
 from . import frames
 from .context import Context
+from .letters import DeadLetter
 from .link import Endpoint
 from .peer import LinkPeer, LocalPort, Peer
-
-
-class _Holder:
-    __slots__ = ("number", "outstanding", "peer", "ready")
-
-    def __init__(self, peer: Peer, number: int) -> None:
-        self.peer = peer
-        self.number = number
-        self.ready = False
-        self.outstanding = 0
-
-
-class _Entry:
-    __slots__ = ("batch", "done", "holder", "left", "number", "source")
-
-    def __init__(self, batch: frames.Batch, source: Peer, number: int) -> None:
-        self.batch = batch
-        self.source = source
-        self.number = number
-        self.left = batch.count
-        self.done: set[int] | None = None
-        """What is acknowledged, once that is not simply the first messages."""
-        self.holder: _Holder | None = None
-
-    def acknowledged(self) -> set[int]:
-        """Return the numbers of the messages that were acknowledged."""
-        if self.done is not None:
-            return self.done
-        first = self.batch.first
-        return set(range(first, first + self.batch.count - self.left))
-
-
-class _Side:
-    """One side of a route and what is under way to it."""
-
-    def __init__(self, process: str | None) -> None:
-        self.process = process
-        """The process this side belongs to; None for one that any process may hold."""
-        self.holders: dict[Peer, _Holder] = {}
-        self.waiting: deque[_Entry] = deque()
-        self.sent: dict[int, _Entry] = {}
-        self.next = 0
-        self.lost: set[str | None] = set()
-        self.ended: type[ChannelError] | None = None
-        """Set when nobody holds this side and nobody will, to what the other side gets."""
-        self.why = ""
-
-
-class Route:
-    """One channel."""
-
-    def __init__(self, capacity: int, maker: str | None, other: str | None) -> None:
-        self.name: str | None = None
-        self.capacity = capacity
-        self.sides = (_Side(maker), _Side(other))
-
+from .route import Entry, Holder, Route, closed_by_the_other
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""
+
+_OWN_CAPACITY = 1024
+"""Capacity of the two channels that every process has from its start."""
 
 
 class Hub:
     """The switchboard. It owns the links to the children through their peers."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, max_redeliveries: int = 3) -> None:
         self.lock = context.lock
         self.max_message_bytes = context.max_message_bytes
+        self.letters: list[DeadLetter] = []
+        self._max_redeliveries = max_redeliveries
         self.local = LocalPort(self, context)
         context.port = self.local
-        self._routes: dict[str, Route] = {}
+        self._names: dict[str, Route] = {}
+        self._keys: dict[str, Route] = {}
         self._peers: list[LinkPeer] = []
+        self._last_key = 0
+        self._last_peer = 0
         self._unsent: set[LinkPeer] = set()
-        self._notes: deque[str] = deque()
+        self._notes: deque[tuple[str, str]] = deque()
 
     # ------------------------------------------------------------- processes
 
@@ -112,7 +59,9 @@ class Hub:
             for name in names:
                 self._check_free(name)
             for name in names:
-                self._add(name, Route(1024, MAIN, process))
+                self._last_key += 1
+                route = self._make(f"hub.{self._last_key}", _OWN_CAPACITY, MAIN, process)
+                self._name(name, route)
         self.pump()
 
     def connect(
@@ -123,129 +72,138 @@ class Hub:
         on_running: Callable[[], None],
     ) -> LinkPeer:
         """Return the peer of a process that has just been started, reading."""
-        peer = LinkPeer(self, process, endpoint, on_end, on_running)
         with self.lock:
+            self._last_peer += 1
+            peer = LinkPeer(self, process, self._last_peer, endpoint, on_end, on_running)
             self._peers.append(peer)
-            for route in self._routes.values():
+            for route in self._names.values():
                 for i, side in enumerate(route.sides):
-                    if side.process == process and side.ended is not None and not side.holders:
-                        side.ended = None
-                        self._tell(route, 1 - i)
-            peer.renamed({name: route.capacity for name, route in self._routes.items()}, [])
+                    if side.process == process and not side.holders:
+                        route.revive_side(i)
+            peer.renamed(self.names(), [])
         peer.link.start()
         self.pump()
         return peer
 
-    def process_ended(self, process: str, kind: type[ChannelError], why: str) -> None:
-        """Learn that a process is gone and nobody will start it again."""
+    def process_ended(
+        self, process: str, kind: type[ChannelError], why: str, *, for_good: bool = True
+    ) -> None:
+        """Learn that a process is gone, and whether nobody will start it again.
+
+        A successor finds the channels that have names, and those in messages that come to it.
+        """
         with self.lock:
             for peer in list(self._peers):
                 if peer.process == process:
                     self.detach(peer)
-            routes = {id(route): route for route in self._routes.values()}
-            peers: list[Peer] = [self.local, *self._peers]
-            for held in peers:
-                for route, _ in held.ends.values():
-                    routes[id(route)] = route
-            for route in routes.values():
+            for route in list(self._keys.values()):
                 for i, side in enumerate(route.sides):
-                    if not side.holders and (side.process == process or process in side.lost):
-                        side.lost.clear()
-                        self._end_side(route, i, kind, why)
+                    if side.holders or side.ended is not None:
+                        continue
+                    if side.process != process and process not in side.lost:
+                        continue
+                    if for_good or (route.name is None and (i == 0 or not route.links)):
+                        route.end_side(i, kind, why)
+                        if side.process == process:
+                            self._note_dropped(route, side.under_way)
                         if i == 0:
                             self._release_name(route)
+                self._forget_if_unused(route)
         self.pump()
 
     # ------------------------------------------------------------- what peers ask, under the lock
 
-    def open(self, peer: Peer, number: int, name: str | None, capacity: int) -> None:
-        """Give `peer` an end of the channel `name`, or of a new one. Under the lock."""
+    def open(self, peer: Peer, number: int, key: str | None, capacity: int) -> None:
+        """Give `peer` an end of the channel `key`, or, with None, of a new one. Under the lock."""
         if number in peer.ends:
             raise FrameError(f"channel number {number} is open already")
-        if name is None:
-            route, i = Route(capacity, peer.process or MAIN, None), 0
+        if key is None:
+            key = f"{peer.prefix}{number}"
+            route, i = self._make(key, capacity, peer.process or MAIN, None), 0
         else:
-            found = self._routes.get(name)
-            if found is None:
+            found = self._keys.get(key)
+            i = self._side_for(found, peer) if found is not None else 0
+            if found is None or peer in found.sides[i].holders:
                 peer.gone(number, ChannelClosed, "it was closed", True)
                 return
-            route, i = found, self._side_for(found, peer)
+            route = found
         peer.ends[number] = (route, i)
         side = route.sides[i]
-        holder = _Holder(peer, number)
-        holder.ready = peer.eager and (side.process is not None or not side.holders)
-        side.holders[peer] = holder
-        if side.ended is not None:
-            side.ended = None
-            self._tell(route, 1 - i)
-        self._push(side)
-        self._tell(route, i)
-        if self._is_left(route):
+        side.holders[peer] = Holder(peer, number, peer.eager and side.process is not None)
+        route.revive_side(i)
+        side.push()
+        route.tell(i)
+        if route.left:
             self._release_name(route)
 
-    def register(self, peer: Peer, number: int, name: str) -> None:
-        """Name the channel that `peer` holds as `number`. Under the lock.
+    def register(self, peer: Peer, number: int, name: str) -> str | None:
+        """Name the channel that `peer` holds as `number`; return its key from now on.
 
-        Raises `ChannelExists`.
+        The successor of a process that made and named a channel goes on with that one. Under
+        the lock. Raises `ChannelExists`.
         """
         held = peer.ends.get(number)
         if held is None:
-            return  # Closed meanwhile.
-        taken = self._routes.get(name)
-        if taken is not None and self._is_left(taken):
+            return None  # Closed meanwhile.
+        route, _ = held
+        taken = self._names.get(name)
+        if taken is not None and self._can_go_on(peer, held, taken):
+            self._go_on(peer, number, route, taken)
+            return taken.key
+        if taken is not None and taken.left:
             self._note_dropped(taken, sum(e.left for side in taken.sides for e in side.waiting))
             self._remove_name(taken)
         self._check_free(name)
-        route, _ = held
         if route.name is not None:
             self._remove_name(route)
-        self._add(name, route)
+        self._name(name, route)
+        return route.key
 
     def data(self, peer: Peer, number: int, batch: frames.Batch) -> None:
         """Take a batch into custody and pass it on. Under the lock."""
         held = peer.ends.get(number)
+        links = self._links_of(peer, batch) if batch.flags else ()
         if held is None:
+            self._unlink(links)
             return
         route, i = held
         side = route.sides[1 - i]
         if side.ended is ChannelClosed:
-            self._notes.append(
-                f"channel {route.name or '(unnamed)'}: {batch.count} messages came after the other "
-                "side had closed and are dropped"
+            self._note(
+                "WARNING",
+                f"{route.title}: {batch.count} messages came after the other side had closed and "
+                "are dropped",
             )
-            peer.acknowledged(number, batch.count)
+            side.dropped += batch.count
+            peer.dropped(number, batch.count)
+            self._unlink(links)
             return
-        if batch.first != side.next:
-            batch = batch.with_first(side.next)
-        side.next += batch.count
-        side.waiting.append(_Entry(batch, peer, number))
-        self._push(side)
+        side.add(batch, peer, number, links)
 
     def acknowledge(self, peer: Peer, number: int, ranges: list[tuple[int, int]]) -> None:
         """Let go of messages that were handled. Under the lock."""
         held = peer.ends.get(number)
-        if held is None:
-            return
-        side = held[0].sides[held[1]]
-        for first, count in ranges:
-            entry = side.sent.get(first)
-            if entry is not None and entry.left == entry.batch.count == count:
-                self._settled(side, entry, count)
-                del side.sent[first]
-            else:
-                self._settle(side, first, first + count)
+        if held is not None:
+            held[0].sides[held[1]].settle(ranges)
 
-    def ready(self, peer: Peer, number: int) -> None:
-        """Learn that `peer` receives. Under the lock."""
+    def begin(self, peer: Peer, number: int, ranges: list[tuple[int, int]]) -> None:
+        """Note that the handling of messages begins. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            held[0].sides[held[1]].begin(ranges)
+
+    def ready(self, peer: Peer, number: int, window: int) -> None:
+        """Learn that `peer` receives, `window` messages at a time. Under the lock."""
         held = peer.ends.get(number)
         if held is None:
             return
         route, i = held
         holder = route.sides[i].holders[peer]
+        holder.window = window
         if not holder.ready:
             holder.ready = True
-            self._push(route.sides[i])
-            self._tell(route, i)
+            route.sides[i].push()
+            route.tell(i)
 
     def close(self, peer: Peer, number: int) -> None:
         """Take back an end that was closed on purpose. Under the lock."""
@@ -253,10 +211,40 @@ class Hub:
         if held is None:
             return
         route, i = held
-        self._drop_holder(route.sides[i], peer)
-        if not route.sides[i].holders:
-            self._end_side(route, i, ChannelClosed, "it was closed by the other side")
+        side = route.sides[i]
+        side.drop_holder(peer, False, 0)
+        if side.holders:
+            side.push()
+        else:
+            route.end_side(i, *closed_by_the_other())
+            self._note_dropped(route, side.clear())
             self._release_name(route)
+        self._forget_if_unused(route)
+
+    def leave(self, peer: Peer, number: int) -> None:
+        """Take back an end that nobody has a handle on any more. Under the lock.
+
+        The maker's is closed by that. The other side's may be held again by somebody who is sent
+        the channel.
+        """
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        if held[1] == 0:
+            self.close(peer, number)
+            return
+        del peer.ends[number]
+        side = held[0].sides[1]
+        side.drop_holder(peer, False, 0)
+        side.push()
+        self._forget_if_unused(held[0])
+
+    def hold(self, peer: Peer, key: str) -> None:
+        """Keep a channel that `peer` is about to send a message with. Under the lock."""
+        route = self._keys.get(key)
+        if route is not None:
+            route.links += 1
+            peer.holds[key] += 1
 
     def detach(self, peer: LinkPeer) -> None:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
@@ -264,14 +252,33 @@ class Hub:
             self._peers.remove(peer)
         for route, i in peer.ends.values():
             side = route.sides[i]
-            self._drop_holder(side, peer)
+            aside = side.drop_holder(peer, not peer.clean, self._max_redeliveries)
+            for entry in aside:
+                self._set_aside(route, i, str(peer.process), entry)
             side.lost.add(peer.process)
-            self._push(side)
+            side.push()
         peer.ends.clear()
+        holds, peer.holds = peer.holds, Counter()
+        for key, count in holds.items():
+            route = self._keys[key]
+            route.links -= count
+            self._forget_if_unused(route)
 
-    def names(self) -> dict[str, int]:
-        """Return all names with their channels' capacities. Under the lock."""
-        return {name: route.capacity for name, route in self._routes.items()}
+    def names(self) -> dict[str, tuple[int, str]]:
+        """Return all names with their channels' capacities and keys. Under the lock."""
+        return {name: (route.capacity, route.key) for name, route in self._names.items()}
+
+    # ------------------------------------------------------------- what can be looked at
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Return what is counted of each channel that has a name."""
+        with self.lock:
+            return {name: route.statistics() for name, route in self._names.items()}
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the messages that are set aside, the oldest first."""
+        with self.lock:
+            return list(self.letters)
 
     # ------------------------------------------------------------- sending on
 
@@ -288,7 +295,11 @@ class Hub:
                 break
             peer.link.pump()
         while self._notes:
-            log.logger.warning(self._notes.popleft())
+            try:
+                level, note = self._notes.popleft()
+            except IndexError:
+                break
+            log.logger.log(level, note)
 
     def close_links(self, timeout: float) -> None:
         """End every link that is left."""
@@ -302,6 +313,10 @@ class Hub:
 
     # ------------------------------------------------------------- inside
 
+    def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
+        route = self._keys[key] = Route(key, capacity, maker, other, self._unlink)
+        return route
+
     def _side_for(self, route: Route, peer: Peer) -> int:
         process = peer.process or MAIN
         maker, other = route.sides
@@ -309,88 +324,93 @@ class Hub:
             return 1 if other.process == process else 0
         return 0 if maker.process == process and not maker.holders else 1
 
-    def _push(self, side: _Side) -> None:
-        while side.waiting:
-            holder = None
-            for candidate in side.holders.values():
-                if candidate.ready and (
-                    holder is None or candidate.outstanding < holder.outstanding
-                ):
-                    holder = candidate
-            if holder is None:
-                return
-            entry = side.waiting.popleft()
-            entry.holder = holder
-            holder.outstanding += entry.left
-            side.sent[entry.batch.first] = entry
-            holder.peer.deliver(holder.number, entry.batch)
+    def _can_go_on(self, peer: Peer, held: tuple[Route, int], taken: Route) -> bool:
+        fresh, i = held
+        mine, theirs = fresh.sides
+        return (
+            i == 0
+            and fresh is not taken
+            and taken.sides[0].process == peer.process
+            and taken.sides[1].process is None
+            and not taken.sides[0].holders
+            and not (theirs.holders or mine.count or fresh.links)
+        )
 
-    def _settle(self, side: _Side, first: int, stop: int) -> None:
-        finished = []
-        for start, entry in side.sent.items():
-            if start >= stop:
-                break
-            end = start + entry.batch.count
-            if end <= first:
+    def _go_on(self, peer: Peer, number: int, fresh: Route, taken: Route) -> None:
+        mine, theirs = taken.sides[0], taken.sides[1]
+        old = fresh.sides[0].holders.pop(peer)
+        peer.ends[number] = (taken, 0)
+        holder = mine.holders[peer] = Holder(peer, number, old.ready)
+        holder.window = old.window
+        mine.lost.clear()
+        taken.revive_side(0)
+        del self._keys[fresh.key]
+        for entry in fresh.sides[1].waiting:
+            theirs.add(entry.batch, entry.source, entry.number, entry.links)
+        mine.push()
+        taken.tell(0)
+
+    def _links_of(self, peer: Peer, batch: frames.Batch) -> tuple[Route, ...]:
+        found = []
+        for key in batch.carried():
+            if peer.holds[key] <= 0:
+                continue  # It was closed before the message was sent.
+            peer.holds[key] -= 1
+            found.append(self._keys[key])
+        return tuple(found)
+
+    def _unlink(self, links: tuple[Route, ...]) -> None:
+        for route in links:
+            route.links -= 1
+            side = route.sides[1]
+            if route.links or route.name is not None or side.holders:
                 continue
-            low, high = max(first, start), min(stop, end)
-            if entry.done is None and low == start + entry.batch.count - entry.left:
-                count = high - low
-            else:
-                done = entry.done = entry.acknowledged()
-                before = len(done)
-                done.update(range(low, high))
-                count = len(done) - before
-            self._settled(side, entry, count)
-            if not entry.left:
-                finished.append(start)
-        for start in finished:
-            del side.sent[start]
+            if side.lost and side.ended is None:
+                lost = ", ".join(sorted(str(process) for process in side.lost))
+                why = f"process {lost}, which had it, died and left nobody to go on"
+                route.end_side(1, ChannelBroken, why)
+            self._forget_if_unused(route)
 
-    def _settled(self, side: _Side, entry: _Entry, count: int) -> None:
-        entry.left -= count
-        if entry.holder is not None:
-            entry.holder.outstanding -= count
-        entry.source.acknowledged(entry.number, count)
+    def _forget_if_unused(self, route: Route) -> None:
+        if route.unused and self._keys.pop(route.key, None) is not None:
+            for side in route.sides:
+                self._note_dropped(route, side.clear())
 
-    def _drop_holder(self, side: _Side, peer: Peer) -> None:
-        holder = side.holders.pop(peer, None)
-        if holder is None:
-            return
-        back: list[_Entry] = []
-        for start in [start for start, entry in side.sent.items() if entry.holder is holder]:
-            entry = side.sent.pop(start)
-            done = entry.acknowledged()
-            if not done:
-                entry.holder = None
-                back.append(entry)
-            else:
-                for batch in entry.batch.without(done):
-                    back.append(_Entry(batch, entry.source, entry.number))
-        if back:
-            side.waiting.extend(back)
-            side.waiting = deque(sorted(side.waiting, key=lambda entry: entry.batch.first))
+    def _set_aside(self, route: Route, i: int, process: str, entry: Entry) -> None:
+        name = route.name or "(unnamed)"
 
-    def _end_side(self, route: Route, i: int, kind: type[ChannelError], why: str) -> None:
-        side = route.sides[i]
-        side.ended, side.why = kind, why
-        self._tell(route, 1 - i)
-        if kind is ChannelClosed:
-            count = sum(entry.left for entry in (*side.waiting, *side.sent.values()))
-            side.waiting.clear()
-            side.sent.clear()
-            self._note_dropped(route, count)
+        def settle(letter: DeadLetter, again: bool) -> bool:
+            with self.lock:
+                if letter not in self.letters:
+                    return False
+                if again:
+                    if self._keys.get(route.key) is not route:
+                        return False
+                    route.sides[i].add(entry.batch, None, 0, entry.links)
+                else:
+                    self._unlink(entry.links)
+                self.letters.remove(letter)
+            self.pump()
+            return True
+
+        letter = DeadLetter(name, process, entry.crashes, entry.batch, settle)
+        self.letters.append(letter)
+        self._note(
+            "ERROR",
+            f"{route.title}: a message of {letter.size} bytes was being handled in "
+            f"{entry.crashes} crashes of process {process} in a row and is set aside; "
+            "bot.dead_letters() has it, to be put back or discarded",
+        )
+
+    def _note(self, level: str, text: str) -> None:
+        self._notes.append((level, text))
 
     def _note_dropped(self, route: Route, count: int) -> None:
         if count:
-            self._notes.append(
-                f"channel {route.name or '(unnamed)'} has ended with {count} messages sent "
-                "and not acknowledged"
+            self._note(
+                "WARNING",
+                f"{route.title} has ended with {count} messages sent and not acknowledged",
             )
-
-    def _is_left(self, route: Route) -> bool:
-        """Return whether its maker is gone: its name serves only whoever has yet to drain it."""
-        return route.sides[0].ended is not None and route.sides[1].process is None
 
     def _release_name(self, route: Route) -> None:
         """Give a name free, unless messages wait there for whoever gets the channel by it."""
@@ -398,27 +418,22 @@ class Hub:
             return
         self._remove_name(route)
 
-    def _tell(self, route: Route, i: int) -> None:
-        """Tell the holders of side `i` how the other side is."""
-        side, other = route.sides[i], route.sides[1 - i]
-        for holder in side.holders.values():
-            holder.peer.gone(holder.number, other.ended, other.why, not side.waiting)
-
     def _check_free(self, name: str) -> None:
-        if name in self._routes:
+        if name in self._names:
             raise ChannelExists(
                 f"a channel named {name!r} exists already; take another name or close that one",
                 name,
             )
 
-    def _add(self, name: str, route: Route) -> None:
+    def _name(self, name: str, route: Route) -> None:
         route.name = name
-        self._routes[name] = route
+        self._names[name] = route
         for peer in self._peers:
-            peer.renamed({name: route.capacity}, [])
+            peer.renamed({name: (route.capacity, route.key)}, [])
 
     def _remove_name(self, route: Route) -> None:
         name, route.name = route.name, None
-        if name is not None and self._routes.pop(name, None) is not None:
+        if name is not None and self._names.pop(name, None) is not None:
             for peer in self._peers:
                 peer.renamed({}, [name])
+            self._forget_if_unused(route)

@@ -5,7 +5,8 @@ Both speak the hub's few words, one by direct calls, the other over its link.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError
@@ -14,18 +15,23 @@ from .context import Context, ContextPort
 from .link import Endpoint, Link
 
 if TYPE_CHECKING:
-    from .hub import Hub, Route
+    from .hub import Hub
+    from .route import Route
 
 
 class Peer(Protocol):
     """Whoever holds ends: a child's link or the main process's context.
 
-    All methods are called under the lock.
+    `prefix` starts the keys of the channels it makes, `eager` says that it takes messages of its
+    own channels before it receives, `holds` counts by key the channels that it is about to send
+    messages with. All methods are called under the lock.
     """
 
     process: str | None
+    prefix: str
     ends: dict[int, tuple[Route, int]]
     eager: bool
+    holds: Counter[str]
 
     def deliver(self, number: int, batch: frames.Batch) -> None:
         """Pass on messages."""
@@ -33,26 +39,31 @@ class Peer(Protocol):
     def acknowledged(self, number: int, count: int) -> None:
         """Pass on that `count` messages sent from this end were handled."""
 
+    def dropped(self, number: int, count: int) -> None:
+        """Say that `count` messages sent from this end will not be handled."""
+
     def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
         """Say that the other side closed or is lost, or, with None, is back.
 
         `last` says that all its messages were delivered.
         """
 
-    def renamed(self, add: dict[str, int], remove: list[str]) -> None:
-        """Say which names, with their capacities, came and went."""
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
+        """Say which names, with their channels' capacities and keys, came and went."""
 
 
 class LocalPort(ContextPort):
     """The main process's own context as a peer of the hub, and the hub as its port."""
 
     process: str | None = None
+    prefix = "0."
     eager = False
 
     def __init__(self, hub: Hub, context: Context) -> None:
         self._hub = hub
         self.context = context
         self.ends: dict[int, tuple[Route, int]] = {}
+        self.holds: Counter[str] = Counter()
 
     def data(self, number: int, batch: frames.Batch) -> None:
         self._hub.data(self, number, batch)
@@ -60,23 +71,29 @@ class LocalPort(ContextPort):
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
         self._hub.acknowledge(self, number, ranges)
 
-    def ready(self, number: int) -> None:
-        self._hub.ready(self, number)
+    def begin(self, number: int, first: int) -> None:
+        pass  # Where this process dies, nobody asks.
+
+    def ready(self, number: int, window: int) -> None:
+        self._hub.ready(self, number, window)
 
     def close(self, number: int) -> None:
         self._hub.close(self, number)
 
+    def leave(self, number: int) -> None:
+        self._hub.leave(self, number)
+
+    def hold(self, key: str) -> None:
+        self._hub.hold(self, key)
+
     def pump(self) -> None:
         self._hub.pump()
 
-    def capacity_of(self, name: str) -> int:
-        return self._hub.names()[name]
+    def names(self) -> Mapping[str, tuple[int, str]]:
+        return self._hub.names()
 
-    def names(self) -> list[str]:
-        return list(self._hub.names())
-
-    def open(self, number: int, name: str | None, capacity: int) -> None:
-        self._hub.open(self, number, name, capacity)
+    def open(self, number: int, key: str | None, capacity: int) -> None:
+        self._hub.open(self, number, key, capacity)
 
     def register(self, number: int, name: str) -> None:
         with self._hub.lock:
@@ -97,21 +114,27 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_acknowledged(count)
 
+    def dropped(self, number: int, count: int) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_dropped(count)
+
     def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
         end = self.context.ends.get(number)
         if end is not None:
             end.on_gone(kind, why, last)
 
-    def renamed(self, add: dict[str, int], remove: list[str]) -> None:
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         pass  # It asks the hub itself.
 
 
 class LinkPeer:
     """A child process as a peer of the hub. It owns the link to it.
 
-    Both hooks are called on the reader's thread: `on_running` when the child has imported its
-    target, `on_end` after its ends are taken back, with what was wrong with the bytes that
-    came, if anything.
+    `clean` says that the process leaves as it was asked to or as its target ended; one that goes
+    otherwise has crashed. Both hooks are called on the reader's thread: `on_running` when the child
+    has imported its target, `on_end` after its ends are taken back, with what was wrong with the
+    bytes that came, if anything.
     """
 
     eager = True
@@ -120,6 +143,7 @@ class LinkPeer:
         self,
         hub: Hub,
         process: str,
+        serial: int,
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
         on_running: Callable[[], None],
@@ -128,7 +152,10 @@ class LinkPeer:
         self._end_hook = on_end
         self._running_hook = on_running
         self.process: str | None = process
+        self.prefix = f"{serial}."
         self.ends: dict[int, tuple[Route, int]] = {}
+        self.holds: Counter[str] = Counter()
+        self.clean = False
         self.failure: str | None = None
         self.link = Link(
             endpoint,
@@ -149,12 +176,16 @@ class LinkPeer:
     def acknowledged(self, number: int, count: int) -> None:
         self._queue(0, frames.acknowledgement(number, [(0, count)]))
 
+    def dropped(self, number: int, count: int) -> None:
+        self._queue(0, frames.control(number, op="dropped", count=count))
+
     def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
         how = "back" if kind is None else "broken" if kind is ChannelBroken else "closed"
         self._queue(number, frames.control(number, op="gone", how=how, why=why, last=last))
 
-    def renamed(self, add: dict[str, int], remove: list[str]) -> None:
-        self._queue(0, frames.control(0, op="names", add=add, remove=remove))
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
+        frame = frames.control(0, op="names", add=add, remove=remove, prefix=self.prefix)
+        self._queue(0, frame)
 
     def _queue(self, stream: int, frame: tuple[frames.Buffer, ...]) -> None:
         self.link.queue(stream, frame)
@@ -168,7 +199,8 @@ class LinkPeer:
                     if frame.kind == frames.DATA:
                         hub.data(self, frame.channel, frames.unpack(frame))
                     elif frame.kind == frames.ACK:
-                        hub.acknowledge(self, frame.channel, frames.acknowledged(frame))
+                        take = hub.begin if frame.flags & frames.BEGUN else hub.acknowledge
+                        take(self, frame.channel, frames.acknowledged(frame))
                     else:
                         self._on_control(frame.channel, frames.fields(frame))
         finally:
@@ -176,21 +208,29 @@ class LinkPeer:
 
     def _on_control(self, number: int, fields: dict[str, Any]) -> None:
         match fields:
-            case {"op": "open", "name": str() | None as name, "capacity": int(capacity)}:
-                self._hub.open(self, number, name, capacity)
-            case {"op": "ready"}:
-                self._hub.ready(self, number)
+            case {"op": "open", "key": str() | None as key, "capacity": int(capacity)}:
+                self._hub.open(self, number, key, capacity)
+            case {"op": "ready", "window": int(window)}:
+                self._hub.ready(self, number, window)
             case {"op": "close"}:
                 self._hub.close(self, number)
+            case {"op": "leave"}:
+                self._hub.leave(self, number)
+            case {"op": "hold", "key": str(key)}:
+                self._hub.hold(self, key)
             case {"op": "register", "name": str(name), "request": int(request)}:
-                error = None
+                error = key = None
                 try:
-                    self._hub.register(self, number, name)
+                    key = self._hub.register(self, number, name)
                 except ChannelExists as exists:
                     error = exists.args
-                self._queue(0, frames.control(0, op="reply", request=request, error=error))
+                self._queue(
+                    0, frames.control(number, op="reply", request=request, error=error, key=key)
+                )
             case {"op": "running"}:
                 self._running_hook()
+            case {"op": "clean"}:
+                self.clean = True
             case {"op": "failed", "why": str(why)}:
                 self.failure = why
             case _:

@@ -27,8 +27,8 @@ def get_channels() -> dict[str, Channel[Any]]:
     context = current()
     with context.lock:
         return {
-            name: _NamedChannel(name, context.port.capacity_of(name))
-            for name in context.port.names()
+            name: _NamedChannel(name, capacity)
+            for name, (capacity, _) in context.port.names().items()
         }
 
 
@@ -60,7 +60,7 @@ class _NamedChannel(Channel[Any]):
     def _open(self) -> End:
         end = self._end
         if end is None:
-            end = self._end = current().get(str(self._name))
+            end = self._take(current().get(str(self._name)))
         return end
 
 
@@ -81,7 +81,7 @@ class _OwnChannel(Channel[Any]):
                     f'get_channel("NAME-{self._kind}") with the name given to add_process'
                 )
             self._name = f"{process}-{self._kind}"
-            end = self._end = current().get(self._name)
+            end = self._take(current().get(self._name))
         return end
 
 

@@ -50,10 +50,11 @@ class Source(Protocol):
     name: str
     capacity: int
 
-    def take(self) -> tuple[int, deque[Any]] | None:
+    def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the number of the next message and some from that on, or None.
 
-        A str is a message as it stands; `rebuild` makes all others.
+        A str is a message as it stands; `rebuild` makes all others. Last comes whether to say of
+        each that it begins, and at once when it is handled.
         """
 
     def has_messages(self) -> bool:
@@ -61,6 +62,9 @@ class Source(Protocol):
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
+
+    def begin(self, number: int) -> None:
+        """Say that the handling of a message begins."""
 
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Say that the handling of these messages has ended."""
@@ -77,10 +81,12 @@ class Registration:
         callback: Callable[[Any], Any],
         filter_func: Callable[[Any], Any] | None,
         ordered: bool,
+        concurrency: int | None = None,
     ) -> None:
         self.callback = callback
         self.filter_func = filter_func
         self.ordered = ordered
+        self.concurrency = concurrency
         self.is_async = is_async(callback)
         self.lock = asyncio.Lock()
         self.order = _StartOrder()
@@ -142,6 +148,8 @@ class Runner:
         self._messages: deque[Any] = deque()
         self._end = 0
         """The number that comes after those of `messages`."""
+        self._prompt = False
+        """Whether the source wants to know of those when each begins, and at once when it ends."""
         self._run: _Run | None = None
         """What the pump that took the last message has taken without waiting in between."""
         self._done: list[tuple[int, int]] = []
@@ -213,7 +221,7 @@ class Runner:
             taken = self._source.take()
             if taken is None:
                 return False
-            first, self._messages = taken
+            first, self._messages, self._prompt = taken
             self._end = first + len(self._messages)
         return True
 
@@ -241,6 +249,7 @@ class Runner:
         They are consecutive: another pump that takes some begins a turn of its own.
         """
         turn, messages, callback = self._turn, self._messages, self._callback
+        prompt = self._prompt
         first = self._end - len(messages)
         run = self._run = _Run(first)
         count = 0
@@ -248,6 +257,8 @@ class Runner:
         try:
             while messages:
                 data = messages.popleft()
+                if prompt:
+                    self._source.begin(first + count)
                 if type(data) is not str:
                     rebuilt, data = self._source.rebuild(data)
                     if not rebuilt:
@@ -258,13 +269,15 @@ class Runner:
                 except BaseException as error:
                     self._raised(self._registrations[0], error)
                 count += 1
-                if self._turn != turn or (not count & 3 and _due(count, monotonic() - begun)):
+                if prompt or self._turn != turn:
+                    break
+                if not count & 3 and _due(count, monotonic() - begun):
                     break
         finally:
             if self._run is run:
                 self._run = None
             self._gather(run.first, first + count)
-            if self._gathered and _due(self._gathered, monotonic() - begun):
+            if self._gathered and (prompt or _due(self._gathered, monotonic() - begun)):
                 self._flush()
         return count
 

@@ -1,5 +1,6 @@
 """Child processes."""
 
+from .restart import RestartPolicy
 from .supervisor import ChildProcess, ProcessState
 
-__all__ = ["ChildProcess", "ProcessState"]
+__all__ = ["ChildProcess", "ProcessState", "RestartPolicy"]

@@ -146,8 +146,11 @@ def main(spec: ChildSpec) -> None:
     except Exception as error:
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     leaving.finished = True
+    handled = not code
+    if handled or leaving.asked:
+        port.tell(op="clean")
     try:
-        context.close(_FLUSH_SECONDS, handled=code == 0)
+        context.close(_FLUSH_SECONDS, handled=handled)
     except KeyboardInterrupt:
         pass  # Asked to stop while stopping.
     sys.exit(code)

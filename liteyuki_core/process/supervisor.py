@@ -1,9 +1,13 @@
-"""The main process's side of child processes: starting, watching, stopping.
+"""The main process's side of child processes: starting, watching, stopping, starting again.
 
 Ownership. The supervisor runs on LiteyukiBot's loop and decides there. For each child it owns
 the multiprocessing process, a thread that waits for that process to end (the only one that
 reaps it), and through the hub the link. A child's end is taken notice of once: when the
-process has ended and its link was read to the end.
+process has ended and its link was read to the end; then it is decided what follows.
+
+Invariants: a child has one process at most; it is about to have one (`_starting`), has one
+(`_process`), or neither. Whoever wants it stopped and started again says so in `_again`, and
+the end of the process that it has then sees to it: restarts asked for at once are one.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,9 +33,11 @@ from ..errors import (
     ChannelClosed,
     ChannelError,
     ProcessExists,
+    ProcessNotFound,
     ProcessStartError,
 )
 from . import child
+from .restart import RestartPolicy, Restarts
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -40,6 +46,9 @@ _ASK_SHARE = 0.6
 _TERMINATE_SHARE = 0.85
 _DRAIN_SECONDS = 1.0
 
+COULD_NOT_START = 3
+"""Exit code of a child that could not start and would not if it were started again."""
+
 
 class ProcessState(enum.Enum):
     """Where a child process is in its life."""
@@ -47,21 +56,32 @@ class ProcessState(enum.Enum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
+    BACKOFF = "backoff"
     STOPPED = "stopped"
     FAILED = "failed"
 
 
-class ChildProcess:
-    """What can be seen of a child process. Read it from any thread."""
+_ABOUT_TO_START = (ProcessState.STARTING, ProcessState.BACKOFF)
 
-    def __init__(self, name: str, target: str, call: bytes) -> None:
+
+class ChildProcess:
+    """What can be seen of a child process. Read it from any thread.
+
+    `exitcode` is the last one's, `restarts` how often it was started again, `started_at` in UTC.
+    """
+
+    def __init__(self, name: str, target: str, call: bytes, policy: RestartPolicy) -> None:
         self.name = name
         self.target = target
         self.state = ProcessState.STOPPED
         self.pid: int | None = None
         self.exitcode: int | None = None
         self.started_at: datetime | None = None
+        self.restarts = 0
         self._call = call
+        self._budget = Restarts(policy)
+        self._starting: asyncio.Task[None] | None = None
+        self._again = False
         self._process: SpawnProcess | None = None
         self._peer: LinkPeer | None = None
         self._ended = asyncio.Event()
@@ -78,7 +98,8 @@ class Supervisor:
         self._hub = hub
         self._log_config = log_config
         self.children: dict[str, ChildProcess] = {}
-        self._endings: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def add(
         self,
@@ -86,6 +107,7 @@ class Supervisor:
         target: Callable[..., Any] | str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        policy: RestartPolicy,
     ) -> ChildProcess:
         """Take in a process and make its channels. Raises what `LiteyukiBot.add_process` does."""
         check_name(name)
@@ -119,11 +141,70 @@ class Supervisor:
                 name,
             ) from error
         self._hub.add_process(name)
-        added = self.children[name] = ChildProcess(name, text, call)
+        added = self.children[name] = ChildProcess(name, text, call, policy)
         return added
 
+    def get(self, name: str) -> ChildProcess:
+        """Return the child of that name. From any thread. Raises `ProcessNotFound`."""
+        try:
+            return self.children[name]
+        except KeyError:
+            known = ", ".join(sorted(self.children)) or "none"
+            raise ProcessNotFound(
+                f"no process is named {name!r} (there are: {known})", name
+            ) from None
+
     async def start(self, process: ChildProcess) -> None:
-        """Start one child and return once it is spawned; a failure is logged, the state says so."""
+        """Start a child that has no process; return once it is spawned, or has failed to be."""
+        if process._process is None and not self._stopping:
+            starting = process._starting
+            if starting is None or process.state is not ProcessState.STARTING:
+                starting = self._begin(process, 0.0)
+            await asyncio.shield(starting)
+
+    def start_again(self, process: ChildProcess, timeout: float) -> None:
+        """Stop a child within `timeout` seconds if it has a process, and start it again."""
+        if self._stopping:
+            return
+        if process._process is not None:
+            process._again = True
+            if process.state is not ProcessState.STOPPING:
+                self._run(self.stop([process], monotonic() + timeout))
+        elif process._starting is None or process.state is not ProcessState.STARTING:
+            self._begin(process, 0.0, again=process.started_at is not None)
+
+    def stop_one(self, process: ChildProcess, timeout: float) -> None:
+        """Stop a child within `timeout` seconds; it is not started again by itself."""
+        process._again = False
+        if process.state is not ProcessState.STOPPING:
+            self._run(self.stop([process], monotonic() + timeout))
+
+    def _begin(
+        self, process: ChildProcess, delay: float, *, again: bool = False
+    ) -> asyncio.Task[None]:
+        if process._starting is not None:
+            process._starting.cancel()
+        process.state = ProcessState.BACKOFF if delay else ProcessState.STARTING
+        process._starting = self._run(self._start(process, delay, again))
+        return process._starting
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _start(self, process: ChildProcess, delay: float, again: bool) -> None:
+        try:
+            await asyncio.sleep(delay)
+            if again:
+                process.restarts += 1
+            await self._spawn(process)
+        finally:
+            if process._starting is asyncio.current_task():
+                process._starting = None
+
+    async def _spawn(self, process: ChildProcess) -> None:
         hub = self._hub
         process.state = ProcessState.STARTING
         process._ended.clear()
@@ -155,6 +236,9 @@ class Supervisor:
             ours.close()
             process.state = ProcessState.FAILED
             log.logger.opt(exception=error).error(f"process {process.name}: can't be started")
+            self._hub.process_ended(
+                process.name, ChannelBroken, f"process {process.name} can't be started: {error}"
+            )
             return
         finally:
             # Only the child may hold its end, or nobody would notice its death.
@@ -192,9 +276,7 @@ class Supervisor:
             _on_loop(loop, ended)
 
         def ended() -> None:
-            task = loop.create_task(self._ended(process, spawned), name=f"ended-{process.name}")
-            self._endings.add(task)
-            task.add_done_callback(self._endings.discard)
+            self._run(self._ended(process, spawned))
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{process.name}", daemon=True).start()
 
@@ -207,31 +289,85 @@ class Supervisor:
             # Something the child started holds the connection open.
             peer.link.close(0)
         code = process.exitcode = spawned.exitcode
-        asked = process.state is ProcessState.STOPPING
-        how = _describe(code)
-        kind: type[ChannelError] = ChannelClosed
-        outcome = f"process {process.name} {how}"
-        if code == 0 or asked:
-            process.state = ProcessState.STOPPED
-            log.logger.info(outcome)
-        else:
-            process.state = ProcessState.FAILED
-            why = f": {peer.failure}" if peer.failure else "; its own lines above say why"
-            log.logger.error(f"{outcome}{why}")
-            kind = ChannelBroken
-        self._hub.process_ended(process.name, kind, f"{outcome} and is not started again")
+        outcome = f"process {process.name} {_describe(code)}"
         spawned.close()
         process._process = None
+        asked = process.state is ProcessState.STOPPING
+        again, process._again = process._again, False
+        if again and not self._stopping:
+            self._hub.process_ended(process.name, ChannelClosed, outcome, for_good=False)
+            log.logger.info(f"{outcome}; it is started again")
+            self._begin(process, 0.0, again=True)
+        elif asked:
+            log.logger.info(outcome)
+            self._gone_for_good(process, ProcessState.STOPPED, outcome)
+        elif not self._start_after(process, code, outcome, peer.failure):
+            state = ProcessState.FAILED if code else ProcessState.STOPPED
+            self._gone_for_good(process, state, outcome)
         process._ended.set()
 
+    def _gone_for_good(self, process: ChildProcess, state: ProcessState, outcome: str) -> None:
+        process.state = state
+        kind: type[ChannelError] = ChannelBroken if state is ProcessState.FAILED else ChannelClosed
+        self._hub.process_ended(process.name, kind, f"{outcome} and is not started again")
+
+    def _start_after(
+        self, process: ChildProcess, code: int | None, outcome: str, failure: str | None
+    ) -> bool:
+        """Log how a child ended by itself; start it again if its policy says so."""
+        budget = process._budget
+        limit = f"{budget.policy.max_restarts} times in {budget.policy.window:g} s"
+        if failure:
+            outcome += f": {failure}"
+        elif code:
+            outcome += "; its own lines above say why"
+        say = log.logger.error if code else log.logger.info
+        if self._stopping or not budget.policy.wants(code == 0):
+            say(outcome)
+            return False
+        if failure or code == COULD_NOT_START:
+            say(f"{outcome}; it could not start and is not started again")
+            return False
+        delay = budget.delay(monotonic())
+        if delay is None:
+            say(
+                f"{outcome}; it was started again {limit} and is given up: mend it, then call "
+                f"restart_process({process.name!r}) or restart the bot"
+            )
+            return False
+        say(
+            f"{outcome}; it is started again in {delay:g} s (restart {budget.recent} of at most "
+            f"{limit})"
+        )
+        self._hub.process_ended(process.name, ChannelBroken, outcome, for_good=False)
+        self._begin(process, delay, again=True)
+        return True
+
     async def stop_all(self, deadline: float) -> None:
-        """Stop every child by `deadline`: ask, then terminate, then kill."""
-        alive = [process for process in self.children.values() if process._process is not None]
+        """Stop every child by `deadline`; none is started again from now on."""
+        self._stopping = True
+        await self.stop(list(self.children.values()), deadline)
+
+    async def stop(self, processes: list[ChildProcess], deadline: float) -> None:
+        """Stop children by `deadline`: ask, then terminate, then kill."""
         begun = monotonic()
         span = max(0.0, deadline - begun)
+        starting = [p._starting for p in processes if p._starting is not None]
+        for task in starting:
+            task.cancel()
+        if starting:
+            await asyncio.wait(starting, timeout=span)
+        for process in processes:
+            process._starting = None
+            if process._process is None and process.state in _ABOUT_TO_START:
+                process.state = ProcessState.STOPPED
+                why = f"process {process.name} was stopped"
+                self._hub.process_ended(process.name, ChannelClosed, why)
+        alive = [process for process in processes if process._process is not None]
         for process in alive:
             process.state = ProcessState.STOPPING
             if process._peer is not None:
+                process._peer.clean = True
                 process._peer.tell(op="stop", seconds=span * _ASK_SHARE)
         waits = {asyncio.ensure_future(p._ended.wait()): p for p in alive}
         for share, what in ((_ASK_SHARE, "terminate"), (_TERMINATE_SHARE, "kill"), (1.0, "")):

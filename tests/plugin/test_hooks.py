@@ -120,13 +120,20 @@ def test_hooks_that_do_not_wait_for_messages_are_awaited_in_order(
 
 
 @pytest.mark.parametrize(
-    ("driver", "code", "form"),
-    [("~fastapi", 3, "def"), ("~fastapi", 3, "async def"), ("~none", 1, "async def")],
+    ("driver", "code", "form", "state"),
+    [
+        ("~fastapi", 3, "def", "FAILED"),
+        ("~fastapi", 3, "async def", "FAILED"),
+        ("~none", 1, "async def", "BACKOFF"),
+    ],
 )
 def test_a_hook_that_raises_ends_nonebot_only(
-    project: Path, environment: dict[str, str], driver: str, code: int, form: str
+    project: Path, environment: dict[str, str], driver: str, code: int, form: str, state: str
 ) -> None:
-    """NoneBot exits with its own code, which main logs and shows; main lives on."""
+    """NoneBot exits with its own code, which main logs and shows; main lives on.
+
+    3 says that it could not start, and it is not started again.
+    """
     hook = f"@driver.on_startup\n{form} failing():\n    raise ValueError('broken')\n"
     main = main_process(
         'nonebot = bot.processes["nonebot"]',
@@ -137,7 +144,7 @@ def test_a_hook_that_raises_ends_nonebot_only(
     with running(project, environment, DRIVER=driver) as program:
         program.wait_for_line("ValueError: broken")
         program.wait_for_line(rf"\[⭕错误\] process nonebot exited with code {code}")
-        program.wait_for_line(rf"main sees {code} FAILED$")
+        program.wait_for_line(rf"main sees {code} {state}$")
         assert program.process.poll() is None
         assert program.stop() == 0
 

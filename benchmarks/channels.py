@@ -1,4 +1,4 @@
-"""Measure channels side by side with multiprocessing.Pipe and pyzmq, in one run.
+"""Measure channels side by side with their peers, in one run.
 
 `python benchmarks/channels.py` prints the table; `--help` tells the options, README.md what
 each row is. Exits with 1 when something could not be measured or arrived wrong.
@@ -15,11 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
+import side_import as imports
 import side_liteyuki as ours
 import side_pipe as pipe
 import side_pyzmq as pyzmq
+import side_queues as queues
+import side_v6 as v6
 from table import Result, Row, print_table
-from workloads import UVLOOP, WORKLOADS, Workload
+from workloads import UVLOOP, WORKLOADS, NotInstalled, Workload
 
 Side = Callable[[Workload, float], float]
 Found = dict[tuple[str, Side], Result]
@@ -42,8 +45,26 @@ ROWS = {
         ours.round_trip_receive,
         pyzmq.round_trip,
     ),
+    Row("c", TEXT, "msg/s"): ("text", ours.one_way, queues.standard),
+    Row("d", TEXT, "msg/s"): ("text", ours.one_way, queues.fifo),
+    Row("e", TEXT, "msg/s"): ("text", ours.one_way, queues.fifo_many),
+    Row("f", TEXT, "msg/s"): ("text", ours.one_way, v6.one_way),
+    Row("g", EVENT, "msg/s"): ("event", ours.one_way, queues.standard),
+    Row("h", EVENT, "msg/s"): ("event", ours.one_way, queues.fifo),
+    Row("j", EVENT, "msg/s"): ("event", ours.one_way, queues.fifo_many),
+    Row("k", EVENT, "msg/s"): ("event", ours.one_way, v6.one_way),
+    Row("i", "import liteyuki_core", "ms", 2, 1.5): ("import", imports.ours, imports.asyncio),
 }
-NAMES: dict[Side, str] = {pipe.one_way: "Pipe", pyzmq.one_way: "pyzmq", pyzmq.round_trip: "pyzmq"}
+NAMES: dict[Side, str] = {
+    pipe.one_way: "Pipe",
+    pyzmq.one_way: "pyzmq",
+    pyzmq.round_trip: "pyzmq",
+    queues.standard: "Queue",
+    queues.fifo: "faster-fifo",
+    queues.fifo_many: "faster-fifo get_many",
+    v6.one_way: v6.NAME,
+    imports.asyncio: "asyncio",
+}
 
 
 def measure(rows: list[Row], repetitions: int, seconds: float) -> Found:
@@ -61,7 +82,7 @@ def measure(rows: list[Row], repetitions: int, seconds: float) -> Found:
                     continue
                 try:
                     result.figures.append(measure_side(workload, seconds))
-                except pyzmq.NotInstalled as error:
+                except NotInstalled as error:
                     result.failure = str(error)
                 except Exception as error:
                     result.failure = f"{type(error).__name__}: {error}"
@@ -81,17 +102,22 @@ def facts(uvloop: bool) -> dict[str, str]:
         ours.NAME: ours.version(),
         pipe.NAME: pipe.version(),
         pyzmq.NAME: pyzmq.version(),
+        queues.NAME: queues.version(),
+        v6.NAME: v6.version(),
     }
 
 
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="channels beside multiprocessing.Pipe and pyzmq")
+    parser = argparse.ArgumentParser(description="channels beside their peers, in one run")
     keys = "".join(row.key for row in ROWS)
     parser.add_argument("--quick", action="store_true", help="one short repetition: does it work?")
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, with --quick 1")
     parser.add_argument("--rows", default=keys, metavar="KEYS", help=f"some of {keys}, e.g. 13a")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
+    parser.add_argument(
+        "--v6", type=Path, metavar="FOLDER", help="LiteyukiBot 6, in a virtual environment there"
+    )
     parser.add_argument("--uvloop", action="store_true", help="uvloop in every process")
     found = parser.parse_args()
     if not found.rows or set(found.rows) - set(keys):
@@ -109,6 +135,8 @@ def main() -> int:
     os.environ["LITEYUKI_LOG_LEVEL"] = "ERROR"
     if asked.uvloop:
         os.environ[UVLOOP] = "1"
+    if asked.v6 is not None:
+        v6.prepare(asked.v6)
 
     begun = monotonic()
     what = facts(asked.uvloop)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 _HEAD = ["what", "ours", "peer", "ratio", "must", "goal", "reached"]
-_SCALES = {"msg/s": 1.0, "µs": 1e6, "MB/s": 10.0}
+_SCALES = {"msg/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
 """What one of a side's figures is in a row's unit: messages a second, seconds, 10 MB a second."""
 
 
@@ -28,7 +28,7 @@ class Row:
     @property
     def less_is_better(self) -> bool:
         """Whether the figure is a time."""
-        return self.unit == "µs"
+        return self.unit in ("µs", "ms")
 
 
 @dataclass

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -21,8 +21,8 @@ import side_pipe as pipe
 import side_pyzmq as pyzmq
 import side_queues as queues
 import side_v6 as v6
-from table import Result, Row, print_table
-from workloads import UVLOOP, WORKLOADS, NotInstalled, Workload
+from table import Result, Row, machine, print_facts, print_table
+from workloads import UVLOOP, WORKLOADS, Workload
 
 Side = Callable[[Workload, float], float]
 Found = dict[tuple[str, Side], Result]
@@ -78,27 +78,14 @@ def measure(rows: list[Row], repetitions: int, seconds: float) -> Found:
         taking_turns = [(key[1], result) for key, result in found.items() if key[0] == name]
         for _ in range(repetitions):
             for measure_side, result in taking_turns:
-                if result.failure:
-                    continue
-                try:
-                    result.figures.append(measure_side(workload, seconds))
-                except NotInstalled as error:
-                    result.failure = str(error)
-                except Exception as error:
-                    result.failure = f"{type(error).__name__}: {error}"
-                    result.wrong = True
+                result.add(partial(measure_side, workload, seconds))
     return found
 
 
 def facts(uvloop: bool) -> dict[str, str]:
     """Return what was measured on what."""
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return {
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "OS": platform.platform(),
-        "CPUs": str(os.cpu_count()),
-        "load before": load,
-        "event loop": "uvloop" if uvloop else "asyncio",
+        **machine(uvloop),
         ours.NAME: ours.version(),
         pipe.NAME: pipe.version(),
         pyzmq.NAME: pyzmq.version(),
@@ -140,7 +127,7 @@ def main() -> int:
 
     begun = monotonic()
     what = facts(asked.uvloop)
-    print(*(f"{name}: {value}" for name, value in what.items()), sep="\n", end="\n\n", flush=True)
+    print_facts(what)
     found = measure(rows, repetitions, 0.05 if asked.quick else 0.5)
     results = []
     for row in rows:

@@ -83,6 +83,12 @@ def last(pool: list[Any], count: int) -> Any:
     return pool[(count - 1) % len(pool)]
 
 
+def last_of_each(pool: list[Any], count: int, channels: int) -> list[Any]:
+    """Return the last message of each channel when `count` messages take turns over `channels`."""
+    final = count - 1
+    return [pool[(final - (final - number) % channels) % len(pool)] for number in range(channels)]
+
+
 def check(pool: list[Any], count: int, report: object) -> None:
     """Raise AssertionError unless the child got all of `count` messages, and the right last one."""
     expected = Report(count, sum(map(len, messages(pool, count))), True)

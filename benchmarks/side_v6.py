@@ -3,8 +3,8 @@
 It needs other packages than this project, so that it runs in a virtual environment of its own:
 this file is imported by the benchmark, and run by that environment's interpreter.
 
-Its `on_receive` callbacks are never called and can't be registered in a child, what main sends on
-`NAME-active` goes to its own process manager, and who sends on a channel may receive it again. What
+Its `on_receive` callbacks are never called and can't be registered in a child, main's process
+manager takes what arrives on `NAME-active`, and who sends on a channel may receive it again. What
 is left to measure is `send` on `NAME-passive` in the main process and `receive` in the child.
 """
 

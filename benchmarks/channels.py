@@ -1,4 +1,4 @@
-"""Measure channels side by side with multiprocessing.Pipe and pyzmq, in one run.
+"""Measure channels side by side with their peers, in one run.
 
 `python benchmarks/channels.py` prints the table; `--help` tells the options, README.md what
 each row is. Exits with 1 when something could not be measured or arrived wrong.
@@ -9,16 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
+import side_import as imports
 import side_liteyuki as ours
 import side_pipe as pipe
 import side_pyzmq as pyzmq
-from table import Result, Row, print_table
+import side_queues as queues
+import side_v6 as v6
+from table import Result, Row, machine, print_facts, print_table
 from workloads import UVLOOP, WORKLOADS, Workload
 
 Side = Callable[[Workload, float], float]
@@ -42,8 +45,26 @@ ROWS = {
         ours.round_trip_receive,
         pyzmq.round_trip,
     ),
+    Row("c", TEXT, "msg/s"): ("text", ours.one_way, queues.standard),
+    Row("d", TEXT, "msg/s"): ("text", ours.one_way, queues.fifo),
+    Row("e", TEXT, "msg/s"): ("text", ours.one_way, queues.fifo_many),
+    Row("f", TEXT, "msg/s"): ("text", ours.one_way, v6.one_way),
+    Row("g", EVENT, "msg/s"): ("event", ours.one_way, queues.standard),
+    Row("h", EVENT, "msg/s"): ("event", ours.one_way, queues.fifo),
+    Row("j", EVENT, "msg/s"): ("event", ours.one_way, queues.fifo_many),
+    Row("k", EVENT, "msg/s"): ("event", ours.one_way, v6.one_way),
+    Row("i", "import liteyuki_core", "ms", 2, 1.5): ("import", imports.ours, imports.asyncio),
 }
-NAMES: dict[Side, str] = {pipe.one_way: "Pipe", pyzmq.one_way: "pyzmq", pyzmq.round_trip: "pyzmq"}
+NAMES: dict[Side, str] = {
+    pipe.one_way: "Pipe",
+    pyzmq.one_way: "pyzmq",
+    pyzmq.round_trip: "pyzmq",
+    queues.standard: "Queue",
+    queues.fifo: "faster-fifo",
+    queues.fifo_many: "faster-fifo get_many",
+    v6.one_way: v6.NAME,
+    imports.asyncio: "asyncio",
+}
 
 
 def measure(rows: list[Row], repetitions: int, seconds: float) -> Found:
@@ -57,41 +78,33 @@ def measure(rows: list[Row], repetitions: int, seconds: float) -> Found:
         taking_turns = [(key[1], result) for key, result in found.items() if key[0] == name]
         for _ in range(repetitions):
             for measure_side, result in taking_turns:
-                if result.failure:
-                    continue
-                try:
-                    result.figures.append(measure_side(workload, seconds))
-                except pyzmq.NotInstalled as error:
-                    result.failure = str(error)
-                except Exception as error:
-                    result.failure = f"{type(error).__name__}: {error}"
-                    result.wrong = True
+                result.add(partial(measure_side, workload, seconds))
     return found
 
 
 def facts(uvloop: bool) -> dict[str, str]:
     """Return what was measured on what."""
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return {
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "OS": platform.platform(),
-        "CPUs": str(os.cpu_count()),
-        "load before": load,
-        "event loop": "uvloop" if uvloop else "asyncio",
+        **machine(uvloop),
         ours.NAME: ours.version(),
         pipe.NAME: pipe.version(),
         pyzmq.NAME: pyzmq.version(),
+        queues.NAME: queues.version(),
+        v6.NAME: v6.version(),
     }
 
 
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="channels beside multiprocessing.Pipe and pyzmq")
+    parser = argparse.ArgumentParser(description="channels beside their peers, in one run")
     keys = "".join(row.key for row in ROWS)
     parser.add_argument("--quick", action="store_true", help="one short repetition: does it work?")
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, with --quick 1")
     parser.add_argument("--rows", default=keys, metavar="KEYS", help=f"some of {keys}, e.g. 13a")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
+    parser.add_argument(
+        "--v6", type=Path, metavar="FOLDER", help="LiteyukiBot 6, in a virtual environment there"
+    )
     parser.add_argument("--uvloop", action="store_true", help="uvloop in every process")
     found = parser.parse_args()
     if not found.rows or set(found.rows) - set(keys):
@@ -109,10 +122,12 @@ def main() -> int:
     os.environ["LITEYUKI_LOG_LEVEL"] = "ERROR"
     if asked.uvloop:
         os.environ[UVLOOP] = "1"
+    if asked.v6 is not None:
+        v6.prepare(asked.v6)
 
     begun = monotonic()
     what = facts(asked.uvloop)
-    print(*(f"{name}: {value}" for name, value in what.items()), sep="\n", end="\n\n", flush=True)
+    print_facts(what)
     found = measure(rows, repetitions, 0.05 if asked.quick else 0.5)
     results = []
     for row in rows:

@@ -8,15 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from functools import partial
 from importlib import metadata
+from itertools import cycle
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from workloads import PATIENCE, WORKLOADS, Report, Workload, check, choose_loop, last, messages
+from workloads import (
+    PATIENCE,
+    WORKLOADS,
+    Report,
+    Workload,
+    check,
+    choose_loop,
+    last,
+    last_of_each,
+    messages,
+)
 
 from liteyuki_core import LiteyukiBot
-from liteyuki_core.comm import active_channel, get_channel, passive_channel
+from liteyuki_core.comm import (
+    Channel,
+    active_channel,
+    get_channel,
+    passive_channel,
+    set_channel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +65,60 @@ def round_trip(workload: Workload, seconds: float) -> float:
 def round_trip_receive(workload: Workload, seconds: float) -> float:
     """Return the same where the child awaits `async_receive` in a loop."""
     return _with_child(_echo_received, workload, seconds, _trips)
+
+
+def spread(
+    workload: Workload,
+    seconds: float,
+    channels: int = 1,
+    children: int = 1,
+    pause: int | None = 512,
+) -> float:
+    """Return how many messages a second reach `children` in all, over `channels` channels each.
+
+    One coroutine a child sends to its channels in turn and lets its loop go on after each `pause`
+    messages; with None only where a channel is full.
+    """
+    choose_loop()
+    bot = LiteyukiBot()
+    lanes = []
+    for child in range(children):
+        lane = {f"lane{child}-{number}": Channel[Any]() for number in range(channels)}
+        for name, channel in lane.items():
+            set_channel(name, channel)
+        bot.add_process(f"peer{child}", _child, (partial(_count_spread, list(lane)), workload.name))
+        lanes.append(list(lane.values()))
+    return _run(bot, lambda: _spread(workload, seconds, lanes, pause))
+
+
+async def _spread(
+    workload: Workload, seconds: float, lanes: list[list[Channel[Any]]], pause: int | None
+) -> float:
+    pool = workload.make_pool()
+    passives = [get_channel(f"peer{child}-passive") for child in range(len(lanes))]
+
+    async def send(lane: list[Channel[Any]], count: int) -> None:
+        turns = zip(cycle(lane), messages(pool, count))
+        for number, (channel, message) in enumerate(turns, 1):
+            await channel.async_send(message)
+            if pause and number % pause == 0:
+                await asyncio.sleep(0)
+
+    async def phase(count: int) -> float:
+        for passive in passives:
+            await passive.async_send(count)
+        for passive in passives:
+            await passive.async_receive()
+        begun = perf_counter()
+        await asyncio.gather(*(send(lane, count) for lane in lanes))
+        reports = [await passive.async_receive() for passive in passives]
+        took = perf_counter() - begun
+        for report in reports:
+            check(pool, count, report)
+        return took
+
+    count = workload.count(seconds, await phase(workload.warm_up))
+    return len(lanes) * count / await phase(count)
 
 
 async def _one_way(
@@ -121,12 +193,16 @@ def _with_child(
     choose_loop()
     bot = LiteyukiBot()
     bot.add_process("peer", _child, args=(serve, workload.name))
+    return _run(bot, lambda: drive(workload, seconds))
+
+
+def _run(bot: LiteyukiBot, drive: Callable[[], Awaitable[float]]) -> float:
     ended: Future[float] = Future()
 
     @bot.on_after_start
     async def measure() -> None:
         try:
-            ended.set_result(await asyncio.wait_for(drive(workload, seconds), PATIENCE))
+            ended.set_result(await asyncio.wait_for(drive(), PATIENCE))
         except Exception as error:
             ended.set_exception(error)
         finally:
@@ -155,6 +231,28 @@ def _count(pool: list[Any]) -> None:
             right = data == last(pool, expected)
             await passive_channel.async_send(Report(received, size, right))
 
+    for expected in passive_channel:  # noqa: B007
+        received = size = 0
+        passive_channel.send("ready")
+
+
+def _count_spread(names: list[str], pool: list[Any]) -> None:
+    received = size = expected = 0
+    latest: list[Any] = [None] * len(names)
+
+    def listen(number: int, channel: Channel[Any]) -> None:
+        @channel.on_receive()
+        async def count(data: Any) -> None:
+            nonlocal received, size
+            latest[number] = data
+            received += 1
+            size += len(data)
+            if received == expected:
+                right = latest == last_of_each(pool, expected, len(names))
+                await passive_channel.async_send(Report(received, size, right))
+
+    for number, name in enumerate(names):
+        listen(number, get_channel(name))
     for expected in passive_channel:  # noqa: B007
         received = size = 0
         passive_channel.send("ready")

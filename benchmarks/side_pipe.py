@@ -1,17 +1,22 @@
-"""`multiprocessing.Pipe` between a process and its spawned child: plain send and recv."""
+"""`multiprocessing.Pipe` between a process and its spawned children: plain send and recv."""
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
 import threading
+from functools import partial
+from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from workloads import PATIENCE, WORKLOADS, Report, Workload, check, last, messages
+from workloads import PATIENCE, WORKLOADS, Report, Workload, check, last, last_of_each, messages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
+
+    Connections = list[Connection[Any, Any]]
 
 NAME = "multiprocessing.Pipe"
 
@@ -23,47 +28,128 @@ def version() -> str:
 
 def one_way(workload: Workload, seconds: float) -> float:
     """Return how many messages a second reach the child."""
+    return _with_children(_count, _send, workload, seconds)
+
+
+def one_way_tagged(workload: Workload, seconds: float, channels: int) -> float:
+    """Return the same where each message says which of `channels` it belongs to."""
+    return _with_children(
+        partial(_count_tagged, channels), partial(_send_tagged, channels), workload, seconds
+    )
+
+
+def one_way_to_children(workload: Workload, seconds: float, children: int) -> float:
+    """Return how many messages a second reach `children` in all, taking turns, a Pipe each."""
+    return _with_children(_count, _send_each, workload, seconds, children)
+
+
+def _with_children(
+    serve: Callable[[Connection[Any, Any], list[Any], int], Report],
+    send: Callable[[Connections, list[Any], int], None],
+    workload: Workload,
+    seconds: float,
+    children: int = 1,
+) -> float:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_serve, args=(theirs, workload.name))
-    child.start()
-    theirs.close()
-    watchdog = threading.Timer(PATIENCE, child.kill)
-    watchdog.start()
+    connections: Connections = []
+    processes: list[Any] = []
+
+    def give_up() -> None:
+        for process in processes:
+            process.kill()
+
+    watchdog = threading.Timer(PATIENCE, give_up)
     try:
+        for _ in range(children):
+            ours, theirs = context.Pipe()
+            connections.append(ours)
+            process = context.Process(target=_serve, args=(theirs, serve, workload.name))
+            process.start()
+            processes.append(process)
+            theirs.close()
+        watchdog.start()
         pool = workload.make_pool()
-        count = workload.count(seconds, _send(ours, pool, workload.warm_up))
-        return count / _send(ours, pool, count)
+        count = workload.count(seconds, _phase(connections, send, pool, workload.warm_up))
+        return children * count / _phase(connections, send, pool, count)
     finally:
-        ours.close()
-        child.join()
-        watchdog.cancel()
-        watchdog.join()
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.join()
+        if watchdog.ident is not None:
+            watchdog.cancel()
+            watchdog.join()
 
 
-def _send(connection: Connection[Any, Any], pool: list[Any], count: int) -> float:
-    connection.send(count)
-    connection.recv()
+def _phase(
+    connections: Connections,
+    send: Callable[[Connections, list[Any], int], None],
+    pool: list[Any],
+    count: int,
+) -> float:
+    for connection in connections:
+        connection.send(count)
+    for connection in connections:
+        connection.recv()
     begun = perf_counter()
-    for message in messages(pool, count):
-        connection.send(message)
-    report = connection.recv()
+    send(connections, pool, count)
+    reports = [connection.recv() for connection in connections]
     took = perf_counter() - begun
-    check(pool, count, report)
+    for report in reports:
+        check(pool, count, report)
     return took
 
 
-def _serve(connection: Connection[Any, Any], name: str) -> None:
+def _send(connections: Connections, pool: list[Any], count: int) -> None:
+    (connection,) = connections
+    for message in messages(pool, count):
+        connection.send(message)
+
+
+def _send_tagged(channels: int, connections: Connections, pool: list[Any], count: int) -> None:
+    (connection,) = connections
+    for tagged in zip(cycle(range(channels)), messages(pool, count)):
+        connection.send(tagged)
+
+
+def _send_each(connections: Connections, pool: list[Any], count: int) -> None:
+    for message in messages(pool, count):
+        for connection in connections:
+            connection.send(message)
+
+
+def _serve(
+    connection: Connection[Any, Any],
+    serve: Callable[[Connection[Any, Any], list[Any], int], Report],
+    name: str,
+) -> None:
     pool = WORKLOADS[name].make_pool()
     try:
         while True:
             expected = connection.recv()
-            received = size = 0
             connection.send("ready")
-            while received < expected:
-                data = connection.recv()
-                received += 1
-                size += len(data)
-            connection.send(Report(received, size, data == last(pool, expected)))
+            connection.send(serve(connection, pool, expected))
     except EOFError:
         connection.close()
+
+
+def _count(connection: Connection[Any, Any], pool: list[Any], expected: int) -> Report:
+    received = size = 0
+    while received < expected:
+        data = connection.recv()
+        received += 1
+        size += len(data)
+    return Report(received, size, data == last(pool, expected))
+
+
+def _count_tagged(
+    channels: int, connection: Connection[Any, Any], pool: list[Any], expected: int
+) -> Report:
+    latest: list[Any] = [None] * channels
+    received = size = 0
+    while received < expected:
+        number, data = connection.recv()
+        latest[number] = data
+        received += 1
+        size += len(data)
+    return Report(received, size, latest == last_of_each(pool, expected, channels))

@@ -11,17 +11,24 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from workloads import PATIENCE, WORKLOADS, Report, Workload, check, choose_loop, last, messages
+from workloads import (
+    PATIENCE,
+    WORKLOADS,
+    NotInstalled,
+    Report,
+    Workload,
+    check,
+    choose_loop,
+    end_with_parent,
+    last,
+    messages,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 NAME = "pyzmq asyncio PAIR, ipc"
 _LINGER_MS = 5_000
-
-
-class NotInstalled(Exception):
-    """pyzmq is not installed here."""
 
 
 def version() -> str:
@@ -99,7 +106,7 @@ async def _echo(socket: Any, pool: list[Any], expected: int) -> None:
 
 def _require() -> None:
     if find_spec("zmq") is None:
-        raise NotInstalled('not installed (pip install -e ".[dev]")')
+        raise NotInstalled('not installed (pip install -e ".[bench]")')
 
 
 def _with_child(
@@ -139,6 +146,7 @@ async def _drive(address: str, drive: Callable[[Any], Awaitable[float]]) -> floa
 def _child(
     address: str, serve: Callable[[Any, list[Any], int], Awaitable[None]], name: str
 ) -> None:
+    end_with_parent()
     choose_loop()
     asyncio.run(_child_main(address, serve, name))
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
+
+from workloads import NotInstalled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _HEAD = ["what", "ours", "peer", "ratio", "must", "goal", "reached"]
-_SCALES = {"msg/s": 1.0, "µs": 1e6, "MB/s": 10.0}
+_SCALES = {"msg/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
 """What one of a side's figures is in a row's unit: messages a second, seconds, 10 MB a second."""
 
 
@@ -28,7 +36,7 @@ class Row:
     @property
     def less_is_better(self) -> bool:
         """Whether the figure is a time."""
-        return self.unit == "µs"
+        return self.unit in ("µs", "ms")
 
 
 @dataclass
@@ -39,14 +47,47 @@ class Result:
     failure: str = ""
     wrong: bool = False
 
+    def add(self, measure: Callable[[], float]) -> None:
+        """Measure once more, unless it failed before."""
+        if self.failure:
+            return
+        try:
+            self.figures.append(measure())
+        except NotInstalled as error:
+            self.failure = str(error)
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            self.wrong = True
+
+
+def machine(uvloop: bool) -> dict[str, str]:
+    """Return what is measured on."""
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return {
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "OS": platform.platform(),
+        "CPUs": str(os.cpu_count()),
+        "load before": load,
+        "event loop": "uvloop" if uvloop else "asyncio",
+    }
+
+
+def print_facts(facts: dict[str, str]) -> None:
+    """Print what was measured on what, one fact a line."""
+    print(*(f"{name}: {value}" for name, value in facts.items()), sep="\n", end="\n\n", flush=True)
+
+
+def print_lines(lines: list[list[str]]) -> None:
+    """Print a Markdown table of cells; the first line is its head."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    head, *rest = lines
+    for cells in (head, ["-" * width for width in widths], *rest):
+        print("| " + " | ".join(map(str.ljust, cells, widths)) + " |")
+
 
 def print_table(results: list[tuple[Row, Result, str, Result]]) -> None:
     """Print a Markdown table: per row ours, the peer's name and the peer's; below it failures."""
-    lines = [_HEAD, *(_line(*result) for result in results)]
-    widths = [max(len(cells[i]) for cells in lines) for i in range(len(_HEAD))]
-    lines.insert(1, ["-" * width for width in widths])
-    for cells in lines:
-        print("| " + " | ".join(map(str.ljust, cells, widths)) + " |")
+    print_lines([_HEAD, *(_line(*result) for result in results)])
     for row, ours, name, peer in results:
         for side, result in (("ours", ours), (name, peer)):
             if result.wrong:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import random
+import threading
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,22 @@ UVLOOP = "LITEYUKI_BENCHMARK_UVLOOP"
 """Set in the environment of every process of a run where all loops are uvloop's."""
 
 _POOL = 64
+
+
+class NotInstalled(Exception):
+    """A peer is not installed here; the message says how it can be."""
+
+
+def end_with_parent() -> None:
+    """Have this child process end when its parent has, also while it waits for a message."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
 
 
 def choose_loop() -> None:
@@ -62,6 +81,12 @@ def messages(pool: list[Any], count: int) -> Iterator[Any]:
 def last(pool: list[Any], count: int) -> Any:
     """Return the last of `count` messages."""
     return pool[(count - 1) % len(pool)]
+
+
+def last_of_each(pool: list[Any], count: int, channels: int) -> list[Any]:
+    """Return the last message of each channel when `count` messages take turns over `channels`."""
+    final = count - 1
+    return [pool[(final - (final - number) % channels) % len(pool)] for number in range(channels)]
 
 
 def check(pool: list[Any], count: int, report: object) -> None:
@@ -123,17 +148,29 @@ def _event(rng: random.Random, message_id: int) -> dict[str, Any]:
     }
 
 
-def _blocks() -> list[bytes]:
+def _blocks(size: int) -> list[bytes]:
     rng = random.Random(3)
-    return [rng.randbytes(10_000_000) for _ in range(2)]
+    return [rng.randbytes(size) for _ in range(max(2, min(_POOL, 1_000_000 // size)))]
 
+
+def _of_size(size: int) -> Workload:
+    at_once = 40_000_000 // size
+    return Workload(
+        f"{size} bytes", partial(_blocks, size), max(4, min(4_000, at_once // 10)), 10 * at_once
+    )
+
+
+SIZES = {size: _of_size(size) for size in (10**exponent for exponent in range(1, 8))}
+"""`bytes` messages of 10 B to 10 MB."""
 
 WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("text", _texts, 4_000, 1_000_000),
         Workload("event", _events, 2_000, 500_000),
-        Workload("block", _blocks, 4, 40),
+        Workload("block", partial(_blocks, 10_000_000), 4, 40),
         Workload("trip", _texts, 200, 20_000),
+        Workload("import", list, 2, 20),
+        *SIZES.values(),
     )
 }

@@ -1,25 +1,88 @@
-"""The benchmark runs and prints its table; what the figures are is not tested."""
+"""The benchmarks run and print their tables; what the figures are is not tested."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
-from tests.conftest import ROOT
+import psutil
+import pytest
+
+from tests.conftest import DEADLINE, ROOT, wait_until
 
 
-def test_the_benchmark_prints_its_table() -> None:
-    """A short run measures each side and ends by itself."""
-    result = subprocess.run(
-        [sys.executable, "benchmarks/channels.py", "--quick", "--rows", "1345"],
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with `arguments` to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
         timeout=120,
     )
+
+
+def test_the_benchmark_prints_its_table() -> None:
+    """A short run measures each side and ends by itself; a peer that is not there is named."""
+    result = run("benchmarks/channels.py", "--quick", "--rows", "1345cefi")
     assert result.returncode == 0, result.stdout + result.stderr
     lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
-    assert len(lines) == 2 + 4, result.stdout
+    assert len(lines) == 2 + 8, result.stdout
     for line in lines[2:]:
         assert "failed" not in line, result.stdout
+    assert [line for line in lines if "LiteyukiBot 6 not installed (--v6 FOLDER)" in line]
     assert result.stdout.count("multiprocessing.Pipe: ") == 1
+
+
+def test_growth_measures_each_axis(tmp_path: Path) -> None:
+    """A short run has a figure for each side at each point, and draws where it can."""
+    figures, picture = tmp_path / "growth.json", tmp_path / "growth.png"
+    drawing = ["--picture", str(picture)] if find_spec("matplotlib") else []
+    result = run("benchmarks/growth.py", "--quick", "--json", str(figures), *drawing)
+    assert result.returncode == 0, result.stdout + result.stderr
+    measured = json.loads(figures.read_text(encoding="utf-8"))["messages a second"]
+    assert list(measured) == ["channels", "children", "bytes"]
+    for axis in measured.values():
+        assert {"LiteyukiBot", "Pipe"} <= set(axis["sides"])
+        for points in axis["sides"].values():
+            assert [len(point) for point in points] == [1] * len(axis["points"])
+            assert all(figure > 0 for point in points for figure in point)
+    assert not drawing or picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
+    """Who has not installed matplotlib hears at once what to install."""
+    hidden = (
+        "import runpy, sys; sys.modules['matplotlib'] = None; sys.path.insert(0, 'benchmarks'); "
+        "sys.argv = ['growth.py', '--picture', 'growth.png']; "
+        "runpy.run_path('benchmarks/growth.py', run_name='__main__')"
+    )
+    result = run("-c", hidden)
+    assert result.returncode == 2
+    assert 'pip install -e ".[bench]"' in result.stderr
+    assert not result.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C can't be sent to one process there")
+@pytest.mark.parametrize("program", ["channels.py", "growth.py"])
+def test_ctrl_c_ends_a_benchmark_and_its_children(program: str) -> None:
+    """Interrupted in the middle it exits with 130, and no child goes on."""
+    command = [sys.executable, f"benchmarks/{program}", "--repetitions", "1000"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            running = psutil.Process(process.pid)
+            children = wait_until(lambda: running.children(recursive=True), "children")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE) == 130
+            _, alive = psutil.wait_procs(children, DEADLINE)
+            assert not alive
+        finally:
+            process.kill()

@@ -129,6 +129,7 @@ class LiteyukiBot:
         Nothing happens to one that runs. Raises `ProcessNotFound`.
         """
         process = self._supervisor.get(name)
+        self._hub.process_comes(name)
         self._on_loop(lambda: self._start_later(process))
 
     def stop_process(self, name: str) -> None:
@@ -147,6 +148,7 @@ class LiteyukiBot:
         child has ended, it is started again once. Raises `ProcessNotFound`.
         """
         process = self._supervisor.get(name)
+        self._hub.process_comes(name)
         self._on_loop(lambda: self._supervisor.start_again(process, self._settings.stop_timeout))
 
     # ------------------------------------------------------------- channels

@@ -11,6 +11,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context, LinkPort
 from liteyuki_core.comm.hub import Hub
 from liteyuki_core.comm.link import connection_pair
+from liteyuki_core.comm.peer import LinkPeer
 from liteyuki_core.errors import ChannelBroken, ChannelClosed
 from tests.conftest import wait_until
 
@@ -65,22 +66,35 @@ class Pair:
         self.main_ended: list[str | None] = []
         self.child_ended: list[str | None] = []
         self.stops: list[float] = []
+        self._others: list[Context] = []
         self.connect()
         self._names = 0
 
     def connect(self) -> None:
         """Start a child's side and link it."""
+        self.child, self.port, self.peer = self._connect("w")
+
+    def another(self, name: str) -> Context:
+        """Return the context of one more child, which is closed with the others."""
+        if f"{name}-active" not in self.main.port.names():
+            self.hub.add_process(name)
+        context, _, _ = self._connect(name)
+        self._others.append(context)
+        return context
+
+    def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         ours, theirs = connection_pair()
-        self.child = Context("w", max_message_bytes=self.main.max_message_bytes, own_loop=True)
-        self.port = LinkPort(
-            self.child,
+        context = Context(name, max_message_bytes=self.main.max_message_bytes, own_loop=True)
+        port = LinkPort(
+            context,
             theirs,
             on_stop=self.stops.append,
             on_lost=self.child_ended.append,
         )
-        self.child.port = self.port
-        self.peer = self.hub.connect("w", ours, self.main_ended.append, lambda: None)
-        self.port.start(10)
+        context.port = port
+        peer = self.hub.connect(name, ours, self.main_ended.append, lambda: None)
+        port.start(10)
+        return context, port, peer
 
     def channel(self, capacity: int = 1024) -> tuple[Channel[Any], Channel[Any]]:
         """Return the main process's and the child's end of a new channel."""
@@ -105,8 +119,23 @@ class Pair:
         wait_until(lambda: self.main_ended)
         self.hub.process_ended("w", ChannelBroken, "process w exited with code 9")
 
+    def kill_child(self, *, clean: bool = False) -> None:
+        """Have the child's side end as by SIGKILL, or as asked to, and a successor take its place.
+
+        What the dead one had opened is left where it is.
+        """
+        dead, before = self.child, len(self.main_ended)
+        self.peer.clean = clean
+        self.port._link._connection.shutdown(2)
+        wait_until(lambda: len(self.main_ended) > before, "the hub has seen the end")
+        self.hub.process_ended("w", ChannelBroken, "process w was ended", for_good=False)
+        self.connect()
+        dead.close(0.1)
+
     def close(self) -> None:
         """End both sides."""
+        for other in self._others:
+            other.close(2)
         self.child.close(2)
         self.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
         self.main.close(2)

@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "comm.dispatch": {"log", "comm.runner", "comm.worker"},
     "comm.end": {"errors", "log", "comm.frames", "comm.runner"},
     "comm.channel": {"errors", "comm.current", "comm.runner", "comm.end"},
-    "comm.context": {"errors", "comm.frames", "comm.link", "comm.end", "comm.dispatch"},
+    "comm.context": {"errors", "log", "comm.frames", "comm.link", "comm.end", "comm.dispatch"},
     "comm.peer": {"errors", "comm.frames", "comm.link", "comm.context"},
     "comm.route": {"errors", "comm.frames"},
     "comm.letters": {"errors", "comm.frames"},

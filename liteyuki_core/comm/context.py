@@ -12,12 +12,15 @@ while it is held.
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from queue import SimpleQueue
 from time import monotonic, sleep
 from typing import Any
 
+from .. import log
 from ..errors import (
     ChannelBroken,
     ChannelClosed,
@@ -78,6 +81,8 @@ class Context:
         self.lock = threading.RLock()
         self.dispatcher = Dispatcher(own_loop=own_loop)
         self.ends: dict[int, End] = {}
+        self._turns: dict[asyncio.AbstractEventLoop, list[End]] = {}
+        """The ends on which the turn of a loop gathers messages; under the lock."""
         self.port: ContextPort
         self._by_key: dict[str, End] = {}
         self._last_number = 0
@@ -143,6 +148,38 @@ class Context:
         self.ends.pop(end.number, None)
         if self._by_key.get(end.key) is end:
             del self._by_key[end.key]
+
+    def begin_turn(self, loop: asyncio.AbstractEventLoop, end: End) -> bool:
+        """Have `end` pass on what it gathers when the turn of `loop` ends. Under the lock.
+
+        On that loop's thread. Returns whether it is the first in this turn.
+        """
+        ends = self._turns.get(loop)
+        if ends is None:
+            for other in [other for other in self._turns if other.is_closed()]:
+                del self._turns[other]
+            self._turns[loop] = [end]
+            loop.call_soon(self._end_turn, loop)
+            return True
+        ends.append(end)
+        return False
+
+    def gathering(self) -> Iterable[End]:
+        """Return the ends on which turns gather messages. Under the lock."""
+        return chain.from_iterable(self._turns.values())
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        dropped = []
+        with self.lock:
+            for end in self._turns.pop(loop, ()):
+                count = end.end_turn()
+                if count:
+                    dropped.append((end.name, count))
+        self.port.pump()
+        for name, count in dropped:
+            log.logger.warning(
+                f"channel {name}: {count} messages sent during its closing are dropped"
+            )
 
     def soon(self, act: Callable[[], None]) -> None:
         """Have `act`, of an end, called within 5 ms. From anywhere, also from a finaliser."""
@@ -295,7 +332,9 @@ class LinkPort(ContextPort):
         self._link.queue(number, batch.frame(number))
 
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
-        self._link.queue(0, frames.acknowledgement(number, ranges))
+        # Not before what was sent on this channel meanwhile: who handled a message may have
+        # answered it, and is not to lose the answer alone.
+        self._link.queue(number, frames.acknowledgement(number, ranges))
 
     def begin(self, number: int, first: int) -> None:
         self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
@@ -314,6 +353,9 @@ class LinkPort(ContextPort):
 
     def pump(self) -> None:
         self._link.pump()
+
+    def flush(self) -> None:
+        self._link.flush()
 
     def names(self) -> Mapping[str, tuple[int, str]]:
         return self._names

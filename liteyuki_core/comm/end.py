@@ -13,7 +13,8 @@ wakes a loop):
 - slots is room that the loop whose turn it is has set aside, so that it can gather short texts
   without the lock: it alone writes `slots` and appends to `gathered`; any thread that passes on
   messages, under the lock, first takes what is there
-- messages leave in the order in which they were accepted
+- messages leave in the order in which they were accepted, and before every acknowledgement of
+  this process that comes after them
 - a message is in exactly one place: pending, the hub's custody, the inbox, handed out
 - who waits is in `senders` or `receivers`; whoever makes room or brings a message wakes as
   many as can go on; one that was woken and can't use it wakes the next
@@ -97,6 +98,9 @@ class Port(Protocol):
 
     def pump(self) -> None:
         """Get moving what was passed on. Never waits."""
+
+    def flush(self) -> None:
+        """Do the same, and let a thread that is just writing come to its end first."""
 
 
 class _SyncWaiter:
@@ -247,8 +251,8 @@ class End:
     def accept(self, item: Any, word: int, *, at_once: bool = True) -> bool | None:
         """Do the same under the lock; None for no room, True when the port is to be pumped.
 
-        The first message of a loop's turn goes at once, the others together after it; without
-        `at_once` it goes with the others.
+        The first message that a loop's turn sends goes at once, the others of this and of all
+        other ends together after the turn; without `at_once` it goes with the others.
         """
         loop = _get_running_loop()
         if loop is self.gathering or (self.gathering is not None and self.gathering.is_closed()):
@@ -275,10 +279,9 @@ class End:
         self._pending_bytes += len(item)
         begins = False
         if loop is not None and (self.gathering is None or self.gathering.is_closed()):
-            begins = True
+            begins = self.context.begin_turn(loop, self)
             self.gathering = loop
             self.gatherer = get_ident()
-            loop.call_soon(self._turn_ended)
         if (
             loop is None
             or loop is not self.gathering
@@ -312,23 +315,17 @@ class End:
         """Get moving what was passed on."""
         self._port.pump()
 
-    def _turn_ended(self) -> None:
-        with self.lock:
-            self.gathering = None
-            self.gatherer = 0
-            unused, self.slots = self.slots, 0
-            self._free += unused
-            _wake(self.senders, unused)
-            self._collect()
-            if not self._pending:
-                return
-            dropped = len(self._pending) if self._closed else 0
-            self._seal()
-        self._port.pump()
-        if dropped:
-            log.logger.warning(
-                f"channel {self.name}: {dropped} messages sent during its closing are dropped"
-            )
+    def end_turn(self) -> int:
+        """Pass on what a loop's turn has gathered, under the lock; return how much is dropped."""
+        self.gathering = None
+        self.gatherer = 0
+        unused, self.slots = self.slots, 0
+        self._free += unused
+        _wake(self.senders, unused)
+        self._collect()
+        dropped = len(self._pending) if self._closed else 0
+        self._seal()
+        return dropped
 
     def _seal(self) -> None:
         pending = self._pending
@@ -427,6 +424,8 @@ class End:
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
+        if self._prompt:
+            self._port.flush()
         try:
             if type(payload) is frames.Linked:
                 return True, frames.load_linked(payload, self._find)
@@ -452,7 +451,7 @@ class End:
         with self.lock:
             if not self._closed:
                 self._port.begin(self.number, number)
-        self._port.pump()
+        self._port.flush()
 
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
@@ -462,8 +461,16 @@ class End:
         """Say that the handling of these messages has ended, for a runner."""
         with self.lock:
             if not self._closed:
-                self._port.acknowledge(self.number, ranges)
+                self._pass_acknowledgements(ranges)
         self._port.pump()
+
+    def _pass_acknowledgements(self, ranges: list[tuple[int, int]]) -> None:
+        # What was sent in handling these messages leaves first, or a process that dies now
+        # would have them count as handled and their answers lost.
+        for end in self.context.gathering():
+            end._collect()
+            end._seal()
+        self._port.acknowledge(self.number, ranges)
 
     def failed(self) -> None:
         """Count a callback or a message that failed."""
@@ -528,7 +535,7 @@ class End:
         if self._acknowledging:
             ranges, self._acknowledgements = self._acknowledgements, []
             self._acknowledging = 0
-            self._port.acknowledge(self.number, ranges)
+            self._pass_acknowledgements(ranges)
 
     def attend(self, handed: bool = False) -> None:
         """Pass on the acknowledgements that were put off.

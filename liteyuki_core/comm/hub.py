@@ -76,14 +76,17 @@ class Hub:
             self._last_peer += 1
             peer = LinkPeer(self, process, self._last_peer, endpoint, on_end, on_running)
             self._peers.append(peer)
-            for route in self._names.values():
-                for i, side in enumerate(route.sides):
-                    if side.process == process and not side.holders:
-                        route.revive_side(i)
+            self._revive(process)
             peer.renamed(self.names(), [])
         peer.link.start()
         self.pump()
         return peer
+
+    def process_comes(self, process: str) -> None:
+        """Learn that a process that was gone is started again: it can be sent to."""
+        with self.lock:
+            self._revive(process)
+        self.pump()
 
     def process_ended(
         self, process: str, kind: type[ChannelError], why: str, *, for_good: bool = True
@@ -313,6 +316,12 @@ class Hub:
 
     # ------------------------------------------------------------- inside
 
+    def _revive(self, process: str) -> None:
+        for route in self._names.values():
+            for i, side in enumerate(route.sides):
+                if side.process == process and not side.holders:
+                    route.revive_side(i)
+
     def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
         route = self._keys[key] = Route(key, capacity, maker, other, self._unlink)
         return route
@@ -356,6 +365,8 @@ class Hub:
             if peer.holds[key] <= 0:
                 continue  # It was closed before the message was sent.
             peer.holds[key] -= 1
+            if not peer.holds[key]:
+                del peer.holds[key]
             found.append(self._keys[key])
         return tuple(found)
 
@@ -384,7 +395,8 @@ class Hub:
                 if letter not in self.letters:
                     return False
                 if again:
-                    if self._keys.get(route.key) is not route:
+                    gone = self._keys.get(route.key) is not route
+                    if gone or route.sides[i].ended is ChannelClosed:
                         return False
                     route.sides[i].add(entry.batch, None, 0, entry.links)
                 else:

@@ -45,6 +45,9 @@ _INLINE_BYTES = 1 << 20
 _JOIN_BYTES = 64 * 1024
 """Up to here copying buffers into one is quicker than handing the kernel many."""
 
+_YIELDS = 1000
+"""How often `flush` lets other threads go on at most."""
+
 _SENDMSG = hasattr(socket.socket, "sendmsg")
 _IOV_MAX = 64
 
@@ -137,6 +140,8 @@ class Link:
         self._writing = False
         self._settled = threading.Condition(self._lock)
         self._left: _Out | None = None
+        self._waiting = False
+        """Whether the writer thread has the turn to write, because the kernel took no more."""
         self._broken = False
         self._closing = False
         self._reader = threading.Thread(
@@ -188,7 +193,20 @@ class Link:
             self._stop_writing()
             return
         self._left = data
+        self._waiting = True
         self._wake_writer()
+
+    def flush(self) -> None:
+        """Have what is queued with the kernel, unless that takes no more at once.
+
+        Where another thread is just writing, this lets it go on: a matter of microseconds.
+        """
+        for _ in range(_YIELDS):
+            self.pump()
+            with self._lock:
+                if not self._turns or self._waiting or self._broken:
+                    return
+            time.sleep(0)
 
     def close(self, timeout: float) -> None:
         """Send what is queued within `timeout` seconds, then end the connection. Idempotent.
@@ -221,7 +239,7 @@ class Link:
         with self._lock:
             if self._turns and not self._broken:
                 return self._take()
-            self._writing = False
+            self._writing = self._waiting = False
             if self._closing or self._broken:
                 self._settled.notify_all()
             return None

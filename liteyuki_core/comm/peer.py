@@ -89,6 +89,8 @@ class LocalPort(ContextPort):
     def pump(self) -> None:
         self._hub.pump()
 
+    flush = pump
+
     def names(self) -> Mapping[str, tuple[int, str]]:
         return self._hub.names()
 

@@ -147,6 +147,7 @@ class Side:
                 entry = entry.of(batch.part(0, take), entry.crashes)
             entry.batch = entry.batch.having(entry.batch.first, flags)
             self._give(entry, holder)
+            self.holders[holder.peer] = self.holders.pop(holder.peer)  # Next time another first.
 
     def settle(self, ranges: list[tuple[int, int]]) -> None:
         """Let go of messages that were handled."""

@@ -12,11 +12,13 @@ from ..errors import (
     ChannelClosed,
     ChannelEmpty,
     ChannelFull,
+    ChannelTypeError,
     WouldBlockLoop,
 )
 from .current import current
 from .end import End
 from .runner import Registration
+from .typed import Check, check_for
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
@@ -41,19 +43,38 @@ class Channel(Generic[T]):
     A channel may be created anywhere and at any time; it needs a running LiteyukiBot only
     when it is used (`NotConnected` otherwise). All methods may be called from any thread.
 
+    A `Channel[T]`, or one of a subclass of that, checks what it sends to be of type `T`, as
+    strictly as pydantic can: `True` is no int, "1" is no int, and data is sent as it was given.
+    The check is made at this handle: one that was got by name has none. `type_check=False` leaves
+    it out. A `T` that can't be checked raises `ChannelTypeError` at the first use.
+
     Raises `ValueError` for a capacity below 1 and for a name that is empty or over 200
-    characters, `TypeError` for a name that is not a string.
+    characters, `TypeError` for a name that is not a string and the like.
     """
 
-    def __init__(self, name: str | None = None, *, capacity: int = 1024) -> None:
+    _type_check: bool | None = None
+    _check: Check | None = None
+    _unchecked: End | None = None
+    """The end, once it is known that nothing is to be checked before it is sent."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        capacity: int = 1024,
+        type_check: bool | None = None,
+    ) -> None:
         if name is not None:
             check_name(name)
         if isinstance(capacity, bool) or not isinstance(capacity, int):
             raise TypeError(f"capacity must be an int, not {type(capacity).__name__}")
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
+        if type_check is not None and not isinstance(type_check, bool):
+            raise TypeError(f"type_check must be True, False or None, not {type_check!r}")
         self._name = name
         self._capacity = capacity
+        self._type_check = type_check
         self._end: End | None = None
 
     @classmethod
@@ -67,8 +88,31 @@ class Channel(Generic[T]):
     def _open(self) -> End:
         end = self._end
         if end is None:
+            self._find_check()
             end = self._end = current().make(self._name, self._capacity)
         return end
+
+    def _to_send(self, data: T) -> End:
+        """Return the end, once it is known that `data` may be sent on it."""
+        end = self._end or self._open()
+        check = self._check or self._find_check()
+        if check is not None:
+            check(data, end.name)
+        elif self._type_check:
+            raise ChannelTypeError(
+                f"channel {end.name}: type_check=True, but it has no type that could be checked: "
+                "make it as Channel[T](...)",
+                end.name,
+            )
+        else:
+            self._unchecked = end
+        return end
+
+    def _find_check(self) -> Check | None:
+        # Not before the first use: typing tells the object its type after __init__.
+        if self._type_check is not False:
+            self._check = check_for(self, Channel, self._name or "(unnamed)")
+        return self._check
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -96,10 +140,10 @@ class Channel(Generic[T]):
         Waits for room up to `timeout` seconds (None: for ever), but never on a thread that runs
         an event loop: there a full channel raises `ChannelFull` at once.
 
-        Raises `SendError`, `MessageTooLarge`, `ChannelFull`, `ChannelTimeout`, `ChannelClosed`,
-        `ChannelBroken`, `NotConnected`; nothing was sent then.
+        Raises `ChannelTypeError`, `SendError`, `MessageTooLarge`, `ChannelFull`,
+        `ChannelTimeout`, `ChannelClosed`, `ChannelBroken`, `NotConnected`; nothing was sent then.
         """
-        end = self._end or self._open()
+        end = self._unchecked or self._to_send(data)
         if end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
@@ -120,7 +164,7 @@ class Channel(Generic[T]):
         Cancelled while it waits, it has sent nothing. Raises what `send` does, but never
         `ChannelFull`.
         """
-        end = self._end or self._open()
+        end = self._unchecked or self._to_send(data)
         if end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)

@@ -31,7 +31,8 @@ ARROWS: dict[str, set[str]] = {
     "comm.peer": {"errors", "comm.frames", "comm.link", "comm.context"},
     "comm.hub": {"errors", "log", "comm.frames", "comm.link", "comm.context", "comm.peer"},
     "comm.registry": {"errors", "comm.channel", "comm.current", "comm.end"},
-    "comm": {"comm.channel", "comm.registry"},
+    "comm.select": {"errors", "comm.channel", "comm.end"},
+    "comm": {"comm.channel", "comm.registry", "comm.select"},
     "config": {"errors", "log", "comm.frames"},
     "process.child": {"errors", "log", "comm.current", "comm.context", "comm.link"},
     "process.supervisor": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
+from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -42,6 +43,8 @@ class Channel(Generic[T]):
 
     A channel may be created anywhere and at any time; it needs a running LiteyukiBot only
     when it is used (`NotConnected` otherwise). All methods may be called from any thread.
+    Timeouts are seconds, None waits for ever; `TypeError` for other things than numbers and
+    `ValueError` for negative ones and NaN.
 
     A `Channel[T]`, or one of a subclass of that, checks what it sends to be of type `T`, as
     strictly as pydantic can: `True` is no int, "1" is no int, and data is sent as it was given.
@@ -143,6 +146,8 @@ class Channel(Generic[T]):
         Raises `ChannelTypeError`, `SendError`, `MessageTooLarge`, `ChannelFull`,
         `ChannelTimeout`, `ChannelClosed`, `ChannelBroken`, `NotConnected`; nothing was sent then.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         end = self._unchecked or self._to_send(data)
         if end.slots > 0 and end.gather(data):
             return
@@ -164,6 +169,8 @@ class Channel(Generic[T]):
         Cancelled while it waits, it has sent nothing. Raises what `send` does, but never
         `ChannelFull`.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         end = self._unchecked or self._to_send(data)
         if end.slots > 0 and end.gather(data):
             return
@@ -192,12 +199,15 @@ class Channel(Generic[T]):
         Raises `ChannelTimeout`, `WouldBlockLoop`, `ChannelModeError`, `NotConnected`, and when
         everything is received `ChannelClosed` or `ChannelBroken`. A timeout loses nothing.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         end = self._end or self._open()
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
         if not end.received_by_main_thread:
             end.note_receiver()
+        left = timeout
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with end.lock:
@@ -210,12 +220,12 @@ class Channel(Generic[T]):
                     )
                 if observer is not None:
                     observer(True)
-                left = None if deadline is None else max(0.0, deadline - monotonic())
                 message = end.wait(end.receivers, end.ask, left, "no message came")
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
+            left = None if deadline is None else max(0.0, deadline - monotonic())
 
     def receive_nowait(self) -> T:
         """Return the next message that has arrived. Never waits.
@@ -240,10 +250,13 @@ class Channel(Generic[T]):
         From any event loop. Cancelled or timed out, it has lost nothing. Raises what `receive`
         does, but never `WouldBlockLoop`.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         end = self._end or self._open()
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
+        left = timeout
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with end.lock:
@@ -251,12 +264,12 @@ class Channel(Generic[T]):
             if message is None:
                 if observer is not None:
                     observer(True)
-                left = None if deadline is None else max(0.0, deadline - monotonic())
                 message = await end.async_wait(end.receivers, end.ask, left, "no message came")
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
+            left = None if deadline is None else max(0.0, deadline - monotonic())
 
     def __iter__(self) -> Iterator[T]:
         """Receive until the channel is closed and everything is received."""
@@ -322,6 +335,22 @@ class Channel(Generic[T]):
         """
         end = self._end or self._open()
         end.close()
+
+
+def check_timeout(timeout: object) -> float | None:
+    """Return `timeout` if one can wait so long, None for what is for ever; else raise.
+
+    `TypeError` for what is no number, `ValueError` for what is negative or NaN.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(
+            f"a timeout is a number of seconds, or None for ever; not {type(timeout).__name__}"
+        )
+    if not timeout >= 0:
+        raise ValueError(f"a timeout must be 0 or more seconds, not {timeout}")
+    return float(timeout) if timeout < TIMEOUT_MAX else None
 
 
 def check_name(name: object) -> str:

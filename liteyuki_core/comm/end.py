@@ -73,22 +73,25 @@ class Port(Protocol):
         """Get moving what was passed on. Never waits."""
 
 
-class _SyncWaiter:
-    """A thread that waits."""
+class SyncWaiter:
+    """A thread that waits, for one end or several. To be woken twice is as good as once."""
 
     def __init__(self) -> None:
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wake(self) -> None:
-        self._gate.release()
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass  # Another end that it waits for has woken it already.
 
     def wait(self, seconds: float | None) -> bool:
         return self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
 
 
-class _AsyncWaiter:
-    """A task that waits."""
+class AsyncWaiter:
+    """A task that waits, for one end or several. To be woken twice is as good as once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -105,7 +108,8 @@ class _AsyncWaiter:
             self.future.set_result(woken)
 
 
-Waiters = deque[Any]
+Waiter = SyncWaiter | AsyncWaiter
+Waiters = deque[Waiter]
 
 
 class End:
@@ -347,6 +351,31 @@ class End:
         self._handed.append(message[0])
         return message
 
+    def ask_or_wait(self, waiter: Waiter | None) -> tuple[int, Any] | None:
+        """Do what `ask` does; where there is no message yet, a waiter is woken for the next.
+
+        Whoever waits for several ends stands in the queue of each, and must `leave` them all.
+        """
+        with self.lock:
+            message = self.ask()
+            if message is None and waiter is not None:
+                self.receivers.append(waiter)
+        return message
+
+    def leave(self, waiter: Waiter) -> None:
+        """Wait no more. A message for which the waiter was woken wakes the next."""
+        with self.lock:
+            try:
+                self.receivers.remove(waiter)
+            except ValueError:
+                if self._opened or self._inbox:
+                    _wake(self.receivers, 1)
+
+    def handled(self) -> None:
+        """Acknowledge what `receive` gave last."""
+        with self.lock:
+            self._acknowledge_handed()
+
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
         try:
@@ -395,7 +424,17 @@ class End:
         self._port.pump()
 
     def _enter(self, mode: Literal["receive", "callback"]) -> None:
-        if self._mode is not None:
+        self._check_mode(mode)
+        self._check_own()
+        self._mode = mode
+        self._port.ready(self.number)
+
+    def check_receives(self) -> None:
+        """Raise `ChannelModeError` on an end that has callbacks."""
+        self._check_mode("receive")
+
+    def _check_mode(self, mode: Literal["receive", "callback"]) -> None:
+        if self._mode not in (None, mode):
             has, asks = (
                 ("callbacks (on_receive)", "receive()")
                 if self._mode == "callback"
@@ -406,9 +445,6 @@ class End:
                 "an end is read in one way; make a second channel for the other",
                 self.name,
             )
-        self._check_own()
-        self._mode = mode
-        self._port.ready(self.number)
 
     def note_receiver(self) -> None:
         """Remember whether it is the process's main thread that waits in `receive`."""
@@ -464,7 +500,7 @@ class End:
             with self.lock:
                 result = attempt()
                 if result is None:
-                    waiter = _SyncWaiter()
+                    waiter = SyncWaiter()
                     waiters.append(waiter)
             self._port.pump()
             if result is not None:
@@ -488,7 +524,7 @@ class End:
             with self.lock:
                 result = attempt()
                 if result is None:
-                    waiter = _AsyncWaiter(loop)
+                    waiter = AsyncWaiter(loop)
                     waiters.append(waiter)
             self._port.pump()
             if result is not None:
@@ -507,7 +543,7 @@ class End:
             if not woken:
                 raise self._timed_out(timeout, doing)
 
-    def _leave(self, waiters: Waiters, waiter: Any) -> None:
+    def _leave(self, waiters: Waiters, waiter: Waiter) -> None:
         with self.lock:
             try:
                 waiters.remove(waiter)

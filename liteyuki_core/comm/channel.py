@@ -319,6 +319,24 @@ class Channel(Generic[T]):
 
         return decorator
 
+    def stats(self) -> dict[str, int]:
+        """Return what has passed through this end so far. Never waits; works also after `close`.
+
+        - `sent`: messages accepted by a send here
+        - `acknowledged`: of those, the ones whose handling on the other side has ended
+        - `received`: messages given to callbacks (before their filters) or by a receive here
+        - `backlog`: messages that have arrived here and are still to be given to one of them
+        - `redelivered`: messages that came here again because a process had died handling them
+        - `dropped`: messages set aside after `max_redeliveries`, or let go of unread by a close
+        - `errors`: callbacks and filters that raised, messages that couldn't be rebuilt
+        - `capacity`: of the channel, in messages a direction
+        - `bytes`: serialised messages, sent and arrived here together
+
+        A message that comes again counts again as received. While messages pass, a number may be
+        a few behind another; they are exact when everything is quiet.
+        """
+        return (self._end or self._open()).stats()
+
     # ------------------------------------------------------------- ending
 
     @property

@@ -153,6 +153,14 @@ class End:
         self._deaf: str | None = None
         self._gone: ChannelError | None = None
         self._last = False
+        # counting
+        self._arrived = 0
+        """Messages that came and were not let go of unread."""
+        self._bytes = 0
+        self._ahead: Callable[[], int] | None = None
+        """How many messages the runner holds that no callback has been given yet."""
+        self.redelivered = 0
+        self.dropped = 0
         self.errors = 0
 
     # ------------------------------------------------------------- sending
@@ -282,6 +290,7 @@ class End:
             if not self._pending:
                 return
             dropped = len(self._pending) if self._closed else 0
+            self.dropped += dropped
             self._seal()
         self._port.pump()
         if dropped:
@@ -299,6 +308,7 @@ class End:
             batch = frames.pack(self._next, pending, self._words)
             self._words = []
         self._next += batch.count
+        self._bytes += batch.size
         self._pending = []
         self._pending_bytes = 0
         self._port.data(self.number, batch)
@@ -321,6 +331,8 @@ class End:
         if self._closed:
             return
         self._inbox.append(batch)
+        self._arrived += batch.count
+        self._bytes += batch.size
         if self._runner is not None:
             if self._idle:
                 self._idle = False
@@ -408,8 +420,9 @@ class End:
         self._port.pump()
 
     def failed(self) -> None:
-        """Count a callback or a message that failed."""
-        self.errors += 1
+        """Count a callback, a filter or a message that failed."""
+        with self.lock:
+            self.errors += 1
 
     def register(self, registration: Registration) -> None:
         """Add a callback. Raises `ChannelModeError` on an end that receives."""
@@ -418,6 +431,7 @@ class End:
             if self._mode != "callback":
                 self._enter("callback")
                 self._runner = self.context.dispatcher.attach(self)
+                self._ahead = self._runner.backlog
             self._runner.add(registration)
             self._idle = False
             self.context.dispatcher.ready(self._runner)
@@ -488,6 +502,32 @@ class End:
                 self._acknowledge_handed()
             self._flush_acknowledgements()
         self._port.pump()
+
+    # ------------------------------------------------------------- counting
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters of `Channel.stats`.
+
+        They are taken from what is counted anyway, and counted a batch at a time: while
+        messages pass, a number may be a few behind another.
+        """
+        with self.lock:
+            sent = self._next + len(self._pending) + len(self.gathered)
+            backlog = self._unread() + (0 if self._ahead is None else self._ahead())
+            return {
+                "sent": sent,
+                "received": max(0, self._arrived - backlog),
+                "acknowledged": max(0, sent - (self.capacity - self._free - self.slots)),
+                "redelivered": self.redelivered,
+                "dropped": self.dropped,
+                "errors": self.errors,
+                "backlog": backlog,
+                "capacity": self.capacity,
+                "bytes": self._bytes,
+            }
+
+    def _unread(self) -> int:
+        return len(self._opened) + sum([batch.count for batch in self._inbox])
 
     # ------------------------------------------------------------- waiting
 
@@ -566,9 +606,7 @@ class End:
             self._acknowledge_handed()
             self._flush_acknowledgements()
             self._closed = True
-            unread = len(self._opened) + sum(batch.count for batch in self._inbox)
-            self._inbox.clear()
-            self._opened.clear()
+            unread = self._let_go()
             self._port.close(self.number)
             self.context.forget(self)
             self._wake_all()
@@ -597,9 +635,17 @@ class End:
 
     def lost(self, kind: type[ChannelError], why: str) -> None:
         """Learn that the way to the hub is gone. Under the lock."""
+        self._let_go()
+        self.on_gone(kind, why, True)
+
+    def _let_go(self) -> int:
+        """Let go of what has arrived and was not taken; return how many messages that was."""
+        unread = self._unread()
         self._inbox.clear()
         self._opened.clear()
-        self.on_gone(kind, why, True)
+        self._arrived -= unread
+        self.dropped += unread
+        return unread
 
     def _wake_all(self) -> None:
         _wake(self.senders, len(self.senders))

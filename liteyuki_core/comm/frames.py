@@ -86,6 +86,11 @@ class Batch:
         self.words = words
         self.text = text
 
+    @property
+    def size(self) -> int:
+        """How many bytes its messages have, serialised."""
+        return sum(map(len, self.buffers)) - 4 * self.count
+
     def with_first(self, first: int) -> Batch:
         """Return the same messages numbered from `first` on."""
         return Batch(first, self.count, self.buffers, self.words, self.text)

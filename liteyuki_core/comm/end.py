@@ -304,11 +304,12 @@ class End:
             return
         if self._text:
             batch = frames.pack_text(self._next, pending)
+            self._bytes += batch.size
         else:
             batch = frames.pack(self._next, pending, self._words)
             self._words = []
+            self._bytes += self._pending_bytes
         self._next += batch.count
-        self._bytes += batch.size
         self._pending = []
         self._pending_bytes = 0
         self._port.data(self.number, batch)

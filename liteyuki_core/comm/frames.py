@@ -89,7 +89,9 @@ class Batch:
     @property
     def size(self) -> int:
         """How many bytes its messages have, serialised."""
-        return sum(map(len, self.buffers)) - 4 * self.count
+        buffers = self.buffers
+        whole = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+        return whole - 4 * self.count
 
     def with_first(self, first: int) -> Batch:
         """Return the same messages numbered from `first` on."""

@@ -92,7 +92,11 @@ class Channel(Generic[T]):
         end = self._end
         if end is None:
             self._find_check()
-            end = self._end = current().make(self._name, self._capacity)
+            made = current().make(self._name, self._capacity)
+            with made.lock:
+                end = self._end = self._end or made
+            if end is not made:  # Another thread was quicker.
+                made.close()
         return end
 
     def _to_send(self, data: T) -> End:

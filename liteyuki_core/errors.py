@@ -97,7 +97,7 @@ class ChannelNotFound(ChannelError, KeyError):
 
 
 class ChannelTypeError(ChannelError, TypeError):
-    """A typed channel was given data of another type."""
+    """A typed channel was given data of another type, or its type is one that can't be checked."""
 
 
 class SendError(ChannelError, TypeError):

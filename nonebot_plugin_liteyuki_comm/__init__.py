@@ -6,9 +6,11 @@ from nonebot.plugin import PluginMetadata
 from liteyuki_core.comm import (
     Channel,
     active_channel,
+    async_select,
     get_channel,
     get_channels,
     passive_channel,
+    select,
     set_channel,
     set_channels,
 )
@@ -61,10 +63,12 @@ __all__ = [
     "LiteyukiError",
     "NotConnected",
     "active_channel",
+    "async_select",
     "get_channel",
     "get_channels",
     "logger",
     "passive_channel",
+    "select",
     "set_channel",
     "set_channels",
 ]

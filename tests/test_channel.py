@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from liteyuki_core.comm import current
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.errors import (
     ChannelBroken,
@@ -314,6 +316,249 @@ def test_shift_sends(ends: Ends, door: Door) -> None:
     assert door.receive(receiver) == "a"
 
 
+def test_shift_is_a_send(ends: Ends, capacity: int) -> None:
+    """channel << data waits for room, but not on a loop's thread, and raises what send does."""
+    sender, receiver = ends
+    for i in range(capacity):
+        sender << i
+    waiting = in_thread(sender.__lshift__, "waited")
+    wait_until(lambda: sender._open().senders)
+
+    async def on_loop() -> None:
+        with pytest.raises(ChannelFull):
+            sender << "over"
+
+    run_async(on_loop())
+    assert [receiver.receive(10) for _ in range(capacity + 1)] == [*range(capacity), "waited"]
+    waiting.join(10)
+    with pytest.raises(SendError):
+        sender << (i for i in range(3))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [
+        (-1, ValueError),
+        (-0.001, ValueError),
+        (float("-inf"), ValueError),
+        (float("nan"), ValueError),
+        ("1", TypeError),
+        (b"", TypeError),
+        ([], TypeError),
+        (True, TypeError),
+        (1j, TypeError),
+    ],
+)
+def test_timeouts_that_can_not_be(
+    ends: Ends, door: Door, capacity: int, timeout: Any, error: type[Exception]
+) -> None:
+    """They are refused whether one would have to wait or not; nothing is sent or received."""
+    sender, receiver = ends
+    for i in range(capacity):
+        with pytest.raises(error, match="timeout"):
+            door.send(sender, "never", timeout)
+        door.send(sender, i)
+    with pytest.raises(error, match="timeout"):
+        door.send(sender, "never", timeout)
+    for i in range(capacity):
+        with pytest.raises(error, match="timeout"):
+            door.receive(receiver, timeout)
+        assert door.receive(receiver) == i
+    with pytest.raises(error, match="timeout"):
+        door.receive(receiver, timeout)
+
+
+def test_a_timeout_of_zero(ends: Ends, door: Door, capacity: int) -> None:
+    """It takes what is there, gives where there is room, and waits for nothing else."""
+    sender, receiver = ends
+    with pytest.raises(ChannelTimeout, match="within 0 s"):
+        door.receive(receiver, 0)
+    for i in range(capacity):
+        door.send(sender, i, 0)
+    with pytest.raises(ChannelTimeout, match="within 0 s"):
+        door.send(sender, "over", 0)
+    end = receiver._open()
+    for i in range(capacity):
+        wait_until(lambda: end._inbox or end._opened)
+        assert door.receive(receiver, 0) == i
+    assert not sender._open().senders
+    assert not end.receivers
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**400, threading.TIMEOUT_MAX])
+def test_a_timeout_beyond_all_measure(
+    ends: Ends, door: Door, capacity: int, timeout: float
+) -> None:
+    """It is as good as none."""
+    sender, receiver = ends
+    got: list[Any] = []
+    receiving = in_thread(lambda: got.append(door.receive(receiver, timeout)))
+    wait_until(lambda: receiver._open().receivers)
+    for i in range(capacity):
+        door.send(sender, i, timeout)
+    receiving.join(10)
+    sending = in_thread(door.send, sender, "last", timeout)
+    assert door.receive(receiver, timeout) == [*range(1, capacity), "last"][0]
+    sending.join(10)
+    assert got == [0]
+
+
+def test_a_timeout_is_for_one_message(pair: Pair, ends: Ends, door: Door) -> None:
+    """One that can't be rebuilt does not begin the time anew, nor does it end the wait."""
+    sender, receiver = ends
+    door.send(sender, Unbuildable())
+    with pytest.raises(ChannelTimeout):
+        door.receive(receiver, 0.1)
+    pair.logged("ERROR", "channel-1", "not here")
+    door.send(sender, "next", 10)
+    assert door.receive(receiver) == "next"
+
+
+def test_leaving_an_iteration_loses_nothing(ends: Ends, door: Door) -> None:
+    """What comes after the message it was left at is there for the next."""
+    sender, receiver = ends
+    thread = in_thread(lambda: [door.send(sender, i) for i in range(6)])
+
+    async def first() -> Any:
+        async for data in receiver:
+            return data
+        return None
+
+    for i in range(0, 6, 2):
+        assert next(iter(receiver)) == i
+        assert run_async(first()) == i + 1
+    thread.join(10)
+    assert not receiver._open().receivers
+
+
+@pytest.mark.parametrize("who", ["this side", "the other side"])
+def test_an_iteration_ends_when_another_thread_closes(ends: Ends, door: Door, who: str) -> None:
+    """Whichever end that closes, and if it waits at the time."""
+    sender, receiver = ends
+    got: list[Any] = []
+    thread = in_thread(lambda: got.append(door.drain(receiver)))
+    wait_until(lambda: receiver._open().receivers)
+    (receiver if who == "this side" else sender).close()
+    thread.join(10)
+    assert got == [[]]
+    assert door.drain(receiver) == []
+
+
+@pytest.mark.parametrize("what", ["send", "receive"])
+def test_an_end_that_another_thread_closes(
+    ends: Ends, door: Door, capacity: int, what: str
+) -> None:
+    """Who waits there gets ChannelClosed, and so does whoever comes later; nobody is left."""
+    sender, receiver = ends
+    raised: list[Exception] = []
+
+    def act() -> None:
+        try:
+            if what == "send":
+                door.send(sender, "never", None)
+            else:
+                door.receive(sender, None)
+        except Exception as error:
+            raised.append(error)
+
+    for i in range(capacity):
+        door.send(sender, i)
+    end = sender._open()
+    threads = [in_thread(act) for _ in range(3)]
+    wait_until(lambda: len(end.senders if what == "send" else end.receivers) == 3)
+    sender.close()
+    for thread in threads:
+        thread.join(10)
+    act()
+    assert [type(error) for error in raised] == [ChannelClosed] * 4
+    assert all("channel-1" in str(error) for error in raised)
+    assert not end.senders
+    assert not end.receivers
+    assert door.drain(receiver) == list(range(capacity))
+
+
+def test_receives_race_with_a_close(pair: Pair, door: Door, capacity: int) -> None:
+    """Whatever the moment another thread closes the end: a message or ChannelClosed, no hang."""
+
+    def receive(channel: Channel[Any], got: list[Any], raised: list[Exception]) -> None:
+        try:
+            while True:
+                got.append(door.receive(channel, None))
+        except Exception as error:
+            raised.append(error)
+
+    for _ in range(10):
+        sender, receiver = pair.channel(capacity)
+        got: list[Any] = []
+        raised: list[Exception] = []
+        threads = [in_thread(receive, receiver, got, raised) for _ in range(2)]
+        for i in range(capacity):
+            sender.send(i, 10)
+        receiver.close()
+        for thread in threads:
+            thread.join(10)
+        assert [type(error) for error in raised] == [ChannelClosed] * 2
+        assert sorted(got) == list(range(len(got)))
+        sender.close()
+
+
+@pytest.mark.parametrize("kind", [ChannelBroken, ChannelClosed])
+def test_a_process_that_was_removed(pair: Pair, door: Door, kind: type[ChannelError]) -> None:
+    """Sending on its channels says why that can't be; a send that waits for room is told so."""
+    channel = Channel._of(pair.main.get("w-active"))
+    raised: list[Exception] = []
+
+    def send(data: Any) -> None:
+        try:
+            door.send(channel, data)
+        except Exception as error:
+            raised.append(error)
+
+    for i in range(channel.capacity):
+        channel.send(i)
+    thread = in_thread(send, "waits")
+    wait_until(lambda: channel._open().senders)
+    pair.port.shut(5)
+    wait_until(lambda: pair.main_ended)
+    pair.hub.process_ended("w", kind, "process w was removed")
+    thread.join(10)
+    send("later")
+    late = Channel._of(pair.main.get("w-passive"))
+    with pytest.raises(kind, match="w-passive: process w was removed"):
+        door.send(late, "too late")
+    with pytest.raises(kind, match="w-passive: process w was removed"):
+        door.receive(late)
+    assert [type(error) for error in raised] == [kind] * 2
+    assert all("w-active: process w was removed" in str(error) for error in raised)
+
+
+def test_a_channel_that_threads_open_at_once(pair: Pair) -> None:
+    """It has one end: what each of them sends goes the same way."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    current.install(pair.main)
+
+    def use(channel: Channel[int], go: threading.Event) -> None:
+        while not go.is_set():
+            pass
+        channel.send(1)
+
+    try:
+        for _ in range(50):
+            channel: Channel[int] = Channel()
+            go = threading.Event()
+            threads = [in_thread(use, channel, go) for _ in range(4)]
+            go.set()
+            for thread in threads:
+                thread.join(10)
+            assert channel.stats()["sent"] == 4
+            channel.close()
+        assert not pair.main.ends
+    finally:
+        current.uninstall(pair.main)
+        sys.setswitchinterval(interval)
+
+
 # ------------------------------------------------------------- 6: one mode an end
 
 
@@ -403,8 +648,7 @@ def test_a_dead_peer(pair: Pair, door: Door) -> None:
             act()
         assert isinstance(caught.value, ConnectionError)
     with pytest.raises(ChannelBroken):
-        for _ in ours:
-            pass
+        door.drain(ours)
 
 
 def test_the_main_process_is_gone(pair: Pair, door: Door) -> None:

@@ -9,13 +9,16 @@ from .registry import (
     set_channel,
     set_channels,
 )
+from .select import async_select, select
 
 __all__ = [
     "Channel",
     "active_channel",
+    "async_select",
     "get_channel",
     "get_channels",
     "passive_channel",
+    "select",
     "set_channel",
     "set_channels",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
+from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -12,11 +13,13 @@ from ..errors import (
     ChannelClosed,
     ChannelEmpty,
     ChannelFull,
+    ChannelTypeError,
     WouldBlockLoop,
 )
 from .current import current
 from .end import CarriesChannel, End, Handle
 from .runner import Registration
+from .typed import Check, check_for
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
@@ -40,20 +43,41 @@ class Channel(Handle, Generic[T]):
 
     A channel may be created anywhere and at any time; it needs a running LiteyukiBot only
     when it is used (`NotConnected` otherwise). All methods may be called from any thread.
+    Timeouts are seconds, None waits for ever; `TypeError` for other things than numbers and
+    `ValueError` for negative ones and NaN.
+
+    A `Channel[T]`, or one of a subclass of that, checks what it sends to be of type `T`, as
+    strictly as pydantic can: `True` is no int, "1" is no int, and data is sent as it was given.
+    The check is made at this handle: one that was got by name has none. `type_check=False` leaves
+    it out. A `T` that can't be checked raises `ChannelTypeError` at the first use.
 
     Raises `ValueError` for a capacity below 1 and for a name that is empty or over 200
-    characters, `TypeError` for a name that is not a string.
+    characters, `TypeError` for a name that is not a string and the like.
     """
 
-    def __init__(self, name: str | None = None, *, capacity: int = 1024) -> None:
+    _type_check: bool | None = None
+    _check: Check | None = None
+    _unchecked: End | None = None
+    """The end, once it is known that nothing is to be checked before it is sent."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        capacity: int = 1024,
+        type_check: bool | None = None,
+    ) -> None:
         if name is not None:
             check_name(name)
         if isinstance(capacity, bool) or not isinstance(capacity, int):
             raise TypeError(f"capacity must be an int, not {type(capacity).__name__}")
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
+        if type_check is not None and not isinstance(type_check, bool):
+            raise TypeError(f"type_check must be True, False or None, not {type_check!r}")
         self._name = name
         self._capacity = capacity
+        self._type_check = type_check
         self._end: End | None = None
 
     def __del__(self) -> None:
@@ -73,6 +97,7 @@ class Channel(Handle, Generic[T]):
     def _open(self) -> End:
         end = self._end
         if end is None:
+            self._find_check()
             end = self._take(current().make(self._name, self._capacity))
         return end
 
@@ -82,8 +107,30 @@ class Channel(Handle, Generic[T]):
             if self._end is None:
                 self._end = end
                 return end
-        end.context.soon(end.lost_handle)  # Another thread was first.
+        end.context.soon(end.lost_handle)  # Another thread was quicker.
         return self._end
+
+    def _to_send(self, data: T) -> End:
+        """Return the end, once it is known that `data` may be sent on it."""
+        end = self._end or self._open()
+        check = self._check or self._find_check()
+        if check is not None:
+            check(data, end.name)
+        elif self._type_check:
+            raise ChannelTypeError(
+                f"channel {end.name}: type_check=True, but it has no type that could be checked: "
+                "make it as Channel[T](...)",
+                end.name,
+            )
+        else:
+            self._unchecked = end
+        return end
+
+    def _find_check(self) -> Check | None:
+        # Not before the first use: typing tells the object its type after __init__.
+        if self._type_check is not False:
+            self._check = check_for(self, Channel, self._name or "(unnamed)")
+        return self._check
 
     def __reduce__(self) -> Any:
         raise CarriesChannel(
@@ -111,10 +158,12 @@ class Channel(Handle, Generic[T]):
         Waits for room up to `timeout` seconds (None: for ever), but never on a thread that runs
         an event loop: there a full channel raises `ChannelFull` at once.
 
-        Raises `SendError`, `MessageTooLarge`, `ChannelFull`, `ChannelTimeout`, `ChannelClosed`,
-        `ChannelBroken`, `NotConnected`; nothing was sent then.
+        Raises `ChannelTypeError`, `SendError`, `MessageTooLarge`, `ChannelFull`,
+        `ChannelTimeout`, `ChannelClosed`, `ChannelBroken`, `NotConnected`; nothing was sent then.
         """
-        end = self._end or self._open()
+        if timeout is not None:
+            timeout = check_timeout(timeout)
+        end = self._unchecked or self._to_send(data)
         if end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
@@ -135,7 +184,9 @@ class Channel(Handle, Generic[T]):
         Cancelled while it waits, it has sent nothing. Raises what `send` does, but never
         `ChannelFull`.
         """
-        end = self._end or self._open()
+        if timeout is not None:
+            timeout = check_timeout(timeout)
+        end = self._unchecked or self._to_send(data)
         if end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
@@ -163,12 +214,15 @@ class Channel(Handle, Generic[T]):
         Raises `ChannelTimeout`, `WouldBlockLoop`, `ChannelModeError`, `NotConnected`, and when
         everything is received `ChannelClosed` or `ChannelBroken`. A timeout loses nothing.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         end = self._end or self._open()
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
         if not end.received_by_main_thread:
             end.note_receiver()
+        left = timeout
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with end.lock:
@@ -181,12 +235,12 @@ class Channel(Handle, Generic[T]):
                     )
                 if observer is not None:
                     observer(True)
-                left = None if deadline is None else max(0.0, deadline - monotonic())
                 message = end.wait(end.receivers, end.ask, left, "no message came")
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
+            left = None if deadline is None else max(0.0, deadline - monotonic())
 
     def receive_nowait(self) -> T:
         """Return the next message that has arrived. Never waits.
@@ -211,10 +265,13 @@ class Channel(Handle, Generic[T]):
         From any event loop. Cancelled or timed out, it has lost nothing. Raises what `receive`
         does, but never `WouldBlockLoop`.
         """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         end = self._end or self._open()
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
+        left = timeout
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with end.lock:
@@ -222,12 +279,12 @@ class Channel(Handle, Generic[T]):
             if message is None:
                 if observer is not None:
                     observer(True)
-                left = None if deadline is None else max(0.0, deadline - monotonic())
                 message = await end.async_wait(end.receivers, end.ask, left, "no message came")
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
+            left = None if deadline is None else max(0.0, deadline - monotonic())
 
     def __iter__(self) -> Iterator[T]:
         """Receive until the channel is closed and everything is received."""
@@ -277,6 +334,24 @@ class Channel(Handle, Generic[T]):
 
         return decorator
 
+    def stats(self) -> dict[str, int]:
+        """Return what has passed through this end so far. Never waits; works also after `close`.
+
+        - `sent`: messages accepted by a send here
+        - `acknowledged`: of those, the ones whose handling on the other side has ended
+        - `received`: messages given to callbacks (before their filters) or by a receive here
+        - `backlog`: messages that have arrived here and are still to be given to one of them
+        - `redelivered`: messages that came here again because a process had died handling them
+        - `dropped`: messages set aside after `max_redeliveries`, or let go of unread by a close
+        - `errors`: callbacks and filters that raised, messages that couldn't be rebuilt
+        - `capacity`: of the channel, in messages a direction
+        - `bytes`: serialised messages, sent and arrived here together
+
+        A message that comes again counts again as received. While messages pass, a number may be
+        a few behind another; they are exact when everything is quiet.
+        """
+        return (self._end or self._open()).stats()
+
     # ------------------------------------------------------------- ending
 
     @property
@@ -296,6 +371,22 @@ class Channel(Handle, Generic[T]):
 
 
 Channel._shared_class = Channel
+
+
+def check_timeout(timeout: object) -> float | None:
+    """Return `timeout` if one can wait so long, None for what is for ever; else raise.
+
+    `TypeError` for what is no number, `ValueError` for what is negative or NaN.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(
+            f"a timeout is a number of seconds, or None for ever; not {type(timeout).__name__}"
+        )
+    if not timeout >= 0:
+        raise ValueError(f"a timeout must be 0 or more seconds, not {timeout}")
+    return float(timeout) if timeout < TIMEOUT_MAX else None
 
 
 def check_name(name: object) -> str:

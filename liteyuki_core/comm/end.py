@@ -103,22 +103,25 @@ class Port(Protocol):
         """Do the same, and let a thread that is just writing come to its end first."""
 
 
-class _SyncWaiter:
-    """A thread that waits."""
+class SyncWaiter:
+    """A thread that waits, for one end or several. To be woken twice is as good as once."""
 
     def __init__(self) -> None:
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wake(self) -> None:
-        self._gate.release()
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass  # Another end that it waits for has woken it already.
 
     def wait(self, seconds: float | None) -> bool:
         return self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
 
 
-class _AsyncWaiter:
-    """A task that waits."""
+class AsyncWaiter:
+    """A task that waits, for one end or several. To be woken twice is as good as once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -135,7 +138,8 @@ class _AsyncWaiter:
             self.future.set_result(woken)
 
 
-Waiters = deque[Any]
+Waiter = SyncWaiter | AsyncWaiter
+Waiters = deque[Waiter]
 
 
 class End:
@@ -188,9 +192,17 @@ class End:
         self._deaf: str | None = None
         self._gone: ChannelError | None = None
         self._last = False
-        self.errors = 0
+        # counting
+        self._arrived = 0
+        """Messages that came and were not let go of unread."""
+        self._bytes = 0
+        self._ahead: Callable[[], int] | None = None
+        """How many messages the runner holds that no callback has been given yet."""
         self.redelivered = 0
         self.dropped = 0
+        self._unhandled = 0
+        """Messages whose room is free again although nobody has handled them."""
+        self.errors = 0
 
     # ------------------------------------------------------------- sending
 
@@ -324,6 +336,7 @@ class End:
         _wake(self.senders, unused)
         self._collect()
         dropped = len(self._pending) if self._closed else 0
+        self.dropped += dropped
         self._seal()
         return dropped
 
@@ -333,9 +346,11 @@ class End:
             return
         if self._text:
             batch = frames.pack_text(self._next, pending)
+            self._bytes += batch.size
         else:
             batch = frames.pack(self._next, pending, self._words)
             self._words = []
+            self._bytes += self._pending_bytes
         self._next += batch.count
         self._pending = []
         self._pending_bytes = 0
@@ -346,6 +361,7 @@ class End:
             self._port.hold(key)
         batch = frames.pack_linked(self._next, payload)
         self._next += 1
+        self._bytes += batch.size
         self._port.data(self.number, batch)
 
     def _link(self, found: Any) -> tuple[str, Any] | None:
@@ -372,6 +388,7 @@ class End:
     def on_dropped(self, count: int) -> None:
         """Learn that `count` messages will not be handled. Under the lock."""
         self.dropped += count
+        self._unhandled += count
         self.on_acknowledged(count)
 
     def on_acknowledged(self, count: int) -> None:
@@ -386,6 +403,8 @@ class End:
         if self._closed:
             return
         self._inbox.append(batch)
+        self._arrived += batch.count
+        self._bytes += batch.size
         if batch.flags & frames.REDELIVERED:
             self.redelivered += batch.count
         if self._runner is not None:
@@ -421,6 +440,31 @@ class End:
             self._flush_acknowledgements()
             self._port.begin(self.number, message[0])
         return message
+
+    def ask_or_wait(self, waiter: Waiter | None) -> tuple[int, Any] | None:
+        """Do what `ask` does; where there is no message yet, a waiter is woken for the next.
+
+        Whoever waits for several ends stands in the queue of each, and must `leave` them all.
+        """
+        with self.lock:
+            message = self.ask()
+            if message is None and waiter is not None:
+                self.receivers.append(waiter)
+        return message
+
+    def leave(self, waiter: Waiter) -> None:
+        """Wait no more. A message for which the waiter was woken wakes the next."""
+        with self.lock:
+            try:
+                self.receivers.remove(waiter)
+            except ValueError:
+                if self._opened or self._inbox:
+                    _wake(self.receivers, 1)
+
+    def handled(self) -> None:
+        """Acknowledge what `receive` gave last."""
+        with self.lock:
+            self._acknowledge_handed()
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
@@ -473,8 +517,9 @@ class End:
         self._port.acknowledge(self.number, ranges)
 
     def failed(self) -> None:
-        """Count a callback or a message that failed."""
-        self.errors += 1
+        """Count a callback, a filter or a message that failed."""
+        with self.lock:
+            self.errors += 1
 
     def register(self, registration: Registration) -> None:
         """Add a callback. Raises `ChannelModeError` on an end that receives."""
@@ -484,13 +529,24 @@ class End:
                 window = 1 if registration.ordered else registration.concurrency
                 self._enter("callback", window or self.capacity)
                 self._runner = self.context.dispatcher.attach(self)
+                self._ahead = self._runner.backlog
             self._runner.add(registration)
             self._idle = False
             self.context.dispatcher.ready(self._runner)
         self._port.pump()
 
     def _enter(self, mode: Literal["receive", "callback"], window: int = 1) -> None:
-        if self._mode is not None:
+        self._check_mode(mode)
+        self._check_own()
+        self._mode = mode
+        self._port.ready(self.number, window)
+
+    def check_receives(self) -> None:
+        """Raise `ChannelModeError` on an end that has callbacks."""
+        self._check_mode("receive")
+
+    def _check_mode(self, mode: Literal["receive", "callback"]) -> None:
+        if self._mode not in (None, mode):
             has, asks = (
                 ("callbacks (on_receive)", "receive()")
                 if self._mode == "callback"
@@ -501,9 +557,6 @@ class End:
                 "an end is read in one way; make a second channel for the other",
                 self.name,
             )
-        self._check_own()
-        self._mode = mode
-        self._port.ready(self.number, window)
 
     def note_receiver(self) -> None:
         """Remember whether it is the process's main thread that waits in `receive`."""
@@ -548,6 +601,33 @@ class End:
             self._flush_acknowledgements()
         self._port.pump()
 
+    # ------------------------------------------------------------- counting
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters of `Channel.stats`.
+
+        They are taken from what is counted anyway, and counted a batch at a time: while
+        messages pass, a number may be a few behind another.
+        """
+        with self.lock:
+            sent = self._next + len(self._pending) + len(self.gathered)
+            unacknowledged = self.capacity - self._free - self.slots
+            backlog = self._unread() + (0 if self._ahead is None else self._ahead())
+            return {
+                "sent": sent,
+                "received": max(0, self._arrived - backlog),
+                "acknowledged": max(0, sent - self._unhandled - unacknowledged),
+                "redelivered": self.redelivered,
+                "dropped": self.dropped,
+                "errors": self.errors,
+                "backlog": backlog,
+                "capacity": self.capacity,
+                "bytes": self._bytes,
+            }
+
+    def _unread(self) -> int:
+        return len(self._opened) + sum([batch.count for batch in self._inbox])
+
     # ------------------------------------------------------------- waiting
 
     def wait(
@@ -559,7 +639,7 @@ class End:
             with self.lock:
                 result = attempt()
                 if result is None:
-                    waiter = _SyncWaiter()
+                    waiter = SyncWaiter()
                     waiters.append(waiter)
             self._port.pump()
             if result is not None:
@@ -583,7 +663,7 @@ class End:
             with self.lock:
                 result = attempt()
                 if result is None:
-                    waiter = _AsyncWaiter(loop)
+                    waiter = AsyncWaiter(loop)
                     waiters.append(waiter)
             self._port.pump()
             if result is not None:
@@ -602,7 +682,7 @@ class End:
             if not woken:
                 raise self._timed_out(timeout, doing)
 
-    def _leave(self, waiters: Waiters, waiter: Any) -> None:
+    def _leave(self, waiters: Waiters, waiter: Waiter) -> None:
         with self.lock:
             try:
                 waiters.remove(waiter)
@@ -649,9 +729,7 @@ class End:
         self._acknowledge_handed()
         self._flush_acknowledgements()
         self._closed = True
-        unread = len(self._opened) + sum(batch.count for batch in self._inbox)
-        self._inbox.clear()
-        self._opened.clear()
+        unread = self._let_go()
         tell(self.number)
         self.context.forget(self)
         self._wake_all()
@@ -676,9 +754,17 @@ class End:
 
     def lost(self, kind: type[ChannelError], why: str) -> None:
         """Learn that the way to the hub is gone. Under the lock."""
+        self._let_go()
+        self.on_gone(kind, why, True)
+
+    def _let_go(self) -> int:
+        """Let go of what has arrived and was not taken; return how many messages that was."""
+        unread = self._unread()
         self._inbox.clear()
         self._opened.clear()
-        self.on_gone(kind, why, True)
+        self._arrived -= unread
+        self.dropped += unread
+        return unread
 
     def _wake_all(self) -> None:
         _wake(self.senders, len(self.senders))

@@ -103,8 +103,10 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """How many bytes the messages and their lengths take."""
-        return sum(map(len, self.buffers))
+        """How many bytes its messages have, serialised."""
+        buffers = self.buffers
+        whole = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+        return whole - 4 * self.count
 
     def having(self, first: int, flags: int = 0) -> Batch:
         """Return the same messages numbered from `first` on, with `flags` besides their own."""
@@ -142,7 +144,7 @@ class Batch:
 
     def frame(self, channel: int) -> tuple[Buffer, ...]:
         """Return the DATA frame that carries this batch on `channel`."""
-        length = _SEQUENCE.size + self.size
+        length = _SEQUENCE.size + sum(map(len, self.buffers))
         flags = self.flags if self.text is None else self.flags | TEXT
         head = _DATA_HEAD.pack(MAGIC, DATA, flags, channel, length, self.first, self.count)
         return (head, *self.buffers)

@@ -29,7 +29,7 @@ class DeadLetter:
         self.channel = channel
         self.process = process
         self.crashes = crashes
-        self.size = batch.size - 4
+        self.size = batch.size
         self.time = datetime.now(timezone.utc)
         self._batch = batch
         self._settle = settle

@@ -188,6 +188,10 @@ class Runner:
         self._pumps.add(task)
         task.add_done_callback(self._ended)
 
+    def backlog(self) -> int:
+        """Return how many messages were taken and not yet given to a callback; from any thread."""
+        return len(self._messages)
+
     def busy(self) -> bool:
         """Return whether messages are handled here or are about to be."""
         return bool(self._pumps or self._messages or self._source.has_messages())

@@ -27,12 +27,16 @@ AGAIN = RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01)
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
+def say(line):
+    # In one piece: other threads and processes write there too.
+    os.write(1, f"{line}\\n".encode())
+
+
 async def until(condition, what, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            print("FAILED: never:", what, flush=True)
-            os._exit(1)
+            raise TimeoutError(f"never: {what}")
         await asyncio.sleep(0.002)
 
 
@@ -41,9 +45,9 @@ def main(bot, act):
     async def guarded():
         try:
             await act()
-            print("all is well", flush=True)
+            say("all is well")
         except BaseException as error:
-            print(f"FAILED: {type(error).__name__}: {error}", flush=True)
+            say(f"FAILED: {type(error).__name__}: {error}")
             raise
         finally:
             bot.stop()
@@ -99,11 +103,15 @@ async def flow(bot, disturb):
     def missing(name):
         return set(range(COUNT)) - {number for _, number in got[name]}
 
-    await until(lambda: not any(map(missing, NAMES)), "every message was handled")
+    try:
+        await until(lambda: not any(map(missing, NAMES)), "every message was handled")
+    except TimeoutError as error:
+        left = {name: sorted(missing(name))[:9] for name in NAMES}
+        raise TimeoutError(f"{error}; missing: {left}; {bot.channels}") from None
     for name in NAMES:
         capacity = get_channel(name).capacity
         again = len(got[name]) - COUNT
-        print(name, again, "handled again", flush=True)
+        say(f"{name} {again} handled again")
         assert again <= turns * capacity, (name, again)
         if name == "made":
             continue
@@ -231,9 +239,9 @@ async def act():
     try:
         active.send("refused")
     except ConnectionError:
-        print("broken", flush=True)
+        say("broken")
     except Exception as error:
-        print("refused:", type(error).__name__, error, flush=True)
+        say(f"refused: {type(error).__name__} {error}")
     bot.start_process("w")
     bot.start_process("w")
     got = [await passive.async_receive(20) for _ in range(2)]
@@ -243,7 +251,7 @@ async def act():
         try:
             getattr(bot, name)("nobody")
         except KeyError as error:
-            print(type(error).__name__, error, flush=True)
+            say(f"{type(error).__name__} {error}")
 
 
 if __name__ == "__main__":
@@ -335,11 +343,11 @@ def use(channel, what):
         while True:
             got.append(channel.receive(20))
     except ChannelBroken as error:
-        print(len(got), "received, then", error, flush=True)
+        say(f"{len(got)} received, then {error}")
     try:
         channel.send("too late")
     except ChannelBroken as error:
-        print("send:", error, flush=True)
+        say(f"send: {error}")
 
 
 async def async_use(channel, what):
@@ -348,11 +356,11 @@ async def async_use(channel, what):
         while True:
             got.append(await channel.async_receive(20))
     except ChannelBroken as error:
-        print(len(got), "received, then", error, flush=True)
+        say(f"{len(got)} received, then {error}")
     try:
         await channel.async_send("too late")
     except ChannelBroken as error:
-        print("send:", error, flush=True)
+        say(f"send: {error}")
 
 
 async def act():
@@ -416,7 +424,7 @@ async def act():
     while not {1, 2, 3, 4} <= got:
         got.add(await passive.async_receive(30))
     (letter,) = bot.dead_letters()
-    print(letter, flush=True)
+    say(letter)
     assert bot.processes["w"].restarts == 3
     assert active.stats()["dropped"] == 1, active.stats()
     assert bot.channels["w-active"]["dropped"] == 1

@@ -13,6 +13,7 @@ from time import monotonic
 
 from .. import log
 from .runner import Runner, Source
+from .wakes import Wakes
 from .worker import Threads
 
 
@@ -23,7 +24,8 @@ class Dispatcher:
     kept where they are. `ready` may be called from any thread, under the source's lock.
     """
 
-    def __init__(self, *, own_loop: bool) -> None:
+    def __init__(self, wakes: Wakes, *, own_loop: bool) -> None:
+        self._wakes = wakes
         self._own_loop = own_loop
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,11 +77,8 @@ class Dispatcher:
             self._waiting[runner] = None
             if self._woken or self._loop is None:
                 return
-            self._woken = True
-            try:
-                self._loop.call_soon_threadsafe(self._step)
-            except RuntimeError:  # The loop is closed; another may be bound.
-                self._woken = False
+            self._woken = True  # `bind` wakes too, should this loop be closed by now.
+            self._wakes.wake(self._loop, self._step)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run callbacks on `loop` from now on, which is the running one."""

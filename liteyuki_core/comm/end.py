@@ -42,6 +42,7 @@ from ..errors import (
 )
 from . import frames
 from .runner import Registration
+from .wakes import Wakes
 
 if TYPE_CHECKING:
     from .context import Context
@@ -76,12 +77,13 @@ class Port(Protocol):
 class _SyncWaiter:
     """A thread that waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, wakes: Wakes) -> None:
+        self._wakes = wakes
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wake(self) -> None:
-        self._gate.release()
+        self._wakes.wake(None, self._gate.release)
 
     def wait(self, seconds: float | None) -> bool:
         return self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
@@ -90,17 +92,15 @@ class _SyncWaiter:
 class _AsyncWaiter:
     """A task that waits."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, wakes: Wakes, loop: asyncio.AbstractEventLoop) -> None:
+        self._wakes = wakes
         self._loop = loop
         self.future: asyncio.Future[bool] = loop.create_future()
 
     def wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self.settle, True)
-        except RuntimeError:
-            pass  # Its loop is closed, so is its task.
+        self._wakes.wake(self._loop, self.settle)
 
-    def settle(self, woken: bool) -> None:
+    def settle(self, woken: bool = True) -> None:
         if not self.future.done():
             self.future.set_result(woken)
 
@@ -464,7 +464,7 @@ class End:
             with self.lock:
                 result = attempt()
                 if result is None:
-                    waiter = _SyncWaiter()
+                    waiter = _SyncWaiter(self.context.wakes)
                     waiters.append(waiter)
             self._port.pump()
             if result is not None:
@@ -488,7 +488,7 @@ class End:
             with self.lock:
                 result = attempt()
                 if result is None:
-                    waiter = _AsyncWaiter(loop)
+                    waiter = _AsyncWaiter(self.context.wakes, loop)
                     waiters.append(waiter)
             self._port.pump()
             if result is not None:

@@ -12,6 +12,7 @@ from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError
 from . import frames
 from .context import Context, ContextPort
 from .link import Endpoint, Link
+from .wakes import Wake
 
 if TYPE_CHECKING:
     from .hub import Hub, Route
@@ -160,10 +161,12 @@ class LinkPeer:
         self.link.queue(stream, frame)
         self._hub.queued(self)
 
-    def _on_frames(self, arrived: list[frames.Frame]) -> None:
+    def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         hub = self._hub
-        try:
-            with hub.lock:
+        gathering = hub.local.context.wakes
+        with hub.lock:
+            wakes = gathering.gather()
+            try:
                 for frame in arrived:
                     if frame.kind == frames.DATA:
                         hub.data(self, frame.channel, frames.unpack(frame))
@@ -171,8 +174,10 @@ class LinkPeer:
                         hub.acknowledge(self, frame.channel, frames.acknowledged(frame))
                     else:
                         self._on_control(frame.channel, frames.fields(frame))
-        finally:
-            hub.pump()
+            finally:
+                gathering.release()
+        hub.pump()
+        return wakes
 
     def _on_control(self, number: int, fields: dict[str, Any]) -> None:
         match fields:

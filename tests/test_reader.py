@@ -47,6 +47,7 @@ class Connection:
         self.ours, self.theirs = socket.socketpair()
         self.got = bytearray()
         self.woken = 0
+        self.size = 1
         self.by: list[threading.Thread] = []
         self.ends: list[BaseException] = []
         self.gate = threading.Event()
@@ -59,13 +60,13 @@ class Connection:
         handle.settimeout(None if waits or _NOWAIT else 0)
         return handle
 
-    def _read(self, handle: socket.socket, waits: bool) -> list[Wake]:
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
         data = handle.recv(1, 0 if waits else _NOWAIT)
         if not data:
             raise EOFError
         self.by.append(threading.current_thread())
         self.got += data
-        return [(self.running.loop, self._wake)]
+        return self.size, [(self.running.loop, self._wake)]
 
     def _wake(self) -> None:
         assert threading.current_thread() is self.running.thread
@@ -143,6 +144,15 @@ def test_a_blocked_loop_stops_no_reading(connection: Connection) -> None:
         connection.send(20)
         assert set(connection.by[-19:]) == {connection.reader.thread}
         release.set()
+
+
+def test_what_is_large_is_read_by_the_thread(connection: Connection) -> None:
+    """A loop that reads much at once gives the reading back, and isn't lent it again meanwhile."""
+    connection.lend()
+    connection.size = 1 << 20
+    wait_until(lambda: connection.send(1) or connection.by[-1] is connection.reader.thread)
+    connection.send(100)
+    assert set(connection.by[-100:]) == {connection.reader.thread}
 
 
 @pytest.mark.parametrize("close", [False, True], ids=["stopped", "closed"])

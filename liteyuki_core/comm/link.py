@@ -305,7 +305,7 @@ class Link:
 
     # ------------------------------------------------------------- reading
 
-    def _read(self, handle: socket.socket, waits: bool) -> list[Wake]:
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
         decoder = self._decoder
         while True:
             try:
@@ -315,7 +315,7 @@ class Link:
             if not size:
                 raise EOFError
             arrived = decoder.decode(size)
-            return self._on_frames(arrived) if arrived else []
+            return size, self._on_frames(arrived) if arrived else []
 
     def _ended(self, error: BaseException) -> None:
         self._shutdown()

@@ -35,6 +35,7 @@ _FLAGS = {DATA: TEXT | CONTINUED, ACK: 0, CONTROL: CONTINUED, PART: 0}
 HEADER = struct.Struct("<HBBII")
 _SEQUENCE = struct.Struct("<QI")
 _DATA_HEAD = struct.Struct("<HBBIIQI")
+_WORD = struct.Struct("<I")
 _RANGE = struct.Struct("<QI")
 _RAW = 1 << 31
 _LENGTH = _RAW - 1
@@ -102,6 +103,8 @@ class Batch:
         """Return the messages, still serialised: give each to `load`."""
         text = self.text
         if text is not None:
+            if self.count == 1:
+                return [text]
             bounds = accumulate(self.words, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
         out: list[Any] = []
@@ -145,7 +148,7 @@ def _table(words: Sequence[int]) -> bytes:
     return numbers.tobytes()
 
 
-def _words(table: Buffer) -> list[int]:
+def _words(table: Buffer) -> Sequence[int]:
     numbers = array("I")
     numbers.frombytes(table)
     if sys.byteorder == "big":
@@ -177,6 +180,11 @@ def load(payload: Any) -> Any:
 def pack_text(first: int, messages: list[str]) -> Batch:
     """Make a batch of strings, each at most `LONGEST_TEXT` characters."""
     count = len(messages)
+    if count == 1:
+        text = messages[0]
+        length = len(text)
+        body = _WORD.pack(length) + text.encode("utf-8", "surrogatepass")
+        return Batch(first, 1, (body,), (length,), text)
     words = list(map(len, messages))
     text = "".join(messages)
     body = _table(words) + text.encode("utf-8", "surrogatepass")
@@ -210,7 +218,7 @@ def unpack(frame: Frame) -> Batch:
         content = body[_SEQUENCE.size :]
     else:
         content = memoryview(body)[_SEQUENCE.size :]
-    words = _words(content[: 4 * count])
+    words = _words(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
     text = None
     if frame.flags & TEXT:
         try:
@@ -324,7 +332,7 @@ class Decoder:
                 frames.append(Frame(kind, flags, channel, self._parts.pop(channel)))
             else:
                 frames.append(Frame(kind, flags, channel, bytes(piece)))
-        if at:
+        if 0 < at < end:
             view[: end - at] = view[at:end]
         self._end = end - at
         return frames

@@ -46,6 +46,13 @@ def fire(wakes: list[Wake], here: AbstractEventLoop | None) -> AbstractEventLoop
 
     Returns the loop that all of them were for, if it was one.
     """
+    if len(wakes) == 1:
+        loop, call = wakes[0]
+        if loop is None or loop is here:
+            call()
+        else:
+            _call_soon(loop, call)
+        return loop
     loops: dict[AbstractEventLoop | None, list[Callable[[], object]]] = {}
     for loop, call in wakes:
         loops.setdefault(loop, []).append(call)

@@ -36,6 +36,8 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._closed = False
         self.threads = Threads()
+        self.ending = False
+        """Whether what is left is handled and nothing waits for more."""
         self.stopping = False
 
     @property
@@ -66,10 +68,16 @@ class Dispatcher:
         return runner
 
     def detach(self, runner: Runner) -> None:
-        """Forget a runner whose end is closed; callbacks that run go on."""
+        """Forget a runner whose end is closed; callbacks that run go on.
+
+        Called under the source's lock, from any thread.
+        """
+        runner.detached = True
+        self.ready(runner)
         with self._lock:
             self._runners.pop(runner, None)
-            self._waiting.pop(runner, None)
+            if self._loop is None:
+                self._waiting.pop(runner, None)
 
     def ready(self, runner: Runner) -> None:
         """Have `runner` look for messages on the loop's thread."""
@@ -92,11 +100,12 @@ class Dispatcher:
             self._loop = loop
             self._woken = True
             self._waiting.update(self._runners)
-            self.stopping = False
+            self.ending = self.stopping = False
             loop.call_soon(self._step)
 
     async def drain(self, timeout: float) -> None:
         """Wait until no messages are handled or about to be, at most `timeout` seconds."""
+        self.ending = True
         deadline = monotonic() + timeout
         while (left := deadline - monotonic()) > 0:
             busy = [runner for runner in list(self._runners) if runner.busy()]

@@ -141,8 +141,8 @@ class End:
         self.receivers: Waiters = deque()
         self._mode: Literal["receive", "callback"] | None = None
         self._runner: Any = None
-        self._idle = True
-        """Whether the runner has found nothing to take, so that it has to be woken."""
+        self.idle = True
+        """Whether nothing is left to take, and the runner is made ready when that changes."""
         self.received_by_main_thread = False
         # ending
         self._closed = False
@@ -318,8 +318,8 @@ class End:
             return
         self._inbox.append(batch)
         if self._runner is not None:
-            if self._idle:
-                self._idle = False
+            if self.idle:
+                self.idle = False
                 self.context.dispatcher.ready(self._runner)
         else:
             _wake(self.receivers, batch.count)
@@ -362,9 +362,10 @@ class End:
         """Return the number of the first message of the next batch, and the batch; for a runner."""
         with self.lock:
             if not self.has_messages():
-                self._idle = True
+                self.idle = True
                 return None
             batch = self._inbox.popleft()
+            self.idle = not self._inbox
         return batch.first, deque(batch.payloads())
 
     def has_messages(self) -> bool:
@@ -390,7 +391,7 @@ class End:
                 self._enter("callback")
                 self._runner = self.context.dispatcher.attach(self)
             self._runner.add(registration)
-            self._idle = False
+            self.idle = False
             self.context.dispatcher.ready(self._runner)
         self._port.pump()
 
@@ -536,9 +537,9 @@ class End:
             self._port.close(self.number)
             self.context.forget(self)
             self._wake_all()
-            runner, self._runner = self._runner, None
-        if runner is not None:
-            self.context.dispatcher.detach(runner)
+            if self._runner is not None:
+                self.context.dispatcher.detach(self._runner)
+                self._runner = None
         self._port.pump()
         if unread:
             log.logger.warning(f"channel {self.name}: closed with {unread} messages unread")

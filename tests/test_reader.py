@@ -166,6 +166,21 @@ def test_a_loop_that_ends_stops_no_reading(connection: Connection, close: bool) 
     assert connection.by[-1] is connection.reader.thread
 
 
+def test_a_loop_that_cant_watch_connections(connection: Connection) -> None:
+    """It is not lent the reading a second time."""
+
+    class NoReader(asyncio.SelectorEventLoop):
+        def add_reader(self, *args: Any) -> None:
+            raise NotImplementedError
+
+    connection.running.stop()
+    connection.running.loop.close()
+    connection.running = LoopThread(NoReader)
+    wait_until(lambda: connection.send(20) or not connection.reader.lendable)
+    connection.send(50)
+    assert set(connection.by) == {connection.reader.thread}
+
+
 def test_order_however_often_the_reading_changes_hands(connection: Connection) -> None:
     """Bytes are read once and in order while loop and thread take turns."""
     loop = connection.running.loop

@@ -110,11 +110,11 @@ class Reader:
             return  # No more handles can be opened.
         self.turn.release()
         try:
-            loan.begin()
             seen = -1
-            while loan.error is None and loan.reads != seen:
-                seen = loan.reads
-                self.bell.acquire(timeout=_LOOK)
+            if loan.begin():
+                while loan.error is None and loan.reads != seen:
+                    seen = loan.reads
+                    self.bell.acquire(timeout=_LOOK)
         finally:
             self.turn.acquire()
             self._loan = None
@@ -135,8 +135,8 @@ class _Loan:
         self._ended = False
         self._watches = False
 
-    def begin(self) -> None:
-        self._call_soon(self._watch)
+    def begin(self) -> bool:
+        return self._call_soon(self._watch)
 
     def end(self) -> None:
         self._ended = True
@@ -148,11 +148,13 @@ class _Loan:
     def __del__(self) -> None:
         self._handle.close()  # The loop was closed before it did this.
 
-    def _call_soon(self, call: Callable[[], None]) -> None:
+    def _call_soon(self, call: Callable[[], None]) -> bool:
         try:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             self._handle.close()  # The loop is closed.
+            return False
+        return True
 
     def _watch(self) -> None:
         if self._ended:
@@ -162,6 +164,7 @@ class _Loan:
             self._watches = True
         except NotImplementedError:
             self._reader.lendable = False  # Windows' usual loop can't watch connections.
+            self._reader.bell.release()
 
     def _unwatch(self) -> None:
         if self._watches:

@@ -227,13 +227,17 @@ class Hub:
         if held is None:
             return
         side = held[0].sides[held[1]]
+        # One frame tells a sender of all its messages, however many batches they came in.
+        settled: dict[tuple[Peer, int], int] = {}
         for first, count in ranges:
             entry = side.sent.get(first)
             if entry is not None and entry.left == entry.batch.count == count:
-                self._settled(side, entry, count)
+                self._settled(entry, count, settled)
                 del side.sent[first]
             else:
-                self._settle(side, first, first + count)
+                self._settle(side, first, first + count, settled)
+        for (source, number), count in settled.items():
+            source.acknowledged(number, count)
 
     def ready(self, peer: Peer, number: int) -> None:
         """Learn that `peer` receives. Under the lock."""
@@ -325,7 +329,9 @@ class Hub:
             side.sent[entry.batch.first] = entry
             holder.peer.deliver(holder.number, entry.batch)
 
-    def _settle(self, side: _Side, first: int, stop: int) -> None:
+    def _settle(
+        self, side: _Side, first: int, stop: int, settled: dict[tuple[Peer, int], int]
+    ) -> None:
         finished = []
         for start, entry in side.sent.items():
             if start >= stop:
@@ -341,17 +347,18 @@ class Hub:
                 before = len(done)
                 done.update(range(low, high))
                 count = len(done) - before
-            self._settled(side, entry, count)
+            self._settled(entry, count, settled)
             if not entry.left:
                 finished.append(start)
         for start in finished:
             del side.sent[start]
 
-    def _settled(self, side: _Side, entry: _Entry, count: int) -> None:
+    def _settled(self, entry: _Entry, count: int, settled: dict[tuple[Peer, int], int]) -> None:
         entry.left -= count
         if entry.holder is not None:
             entry.holder.outstanding -= count
-        entry.source.acknowledged(entry.number, count)
+        sender = entry.source, entry.number
+        settled[sender] = settled.get(sender, 0) + count
 
     def _drop_holder(self, side: _Side, peer: Peer) -> None:
         holder = side.holders.pop(peer, None)

@@ -29,8 +29,6 @@ class Dispatcher:
         self._own_loop = own_loop
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[Runner, None] = {}
-        self._woken = False
         self._runners: dict[Runner, None] = {}
         self._started_loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -76,17 +74,12 @@ class Dispatcher:
         self.ready(runner)
         with self._lock:
             self._runners.pop(runner, None)
-            if self._loop is None:
-                self._waiting.pop(runner, None)
 
     def ready(self, runner: Runner) -> None:
-        """Have `runner` look for messages on the loop's thread."""
-        with self._lock:
-            self._waiting[runner] = None
-            if self._woken or self._loop is None:
-                return
-            self._woken = True  # `bind` wakes too, should this loop be closed by now.
-            self._wakes.wake(self._loop, self._step)
+        """Have `runner` look for messages on the loop's thread, where one is bound."""
+        loop = self._loop
+        if loop is not None:
+            self._wakes.wake(loop, runner.step)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run callbacks on `loop` from now on, which is the running one."""
@@ -98,10 +91,9 @@ class Dispatcher:
             return
         with self._lock:
             self._loop = loop
-            self._woken = True
-            self._waiting.update(self._runners)
             self.ending = self.stopping = False
-            loop.call_soon(self._step)
+            for runner in self._runners:
+                loop.call_soon(runner.step)
 
     async def drain(self, timeout: float) -> None:
         """Wait until no messages are handled or about to be, at most `timeout` seconds."""
@@ -139,13 +131,6 @@ class Dispatcher:
             if thread is not threading.current_thread():
                 thread.join(timeout + 1.0)
         self.threads.close()
-
-    def _step(self) -> None:
-        with self._lock:
-            runners, self._waiting = self._waiting, {}
-            self._woken = False
-        for runner in runners:
-            runner.step()
 
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(self.bind, loop)

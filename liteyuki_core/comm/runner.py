@@ -196,6 +196,8 @@ class Runner:
     def step(self) -> None:
         """Call a pump where there are messages, none is about to take them, and it has a place."""
         self._successor = False
+        if self._dispatcher.stopping:
+            return
         self._turn += 1
         self._note()
         if (

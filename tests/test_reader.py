@@ -84,13 +84,17 @@ class Connection:
             self.theirs.send(bytes([before % 251]))
             wait_until(lambda before=before: len(self.got) > before)
 
+    def send_at_once(self, count: int) -> None:
+        """Send messages in quick succession, and wait until they are read."""
+        before = len(self.got)
+        self.theirs.sendall(bytes((before + i) % 251 for i in range(count)))
+        wait_until(lambda: len(self.got) == before + count)
+
     def lend(self) -> None:
         """Send until the loop reads."""
 
         def loop_reads() -> bool:
-            before = len(self.got)
-            self.theirs.sendall(bytes((before + i) % 251 for i in range(50)))
-            wait_until(lambda: len(self.got) == before + 50)
+            self.send_at_once(50)
             return self.by[-1] is self.running.thread
 
         wait_until(loop_reads, "the loop reads")
@@ -176,7 +180,7 @@ def test_a_loop_that_cant_watch_connections(connection: Connection) -> None:
     connection.running.stop()
     connection.running.loop.close()
     connection.running = LoopThread(NoReader)
-    wait_until(lambda: connection.send(20) or not connection.reader.lendable)
+    wait_until(lambda: connection.send_at_once(50) or not connection.reader.lendable)
     connection.send(50)
     assert set(connection.by) == {connection.reader.thread}
 
@@ -194,9 +198,7 @@ def test_order_however_often_the_reading_changes_hands(connection: Connection) -
     loop.call_soon_threadsafe(hinder)
 
     def both_have_read() -> bool:
-        before = len(connection.got)
-        connection.theirs.sendall(bytes((before + i) % 251 for i in range(500)))
-        wait_until(lambda: len(connection.got) == before + 500)
+        connection.send_at_once(500)
         changes = sum(a is not b for a, b in zip(connection.by, connection.by[1:], strict=False))
         return changes > 20
 

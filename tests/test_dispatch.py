@@ -329,6 +329,38 @@ def test_a_blocked_loop_delays_no_receive(pair: Pair) -> None:
     release.set()
 
 
+def test_a_blocked_loop_that_reads_delays_no_receive(pair: Pair) -> None:
+    """Also a loop that has been lent the reading of its link may block: reading goes on."""
+    echo, echo_end = pair.channel(64)
+    free, free_end = pair.channel(4)
+    reader = pair.port._link._reader
+    release, inside = threading.Event(), threading.Event()
+
+    @echo_end.on_receive()
+    async def callback(data: Any) -> None:
+        if data == "block":
+            inside.set()
+            release.wait(20)
+        await echo_end.async_send(data)
+
+    def is_lent() -> bool:
+        for i in range(50):
+            echo.send(i, 10)
+            assert echo.receive(10) == i
+        return reader._loan is not None
+
+    wait_until(is_lent)
+    echo.send("block", 10)
+    assert inside.wait(10)
+    for i in range(20):
+        free.send(i, 5)
+        assert free_end.receive(5) == i
+        free_end.send(-i, 5)
+        assert free.receive(5) == -i
+    release.set()
+    assert echo.receive(10) == "block"
+
+
 def test_messages_before_the_loop_are_kept(pair: Pair) -> None:
     """Where another loop will be bound, messages wait for it and run there, in order."""
     ours, theirs = pair.channel(32)

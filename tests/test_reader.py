@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from liteyuki_core.comm.reader import Reader
 from liteyuki_core.comm.wakes import Wake
 from tests.conftest import wait_until
+from tests.program import running, write_files
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
 with suppress(ImportError):
@@ -230,3 +232,59 @@ def test_what_read_raises_ends_the_reading(connection: Connection, lent: bool) -
     connection.theirs.send(b"x")
     wait_until(lambda: connection.ends)
     assert isinstance(connection.ends[0], ValueError)
+
+
+BOT = """
+import asyncio
+import sys
+
+from liteyuki_core import LiteyukiBot, get_channel
+from liteyuki_core.comm import active_channel
+
+
+def choose_loop(name):
+    if name == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+async def answer():
+    async for data in active_channel:
+        await active_channel.async_send(data)
+
+
+def echo(loop):
+    choose_loop(loop)
+    return answer()
+
+
+if __name__ == "__main__":
+    choose_loop(sys.argv[1])
+    bot = LiteyukiBot()
+    bot.add_process("echo", echo, args=(sys.argv[1],))
+    channel = get_channel("echo-active")
+
+    @bot.on_after_start
+    async def trips():
+        (peer,) = channel._open().context.port._hub._peers
+        for i in range(1_000_000):
+            await channel.async_send(i)
+            assert await channel.async_receive() == i
+            if i >= 3000 and peer.link._reader._loan is not None:
+                print("lent", flush=True)
+                bot.stop()
+
+    bot.run()
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_stopping_while_loops_read(loop: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Both processes leave cleanly in the middle of round trips that loops read."""
+    write_files(tmp_path, {"bot.py": BOT})
+    with running(tmp_path, environment, "bot.py", loop) as bot:
+        assert bot.wait() == 0
+        assert bot.found("^lent$")
+        assert bot.found("process echo exited with code 0$")
+        assert not bot.found("Traceback|is left|has not stopped")

@@ -12,7 +12,7 @@ import pytest
 
 from liteyuki_core.errors import ChannelTimeout
 from tests.conftest import wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor
+from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
 
 
 @pytest.fixture
@@ -566,6 +566,53 @@ def test_context_variables_are_a_callbacks_own(ends: Any) -> None:
     send_all(sender, range(200))
     wait_until(lambda: len(found) == 200)
     assert found == [None] * 200
+
+
+def test_context_variables_of_a_filter_stay_with_its_message(ends: Any) -> None:
+    """A callback finds what its filter set, and none of what other messages' filters set."""
+    sender, receiver = ends
+    found: list[tuple[Any, Any, int]] = []
+
+    async def choose(data: int) -> bool:
+        before = _variable.get()
+        await asyncio.sleep(0)
+        _variable.set(data)
+        found.append((before, None, data))
+        return True
+
+    @receiver.on_receive(choose)
+    async def callback(data: int) -> None:
+        found.append((None, _variable.get(), data))
+
+    send_all(sender, range(100))
+    wait_until(lambda: len(found) == 200)
+    assert [before for before, _, _ in found] == [None] * 200
+    assert all(inside in (None, data) for _, inside, data in found)
+    assert sum(inside is not None for _, inside, _ in found) == 100
+
+
+def test_callbacks_go_on_where_another_loop_is_bound(pair: Pair) -> None:
+    """A loop that ended at once when it was unbound holds up nothing on the next one."""
+    ours, theirs = pair.channel(8)
+    dispatcher = pair.child.dispatcher
+    dispatcher.use_other_loop()
+    got: list[int] = []
+
+    @theirs.on_receive(ordered=True)
+    async def callback(data: int) -> None:
+        got.append(data)
+
+    async def serve(count: int) -> None:
+        dispatcher.bind(asyncio.get_running_loop())
+        while len(got) < count:
+            await asyncio.sleep(0.001)
+        dispatcher.unbind()
+
+    for turn in range(1, 4):
+        ours.send(turn)
+        run_async(asyncio.wait_for(serve(turn), 10))
+    assert got == [1, 2, 3]
+    wait_until(lambda: ours._open()._free == 8)
 
 
 def test_a_closed_end_leaves_no_task(ends: Any) -> None:

@@ -7,7 +7,7 @@ on its own thread. Meanwhile the thread looks every `_LOOK` seconds whether the 
 anything since. If not, because it is blocked or because nothing comes, the thread reads again.
 It also does where much comes at once: then two threads get more done than one.
 
-Invariants. Only the holder of `_turn` reads, so bytes are decoded and handed over in their
+Invariants. Only the holder of `turn` reads, so bytes are decoded and handed over in their
 order. The thread holds it but while it lends; the loop takes it for one read at a time and
 never waits for it. So whatever a loop does, reading goes on after at most 2 * `_LOOK`. Only
 the thread ends the reading; a loop that finds the end rings for it. A loop has a handle of

@@ -224,17 +224,25 @@ class Runner:
         self._flush()
         for task in tuple(self._pumps):
             task.cancel()
+        # The loop may not run again, and another be bound.
+        if self._parked is not None:
+            self._pumps.discard(self._parked[0])
+        self._parked = self._called = None
 
     def _call_pump(self) -> None:
         # It takes its first message when it runs: until then another, which comes back from
         # waiting, may take it, and they still start in order.
         self._called = self._unpark()
         if self._called is None:
-            self._called = task = self._dispatcher.loop.create_task(
-                self._pump(), name=f"liteyuki-callbacks-{self._source.name}"
-            )
-            self._pumps.add(task)
-            task.add_done_callback(self._ended)
+            # Whoever woke this runner may have context variables set.
+            self._called = Context().run(self._new_pump)
+
+    def _new_pump(self) -> asyncio.Task[None]:
+        name = f"liteyuki-callbacks-{self._source.name}"
+        task = self._dispatcher.loop.create_task(self._pump(), name=name)
+        self._pumps.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
     def _unpark(self) -> asyncio.Task[None] | None:
         parked, self._parked = self._parked, None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from liteyuki_core.errors import ChannelTimeout
 from tests.conftest import wait_until
-from tests.pair import Pair
+from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
 
 
 @pytest.fixture
@@ -327,6 +329,38 @@ def test_a_blocked_loop_delays_no_receive(pair: Pair) -> None:
     release.set()
 
 
+def test_a_blocked_loop_that_reads_delays_no_receive(pair: Pair) -> None:
+    """Also a loop that has been lent the reading of its link may block: reading goes on."""
+    echo, echo_end = pair.channel(64)
+    free, free_end = pair.channel(4)
+    reader = pair.port._link._reader
+    release, inside = threading.Event(), threading.Event()
+
+    @echo_end.on_receive()
+    async def callback(data: Any) -> None:
+        if data == "block":
+            inside.set()
+            release.wait(20)
+        await echo_end.async_send(data)
+
+    def is_lent() -> bool:
+        for i in range(50):
+            echo.send(i, 10)
+            assert echo.receive(10) == i
+        return reader._loan is not None
+
+    wait_until(is_lent)
+    echo.send("block", 10)
+    assert inside.wait(10)
+    for i in range(20):
+        free.send(i, 5)
+        assert free_end.receive(5) == i
+        free_end.send(-i, 5)
+        assert free.receive(5) == -i
+    release.set()
+    assert echo.receive(10) == "block"
+
+
 def test_messages_before_the_loop_are_kept(pair: Pair) -> None:
     """Where another loop will be bound, messages wait for it and run there, in order."""
     ours, theirs = pair.channel(32)
@@ -375,6 +409,260 @@ def test_a_flood_leaves_the_loop_its_turns(ends: Any) -> None:
     send_all(sender, range(5000))
     wait_until(lambda: len(got) == 5000)
     assert len(set(turns)) > 5000 / 256 / 2
+
+
+class Crowd:
+    """Callbacks that run until they are released, and how many do at once."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.lock = threading.Lock()
+        self.started: dict[str, list[int]] = {"sync": [], "async": []}
+        self.running = 0
+        self.most = 0
+        self.released = threading.Event()
+
+    def add(self, kind: str, **options: Any) -> None:
+        """Register a sync or an async callback."""
+
+        def begin(data: int) -> None:
+            with self.lock:
+                self.started[kind].append(data)
+                self.running += 1
+                self.most = max(self.most, self.running)
+
+        def end() -> None:
+            with self.lock:
+                self.running -= 1
+
+        def sync_callback(data: int) -> None:
+            begin(data)
+            self.released.wait(20)
+            end()
+
+        async def async_callback(data: int) -> None:
+            begin(data)
+            while not self.released.is_set():
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(0)
+            end()
+
+        self.channel.on_receive(**options)(sync_callback if kind == "sync" else async_callback)
+
+
+@pytest.mark.parametrize("kinds", [["async"], ["sync"], ["async", "sync"]], ids="+".join)
+@pytest.mark.parametrize("concurrency", [1, 2, 5])
+@pytest.mark.parametrize("filtered", [False, True])
+def test_concurrency_bounds_callbacks(
+    ends: Any, kinds: list[str], concurrency: int, filtered: bool
+) -> None:
+    """So many run at once and never more; all messages are handled, started in order."""
+    sender, receiver = ends
+    crowd = Crowd(receiver)
+    for kind in kinds:
+        crowd.add(
+            kind, concurrency=concurrency, filter_func=(lambda data: True) if filtered else None
+        )
+    send_all(sender, range(64))
+    wait_until(lambda: crowd.running == concurrency)
+    crowd.released.set()
+    send_all(sender, range(64, 500))
+    for kind in kinds:
+        wait_until(lambda kind=kind: len(crowd.started[kind]) == 500)
+        assert crowd.started[kind] == list(range(500))
+    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
+    assert crowd.most == concurrency
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 5}, {}], ids=["larger", "none"])
+def test_the_smallest_concurrency_counts(ends: Any, options: dict[str, Any]) -> None:
+    """Where callbacks of one channel differ, none of them makes more run at once."""
+    sender, receiver = ends
+    crowd = Crowd(receiver)
+    crowd.add("async", **options)
+    crowd.add("sync", concurrency=2)
+    send_all(sender, range(64))
+    wait_until(lambda: crowd.running == 2)
+    crowd.released.set()
+    wait_until(lambda: sender._open()._free == 64)
+    assert crowd.most == 2
+    assert crowd.started == {"sync": list(range(64)), "async": list(range(64))}
+
+
+def test_ordered_counts_as_one_of_those_at_once(ends: Any) -> None:
+    """An ordered callback runs one at a time, others fill the rest of the places."""
+    sender, receiver = ends
+    ordered, crowd = Crowd(receiver), Crowd(receiver)
+    ordered.add("async", ordered=True)
+    crowd.add("async", concurrency=4)
+    send_all(sender, range(64))
+    wait_until(lambda: ordered.running == 1 and crowd.running == 3)
+    ordered.released.set()
+    crowd.released.set()
+    wait_until(lambda: sender._open()._free == 64)
+    assert ordered.most == 1
+    assert crowd.most <= 4
+    assert ordered.started["async"] == crowd.started["async"] == list(range(64))
+
+
+@pytest.mark.parametrize(("concurrency", "most"), [(None, 32), (48, 48)])
+def test_threads_of_sync_callbacks(ends: Any, concurrency: int | None, most: int) -> None:
+    """They are 32 at most, unless a concurrency asks for more."""
+    sender, receiver = ends
+    crowd = Crowd(receiver)
+    crowd.add("sync", concurrency=concurrency)
+    send_all(sender, range(64))
+    wait_until(lambda: crowd.running == most)
+    crowd.released.set()
+    wait_until(lambda: sender._open()._free == 64)
+    assert crowd.most == most
+
+
+@pytest.mark.parametrize("door", [SyncDoor(), AsyncDoor()], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(("capacity", "concurrency"), [(1, 1), (2, 1), (2, 2), (8, 2), (8, 8)])
+def test_a_slow_consumer_slows_its_sender(
+    pair: Pair, door: Any, kind: str, capacity: int, concurrency: int
+) -> None:
+    """A capacity full of messages is accepted and no more, however few are handled at once."""
+    sender, receiver = pair.channel(capacity)
+    crowd = Crowd(receiver)
+    crowd.add(kind, concurrency=concurrency)
+    for i in range(capacity):
+        door.send(sender, i, 10)
+    wait_until(lambda: crowd.running == concurrency)
+    with pytest.raises(ChannelTimeout):
+        door.send(sender, capacity, 0.05)
+    assert len(crowd.started[kind]) == concurrency
+    crowd.released.set()
+    for i in range(capacity, 5 * capacity):
+        door.send(sender, i, 10)
+    wait_until(lambda: sender._open()._free == capacity)
+    assert crowd.started[kind] == list(range(5 * capacity))
+    assert crowd.most == concurrency
+
+
+_variable: ContextVar[Any] = ContextVar("test_variable", default=None)
+
+
+def test_context_variables_are_a_callbacks_own(ends: Any) -> None:
+    """What a callback sets, no other message's callback finds, whatever compares to what."""
+    sender, receiver = ends
+    found: list[Any] = []
+
+    class Uncomparable:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    @receiver.on_receive()
+    async def callback(data: int) -> None:
+        found.append(_variable.get())
+        _variable.set(Uncomparable() if data % 2 else data)
+        if data % 3 == 0:
+            await asyncio.sleep(0)
+
+    send_all(sender, range(200))
+    wait_until(lambda: len(found) == 200)
+    assert found == [None] * 200
+
+
+def test_context_variables_of_a_filter_stay_with_its_message(ends: Any) -> None:
+    """A callback finds what its filter set, and none of what other messages' filters set."""
+    sender, receiver = ends
+    found: list[tuple[Any, Any, int]] = []
+
+    async def choose(data: int) -> bool:
+        before = _variable.get()
+        await asyncio.sleep(0)
+        _variable.set(data)
+        found.append((before, None, data))
+        return True
+
+    @receiver.on_receive(choose)
+    async def callback(data: int) -> None:
+        found.append((None, _variable.get(), data))
+
+    send_all(sender, range(100))
+    wait_until(lambda: len(found) == 200)
+    assert [before for before, _, _ in found] == [None] * 200
+    assert all(inside in (None, data) for _, inside, data in found)
+    assert sum(inside is not None for _, inside, _ in found) == 100
+
+
+def test_callbacks_go_on_where_another_loop_is_bound(pair: Pair) -> None:
+    """A loop that ended at once when it was unbound holds up nothing on the next one."""
+    ours, theirs = pair.channel(8)
+    dispatcher = pair.child.dispatcher
+    dispatcher.use_other_loop()
+    got: list[int] = []
+
+    @theirs.on_receive(ordered=True)
+    async def callback(data: int) -> None:
+        got.append(data)
+
+    async def serve(count: int) -> None:
+        dispatcher.bind(asyncio.get_running_loop())
+        while len(got) < count:
+            await asyncio.sleep(0.001)
+        dispatcher.unbind()
+
+    for turn in range(1, 4):
+        ours.send(turn)
+        run_async(asyncio.wait_for(serve(turn), 10))
+    assert got == [1, 2, 3]
+    wait_until(lambda: ours._open()._free == 8)
+
+
+def test_a_closed_end_leaves_no_task(ends: Any) -> None:
+    """Closing an end whose callbacks have nothing to do ends the task that waits for more."""
+    sender, receiver = ends
+    got: list[int] = []
+
+    @receiver.on_receive()
+    async def callback(data: int) -> None:
+        got.append(data)
+
+    sender.send(1)
+    wait_until(lambda: got == [1])
+    loop = bound_loop(receiver)
+    before = asyncio.all_tasks(loop)
+    assert before
+    receiver.close()
+    wait_until(lambda: not asyncio.all_tasks(loop))
+
+
+def test_draining_waits_for_what_is_handled_and_for_nothing_else(ends: Any) -> None:
+    """It ends when the last callback has, though more messages could come."""
+    sender, receiver = ends
+    release = threading.Event()
+    ended: list[int] = []
+
+    @receiver.on_receive()
+    async def callback(data: int) -> None:
+        while not release.is_set():
+            await asyncio.sleep(0.001)
+        ended.append(data)
+
+    send_all(sender, range(10))
+    loop = bound_loop(receiver)
+    dispatcher = receiver._open().context.dispatcher
+    wait_until(lambda: len(asyncio.all_tasks(loop)) == 10)
+    draining = asyncio.run_coroutine_threadsafe(dispatcher.drain(600), loop)
+    release.set()
+    draining.result(20)
+    assert sorted(ended) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "error"),
+    [(0, ValueError), (-1, ValueError), (True, TypeError), ("2", TypeError)],
+)
+def test_a_concurrency_that_cant_be(ends: Any, concurrency: Any, error: type[Exception]) -> None:
+    """It is refused where it is written."""
+    with pytest.raises(error, match="concurrency must be"):
+        ends[1].on_receive(concurrency=concurrency)
 
 
 def test_callback_arguments_are_checked(ends: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from liteyuki_core.comm import frames, link
+from liteyuki_core.comm.wakes import Wake
 from tests.conftest import wait_until
 
 LIMIT = 32 << 20
@@ -32,9 +33,10 @@ class Peer:
             on_end=self.ends.append,
         )
 
-    def _on_frames(self, arrived: list[frames.Frame]) -> None:
+    def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         self.gate.wait(20)
         self.frames += arrived
+        return []
 
 
 @pytest.fixture(params=["as here", "as elsewhere"])

@@ -122,6 +122,34 @@ def test_callbacks_of_a_successor_get_what_was_not_handled(pair: Pair, how: str)
     assert pair.hub.dead_letters() == []
 
 
+def test_callbacks_that_still_run_are_not_acknowledged(pair: Pair) -> None:
+    """Also where what a successor gets has gaps, because the dead one had handled some."""
+    ours, theirs = pair.channel(64)
+    release = threading.Event()
+    started: list[int] = []
+
+    def serve(channel: Channel[Any]) -> None:
+        @channel.on_receive()
+        async def callback(number: int) -> None:
+            started.append(number)
+            while number % 2 and not release.is_set():
+                await asyncio.sleep(0.005)
+
+    serve(theirs)
+    for number in range(20):
+        ours.send(number)
+    wait_until(lambda: ours.stats()["acknowledged"] == 10)
+    pair.kill_child()
+    serve(got_by(pair.child, str(ours.name)))
+    wait_until(lambda: len(started) == 30)
+    ours.send(20)
+    wait_until(lambda: ours.stats()["acknowledged"] > 10)
+    assert ours.stats()["acknowledged"] == 11
+    release.set()
+    wait_until(lambda: ours.stats()["acknowledged"] == 21)
+    assert started[20:] == [*range(1, 20, 2), 20]
+
+
 def test_a_stop_that_was_asked_for_is_no_crash(pair: Pair, door: Door) -> None:
     """However often a process is restarted, the message in its hands is only delivered again."""
     ours, theirs = pair.channel(8)

@@ -303,33 +303,49 @@ class Channel(Handle, Generic[T]):
             return
 
     def on_receive(
-        self, filter_func: Callable[[T], Any] | None = None, *, ordered: bool = False
+        self,
+        filter_func: Callable[[T], Any] | None = None,
+        *,
+        ordered: bool = False,
+        concurrency: int | None = None,
     ) -> Callable[[F], F]:
         """Decorate a callback for messages; several may be registered.
 
         Callbacks start in message order on the process's loop: LiteyukiBot's in the main
         process, NoneBot's in a NoneBot child, elsewhere one that runs in a thread. An async
-        callback runs there, a sync one in a worker thread, as many at a time as messages come;
-        with `ordered=True` one at a time. Messages that come before the loop runs are kept.
+        callback runs there, a sync one in a worker thread. Messages that come before the loop
+        runs are kept.
+
+        As many callbacks run at a time as messages come, of sync ones 32 at most; with
+        `ordered=True` this callback runs one at a time. `concurrency` bounds how many callbacks
+        of this channel end run at a time, all together; where several are given, the smallest
+        counts. Sync ones then have as many threads. What there is no place for waits
+        unacknowledged, so a slow consumer slows its sender.
 
         `filter_func`, sync or async, runs on the loop and says whether a message is for this
         callback. A message is acknowledged when all its callbacks have ended. What a callback
         or a filter raises is logged with the channel's name; the channel lives on.
 
-        Raises `TypeError` for what can't be called, and the decorator `ChannelModeError` on an
-        end that `receive` was used on.
+        Raises `TypeError` for what can't be called and a `concurrency` that is no int,
+        `ValueError` for one below 1, and the decorator `ChannelModeError` on an end that
+        `receive` was used on.
         """
         if filter_func is not None and not callable(filter_func):
             raise TypeError(
                 f"filter_func must be callable, not {type(filter_func).__name__}; "
                 "write @channel.on_receive(filter_func=...)"
             )
+        if concurrency is not None:
+            if isinstance(concurrency, bool) or not isinstance(concurrency, int):
+                raise TypeError(f"concurrency must be an int, not {type(concurrency).__name__}")
+            if concurrency < 1:
+                raise ValueError(f"concurrency must be at least 1, not {concurrency}")
 
         def decorator(callback: F) -> F:
             if not callable(callback):
                 raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
             end = self._end or self._open()
-            end.register(Registration(callback, filter_func, ordered))
+            end.register(Registration(callback, filter_func, ordered, concurrency))
             return callback
 
         return decorator

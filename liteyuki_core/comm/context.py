@@ -35,6 +35,7 @@ from . import frames
 from .dispatch import Dispatcher
 from .end import End, Port
 from .link import Endpoint, Link
+from .wakes import Wake, Wakes
 
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005
@@ -79,7 +80,8 @@ class Context:
         self.process = process
         self.max_message_bytes = max_message_bytes
         self.lock = threading.RLock()
-        self.dispatcher = Dispatcher(own_loop=own_loop)
+        self.wakes = Wakes()
+        self.dispatcher = Dispatcher(self.wakes, own_loop=own_loop)
         self.ends: dict[int, End] = {}
         self._turns: dict[asyncio.AbstractEventLoop, list[End]] = {}
         """The ends on which the turn of a loop gathers messages; under the lock."""
@@ -394,28 +396,33 @@ class LinkPort(ContextPort):
 
     # ------------------------------------------------------------- from the hub
 
-    def _on_frames(self, arrived: list[frames.Frame]) -> None:
+    def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         context = self._context
         stop: float | None = None
         with context.lock:
-            for frame in arrived:
-                end = context.ends.get(frame.channel)
-                if frame.kind == frames.DATA:
-                    batch = frames.unpack(frame)
-                    if end is not None:
-                        end.on_data(batch)
-                elif frame.kind == frames.ACK:
-                    count = sum(count for _, count in frames.acknowledged(frame))
-                    if end is not None:
-                        end.on_acknowledged(count)
-                else:
-                    fields = frames.fields(frame)
-                    if fields["op"] == "stop":
-                        stop = float(fields.get("seconds", 0))
+            wakes = context.wakes.gather()
+            try:
+                for frame in arrived:
+                    end = context.ends.get(frame.channel)
+                    if frame.kind == frames.DATA:
+                        batch = frames.unpack(frame)
+                        if end is not None:
+                            end.on_data(batch)
+                    elif frame.kind == frames.ACK:
+                        count = sum(count for _, count in frames.acknowledged(frame))
+                        if end is not None:
+                            end.on_acknowledged(count)
                     else:
-                        self._on_control(frame.channel, fields, end)
+                        fields = frames.fields(frame)
+                        if fields["op"] == "stop":
+                            stop = float(fields.get("seconds", 0))
+                        else:
+                            self._on_control(frame.channel, fields, end)
+            finally:
+                context.wakes.release()
         if stop is not None:
             self._on_stop(stop)
+        return wakes
 
     def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> None:
         match fields:

@@ -13,6 +13,7 @@ from time import monotonic
 
 from .. import log
 from .runner import Runner, Source
+from .wakes import Wakes
 from .worker import Threads
 
 
@@ -23,17 +24,18 @@ class Dispatcher:
     kept where they are. `ready` may be called from any thread, under the source's lock.
     """
 
-    def __init__(self, *, own_loop: bool) -> None:
+    def __init__(self, wakes: Wakes, *, own_loop: bool) -> None:
+        self._wakes = wakes
         self._own_loop = own_loop
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[Runner, None] = {}
-        self._woken = False
         self._runners: dict[Runner, None] = {}
         self._started_loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
         self.threads = Threads()
+        self.ending = False
+        """Whether what is left is handled and nothing waits for more."""
         self.stopping = False
 
     @property
@@ -64,22 +66,20 @@ class Dispatcher:
         return runner
 
     def detach(self, runner: Runner) -> None:
-        """Forget a runner whose end is closed; callbacks that run go on."""
+        """Forget a runner whose end is closed; callbacks that run go on.
+
+        Called under the source's lock, from any thread.
+        """
+        runner.detached = True
+        self.ready(runner)
         with self._lock:
             self._runners.pop(runner, None)
-            self._waiting.pop(runner, None)
 
     def ready(self, runner: Runner) -> None:
-        """Have `runner` look for messages on the loop's thread."""
-        with self._lock:
-            self._waiting[runner] = None
-            if self._woken or self._loop is None:
-                return
-            self._woken = True
-            try:
-                self._loop.call_soon_threadsafe(self._step)
-            except RuntimeError:  # The loop is closed; another may be bound.
-                self._woken = False
+        """Have `runner` look for messages on the loop's thread, where one is bound."""
+        loop = self._loop
+        if loop is not None:
+            self._wakes.wake(loop, runner.step)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run callbacks on `loop` from now on, which is the running one."""
@@ -91,13 +91,13 @@ class Dispatcher:
             return
         with self._lock:
             self._loop = loop
-            self._woken = True
-            self._waiting.update(self._runners)
-            self.stopping = False
-            loop.call_soon(self._step)
+            self.ending = self.stopping = False
+            for runner in self._runners:
+                loop.call_soon(runner.step)
 
     async def drain(self, timeout: float) -> None:
         """Wait until no messages are handled or about to be, at most `timeout` seconds."""
+        self.ending = True
         deadline = monotonic() + timeout
         while (left := deadline - monotonic()) > 0:
             busy = [runner for runner in list(self._runners) if runner.busy()]
@@ -131,13 +131,6 @@ class Dispatcher:
             if thread is not threading.current_thread():
                 thread.join(timeout + 1.0)
         self.threads.close()
-
-    def _step(self) -> None:
-        with self._lock:
-            runners, self._waiting = self._waiting, {}
-            self._woken = False
-        for runner in runners:
-            runner.step()
 
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(self.bind, loop)

@@ -43,6 +43,7 @@ from ..errors import (
 )
 from . import frames
 from .runner import Registration
+from .wakes import Wakes
 
 if TYPE_CHECKING:
     from .context import Context
@@ -110,7 +111,10 @@ class SyncWaiter:
         self._gate = threading.Lock()
         self._gate.acquire()
 
-    def wake(self) -> None:
+    def wake(self, wakes: Wakes) -> None:
+        wakes.wake(None, self._open)
+
+    def _open(self) -> None:
         try:
             self._gate.release()
         except RuntimeError:
@@ -127,13 +131,10 @@ class AsyncWaiter:
         self._loop = loop
         self.future: asyncio.Future[bool] = loop.create_future()
 
-    def wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self.settle, True)
-        except RuntimeError:
-            pass  # Its loop is closed, so is its task.
+    def wake(self, wakes: Wakes) -> None:
+        wakes.wake(self._loop, self.settle)
 
-    def settle(self, woken: bool) -> None:
+    def settle(self, woken: bool = True) -> None:
         if not self.future.done():
             self.future.set_result(woken)
 
@@ -184,8 +185,8 @@ class End:
         self.receivers: Waiters = deque()
         self._mode: Literal["receive", "callback"] | None = None
         self._runner: Any = None
-        self._idle = True
-        """Whether the runner has found nothing to take, so that it has to be woken."""
+        self.idle = True
+        """Whether nothing is left to take, and the runner is made ready when that changes."""
         self.received_by_main_thread = False
         # ending
         self._closed = False
@@ -333,7 +334,7 @@ class End:
         self.gatherer = 0
         unused, self.slots = self.slots, 0
         self._free += unused
-        _wake(self.senders, unused)
+        self._wake(self.senders, unused)
         self._collect()
         dropped = len(self._pending) if self._closed else 0
         self.dropped += dropped
@@ -394,7 +395,7 @@ class End:
     def on_acknowledged(self, count: int) -> None:
         """Make room: the other side handled `count` messages. Under the lock."""
         self._free += count
-        _wake(self.senders, count)
+        self._wake(self.senders, count)
 
     # ------------------------------------------------------------- receiving
 
@@ -408,11 +409,11 @@ class End:
         if batch.flags & frames.REDELIVERED:
             self.redelivered += batch.count
         if self._runner is not None:
-            if self._idle:
-                self._idle = False
+            if self.idle:
+                self.idle = False
                 self.context.dispatcher.ready(self._runner)
         else:
-            _wake(self.receivers, batch.count)
+            self._wake(self.receivers, batch.count)
 
     def ask(self) -> tuple[int, Any] | None:
         """Acknowledge what `receive` gave before; return the next message, not yet rebuilt.
@@ -459,7 +460,7 @@ class End:
                 self.receivers.remove(waiter)
             except ValueError:
                 if self._opened or self._inbox:
-                    _wake(self.receivers, 1)
+                    self._wake(self.receivers, 1)
 
     def handled(self) -> None:
         """Acknowledge what `receive` gave last."""
@@ -485,9 +486,10 @@ class End:
         """Return the next batch for a runner: the first number, the messages, whether PROMPT."""
         with self.lock:
             if not self.has_messages():
-                self._idle = True
+                self.idle = True
                 return None
             batch = self._inbox.popleft()
+            self.idle = not self._inbox
         return batch.first, deque(batch.payloads()), bool(batch.flags & frames.PROMPT)
 
     def begin(self, number: int) -> None:
@@ -531,7 +533,7 @@ class End:
                 self._runner = self.context.dispatcher.attach(self)
                 self._ahead = self._runner.backlog
             self._runner.add(registration)
-            self._idle = False
+            self.idle = False
             self.context.dispatcher.ready(self._runner)
         self._port.pump()
 
@@ -687,7 +689,7 @@ class End:
             try:
                 waiters.remove(waiter)
             except ValueError:
-                _wake(waiters, 1)  # It was woken and gives that to the next.
+                self._wake(waiters, 1)  # It was woken and gives that to the next.
 
     def _timed_out(self, timeout: float | None, doing: str) -> ChannelTimeout:
         return ChannelTimeout(f"channel {self.name}: {doing} within {timeout:g} s", self.name)
@@ -699,9 +701,7 @@ class End:
         with self.lock:
             if self._closed:
                 return
-            runner, unread = self._end(self._port.close)
-        if runner is not None:
-            self.context.dispatcher.detach(runner)
+            unread = self._end(self._port.close)
         self._port.pump()
         if unread:
             log.logger.warning(f"channel {self.name}: closed with {unread} messages unread")
@@ -722,7 +722,7 @@ class End:
             self._end(self._port.leave)
         self._port.pump()
 
-    def _end(self, tell: Callable[[int], None]) -> tuple[Any, int]:
+    def _end(self, tell: Callable[[int], None]) -> int:
         self.gatherer = 0
         self._collect()
         self._seal()
@@ -733,8 +733,10 @@ class End:
         tell(self.number)
         self.context.forget(self)
         self._wake_all()
-        runner, self._runner = self._runner, None
-        return runner, unread
+        if self._runner is not None:
+            self.context.dispatcher.detach(self._runner)
+            self._runner = None
+        return unread
 
     def stop_receiving(self, why: str) -> None:
         """Have `receive` raise `ChannelClosed` from now on; sending goes on."""
@@ -767,11 +769,10 @@ class End:
         return unread
 
     def _wake_all(self) -> None:
-        _wake(self.senders, len(self.senders))
-        _wake(self.receivers, len(self.receivers))
+        self._wake(self.senders, len(self.senders))
+        self._wake(self.receivers, len(self.receivers))
 
-
-def _wake(waiters: Waiters, count: int) -> None:
-    while waiters and count > 0:
-        waiters.popleft().wake()
-        count -= 1
+    def _wake(self, waiters: Waiters, count: int) -> None:
+        while waiters and count > 0:
+            waiters.popleft().wake(self.context.wakes)
+            count -= 1

@@ -47,6 +47,7 @@ _FLAGS = {
 HEADER = struct.Struct("<HBBII")
 _SEQUENCE = struct.Struct("<QI")
 _DATA_HEAD = struct.Struct("<HBBIIQI")
+_WORD = struct.Struct("<I")
 _RANGE = struct.Struct("<QI")
 _KEYS = struct.Struct("<I")
 _RAW = 1 << 31
@@ -153,6 +154,8 @@ class Batch:
         """Return the messages, still serialised: give each to `load`."""
         text = self.text
         if text is not None:
+            if self.count == 1:
+                return [text]
             bounds = accumulate(self.words, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
         out: list[Any] = []
@@ -254,7 +257,7 @@ def _table(words: Sequence[int]) -> bytes:
     return numbers.tobytes()
 
 
-def _words(table: Buffer) -> list[int]:
+def _words(table: Buffer) -> Sequence[int]:
     numbers = array("I")
     numbers.frombytes(table)
     if sys.byteorder == "big":
@@ -286,6 +289,11 @@ def load(payload: Any) -> Any:
 def pack_text(first: int, messages: list[str]) -> Batch:
     """Make a batch of strings, each at most `LONGEST_TEXT` characters."""
     count = len(messages)
+    if count == 1:
+        text = messages[0]
+        length = len(text)
+        body = _WORD.pack(length) + text.encode("utf-8", "surrogatepass")
+        return Batch(first, 1, (body,), (length,), text)
     words = list(map(len, messages))
     text = "".join(messages)
     body = _table(words) + text.encode("utf-8", "surrogatepass")
@@ -325,7 +333,7 @@ def unpack(frame: Frame) -> Batch:
         content = body[_SEQUENCE.size :]
     else:
         content = memoryview(body)[_SEQUENCE.size :]
-    words = _words(content[: 4 * count])
+    words = _words(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
     text = None
     if frame.flags & TEXT:
         try:
@@ -444,7 +452,7 @@ class Decoder:
                 frames.append(Frame(kind, flags, channel, self._parts.pop(channel)))
             else:
                 frames.append(Frame(kind, flags, channel, bytes(piece)))
-        if at:
+        if 0 < at < end:
             view[: end - at] = view[at:end]
         self._end = end - at
         return frames

@@ -1,11 +1,12 @@
-"""One peer: the connection to it, the thread that reads and the writing that never waits.
+"""One peer: the connection to it, what is read from it and the writing that never waits.
 
-Ownership. A `Link` owns its connection and closes it. Its reader thread alone reads; it
-decodes frames, hands them to `on_frames` and never waits for anybody but the kernel.
+Ownership. A `Link` owns its connection and closes it. Its `Reader` reads: its thread, or an
+event loop that the thread has lent this. Whoever reads decodes frames, hands them to `on_frames`,
+which returns whom to wake, and never waits for anybody but the kernel.
 Any thread may `queue` frames and then `pump`: whoever finds nobody writing writes what the
 kernel takes at once. When the kernel takes no more, the writer thread goes on, so that no
-other thread ever waits for a slow peer. `on_end` is called exactly once, by the reader, as
-its last act.
+other thread ever waits for a slow peer. `on_end` is called exactly once, by the reader's
+thread, as its last act.
 
 Invariants. At most one thread writes at any time (`_writing`). Frames of one stream leave in
 the order they were queued; stream 0 goes before all others; the others take turns, none
@@ -25,6 +26,8 @@ from typing import Any
 
 from ..errors import FrameError
 from . import frames
+from .reader import Reader
+from .wakes import Wake
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
 """With this flag a send on a blocking connection does not wait. Where a system has none that
@@ -123,7 +126,7 @@ class Link:
         name: str,
         *,
         max_message_bytes: int,
-        on_frames: Callable[[list[frames.Frame]], None],
+        on_frames: Callable[[list[frames.Frame]], list[Wake]],
         on_end: Callable[[str | None], None],
     ) -> None:
         self.name = name
@@ -133,7 +136,6 @@ class Link:
         self._connection = endpoint.connection
         self._connection.setblocking(bool(_DONTWAIT))
         self._dontwait = _DONTWAIT
-        self._reading = self._waiting_handle()
         self._lock = threading.Lock()
         self._streams: dict[int, deque[tuple[frames.Buffer, ...]]] = {}
         self._turns: deque[int] = deque()
@@ -144,15 +146,13 @@ class Link:
         """Whether the writer thread has the turn to write, because the kernel took no more."""
         self._broken = False
         self._closing = False
-        self._reader = threading.Thread(
-            target=self._read, name=f"liteyuki-reader-{name}", daemon=True
-        )
+        self._reader = Reader(name, self._open_handle, self._read, self._ended)
         self._writer: threading.Thread | None = None
         self._writer_turn = threading.Semaphore(0)
 
     def start(self) -> None:
         """Start reading."""
-        self._reader.start()
+        self._reader.thread.start()
 
     def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
         """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
@@ -222,15 +222,15 @@ class Link:
                 if left <= 0 or not self._settled.wait(left):
                     break
         self._shutdown()
-        if self._reader.ident is None:
+        if self._reader.thread.ident is None:
             self._close_handles()
         else:
-            self._reader.join(max(0.1, deadline - time.monotonic()))
+            self._reader.thread.join(max(0.1, deadline - time.monotonic()))
 
     def abandon(self) -> None:
         """Close this process's handles after a fork: the connection is the parent's."""
-        for handle in (self._connection, self._reading):
-            handle.close()
+        self._connection.close()
+        self._reader.close()
 
     # ------------------------------------------------------------- writing
 
@@ -269,9 +269,9 @@ class Link:
             return [b"".join(out)]
         return out
 
-    def _waiting_handle(self) -> socket.socket:
+    def _open_handle(self, waits: bool) -> socket.socket:
         handle = self._connection.dup()
-        handle.settimeout(None if self._dontwait else _WAIT)
+        handle.settimeout(None if self._dontwait else _WAIT if waits else 0)
         return handle
 
     def _wake_writer(self) -> None:
@@ -284,7 +284,7 @@ class Link:
 
     def _write(self) -> None:
         try:
-            with self._waiting_handle() as handle:
+            with self._open_handle(True) as handle:
                 while not self._broken:
                     self._writer_turn.acquire()
                     data, self._left = self._left, None
@@ -294,6 +294,8 @@ class Link:
                                 _send(handle, data, 0)
                             except TimeoutError:
                                 continue
+                            except BlockingIOError:
+                                handle.setblocking(True)  # As the reader does.
                         data = self._next()
         except OSError:
             pass  # The reader sees the same end and tells it.
@@ -321,29 +323,25 @@ class Link:
 
     # ------------------------------------------------------------- reading
 
-    def _read(self) -> None:
-        why: str | None = None
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
         decoder = self._decoder
-        read = self._reading.recv_into
-        try:
-            while True:
-                try:
-                    size = read(decoder.buffer())
-                except TimeoutError:
-                    continue
-                if not size:
-                    break
-                arrived = decoder.decode(size)
-                if arrived:
-                    self._on_frames(arrived)
-        except FrameError as error:
-            why = str(error)
-        except OSError:
-            pass  # A connection reset is an end like any other.
-        finally:
-            self._shutdown()
-            self._close_handles()
-            self._on_end(why)
+        while True:
+            try:
+                size = handle.recv_into(decoder.buffer(), 0, 0 if waits else self._dontwait)
+            except TimeoutError:
+                continue
+            if not size:
+                raise EOFError
+            arrived = decoder.decode(size)
+            return size, self._on_frames(arrived) if arrived else []
+
+    def _ended(self, error: BaseException) -> None:
+        self._shutdown()
+        self._close_handles()
+        self._on_end(str(error) if isinstance(error, FrameError) else None)
+        # A connection reset is an end like any other.
+        if not isinstance(error, FrameError | OSError | EOFError):
+            raise error
 
     def _close_handles(self) -> None:
         # Not while somebody writes: the number of a closed handle may be reused at once.
@@ -352,4 +350,4 @@ class Link:
             while self._writing:
                 self._settled.wait()
         self._connection.close()
-        self._reading.close()
+        self._reader.close()

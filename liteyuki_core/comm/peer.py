@@ -13,6 +13,7 @@ from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError
 from . import frames
 from .context import Context, ContextPort
 from .link import Endpoint, Link
+from .wakes import Wake
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -193,10 +194,12 @@ class LinkPeer:
         self.link.queue(stream, frame)
         self._hub.queued(self)
 
-    def _on_frames(self, arrived: list[frames.Frame]) -> None:
+    def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         hub = self._hub
-        try:
-            with hub.lock:
+        gathering = hub.local.context.wakes
+        with hub.lock:
+            wakes = gathering.gather()
+            try:
                 for frame in arrived:
                     if frame.kind == frames.DATA:
                         hub.data(self, frame.channel, frames.unpack(frame))
@@ -205,8 +208,10 @@ class LinkPeer:
                         take(self, frame.channel, frames.acknowledged(frame))
                     else:
                         self._on_control(frame.channel, frames.fields(frame))
-        finally:
-            hub.pump()
+            finally:
+                gathering.release()
+        hub.pump()
+        return wakes
 
     def _on_control(self, number: int, fields: dict[str, Any]) -> None:
         match fields:

@@ -151,13 +151,18 @@ class Side:
 
     def settle(self, ranges: list[tuple[int, int]]) -> None:
         """Let go of messages that were handled."""
+        # One frame tells a sender of all its messages, however many batches they came in.
+        settled: dict[tuple[Peer | None, int], int] = {}
         for first, count in ranges:
             entry = self.sent.get(first)
             if entry is not None and entry.left == entry.batch.count == count:
-                self._settled(entry, count)
+                self._settled(entry, count, settled)
                 del self.sent[first]
             else:
-                self._settle_some(first, first + count)
+                self._settle_some(first, first + count, settled)
+        for (source, number), count in settled.items():
+            if source is not None:
+                source.acknowledged(number, count)
         if self.waiting:
             self.push()
 
@@ -237,7 +242,9 @@ class Side:
         self.sent[entry.batch.first] = entry
         holder.peer.deliver(holder.number, entry.batch)
 
-    def _settle_some(self, first: int, stop: int) -> None:
+    def _settle_some(
+        self, first: int, stop: int, settled: dict[tuple[Peer | None, int], int]
+    ) -> None:
         finished = []
         for start, entry in self.sent.items():
             end = start + entry.batch.count
@@ -251,18 +258,20 @@ class Side:
                 before = len(done)
                 done.update(range(low, high))
                 count = len(done) - before
-            self._settled(entry, count)
+            self._settled(entry, count, settled)
             if not entry.left:
                 finished.append(start)
         for start in finished:
             del self.sent[start]
 
-    def _settled(self, entry: Entry, count: int) -> None:
+    def _settled(
+        self, entry: Entry, count: int, settled: dict[tuple[Peer | None, int], int]
+    ) -> None:
         entry.left -= count
         if entry.holder is not None:
             entry.holder.outstanding -= count
-        if entry.source is not None:
-            entry.source.acknowledged(entry.number, count)
+        sender = entry.source, entry.number
+        settled[sender] = settled.get(sender, 0) + count
         if not entry.left and entry.links:
             self._unlink(entry.links)
 

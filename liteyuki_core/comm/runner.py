@@ -2,14 +2,18 @@
 
 A runner takes messages in order in a *pump*, a task that calls callback after callback. As
 long as callbacks end without waiting for anything, one pump serves them all. When one waits,
-its pump waits with it, and the next turn of the loop starts another pump for the messages
+its pump waits with it, and the next turn of the loop has another pump take the messages
 behind it. So callbacks start in message order, each inside a task, and none waits for another,
-while a task is paid for only where there is something to wait for.
+while a task is paid for only where there is something to wait for. The last pump to find
+nothing to do is parked and takes the next message that comes.
 
-Invariants. Only the loop's thread touches a runner's state. A filter is waited for before the
-next message is looked at, and its callbacks have started. A pump serves at most `_TURN`
-messages, then the loop gets its turn. What was handled is acknowledged within 64 messages (256
-where half a millisecond is enough for those) or 5 ms, whatever the callback after it waits for.
+Invariants. Only the loop's thread touches a runner's state. Pumps that are not parked are at
+most `_limit`, and only a pump takes a message off the inbox: what there is no place for stays
+there. A filter is waited for before the next message is looked at, and its callbacks have
+started. A pump serves at most `_TURN` messages, then the loop gets its turn. A pump whose
+context variables a callback has changed takes no other message. What was handled is
+acknowledged within 64 messages (256 where half a millisecond is enough for those) or 5 ms,
+whatever the callback after it waits for.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import inspect
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,7 +47,8 @@ _ACKNOWLEDGE_AFTER = 0.005
 """Seconds an acknowledgement waits for company."""
 
 _THREADS = 32
-"""Callbacks of one channel that run in worker threads at the same time."""
+"""Callbacks of one channel that run in worker threads at the same time, where no concurrency
+is asked for."""
 
 
 class Source(Protocol):
@@ -49,6 +56,8 @@ class Source(Protocol):
 
     name: str
     capacity: int
+    idle: bool
+    """Whether nothing is left to take, and the runner is made ready when that changes."""
 
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the number of the next message and some from that on, or None.
@@ -122,6 +131,10 @@ class _StartOrder:
             self._condition.notify_all()
 
 
+_FREE = nullcontext()
+"""Stands for a lock where there is nothing to wait for."""
+
+
 def _due(count: int, seconds: float) -> bool:
     """Return whether acknowledgements that gathered in that time are to leave."""
     if seconds < _QUICK:
@@ -130,12 +143,18 @@ def _due(count: int, seconds: float) -> bool:
 
 
 class _Run:
-    """Consecutive messages that one pump takes; `first` is the first not yet noted as handled."""
+    """Consecutive messages that one pump takes; `first` is the first not yet noted as handled.
 
-    __slots__ = ("first",)
+    `messages` are those of the batch behind them, the last one numbered `end - 1`. The next
+    batch may begin with another number.
+    """
 
-    def __init__(self, first: int) -> None:
+    __slots__ = ("end", "first", "messages")
+
+    def __init__(self, first: int, messages: deque[Any]) -> None:
         self.first = first
+        self.messages = messages
+        self.end = first + len(messages)
 
 
 class Runner:
@@ -157,36 +176,51 @@ class Runner:
         self._worth_sending = min(_ACKNOWLEDGE_QUICK_AT, max(1, source.capacity // 4))
         self._timer: asyncio.TimerHandle | None = None
         self._pumps: set[asyncio.Task[None]] = set()
+        self._called: asyncio.Task[None] | None = None
+        """The pump that is about to take messages; no other is called until it has looked."""
+        self._parked: tuple[asyncio.Task[None], asyncio.Future[None]] | None = None
+        """The pump that is parked, and what wakes it."""
         self._deciding = False
-        self._serial = True
+        self._limit = 1
+        """How many pumps there are at most but for a parked one."""
+        self._places: asyncio.Semaphore | None = None
+        """Bounds callbacks where several may run for one message and a concurrency is asked for."""
+        self._threads = asyncio.Semaphore(1)
         self._successor = False
         """Whether a `step` is scheduled."""
         self._turn = 0
         """Changes with everything that a pump has to look at before it takes the next message."""
         self._callback: Callable[[Any], Any] = self._handle
         """What is awaited for each message: the only callback, if it is async and unfiltered."""
-        self._threads = asyncio.Semaphore(min(source.capacity, _THREADS))
+        self.detached = False
+        """Set where the end is closed, before a last `step`."""
 
     def add(self, registration: Registration) -> None:
         """Add a callback. Called under the source's lock, from any thread."""
-        self._registrations = (*self._registrations, registration)
-        self._serial = all(r.ordered for r in self._registrations)
+        registrations = self._registrations = (*self._registrations, registration)
+        asked = [r.concurrency for r in registrations if r.concurrency is not None]
+        limit = min(asked, default=self._source.capacity)
+        self._places = asyncio.Semaphore(limit) if asked and len(registrations) > 1 else None
+        self._threads = asyncio.Semaphore(limit if asked else min(limit, _THREADS))
+        self._limit = 1 if all(r.ordered for r in registrations) else limit
         self._turn += 1
 
     def step(self) -> None:
-        """Start a pump where there are messages that no pump is about to take."""
+        """Call a pump where there are messages, none is about to take them, and it has a place."""
         self._successor = False
+        if self._dispatcher.stopping:
+            return
         self._turn += 1
         self._note()
-        if self._deciding or (self._serial and self._pumps) or not self._refill():
-            return
-        # The pump takes its first message when it runs: until then another, which comes back
-        # from waiting, may take it, and they still start in order.
-        task = self._dispatcher.loop.create_task(
-            self._pump(), name=f"liteyuki-callbacks-{self._source.name}"
-        )
-        self._pumps.add(task)
-        task.add_done_callback(self._ended)
+        if (
+            self._called is None
+            and not self._deciding
+            and len(self._pumps) - (self._parked is not None) < self._limit
+            and self._refill()
+        ):
+            self._call_pump()
+        elif self.detached:
+            self._unpark()
 
     def backlog(self) -> int:
         """Return how many messages were taken and not yet given to a callback; from any thread."""
@@ -194,11 +228,11 @@ class Runner:
 
     def busy(self) -> bool:
         """Return whether messages are handled here or are about to be."""
-        return bool(self._pumps or self._messages or self._source.has_messages())
+        return bool(self.pumps() or self._messages or self._source.has_messages())
 
     def pumps(self) -> set[asyncio.Task[None]]:
         """Return the tasks that handle messages."""
-        return set(self._pumps)
+        return self._pumps - {self._parked[0]} if self._parked else set(self._pumps)
 
     def cancel(self) -> None:
         """Stop every pump; what they were handling stays unacknowledged."""
@@ -206,22 +240,54 @@ class Runner:
         self._flush()
         for task in tuple(self._pumps):
             task.cancel()
+        # The loop may not run again, and another be bound.
+        if self._parked is not None:
+            self._pumps.discard(self._parked[0])
+        self._parked = self._called = None
+
+    def _call_pump(self) -> None:
+        # It takes its first message when it runs: until then another, which comes back from
+        # waiting, may take it, and they still start in order.
+        self._called = self._unpark()
+        if self._called is None:
+            # Whoever woke this runner may have context variables set.
+            self._called = Context().run(self._new_pump)
+
+    def _new_pump(self) -> asyncio.Task[None]:
+        name = f"liteyuki-callbacks-{self._source.name}"
+        task = self._dispatcher.loop.create_task(self._pump(), name=name)
+        self._pumps.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _unpark(self) -> asyncio.Task[None] | None:
+        parked, self._parked = self._parked, None
+        if parked is None:
+            return None
+        task, waking = parked
+        if not waking.done():
+            waking.set_result(None)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._pumps.discard(task)
+        if self._called is task:
+            self._called = None
         if self._dispatcher.stopping:
             return
         if not task.cancelled() and (error := task.exception()) is not None:
             log.logger.opt(exception=error).error(f"channel {self._source.name}: a pump failed")
-        if not self._successor:
-            self._continue()
+        self._continue()
 
     def _continue(self) -> None:
-        self._successor = True
-        self._dispatcher.loop.call_soon(self.step)
+        if not self._successor:
+            self._successor = True
+            self._dispatcher.loop.call_soon(self.step)
 
     def _refill(self) -> bool:
         while not self._messages:
+            if self._source.idle:
+                return False
             taken = self._source.take()
             if taken is None:
                 return False
@@ -235,7 +301,7 @@ class Runner:
         if self._deciding or not self._refill():
             return False
         self._turn += 1
-        if not self._successor:
+        if len(self._messages) > 1 or not self._source.idle:
             self._continue()
         one = self._registrations[0]
         plain = len(self._registrations) == 1 and one.is_async and one.filter_func is None
@@ -243,20 +309,42 @@ class Runner:
         return True
 
     async def _pump(self) -> None:
-        served = 0
-        while served < _TURN and self._attend():
-            served += await self._serve()
+        context = copy_context()
+        changed = False
+        while True:
+            self._called = None
+            served = 0
+            while not changed and served < _TURN and self._attend():
+                count, changed = await self._serve(context)
+                served += count
+            if changed or self._parked is not None or self._dispatcher.ending or self.detached:
+                return
+            if served >= _TURN:
+                self._continue()
+            await self._park()
 
-    async def _serve(self) -> int:
-        """Serve messages of one batch until something has changed; return how many.
+    async def _park(self) -> None:
+        task, waking = asyncio.current_task(), self._dispatcher.loop.create_future()
+        assert task is not None
+        parked = self._parked = task, waking
+        try:
+            await waking
+        finally:
+            if self._parked is parked:
+                self._parked = None
 
-        They are consecutive: another pump that takes some begins a turn of its own.
+    async def _serve(self, context: Context) -> tuple[int, bool]:
+        """Serve messages of one batch until something has changed.
+
+        They are consecutive: another pump that takes some begins a turn of its own. Returns how
+        many they were, and whether context variables are others now than in `context`.
         """
         turn, messages, callback = self._turn, self._messages, self._callback
         prompt = self._prompt
         first = self._end - len(messages)
-        run = self._run = _Run(first)
+        run = self._run = _Run(first, messages)
         count = 0
+        changed = False
         begun = monotonic()
         try:
             while messages:
@@ -273,9 +361,16 @@ class Runner:
                 except BaseException as error:
                     self._raised(self._registrations[0], error)
                 count += 1
-                if prompt or self._turn != turn:
-                    break
-                if not count & 3 and _due(count, monotonic() - begun):
+                try:
+                    changed = copy_context() != context
+                except Exception:  # Values that can't be compared are not the same ones.
+                    changed = True
+                if (
+                    prompt
+                    or changed
+                    or self._turn != turn
+                    or (not count & 3 and _due(count, monotonic() - begun))
+                ):
                     break
         finally:
             if self._run is run:
@@ -283,13 +378,13 @@ class Runner:
             self._gather(run.first, first + count)
             if self._gathered and (prompt or _due(self._gathered, monotonic() - begun)):
                 self._flush()
-        return count
+        return count, changed
 
     def _note(self) -> None:
         """Gather what the newest run has finished: all but the message at which it waits."""
         run = self._run
         if run is not None:
-            at = self._end - len(self._messages) - 1
+            at = run.end - len(run.messages) - 1
             self._gather(run.first, at)
             run.first = at
 
@@ -349,8 +444,7 @@ class Runner:
 
     def _decided(self) -> None:
         self._deciding = False
-        if not self._successor:
-            self._continue()
+        self._continue()
 
     async def _call_all(self, registrations: list[Registration], data: Any) -> None:
         tasks = [self._dispatcher.loop.create_task(self._call(r, data)) for r in registrations]
@@ -366,10 +460,8 @@ class Runner:
 
     async def _call(self, registration: Registration, data: Any) -> None:
         try:
-            if registration.ordered and not self._serial:
-                async with registration.lock:
-                    await self._start(registration, data)
-            else:
+            waits = registration.ordered and self._limit > 1
+            async with registration.lock if waits else _FREE, self._places or _FREE:
                 await self._start(registration, data)
         except BaseException as error:
             self._raised(registration, error)

@@ -1,0 +1,193 @@
+"""Who reads a connection: a thread of its own, or meanwhile the event loop that waits for it.
+
+A message that a thread reads for a loop costs two wake-ups, the thread's and the loop's, and
+both threads then want the interpreter lock. So where one loop is woken again and again in
+quick succession, the thread lends it the reading: the loop watches the connection and reads
+on its own thread. Meanwhile the thread looks every `_LOOK` seconds whether the loop has read
+anything since. If not, because it is blocked or because nothing comes, the thread reads again.
+It also does where much comes at once: then two threads get more done than one.
+
+Invariants. Only the holder of `turn` reads, so bytes are decoded and handed over in their
+order. The thread holds it but while it lends; the loop takes it for one read at a time and
+never waits for it. So whatever a loop does, reading goes on after at most 2 * `_LOOK`. Only
+the thread ends the reading; a loop that finds the end rings for it. A loop has a handle of
+its own, and closes it where it stops watching it: a number that is closed elsewhere could be
+another connection's by then.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from time import monotonic
+
+from .wakes import Wake, fire
+
+_LOOK = 0.002
+"""Seconds between two looks at whether the loop that has been lent the reading reads."""
+
+_QUICK = 0.001
+"""Seconds between two reads that count as quick succession."""
+
+_STREAK = 8
+"""How many reads in quick succession have to wake the same loop before it is lent the reading."""
+
+_MUCH = 64 * 1024
+"""Bytes in one read that are better read beside the loop than by it."""
+
+Read = Callable[[socket.socket, bool], tuple[int, list[Wake]]]
+
+
+class Reader:
+    """Reads one connection until its end.
+
+    It owns its thread and the handles it opens. `open_handle` makes one, for reads that may
+    wait or for others. `read` is given one and whether it may wait; it reads once, hands over
+    what came and returns how many bytes that were and whom to wake. It is called by one thread
+    at a time, and raises `EOFError` or `OSError` at the connection's end. `on_end` is called on
+    the thread, as its last act, with what `read` raised.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_handle: Callable[[bool], socket.socket],
+        read: Read,
+        on_end: Callable[[BaseException], None],
+    ) -> None:
+        self.open_handle = open_handle
+        self.read = read
+        self.turn = threading.Lock()
+        self.bell = threading.Semaphore(0)
+        self.lendable = True
+        self._handle = open_handle(True)
+        self._on_end = on_end
+        self._loan: _Loan | None = None
+        self._last: AbstractEventLoop | None = None
+        self._last_read = 0.0
+        self._streak = 0
+        self.thread = threading.Thread(
+            target=self._run, name=f"liteyuki-reader-{name}", daemon=True
+        )
+
+    def close(self) -> None:
+        """Close the handles of the thread, which has ended or, in a forked copy, does not exist."""
+        self._handle.close()
+        if self._loan is not None:
+            self._loan.close()
+
+    def _run(self) -> None:
+        try:
+            with self.turn:
+                while True:
+                    try:
+                        size, wakes = self.read(self._handle, True)
+                    except BlockingIOError:
+                        # uvloop makes what it watches non-blocking, for all handles.
+                        self._handle.setblocking(True)
+                        continue
+                    if wakes:
+                        loop = fire(wakes, None)
+                        if loop is not None and self._is_worth_lending(loop, size):
+                            self._lend(loop)
+        except BaseException as error:
+            self._on_end(error)
+
+    def _is_worth_lending(self, loop: AbstractEventLoop, size: int) -> bool:
+        now = monotonic()
+        quick = now - self._last_read < _QUICK and loop is self._last and size < _MUCH
+        self._last_read, self._last = now, loop
+        self._streak = self._streak + 1 if quick else 0
+        return self._streak >= _STREAK and self.lendable
+
+    def _lend(self, loop: AbstractEventLoop) -> None:
+        self._streak = 0
+        try:
+            loan = self._loan = _Loan(self, loop)
+        except OSError:
+            return  # No more handles can be opened.
+        self.turn.release()
+        try:
+            seen = -1
+            if loan.begin():
+                while loan.error is None and loan.reads != seen:
+                    seen = loan.reads
+                    self.bell.acquire(timeout=_LOOK)
+        finally:
+            self.turn.acquire()
+            self._loan = None
+            loan.end()
+        if loan.error is not None:
+            raise loan.error
+
+
+class _Loan:
+    """One loop's reading. The thread calls `begin` and, with the turn, `end`."""
+
+    def __init__(self, reader: Reader, loop: AbstractEventLoop) -> None:
+        self.reads = 0
+        self.error: Exception | None = None
+        self._reader = reader
+        self._loop = loop
+        self._handle = reader.open_handle(False)
+        self._ended = False
+        self._watches = False
+
+    def begin(self) -> bool:
+        return self._call_soon(self._watch)
+
+    def end(self) -> None:
+        self._ended = True
+        self._call_soon(self._unwatch)
+
+    def close(self) -> None:
+        self._handle.close()
+
+    def __del__(self) -> None:
+        self._handle.close()  # The loop was closed before it did this.
+
+    def _call_soon(self, call: Callable[[], None]) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            self._handle.close()  # The loop is closed.
+            return False
+        return True
+
+    def _watch(self) -> None:
+        if self._ended:
+            return
+        try:
+            self._loop.add_reader(self._handle.fileno(), self._on_readable)
+            self._watches = True
+        except NotImplementedError:
+            self._reader.lendable = False  # Windows' usual loop can't watch connections.
+            self._reader.bell.release()
+
+    def _unwatch(self) -> None:
+        if self._watches:
+            self._watches = False
+            self._loop.remove_reader(self._handle.fileno())
+        self._handle.close()
+
+    def _on_readable(self) -> None:
+        reader = self._reader
+        if self._ended or not reader.turn.acquire(blocking=False):
+            return
+        wakes: list[Wake] = []
+        try:
+            if not self._ended:
+                size, wakes = reader.read(self._handle, False)
+                self.reads += size < _MUCH
+        except BlockingIOError:
+            pass
+        except Exception as error:
+            self.error = error
+            self._unwatch()
+            reader.bell.release()
+        finally:
+            reader.turn.release()
+        if wakes:
+            fire(wakes, self._loop)

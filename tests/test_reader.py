@@ -1,0 +1,290 @@
+"""Who reads a connection: its thread, or the loop it wakes; whatever that does, reading goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liteyuki_core.comm.reader import Reader
+from liteyuki_core.comm.wakes import Wake
+from tests.conftest import wait_until
+from tests.program import running, write_files
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
+with suppress(ImportError):
+    import uvloop
+
+    LOOPS["uvloop"] = uvloop.new_event_loop
+    uvloop.new_event_loop().close()  # The first opens what stays open.
+
+_NOWAIT = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+class LoopThread:
+    """An event loop that runs in a thread, until `stop`."""
+
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.loop = new_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join(10)
+
+
+class Connection:
+    """A connection whose one end a Reader reads; bytes sent to the other end are its messages."""
+
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.running = LoopThread(new_loop)
+        self.ours, self.theirs = socket.socketpair()
+        self.got = bytearray()
+        self.woken = 0
+        self.size = 1
+        self.by: list[threading.Thread] = []
+        self.ends: list[BaseException] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.reader = Reader("x", self._open_handle, self._read, self._on_end)
+        self.reader.thread.start()
+
+    def _open_handle(self, waits: bool) -> socket.socket:
+        handle = self.ours.dup()
+        handle.settimeout(None if waits or _NOWAIT else 0)
+        return handle
+
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
+        data = handle.recv(1, 0 if waits else _NOWAIT)
+        if not data:
+            raise EOFError
+        self.by.append(threading.current_thread())
+        self.got += data
+        return self.size, [(self.running.loop, self._wake)]
+
+    def _wake(self) -> None:
+        assert threading.current_thread() is self.running.thread
+        self.woken += 1
+
+    def _on_end(self, error: BaseException) -> None:
+        assert threading.current_thread() is self.reader.thread
+        self.reader.close()
+        self.ends.append(error)
+
+    def send(self, count: int) -> None:
+        """Send messages, each when the one before was read, and wait until they are."""
+        for _ in range(count):
+            before = len(self.got)
+            self.theirs.send(bytes([before % 251]))
+            wait_until(lambda before=before: len(self.got) > before)
+
+    def send_at_once(self, count: int) -> None:
+        """Send messages in quick succession, and wait until they are read."""
+        before = len(self.got)
+        self.theirs.sendall(bytes((before + i) % 251 for i in range(count)))
+        wait_until(lambda: len(self.got) == before + count)
+
+    def lend(self) -> None:
+        """Send until the loop reads."""
+
+        def loop_reads() -> bool:
+            self.send_at_once(50)
+            return self.by[-1] is self.running.thread
+
+        wait_until(loop_reads, "the loop reads")
+
+    def close(self) -> None:
+        self.theirs.close()
+        wait_until(lambda: self.ends)
+        self.running.stop()
+        self.running.loop.close()
+        self.ours.close()
+
+
+@pytest.fixture(params=LOOPS)
+def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A connection and a running loop that every message wakes."""
+    opened = Connection(LOOPS[request.param])
+    yield opened
+    opened.close()
+    assert opened.got == bytes(i % 251 for i in range(len(opened.got)))
+    assert len(opened.ends) == 1
+
+
+def test_a_loop_that_is_woken_often_reads(connection: Connection) -> None:
+    """A single message is read by the thread; many in quick succession by the loop they wake."""
+    connection.send(1)
+    assert connection.by == [connection.reader.thread]
+    connection.lend()
+    wait_until(lambda: connection.woken == len(connection.got), "one wake-up a message")
+
+
+def test_the_thread_reads_again_when_nothing_came(connection: Connection) -> None:
+    """Where traffic has ended, the thread waits for the next message, and nobody wakes up."""
+    connection.lend()
+    wait_until(lambda: connection.reader.turn.locked())
+    connection.send(1)
+    assert connection.by[-1] is connection.reader.thread
+
+
+def test_a_blocked_loop_stops_no_reading(connection: Connection) -> None:
+    """While the loop that reads is blocked, the thread reads; the loop may read again later."""
+    for _ in range(3):
+        connection.lend()
+        blocked, release = threading.Event(), threading.Event()
+
+        def block(blocked: threading.Event = blocked, release: threading.Event = release) -> None:
+            blocked.set()
+            release.wait(20)
+
+        connection.running.loop.call_soon_threadsafe(block)
+        assert blocked.wait(10)
+        connection.send(20)
+        assert set(connection.by[-19:]) == {connection.reader.thread}
+        release.set()
+
+
+def test_what_is_large_is_read_by_the_thread(connection: Connection) -> None:
+    """A loop that reads much at once gives the reading back, and isn't lent it again meanwhile."""
+    connection.lend()
+    connection.size = 1 << 20
+    wait_until(lambda: connection.send(1) or connection.by[-1] is connection.reader.thread)
+    connection.send(100)
+    assert set(connection.by[-100:]) == {connection.reader.thread}
+
+
+@pytest.mark.parametrize("close", [False, True], ids=["stopped", "closed"])
+def test_a_loop_that_ends_stops_no_reading(connection: Connection, close: bool) -> None:
+    """A loop that is stopped, or closed as well, costs no message."""
+    connection.lend()
+    connection.running.stop()
+    if close:
+        connection.running.loop.close()
+    connection.send(20)
+    assert connection.by[-1] is connection.reader.thread
+
+
+def test_a_loop_that_cant_watch_connections(connection: Connection) -> None:
+    """It is not lent the reading a second time."""
+
+    class NoReader(asyncio.SelectorEventLoop):
+        def add_reader(self, *args: Any) -> None:
+            raise NotImplementedError
+
+    connection.running.stop()
+    connection.running.loop.close()
+    connection.running = LoopThread(NoReader)
+    wait_until(lambda: connection.send_at_once(50) or not connection.reader.lendable)
+    connection.send(50)
+    assert set(connection.by) == {connection.reader.thread}
+
+
+def test_order_however_often_the_reading_changes_hands(connection: Connection) -> None:
+    """Bytes are read once and in order while loop and thread take turns."""
+    loop = connection.running.loop
+    stop = threading.Event()
+
+    def hinder() -> None:
+        if not stop.is_set():
+            threading.Event().wait(0.003)
+            loop.call_later(0.003, hinder)
+
+    loop.call_soon_threadsafe(hinder)
+
+    def both_have_read() -> bool:
+        connection.send_at_once(500)
+        changes = sum(a is not b for a, b in zip(connection.by, connection.by[1:], strict=False))
+        return changes > 20
+
+    wait_until(both_have_read)
+    stop.set()
+
+
+@pytest.mark.parametrize("lent", [False, True])
+def test_the_end_is_told_once_by_the_thread(connection: Connection, lent: bool) -> None:
+    """Whoever reads the end, the thread tells it, and what `read` raises comes with it."""
+    if lent:
+        connection.lend()
+    connection.theirs.shutdown(socket.SHUT_WR)
+    wait_until(lambda: connection.ends)
+    assert isinstance(connection.ends[0], EOFError)
+
+
+@pytest.mark.parametrize("lent", [False, True])
+def test_what_read_raises_ends_the_reading(connection: Connection, lent: bool) -> None:
+    """Bytes that make no sense end it, also where a loop has read them."""
+    if lent:
+        connection.lend()
+
+    def fail(handle: socket.socket, waits: bool) -> Any:
+        raise ValueError("no sense")
+
+    connection.reader.read = fail
+    connection.theirs.send(bytes([len(connection.got) % 251]))  # A thread that waits reads this.
+    connection.theirs.send(b"x")
+    wait_until(lambda: connection.ends)
+    assert isinstance(connection.ends[0], ValueError)
+
+
+BOT = """
+import asyncio
+import sys
+
+from liteyuki_core import LiteyukiBot, get_channel
+from liteyuki_core.comm import active_channel
+
+
+def choose_loop(name):
+    if name == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+async def answer():
+    async for data in active_channel:
+        await active_channel.async_send(data)
+
+
+def echo(loop):
+    choose_loop(loop)
+    return answer()
+
+
+if __name__ == "__main__":
+    choose_loop(sys.argv[1])
+    bot = LiteyukiBot()
+    bot.add_process("echo", echo, args=(sys.argv[1],))
+    channel = get_channel("echo-active")
+
+    @bot.on_after_start
+    async def trips():
+        (peer,) = channel._open().context.port._hub._peers
+        for i in range(1_000_000):
+            await channel.async_send(i)
+            assert await channel.async_receive() == i
+            if i >= 3000 and peer.link._reader._loan is not None:
+                print("lent", flush=True)
+                bot.stop()
+
+    bot.run()
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_stopping_while_loops_read(loop: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Both processes leave cleanly in the middle of round trips that loops read."""
+    write_files(tmp_path, {"bot.py": BOT})
+    with running(tmp_path, environment, "bot.py", loop) as bot:
+        assert bot.wait() == 0
+        assert bot.found("^lent$")
+        assert bot.found("process echo exited with code 0$")
+        assert not bot.found("Traceback|is left|has not stopped")

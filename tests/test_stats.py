@@ -302,6 +302,8 @@ def test_after_closing(ends: Ends, door: Door, capacity: int) -> None:
 def test_after_the_link_is_lost(pair: Pair, door: Door) -> None:
     """What a child had not read when the main process went is dropped there."""
     ours, theirs = pair.channel(8)
+    with pytest.raises(ChannelTimeout):
+        door.receive(theirs, 0)
     for i in range(3):
         door.send(ours, i)
     counted(theirs, backlog=3)

@@ -28,7 +28,7 @@ from .. import log
 from ..comm import current
 from ..comm.context import Context, LinkPort
 from ..comm.link import Endpoint
-from ..errors import ChannelClosed, ChannelError, LiteyukiError
+from ..errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiError
 
 _CONNECT_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0
@@ -130,7 +130,10 @@ def main(spec: ChildSpec) -> None:
     try:
         port.start(_CONNECT_SECONDS)
         for kind in ("active", "passive"):
-            context.get(f"{spec.name}-{kind}")
+            try:
+                context.get(f"{spec.name}-{kind}")
+            except ChannelNotFound:
+                pass  # Somebody has closed it; who uses it here learns that.
         code = _run(spec, port)
     except KeyboardInterrupt:
         code = 0 if leaving.asked else 1 if leaving.orphaned else 130

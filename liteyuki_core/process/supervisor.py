@@ -319,7 +319,7 @@ class Supervisor:
         limit = f"{budget.policy.max_restarts} times in {budget.policy.window:g} s"
         if failure:
             outcome += f": {failure}"
-        elif code:
+        elif code and code > 0:
             outcome += "; its own lines above say why"
         say = log.logger.error if code else log.logger.info
         if self._stopping or not budget.policy.wants(code == 0):

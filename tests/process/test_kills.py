@@ -267,6 +267,47 @@ if __name__ == "__main__":
         )
 
 
+def test_a_process_whose_channel_is_closed_is_started_again(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """The successor runs without it; what it is used for says that it is gone."""
+    program(
+        tmp_path,
+        """
+def worker():
+    for data in passive_channel:
+        try:
+            active_channel.send(data)
+        except Exception as error:
+            passive_channel.send(type(error).__name__)
+        else:
+            passive_channel.send("sent")
+
+
+async def act():
+    process, passive = bot.processes["w"], get_channel("w-passive")
+    for expected in ("sent", "ChannelClosed", "ChannelNotFound"):
+        await passive.async_send("use it")
+        got = await passive.async_receive(20)
+        assert got == expected, got
+        if expected == "sent":
+            get_channel("w-active").close()
+        else:
+            pid = process.pid
+            os.kill(pid, KILL)
+            await until(lambda: process.pid != pid, "a successor")
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    bot.add_process("w", worker, restart=AGAIN)
+    main(bot, act)
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        well(bot)
+
+
 def test_big_messages_and_kills(tmp_path: Path, environment: Environment) -> None:
     """A message that is half sent when its process dies is whole or not there."""
     program(

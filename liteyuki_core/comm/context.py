@@ -339,7 +339,7 @@ class LinkPort(ContextPort):
             for frame in arrived:
                 end = context.ends.get(frame.channel)
                 if frame.kind == frames.DATA:
-                    batch = frames.unpack(frame)
+                    batch = frames.unpack(frame, kept=False)
                     if end is not None:
                         end.on_data(batch)
                 elif frame.kind == frames.ACK:

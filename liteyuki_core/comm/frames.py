@@ -5,13 +5,14 @@ Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
     magic u16 | kind u8 | flags u8 | channel u32 | length u32 | body
 
 Kinds: DATA (a batch of messages of one channel), ACK (ranges of messages whose handling
-ended), CONTROL (a JSON object; everything rare), PART (a piece of a frame too long to go
-out in one piece; the last piece comes in the frame itself, flagged CONTINUED).
+ended), CONTROL (a JSON object; everything rare). What is longer than `CHUNK` goes out in
+pieces, see `decoder.py`, with the kinds PART, SLOT and FREE.
 
 DATA body: first sequence number u64, message count u32, then a u32 a message, then the
 messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
 characters. Without it each is bytes: the u32 is the length, its top bit says the payload
-is a `bytes` object as it stands, not a pickle.
+is a `bytes` object as it stands, not a pickle. With the LONG flag there is one message and no
+u32; it is a pickle and its buffers, each a segment of its own.
 """
 
 from __future__ import annotations
@@ -28,19 +29,21 @@ from typing import Any, NamedTuple
 from ..errors import FrameError
 
 MAGIC = 0x594C
-DATA, ACK, CONTROL, PART = 1, 2, 3, 4
-TEXT, CONTINUED = 1, 2
-_FLAGS = {DATA: TEXT | CONTINUED, ACK: 0, CONTROL: CONTINUED, PART: 0}
+DATA, ACK, CONTROL, PART, SLOT, FREE = 1, 2, 3, 4, 5, 6
+TEXT, IN_PIECES, LONG = 1, 2, 16
+FLAGS = {DATA: TEXT | IN_PIECES | LONG, ACK: 0, CONTROL: IN_PIECES, PART: 0, SLOT: 0, FREE: 0}
+"""The flags that a frame of each kind may have."""
 
 HEADER = struct.Struct("<HBBII")
 _SEQUENCE = struct.Struct("<QI")
 _DATA_HEAD = struct.Struct("<HBBIIQI")
 _RANGE = struct.Struct("<QI")
-_RAW = 1 << 31
-_LENGTH = _RAW - 1
+TOP = 1 << 31
+LENGTH = TOP - 1
 
 CHUNK = 256 * 1024
-"""Longest body of a single frame in bytes; what is longer goes out in pieces."""
+"""Longest body of a single frame in bytes; what is longer goes out in pieces. A message that
+long travels alone, in segments that are not copied until they are where they are used."""
 
 LONGEST_TEXT = 16 * 1024
 """Longer strings are sent like any other object, so that a TEXT batch stays small."""
@@ -48,9 +51,14 @@ LONGEST_TEXT = 16 * 1024
 MAX_MESSAGE_BYTES = 1 << 30
 """Upper bound of the `max_message_bytes` setting: lengths have 31 bits."""
 
-_OVERHEAD = _SEQUENCE.size + 4
+_FLAT = frozenset({str, int, float, bool, type(None), dict, list, tuple, set, frozenset})
+"""What most messages are. They are pickled in one go: to ask for buffers costs each a little, so
+those inside of these go with the rest."""
 
-Buffer = bytes | memoryview
+_BYTES = pickle.dumps(pickle.PickleBuffer(b""), 5, buffer_callback=lambda _: False)
+"""The pickle of a `bytes` object that goes beside it."""
+
+Buffer = bytes | bytearray | memoryview
 
 
 class Frame(NamedTuple):
@@ -59,7 +67,9 @@ class Frame(NamedTuple):
     kind: int
     flags: int
     channel: int
-    body: bytes | bytearray
+    body: bytes
+    segments: tuple[Buffer, ...] = ()
+    """What follows the body of a LONG frame: `bytes`, and `bytearray` for what may be changed."""
 
 
 class Batch:
@@ -67,10 +77,11 @@ class Batch:
 
     `buffers` is what follows the sequence numbers in a DATA frame: whoever forwards a batch
     writes these as they are. A batch is never changed once made; `with_first` gives it other
-    sequence numbers.
+    sequence numbers. `flags` are those of its frame but for IN_PIECES. `kept` says that others
+    may have the same memory: then what a message may change is copied when it is made.
     """
 
-    __slots__ = ("buffers", "count", "first", "text", "words")
+    __slots__ = ("buffers", "count", "first", "flags", "kept", "text", "words")
 
     def __init__(
         self,
@@ -79,23 +90,25 @@ class Batch:
         buffers: tuple[Buffer, ...],
         words: Sequence[int],
         text: str | None,
+        flags: int,
+        kept: bool = True,
     ) -> None:
         self.first = first
         self.count = count
         self.buffers = buffers
         self.words = words
         self.text = text
+        self.flags = flags
+        self.kept = kept
 
     def with_first(self, first: int) -> Batch:
         """Return the same messages numbered from `first` on."""
-        return Batch(first, self.count, self.buffers, self.words, self.text)
+        return Batch(first, self.count, self.buffers, self.words, self.text, self.flags, self.kept)
 
     def frame(self, channel: int) -> tuple[Buffer, ...]:
         """Return the DATA frame that carries this batch on `channel`."""
         length = _SEQUENCE.size + sum(map(len, self.buffers))
-        head = _DATA_HEAD.pack(
-            MAGIC, DATA, 0 if self.text is None else TEXT, channel, length, self.first, self.count
-        )
+        head = _DATA_HEAD.pack(MAGIC, DATA, self.flags, channel, length, self.first, self.count)
         return (head, *self.buffers)
 
     def payloads(self) -> list[Any]:
@@ -104,15 +117,17 @@ class Batch:
         if text is not None:
             bounds = accumulate(self.words, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
+        if self.flags & LONG:
+            return [Long(self.buffers, self.kept)]
         out: list[Any] = []
         body: Buffer = self.buffers[0]
         if len(self.buffers) > 1:
             body = b"".join(self.buffers)
         at = 4 * self.count
         for word in self.words:
-            end = at + (word & _LENGTH)
+            end = at + (word & LENGTH)
             payload = body[at:end]
-            out.append(Raw(payload) if word & _RAW else payload)
+            out.append(Raw(payload) if word & TOP else payload)
             at = end
         return out
 
@@ -124,6 +139,8 @@ class Batch:
                 continue
             if self.text is not None:
                 yield pack_text(number, [item])
+            elif type(item) is Long:
+                yield self.with_first(number)
             else:
                 payload = item.data if type(item) is Raw else item
                 yield pack(number, [bytes(payload)], [self.words[i]])
@@ -138,29 +155,77 @@ class Raw:
         self.data = data
 
 
-def _table(words: Sequence[int]) -> bytes:
+class Long:
+    """A message of over `CHUNK` bytes: its pickle and the buffers that go with it."""
+
+    __slots__ = ("kept", "segments")
+
+    def __init__(self, segments: tuple[Buffer, ...], kept: bool = True) -> None:
+        self.segments = segments
+        self.kept = kept
+
+    def __len__(self) -> int:
+        head, *buffers = self.segments
+        return sum(map(len, buffers)) + (0 if head is _BYTES else len(head))
+
+    def load(self) -> Any:
+        """Rebuild the message. May raise anything."""
+        head, *buffers = self.segments
+        if self.kept:
+            buffers = [bytearray(b) if type(b) is bytearray else b for b in buffers]
+        return pickle.loads(head, buffers=buffers)
+
+
+def table(words: Sequence[int]) -> bytes:
     numbers = array("I", words)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
 
 
-def _words(table: Buffer) -> list[int]:
+def words_of(body: Buffer) -> list[int]:
     numbers = array("I")
-    numbers.frombytes(table)
+    numbers.frombytes(body)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tolist()
 
 
-def dump(data: object) -> tuple[bytes, int]:
-    """Serialise one message; return the payload and its length word.
+def dump(data: Any) -> tuple[bytes | Long, int]:
+    """Serialise one message; return the payload and its length word, 0 for a `Long`.
 
     Raises whatever pickling raises.
     """
-    if type(data) is bytes:
-        return data, len(data) | _RAW
-    payload = pickle.dumps(data, 5)
+    kind = type(data)
+    if kind in _FLAT:
+        payload = pickle.dumps(data, 5)
+        if len(payload) < CHUNK:
+            return payload, len(payload)
+        return Long((payload,)), 0
+    if kind is bytes:
+        if len(data) < CHUNK:
+            return data, len(data) | TOP
+        return Long((_BYTES, data)), 0
+    if kind is bytearray:
+        data = pickle.PickleBuffer(data)
+    buffers: list[Buffer] = []
+
+    def goes_with_the_rest(buffer: pickle.PickleBuffer) -> bool:
+        with buffer.raw() as view:
+            if len(view) < CHUNK:
+                return True
+            whole: Any = view.obj
+            if not view.readonly:
+                buffers.append(bytearray(view))
+            elif type(whole) is bytes and len(whole) == len(view):
+                buffers.append(whole)  # Nobody can change it, so it need not be copied.
+            else:
+                buffers.append(bytes(view))
+        return False
+
+    payload = pickle.dumps(data, 5, buffer_callback=goes_with_the_rest)
+    if buffers or len(payload) >= CHUNK:
+        return Long((payload, *buffers)), 0
     return payload, len(payload)
 
 
@@ -171,6 +236,8 @@ def load(payload: Any) -> Any:
         return payload
     if kind is Raw:
         return bytes(payload.data)
+    if kind is Long:
+        return payload.load()
     return pickle.loads(payload)
 
 
@@ -179,20 +246,22 @@ def pack_text(first: int, messages: list[str]) -> Batch:
     count = len(messages)
     words = list(map(len, messages))
     text = "".join(messages)
-    body = _table(words) + text.encode("utf-8", "surrogatepass")
-    return Batch(first, count, (body,), words, text)
+    body = table(words) + text.encode("utf-8", "surrogatepass")
+    return Batch(first, count, (body,), words, text, TEXT)
 
 
-def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
-    """Make a batch of payloads and length words that came from `dump`."""
+def pack(first: int, payloads: list[Any], words: list[int]) -> Batch:
+    """Make a batch of payloads and length words that came from `dump`; a `Long` is alone."""
     count = len(payloads)
-    table = _table(words)
+    if not words[0]:
+        return Batch(first, 1, payloads[0].segments, (), None, LONG)
+    head = table(words)
     if count == 1 and len(payloads[0]) > CHUNK // 4:
-        return Batch(first, count, (table, payloads[0]), words, None)
-    return Batch(first, count, (b"".join((table, *payloads)),), words, None)
+        return Batch(first, count, (head, payloads[0]), words, None, 0)
+    return Batch(first, count, (b"".join((head, *payloads)),), words, None, 0)
 
 
-def unpack(frame: Frame) -> Batch:
+def unpack(frame: Frame, kept: bool = True) -> Batch:
     """Return the batch of a DATA frame, checked to be whole.
 
     Raises `FrameError`.
@@ -202,27 +271,27 @@ def unpack(frame: Frame) -> Batch:
         raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")
     first, count = _SEQUENCE.unpack_from(body)
     rest = len(body) - _SEQUENCE.size
+    flags = frame.flags
+    if flags & LONG:
+        if count != 1 or rest or not frame.segments or flags & TEXT:
+            raise FrameError("a long message's frame is not whole")
+        return Batch(first, 1, frame.segments, (), None, flags, kept)
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
-    # What is long is not copied again until the message itself is made.
-    content: Buffer
-    if isinstance(body, bytes):
-        content = body[_SEQUENCE.size :]
-    else:
-        content = memoryview(body)[_SEQUENCE.size :]
-    words = _words(content[: 4 * count])
+    content = body[_SEQUENCE.size :]
+    words = words_of(content[: 4 * count])
     text = None
-    if frame.flags & TEXT:
+    if flags & TEXT:
         try:
             text = str(memoryview(content)[4 * count :], "utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise FrameError("text frame is not UTF-8") from error
         whole = sum(words) == len(text)
     else:
-        whole = sum([word & _LENGTH for word in words]) == rest - 4 * count
+        whole = sum([word & LENGTH for word in words]) == rest - 4 * count
     if not whole:
         raise FrameError("data frame's message lengths do not add up")
-    return Batch(first, count, (content,), words, text)
+    return Batch(first, count, (content,), words, text, flags, kept)
 
 
 def acknowledgement(channel: int, ranges: list[tuple[int, int]]) -> tuple[Buffer, ...]:
@@ -253,84 +322,3 @@ def fields(frame: Frame) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("op"), str):
         raise FrameError("control frame has no op")
     return value
-
-
-def pieces(buffers: tuple[Buffer, ...]) -> Iterator[tuple[Buffer, ...]]:
-    """Split a frame into PART frames and its last piece, no body longer than `CHUNK`."""
-    head = buffers[0]
-    magic, kind, flags, channel, length = HEADER.unpack_from(head)
-    body = [memoryview(head)[HEADER.size :], *[memoryview(buffer) for buffer in buffers[1:]]]
-    left = length
-    while left > CHUNK:
-        yield HEADER.pack(magic, PART, 0, channel, CHUNK), *_take(body, CHUNK)
-        left -= CHUNK
-    yield HEADER.pack(magic, kind, flags | CONTINUED, channel, left), *_take(body, left)
-
-
-def _take(body: list[memoryview], size: int) -> list[memoryview]:
-    out = []
-    while size:
-        view = body[0]
-        if len(view) <= size:
-            out.append(body.pop(0))
-            size -= len(view)
-        else:
-            out.append(view[:size])
-            body[0] = view[size:]
-            size = 0
-    return out
-
-
-class Decoder:
-    """Turns a stream of bytes into frames; never allocates more than has arrived.
-
-    Read into `buffer()`, then tell `decode` how many bytes came.
-    """
-
-    def __init__(self, max_message_bytes: int) -> None:
-        self._limit = max_message_bytes + _OVERHEAD + HEADER.size
-        self._buffer = bytearray(4 * CHUNK)
-        self._view = memoryview(self._buffer)
-        self._end = 0
-        self._parts: dict[int, bytearray] = {}
-
-    def buffer(self) -> memoryview:
-        """Return where the next bytes go; never empty."""
-        return self._view[self._end :]
-
-    def decode(self, size: int) -> list[Frame]:
-        """Return the frames that the last `size` bytes completed.
-
-        Raises `FrameError`; the stream can't be read on after that.
-        """
-        end = self._end + size
-        view = self._view
-        at = 0
-        frames: list[Frame] = []
-        while end - at >= HEADER.size:
-            magic, kind, flags, channel, length = HEADER.unpack_from(view, at)
-            allowed = _FLAGS.get(kind)
-            if magic != MAGIC or allowed is None or flags & ~allowed or length > CHUNK:
-                raise FrameError(f"bytes {bytes(view[at : at + HEADER.size]).hex()} are no frame")
-            stop = at + HEADER.size + length
-            if stop > end:
-                break
-            piece = view[at + HEADER.size : stop]
-            at = stop
-            if kind == PART:
-                self._add_part(channel, piece)
-            elif flags & CONTINUED:
-                self._add_part(channel, piece)
-                frames.append(Frame(kind, flags, channel, self._parts.pop(channel)))
-            else:
-                frames.append(Frame(kind, flags, channel, bytes(piece)))
-        if at:
-            view[: end - at] = view[at:end]
-        self._end = end - at
-        return frames
-
-    def _add_part(self, channel: int, piece: memoryview) -> None:
-        whole = self._parts.setdefault(channel, bytearray())
-        whole += piece
-        if len(whole) > self._limit:
-            raise FrameError(f"a message of over {self._limit} bytes on channel {channel}")

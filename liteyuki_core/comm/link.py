@@ -7,10 +7,17 @@ kernel takes at once. When the kernel takes no more, the writer thread goes on, 
 other thread ever waits for a slow peer. `on_end` is called exactly once, by the reader, as
 its last act.
 
+Pieces of long frames do not go through the connection where both ends share memory: the writer
+thread puts a piece into a free slot and queues the few bytes that say so; the other reader takes
+it out, in between reading what else came, and gives the slot back.
+
 Invariants. At most one thread writes at any time (`_writing`). Frames of one stream leave in
 the order they were queued; stream 0 goes before all others; the others take turns, none
-for more than `CHUNK` bytes at a time. The order of a link's lock is: the caller's lock, then
-the link's; nothing is called while the link's lock is held.
+for more than `CHUNK` bytes at a time. A stream whose next frame is a piece for a slot is in
+`_parked` and not in `_turns`; the piece stays in its queue until its slot is filled, which the
+writer thread alone does. A slot is in `_free`, being filled, or the other side's. The order of
+a link's lock is: the caller's lock, then the link's; nothing is called while the link's lock is
+held.
 """
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import FrameError
-from . import frames
+from . import decoder, frames, slots
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
 """With this flag a send on a blocking connection does not wait. Where a system has none that
@@ -35,6 +42,10 @@ _WAIT = 3600.0
 """Seconds such a handle waits in one call: a handle without a timeout would make the
 connection itself a blocking one."""
 
+_IN_KERNEL = frames.CHUNK - 2 * decoder.PIECE
+"""Bytes that may wait in a connection that carries long messages. The kernel takes up to one piece
+more, and one is being written: a small message goes behind `CHUNK` bytes of a long one at most."""
+
 _TURN_BYTES = 64 * 1024
 """What is written in one system call, as far as whole frames (of up to `CHUNK`) allow it."""
 
@@ -44,6 +55,15 @@ _INLINE_BYTES = 1 << 20
 
 _JOIN_BYTES = 64 * 1024
 """Up to here copying buffers into one is quicker than handing the kernel many."""
+
+_SMALL_PIECE = 16 * 1024
+"""Up to here a piece goes through the connection in any case."""
+
+_FILL_AT_ONCE = 2
+"""Slots that are filled before the other side is told: to wake it takes as long as to fill one."""
+
+_GIVE_BACK = slots.COUNT // 4
+"""Slots are given back this many at a time, and when there is nothing to take out."""
 
 _SENDMSG = hasattr(socket.socket, "sendmsg")
 _IOV_MAX = 64
@@ -72,12 +92,15 @@ class Endpoint:
     It can be handed to a process that multiprocessing is spawning, and to nothing else.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, memory: slots.Slots | None = None) -> None:
         self.connection = connection
+        self.memory = memory
 
     def close(self) -> None:
         """Close this end. Idempotent."""
         self.connection.close()
+        if self.memory is not None:
+            self.memory.close()
 
     def __getstate__(self) -> Any:
         from multiprocessing.context import assert_spawning, get_spawning_popen
@@ -86,13 +109,18 @@ class Endpoint:
         popen: Any = get_spawning_popen()
         if sys.platform == "win32":
             return self.connection.share(popen.pid)
-        return popen.DupFd(popen.duplicate_for_child(self.connection.fileno()))
+        memory = self.memory
+        files = [self.connection.fileno(), *([] if memory is None else [memory.file])]
+        return [popen.DupFd(popen.duplicate_for_child(file)) for file in files]
 
     def __setstate__(self, state: Any) -> None:
         if sys.platform == "win32":
             self.connection = socket.fromshare(state)
+            self.memory = None
         else:
-            self.connection = socket.socket(fileno=state.detach())
+            connection, *memory = [file.detach() for file in state]
+            self.connection = socket.socket(fileno=connection)
+            self.memory = slots.Slots(memory[0], 1) if memory else None
 
 
 def connection_pair() -> tuple[Endpoint, Endpoint]:
@@ -106,9 +134,12 @@ def connection_pair() -> tuple[Endpoint, Endpoint]:
                 theirs.close()
                 raise ConnectionError("a stranger connected to a private socket pair")
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    memory = slots.shared() or (None, None)
+    size = _IN_KERNEL if memory[0] is None else 8 * frames.CHUNK
     for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * frames.CHUNK)
-    return Endpoint(ours), Endpoint(theirs)
+        # Linux takes twice what it is told.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size >> (sys.platform == "linux"))
+    return Endpoint(ours, memory[0]), Endpoint(theirs, memory[1])
 
 
 class Link:
@@ -126,17 +157,22 @@ class Link:
         self.name = name
         self._on_frames = on_frames
         self._on_end = on_end
-        self._decoder = frames.Decoder(max_message_bytes)
+        self._memory = endpoint.memory
+        self._free = list(range(slots.COUNT)) if self._memory is not None else []
+        self._decoder = decoder.Decoder(max_message_bytes, len(self._free))
         self._connection = endpoint.connection
         self._connection.setblocking(bool(_DONTWAIT))
         self._dontwait = _DONTWAIT
         self._reading = self._waiting_handle()
         self._lock = threading.Lock()
-        self._streams: dict[int, deque[tuple[frames.Buffer, ...]]] = {}
+        self._streams: dict[int, deque[tuple[frames.Buffer, ...] | decoder.Piece]] = {}
         self._turns: deque[int] = deque()
+        self._parked: deque[int] = deque()
         self._writing = False
+        self._filling = False
         self._settled = threading.Condition(self._lock)
         self._left: _Out | None = None
+        self._taken: list[int] = []
         self._broken = False
         self._closing = False
         self._reader = threading.Thread(
@@ -152,17 +188,8 @@ class Link:
     def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
         """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
         with self._lock:
-            if self._broken or self._closing:
-                return
-            queue = self._streams.get(stream)
-            if queue is None:
-                queue = self._streams[stream] = deque()
-            if not queue:
-                if stream:
-                    self._turns.append(stream)
-                else:
-                    self._turns.appendleft(stream)
-            queue.append(buffers)
+            if not self._broken and not self._closing:
+                self._put(stream, buffers)
 
     def pump(self) -> None:
         """Write what is queued as far as the kernel takes it at once. Never waits."""
@@ -180,15 +207,16 @@ class Link:
                 if written >= _INLINE_BYTES:
                     break
                 data = self._next()
-            else:
-                return
         except BlockingIOError:
             pass
         except OSError:
             self._stop_writing()
             return
-        self._left = data
-        self._wake_writer()
+        if data is not None:
+            self._left = data
+            self._wake_writer()
+        elif self._parked and self._free:
+            self._wake_writer()
 
     def close(self, timeout: float) -> None:
         """Send what is queued within `timeout` seconds, then end the connection. Idempotent.
@@ -199,7 +227,7 @@ class Link:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closing = True
-            while (self._writing or self._turns) and not self._broken:
+            while (self._writing or self._turns or self._parked) and not self._broken:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._settled.wait(left):
                     break
@@ -211,10 +239,20 @@ class Link:
 
     def abandon(self) -> None:
         """Close this process's handles after a fork: the connection is the parent's."""
-        for handle in (self._connection, self._reading):
-            handle.close()
+        self._close_files()
 
     # ------------------------------------------------------------- writing
+
+    def _put(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
+        queue = self._streams.get(stream)
+        if queue is None:
+            queue = self._streams[stream] = deque()
+        if not queue:
+            if stream:
+                self._turns.append(stream)
+            else:
+                self._turns.appendleft(stream)
+        queue.append(buffers)
 
     def _next(self) -> _Out | None:
         """Return the next bytes to write, or give up the turn to write and return None."""
@@ -227,29 +265,71 @@ class Link:
             return None
 
     def _take(self) -> _Out:
-        """Return the next bytes to write, under the lock; there are some."""
+        """Return the next bytes to write, under the lock."""
         out: _Out = []
         size = 0
         while self._turns and size < _TURN_BYTES:
             stream = self._turns.popleft()
             queue = self._streams[stream]
             while queue and size < _TURN_BYTES:
-                frame = queue.popleft()
+                frame = queue[0]
+                if isinstance(frame, decoder.Piece):
+                    break
+                queue.popleft()
                 length = sum(map(len, frame))
                 if length > frames.CHUNK + frames.HEADER.size:
-                    queue.extendleft(reversed(list(frames.pieces(frame))))
+                    queue.extendleft(reversed(self._in_pieces(stream, frame)))
                     continue
                 out.extend(frame)
                 size += length
-            if not queue:
-                del self._streams[stream]
-            elif stream:
-                self._turns.append(stream)
-            else:
-                self._turns.appendleft(stream)
-        if size <= _JOIN_BYTES or not _SENDMSG:
+            self._queue_again(stream, queue)
+        if out and (size <= _JOIN_BYTES or not _SENDMSG):
             return [b"".join(out)]
         return out
+
+    def _in_pieces(self, stream: int, frame: tuple[frames.Buffer, ...]) -> list[Any]:
+        # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
+        if self._memory is None or not stream:
+            return [decoder.opening(frame), *(p.part() for p in decoder.pieces(frame))]
+        return [
+            decoder.opening(frame),
+            *(
+                piece if len(piece.content) > _SMALL_PIECE else piece.part()
+                for piece in decoder.pieces(frame, slots.SIZE)
+            ),
+        ]
+
+    def _queue_again(self, stream: int, queue: deque[Any]) -> None:
+        if not queue:
+            del self._streams[stream]
+        elif type(queue[0]) is decoder.Piece:
+            self._parked.append(stream)
+        elif stream:
+            self._turns.append(stream)
+        else:
+            self._turns.appendleft(stream)
+
+    def _fill_slots(self) -> bool:
+        """Put some pieces into slots and queue that they are there; return whether any was."""
+        for i in range(_FILL_AT_ONCE):
+            with self._lock:
+                if self._broken or not self._parked or not self._free:
+                    return i > 0
+                queue: Any = self._streams[self._parked[0]]
+                piece = queue[0]
+                slot = self._free.pop()
+                self._filling = True
+            assert self._memory is not None
+            self._memory.write(slot, piece.content)
+            with self._lock:
+                self._filling = False
+                if self._broken:
+                    self._settled.notify_all()
+                    return False
+                queue.popleft()
+                self._put(0, piece.slot(slot))
+                self._queue_again(self._parked.popleft(), queue)
+        return True
 
     def _waiting_handle(self) -> socket.socket:
         handle = self._connection.dup()
@@ -276,7 +356,10 @@ class Link:
                                 _send(handle, data, 0)
                             except TimeoutError:
                                 continue
+                        self._fill_slots()
                         data = self._next()
+                    while self._left is None and self._fill_slots():
+                        self.pump()
         except OSError:
             pass  # The reader sees the same end and tells it.
         finally:
@@ -293,6 +376,7 @@ class Link:
             self._broken = True
             self._streams.clear()
             self._turns.clear()
+            self._parked.clear()
             self._settled.notify_all()
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -305,33 +389,73 @@ class Link:
 
     def _read(self) -> None:
         why: str | None = None
-        decoder = self._decoder
+        stream = self._decoder
         read = self._reading.recv_into
+        lanes = stream.lanes
+        size = 1
         try:
-            while True:
+            while size or lanes:
                 try:
-                    size = read(decoder.buffer())
+                    size = size and read(stream.buffer(), 0, self._dontwait if lanes else 0)
+                except BlockingIOError:
+                    pass
                 except TimeoutError:
                     continue
-                if not size:
-                    break
-                arrived = decoder.decode(size)
-                if arrived:
-                    self._on_frames(arrived)
+                except OSError:
+                    size = 0  # A connection reset is an end like any other.
+                else:
+                    arrived = stream.decode(size)
+                    if stream.freed:
+                        self._free_slots()
+                    if arrived:
+                        self._on_frames(arrived)
+                if lanes:
+                    self._take_piece()
         except FrameError as error:
             why = str(error)
-        except OSError:
-            pass  # A connection reset is an end like any other.
         finally:
             self._shutdown()
             self._close_handles()
             self._on_end(why)
 
+    def _take_piece(self) -> None:
+        memory = self._memory
+        assert memory is not None
+        slot, place = self._decoder.place()
+        with place:
+            memory.read(slot, place)
+        arrived = self._decoder.taken()
+        self._taken.append(slot)
+        if len(self._taken) >= _GIVE_BACK or not self._decoder.lanes:
+            taken, self._taken = self._taken, []
+            with self._lock:
+                if not self._broken:
+                    self._put(0, decoder.freed(taken))
+            self.pump()
+        if arrived:
+            self._on_frames(arrived)
+
+    def _free_slots(self) -> None:
+        freed = self._decoder.freed
+        with self._lock:
+            for slot in freed:
+                if slot in self._free:
+                    raise FrameError(f"slot {slot} was given back twice")
+                self._free.append(slot)
+        freed.clear()
+        if self._parked:
+            self._wake_writer()
+
     def _close_handles(self) -> None:
         # Not while somebody writes: the number of a closed handle may be reused at once.
         # The shutdown before this has ended every write that waits.
         with self._lock:
-            while self._writing:
+            while self._writing or self._filling:
                 self._settled.wait()
+        self._close_files()
+
+    def _close_files(self) -> None:
         self._connection.close()
         self._reading.close()
+        if self._memory is not None:
+            self._memory.close()

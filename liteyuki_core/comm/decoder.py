@@ -180,6 +180,7 @@ class Decoder:
         """Return the frames that the last `size` bytes completed. Raises `FrameError`."""
         end = self._end + size
         view = self._bytes
+        lanes = self.lanes
         at = 0
         out: list[Frame] = []
         while end - at >= HEADER.size:
@@ -192,12 +193,12 @@ class Decoder:
                 break
             piece = view[at + HEADER.size : stop]
             at = stop
-            if kind == PART and channel not in self.lanes:
-                self._place(channel, piece, out)
-            elif kind > CONTROL or flags & IN_PIECES or self.lanes:
-                self._sort(Frame(kind, flags, channel, bytes(piece)), out)
-            else:
+            if kind <= CONTROL and not flags & IN_PIECES and not lanes:
                 out.append(Frame(kind, flags, channel, bytes(piece)))
+            elif kind == PART and channel not in lanes:
+                self._place(channel, piece, out)
+            else:
+                self._sort(Frame(kind, flags, channel, bytes(piece)), out)
         if at:
             view[: end - at] = view[at:end]
         self._end = end - at

@@ -168,7 +168,7 @@ class Long:
         head, *buffers = self.segments
         return sum(map(len, buffers)) + (0 if head is _BYTES else len(head))
 
-    def load(self) -> Any:
+    def rebuild(self) -> Any:
         """Rebuild the message. May raise anything."""
         head, *buffers = self.segments
         if self.kept:
@@ -232,13 +232,13 @@ def dump(data: Any) -> tuple[bytes | Long, int]:
 def load(payload: Any) -> Any:
     """Rebuild a message from what `Batch.payloads` gave. May raise anything."""
     kind = type(payload)
+    if kind is bytes:
+        return pickle.loads(payload)
     if kind is str:
         return payload
     if kind is Raw:
         return bytes(payload.data)
-    if kind is Long:
-        return payload.load()
-    return pickle.loads(payload)
+    return payload.rebuild()
 
 
 def pack_text(first: int, messages: list[str]) -> Batch:

@@ -162,6 +162,27 @@ def test_long_messages_go_through_memory(monkeypatch: Any) -> None:
         wait_until(lambda: sorted(one.link._free) == list(range(slots.COUNT)))
 
 
+def test_where_memory_is_short(monkeypatch: Any, peers: Any) -> None:
+    """Pieces that can't be put into a slot go through the connection."""
+    one, other = peers
+    failing = iter([True, False, True, False, False] + [True] * 100)
+    write = slots.Slots.write
+
+    def short(self: slots.Slots, number: int, piece: memoryview) -> None:
+        if next(failing):
+            raise OSError(28, "No space left on device")
+        write(self, number, piece)
+
+    monkeypatch.setattr(slots.Slots, "write", short)
+    payload, word = frames.dump(bytes(range(256)) * 20_000)
+    for i in range(2):
+        one.link.queue(1, frames.pack(i, [payload], [word]).frame(1))
+    one.link.pump()
+    wait_until(lambda: len(other.frames) == 2)
+    for frame in other.frames:
+        assert frames.load(frames.unpack(frame).payloads()[0]) == bytes(range(256)) * 20_000
+
+
 def test_a_slot_can_be_given_back_once(monkeypatch: Any) -> None:
     """A peer that gives back what it does not have ends the link."""
     with half(monkeypatch, True) as (one, theirs):
@@ -175,13 +196,10 @@ def test_a_piece_longer_than_its_slot(monkeypatch: Any) -> None:
     """It ends the link, and nothing is read beyond the slot."""
     with half(monkeypatch, True) as (one, theirs):
         long = data(3 * slots.SIZE, 1)
-        piece = next(p for p in decoder.pieces(long, 2 * slots.SIZE) if len(p.content) > slots.SIZE)
-        head = next(decoder.pieces(long, 100))
-        second = decoder.Piece(1, memoryview(bytes(piece.content)))
-        frames_out = [decoder.opening(long), head.part()]
-        frames_out += [p.part() for p in decoder.pieces(long, 100) if len(p.content) < 12]
-        frames_out.append(second.slot(0))
-        theirs.connection.sendall(b"".join(b"".join(frame) for frame in frames_out))
+        sent = [decoder.opening(long)]
+        for piece in decoder.pieces(long, slots.SIZE + 1):
+            sent += piece.parts() if len(piece.content) < 100 else [piece.slot(0)]
+        theirs.connection.sendall(b"".join(b"".join(frame) for frame in sent))
         wait_until(lambda: one.ends)
         assert one.ends[0] is not None
         assert "slot 0" in one.ends[0]
@@ -200,7 +218,7 @@ def test_a_peer_that_dies_in_the_middle_of_a_long_message(monkeypatch: Any, shar
             rest = [decoder.opening(long)]
             for i, piece in enumerate(decoder.pieces(long, slots.SIZE)):
                 if len(piece.content) <= 100:
-                    rest.append(piece.part())
+                    rest += piece.parts()
                 elif i < 6:
                     memory.write(i, piece.content)
                     rest.append(piece.slot(i))
@@ -225,7 +243,7 @@ def test_what_is_in_slots_when_a_peer_ends_arrives(monkeypatch: Any) -> None:
                 memory.write(i, piece.content)
                 sent.append(piece.slot(i))
             else:
-                sent.append(piece.part())
+                sent += piece.parts()
         theirs.connection.sendall(b"".join(b"".join(frame) for frame in sent))
         theirs.close()
         one.gate.set()

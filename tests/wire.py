@@ -26,12 +26,12 @@ class Wire:
                 out.append(frame)
                 continue
             out.append(decoder.opening(frame))
-            for piece in decoder.pieces(frame, slots.SIZE if self.in_slots else decoder.PIECE):
+            for piece in decoder.pieces(frame, slots.SIZE):
                 if self.in_slots and len(piece.content) > 100:
                     out.append(piece.slot(len(self.slots)))
                     self.slots.append(piece.content)
                 else:
-                    out.append(piece.part())
+                    out += piece.parts()
         return [b"".join(frame) for frame in out]
 
     def feed(self, data: bytes, step: int = 1 << 20, take: bool = True) -> list[frames.Frame]:

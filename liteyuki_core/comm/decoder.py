@@ -3,7 +3,7 @@
 Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out as
 a frame of its kind with the flag IN_PIECES, whose body is the lengths of the segments of the
 real body, a u32 each (top bit: its memory may be changed, a `bytearray`), and then its pieces
-in order, none longer than `CHUNK` and none of two segments:
+in order, none of two segments:
 
 - PART: the piece is the body.
 - SLOT: the piece lies in memory that both ends of the link share; the body is the number of
@@ -47,7 +47,7 @@ from .frames import (
 )
 
 PIECE = 64 * 1024
-"""Bytes of a piece that goes through the connection."""
+"""Longest piece that goes through the connection, in bytes."""
 
 _IN_SLOT = struct.Struct("<II")
 _SLACK = 8 * CHUNK
@@ -64,9 +64,11 @@ class Piece:
         self.channel = channel
         self.content = content
 
-    def part(self) -> tuple[Buffer, ...]:
-        """Return the frame that carries it."""
-        return HEADER.pack(MAGIC, PART, 0, self.channel, len(self.content)), self.content
+    def parts(self) -> Iterator[tuple[Buffer, ...]]:
+        """Yield the frames that carry it through the connection."""
+        for at in range(0, len(self.content), PIECE):
+            part = self.content[at : at + PIECE]
+            yield HEADER.pack(MAGIC, PART, 0, self.channel, len(part)), part
 
     def slot(self, number: int) -> tuple[Buffer, ...]:
         """Return the frame that says it lies in slot `number`."""
@@ -81,7 +83,7 @@ def opening(buffers: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
     return (HEADER.pack(MAGIC, kind, flags | IN_PIECES, channel, len(lengths)) + lengths,)
 
 
-def pieces(buffers: tuple[Buffer, ...], size: int = PIECE) -> Iterator[Piece]:
+def pieces(buffers: tuple[Buffer, ...], size: int) -> Iterator[Piece]:
     """Yield the pieces of a long frame, none longer than `size`."""
     _, _, _, channel, _ = HEADER.unpack_from(buffers[0])
     for segment in _segments(buffers):

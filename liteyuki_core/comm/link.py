@@ -288,16 +288,14 @@ class Link:
         return out
 
     def _in_pieces(self, stream: int, frame: tuple[frames.Buffer, ...]) -> list[Any]:
-        # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
-        if self._memory is None or not stream:
-            return [decoder.opening(frame), *(p.part() for p in decoder.pieces(frame))]
-        return [
-            decoder.opening(frame),
-            *(
-                piece if len(piece.content) > _SMALL_PIECE else piece.part()
-                for piece in decoder.pieces(frame, slots.SIZE)
-            ),
-        ]
+        out: list[Any] = [decoder.opening(frame)]
+        for piece in decoder.pieces(frame, slots.SIZE):
+            # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
+            if self._memory is None or not stream or len(piece.content) <= _SMALL_PIECE:
+                out += piece.parts()
+            else:
+                out.append(piece)
+        return out
 
     def _queue_again(self, stream: int, queue: deque[Any]) -> None:
         if not queue:
@@ -320,14 +318,23 @@ class Link:
                 slot = self._free.pop()
                 self._filling = True
             assert self._memory is not None
-            self._memory.write(slot, piece.content)
+            try:
+                self._memory.write(slot, piece.content)
+                filled = True
+            except OSError:
+                filled = False
             with self._lock:
                 self._filling = False
                 if self._broken:
                     self._settled.notify_all()
                     return False
                 queue.popleft()
-                self._put(0, piece.slot(slot))
+                if filled:
+                    self._put(0, piece.slot(slot))
+                else:
+                    self._free.append(slot)
+                    for part in piece.parts():
+                        self._put(0, part)
                 self._queue_again(self._parked.popleft(), queue)
         return True
 

@@ -214,6 +214,11 @@ class Link:
             return
         if data is not None:
             self._left = data
+            with self._lock:
+                if self._broken:  # The writer may have ended, so the turn ends here.
+                    self._writing = False
+                    self._settled.notify_all()
+                    return
             self._wake_writer()
         elif self._parked and self._free:
             self._wake_writer()
@@ -344,19 +349,26 @@ class Link:
         return handle
 
     def _wake_writer(self) -> None:
-        if self._writer is None:
-            self._writer = threading.Thread(
-                target=self._write, name=f"liteyuki-writer-{self.name}", daemon=True
-            )
-            self._writer.start()
+        with self._lock:
+            starts = self._writer is None
+            if self._writer is None:
+                self._writer = threading.Thread(
+                    target=self._write, name=f"liteyuki-writer-{self.name}", daemon=True
+                )
+            writer = self._writer
+        if starts:
+            writer.start()
         self._writer_turn.release()
 
     def _write(self) -> None:
+        data: _Out | None = None  # Not None while this thread has the turn to write.
         try:
             with self._waiting_handle() as handle:
-                while not self._broken:
+                while True:
                     self._writer_turn.acquire()
                     data, self._left = self._left, None
+                    if self._broken:
+                        break
                     while data is not None:
                         while data:
                             try:
@@ -370,7 +382,8 @@ class Link:
         except OSError:
             pass  # The reader sees the same end and tells it.
         finally:
-            self._stop_writing()
+            if data is not None or self._left is not None:
+                self._stop_writing()
 
     def _stop_writing(self) -> None:
         with self._lock:
@@ -389,8 +402,7 @@ class Link:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        if self._writer is not None:
-            self._writer_turn.release()
+        self._writer_turn.release()
 
     # ------------------------------------------------------------- reading
 
@@ -420,6 +432,8 @@ class Link:
                     self._take_piece()
         except FrameError as error:
             why = str(error)
+        except OSError:
+            pass
         finally:
             self._shutdown()
             self._close_handles()

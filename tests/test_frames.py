@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from typing import Any
 
@@ -9,43 +10,7 @@ import pytest
 
 from liteyuki_core.comm import frames
 from liteyuki_core.errors import FrameError
-
-LIMIT = 4 << 20
-
-
-def decode(data: bytes, step: int = 1 << 20) -> list[frames.Frame]:
-    """Feed `data` in steps and return all frames."""
-    decoder = frames.Decoder(LIMIT)
-    out: list[frames.Frame] = []
-    at = 0
-    while at < len(data):
-        room = decoder.buffer()
-        piece = data[at : at + min(step, len(room))]
-        room[: len(piece)] = piece
-        out += decoder.decode(len(piece))
-        at += len(piece)
-    return out
-
-
-def wire(*parts: tuple[Any, ...]) -> bytes:
-    """Return what a link writes for these frames."""
-    out = []
-    for frame in parts:
-        whole = sum(map(len, frame)) <= frames.CHUNK + frames.HEADER.size
-        out += [b"".join(p) for p in ([frame] if whole else frames.pieces(frame))]
-    return b"".join(out)
-
-
-def batch(messages: list[Any], first: int = 0) -> frames.Batch:
-    """Return a batch of messages that are not gathered as text."""
-    dumped = [frames.dump(m) for m in messages]
-    return frames.pack(first, [d for d, _ in dumped], [w for _, w in dumped])
-
-
-def messages_of(frame: frames.Frame) -> tuple[int, list[Any]]:
-    """Return the first number and the messages of a DATA frame."""
-    got = frames.unpack(frame)
-    return got.first, [frames.load(p) for p in got.payloads()]
+from tests.wire import LIMIT, Wire, batch, messages_of
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000, 1 << 20])
@@ -53,13 +18,14 @@ def test_round_trip(step: int) -> None:
     """Whatever the pieces in which bytes come, the same frames come out."""
     mixed = [1, "text", b"raw", {"a": [1.5, None]}, b"", "", "长" * 20_000]
     texts = ["plain", "中文", "\ud800 lone", "", "é" * 300]
-    data = wire(
+    wire = Wire()
+    data = wire.write(
         batch(mixed, 7).frame(3),
         frames.control(0, op="open", name="名"),
         frames.pack_text(1 << 40, texts).frame(1 << 31),
         frames.acknowledgement(9, [(0, 5), (1 << 50, 64)]),
     )
-    one, two, three, four = decode(data, step)
+    one, two, three, four = wire.feed(b"".join(data), step)
     assert (one.kind, one.channel) == (frames.DATA, 3)
     assert messages_of(one) == (7, mixed)
     assert frames.fields(two) == {"op": "open", "name": "名"}
@@ -68,25 +34,12 @@ def test_round_trip(step: int) -> None:
     assert (four.channel, frames.acknowledged(four)) == (9, [(0, 5), (1 << 50, 64)])
 
 
-@pytest.mark.parametrize("size", [frames.CHUNK - 50, frames.CHUNK, 3 * frames.CHUNK, 3_000_001])
-def test_long_messages_go_in_pieces(size: int) -> None:
-    """No frame on the wire is longer than a chunk, and small ones may go between."""
-    message = random.Random(size).randbytes(size)
-    big = list(frames.pieces(batch([message]).frame(1)))
-    assert all(sum(map(len, p)) <= frames.CHUNK + frames.HEADER.size for p in big)
-    small = frames.pack_text(0, ["between"]).frame(2)
-    parts = [b"".join(p) for p in big]
-    got = decode(b"".join([*parts[:-1], *small, parts[-1]]))
-    assert [f.channel for f in got] == [2, 1]
-    assert messages_of(got[-1]) == (0, [message])
-
-
 def test_forwarding_leaves_the_messages_as_they_are() -> None:
     """A batch can be numbered anew without being rebuilt."""
-    got = frames.unpack(decode(wire(batch([1, "x", b"y"]).frame(1)))[0])
+    got = frames.unpack(Wire().pass_on(batch([1, "x", b"y"]).frame(1))[0])
     again = got.having(1000)
     assert again.buffers is got.buffers
-    assert messages_of(decode(wire(again.frame(5)))[0]) == (1000, [1, "x", b"y"])
+    assert messages_of(Wire().pass_on(again.frame(5))[0]) == (1000, [1, "x", b"y"])
 
 
 @pytest.mark.parametrize("text", [True, False])
@@ -96,14 +49,89 @@ def test_some_of_a_batch(text: bool) -> None:
     whole = frames.pack_text(10, messages) if text else batch(messages, 10)  # type: ignore[arg-type]
     whole = whole.having(10, frames.PROMPT)
     parts = list(whole.runs([None, 1, 1, None, 2]))
-    again = [(kind, frames.unpack(decode(wire(part.frame(1)))[0])) for kind, part in parts]
+    again = [(kind, frames.unpack(Wire().pass_on(part.frame(1))[0])) for kind, part in parts]
     for kind, part in [*parts, *again]:
         start = 1 if kind == 1 else 4
         assert part.first == 10 + start
-        assert part.flags == frames.PROMPT
+        assert part.flags == frames.PROMPT | (frames.TEXT if text else 0)
         assert [frames.load(p) for p in part.payloads()] == messages[start : start + part.count]
     assert [(kind, part.count) for kind, part in parts] == [(1, 2), (2, 1)]
     assert next(whole.runs([0] * 5))[1] is whole
+
+
+class Sample:
+    """Pickles with a buffer beside it, as arrays do."""
+
+    def __init__(self, buffer: Any) -> None:
+        self.buffer = buffer
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Sample, (pickle.PickleBuffer(self.buffer),)
+
+
+CHANGEABLE = memoryview(bytearray(b"abc" * frames.CHUNK))
+
+
+@pytest.mark.parametrize(
+    ("buffer", "kind"),
+    [
+        (bytes(frames.CHUNK), bytes),
+        (bytes(1000), bytes),
+        (bytearray(frames.CHUNK), bytearray),
+        (bytearray(1000), bytearray),
+        (CHANGEABLE, bytearray),
+        (CHANGEABLE.toreadonly(), bytes),
+        (memoryview(bytes(3 * frames.CHUNK))[5 : 5 + frames.CHUNK], bytes),
+        (CHANGEABLE[: frames.CHUNK].cast("B", (512, 512)), bytearray),
+    ],
+)
+def test_buffers_are_values(buffer: Any, kind: type) -> None:
+    """Whatever its size, a buffer comes as it was sent, changeable or not, and never shared."""
+    payload, word = frames.dump(Sample(buffer))
+    was = bytes(buffer)
+    packed = frames.pack(3, [payload], [word])
+    sent = [frames.load(p) for p in packed.payloads()] + [frames.load(packed.payloads()[0])]
+    if kind is bytearray:
+        for i, one in enumerate(sent):
+            one.buffer[:5] = bytes([i] * 5)
+            assert one.buffer[5:] == was[5:]
+        memoryview(buffer).cast("B")[:5] = b"later"
+    else:
+        assert [bytes(one.buffer) for one in sent] == [was, was]
+    got = Wire().pass_on(packed.frame(1))
+    first, (came,) = messages_of(got[0])
+    assert (first, type(came.buffer), bytes(came.buffer)) == (3, kind, was)
+    if kind is bytearray:
+        memoryview(buffer).cast("B")[:5] = was[:5]
+
+
+def test_nothing_is_copied_that_need_not_be() -> None:
+    """Immutable bytes go as they are; whoever has a batch alone gets its memory."""
+    message = random.Random(1).randbytes(frames.CHUNK)
+    assert batch([message]).buffers[1] is message
+    assert batch([Sample(message)]).buffers[1] is message
+    frame = Wire().pass_on(batch([Sample(bytearray(message))]).frame(1))[0]
+    alone = frames.unpack(frame, kept=False)
+    assert frames.load(alone.payloads()[0]).buffer is alone.buffers[1]
+
+
+@pytest.mark.parametrize("size", [frames.CHUNK // 2, frames.CHUNK - 1, frames.CHUNK, LIMIT])
+@pytest.mark.parametrize(
+    "make",
+    [bytes, bytearray, lambda n: ["x" * n, 1], lambda n: {"a": bytes(n)}, lambda n: "é" * (n // 2)],
+    ids=["bytes", "bytearray", "list", "dict", "str"],
+)
+def test_messages_of_any_size(make: Any, size: int) -> None:
+    """What comes has the type and the value of what went."""
+    message = make(size)
+    packed = batch([message], 9)
+    assert packed.count == 1
+    (got,) = Wire().pass_on(packed.frame(2))
+    _, (came,) = messages_of(got)
+    assert (type(came), came) == (type(message), message)
+    assert list(packed.runs([None])) == []
+    ((_, left),) = packed.runs([0])
+    assert (left.first, left.buffers) == (9, packed.buffers)
 
 
 @pytest.mark.parametrize(
@@ -120,19 +148,17 @@ def test_some_of_a_batch(text: bool) -> None:
 def test_garbage_is_refused(data: bytes) -> None:
     """Bytes that are no frame raise at once, whatever length they claim."""
     with pytest.raises(FrameError):
-        decode(data)
-
-
-def test_an_endless_message_is_refused() -> None:
-    """Pieces that add up to more than the limit raise before more is kept."""
-    piece = frames.HEADER.pack(frames.MAGIC, frames.PART, 0, 1, frames.CHUNK) + bytes(frames.CHUNK)
-    with pytest.raises(FrameError, match="channel 1"):
-        decode(piece * (LIMIT // frames.CHUNK + 2))
+        Wire().feed(data)
 
 
 def frame(kind: int, body: bytes, flags: int = 0) -> frames.Frame:
     """Return a frame as a decoder would."""
     return frames.Frame(kind, flags, 1, body)
+
+
+def long(count: bytes, flags: int) -> frames.Frame:
+    """Return the frame of a long message."""
+    return frames.Frame(frames.DATA, flags, 1, bytes(8) + count, (b"pickle",))
 
 
 @pytest.mark.parametrize(
@@ -144,6 +170,10 @@ def frame(kind: int, body: bytes, flags: int = 0) -> frames.Frame:
         (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\5\0\0\0" + b"xx")),
         (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\1\0\0\0" + b"\xff", 1)),
         (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\2\0\0\0" + b"x", 1)),
+        (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0", frames.LONG)),
+        (frames.unpack, long(b"\2\0\0\0", frames.LONG)),
+        (frames.unpack, long(b"\1\0\0\0more", frames.LONG)),
+        (frames.unpack, long(b"\1\0\0\0", frames.LONG | frames.TEXT)),
         (frames.acknowledged, frame(frames.ACK, b"short")),
         (frames.fields, frame(frames.CONTROL, b"\xff{")),
         (frames.fields, frame(frames.CONTROL, b"[1]")),
@@ -155,30 +185,3 @@ def test_bodies_that_are_not_whole(read: Any, bad: frames.Frame) -> None:
     """A frame whose body doesn't hold what it says is one clear error."""
     with pytest.raises(FrameError):
         read(bad)
-
-
-def test_any_bytes_give_frames_or_one_error() -> None:
-    """Damaged streams never raise anything else, and never hang."""
-    rng = random.Random(7)
-    good = wire(
-        batch([1, b"x" * 1000, "y"]).frame(1),
-        frames.pack_text(0, ["a", "b"]).frame(2),
-        frames.control(0, op="names", add={}, remove=[]),
-        batch([b"z" * 600_000]).frame(3),
-        frames.acknowledgement(1, [(0, 3)]),
-    )
-    readers = {
-        frames.DATA: frames.unpack,
-        frames.ACK: frames.acknowledged,
-        frames.CONTROL: frames.fields,
-    }
-    for _ in range(300):
-        data = bytearray(good)
-        for _ in range(rng.randint(1, 4)):
-            data[rng.randrange(200 if rng.random() < 0.7 else len(data))] = rng.randrange(256)
-        del data[rng.randrange(len(data)) :]
-        try:
-            for got in decode(bytes(data), rng.choice([100, 5000, 1 << 20])):
-                readers[got.kind](got)  # type: ignore[operator]
-        except FrameError:
-            pass

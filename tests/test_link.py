@@ -6,13 +6,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import frames, link
+from liteyuki_core.comm import decoder, frames, link, slots
 from liteyuki_core.comm.wakes import Wake
 from tests.conftest import wait_until
+from tests.wire import Wire
 
 LIMIT = 32 << 20
 
@@ -44,6 +46,7 @@ def peers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Two linked peers, also with the handles that systems without MSG_DONTWAIT need."""
     if request.param == "as elsewhere":
         monkeypatch.setattr(link, "_DONTWAIT", 0)
+        monkeypatch.setattr(slots, "shared", lambda: None)
     ours, theirs = link.connection_pair()
     one, other = Peer(ours, "one"), Peer(theirs, "other")
     one.link.start()
@@ -93,6 +96,195 @@ def test_a_long_message_lets_small_ones_pass(peers: Any) -> None:
     assert [f.channel for f in other.frames] == [9, 0, 2, 1]
 
 
+@contextmanager
+def half(monkeypatch: pytest.MonkeyPatch, shared: bool) -> Iterator[tuple[Peer, link.Endpoint]]:
+    """Give a link that is started and the bare other end of its connection."""
+    if not shared:
+        monkeypatch.setattr(slots, "shared", lambda: None)
+    ours, theirs = link.connection_pair()
+    if shared and theirs.memory is None:
+        ours.close()
+        theirs.close()
+        pytest.skip("no memory can be shared here")
+    peer = Peer(ours, "one")
+    peer.link.start()
+    with closing(theirs):
+        yield peer, theirs
+    peer.link.close(2)
+    wait_until(lambda: len(peer.ends) == 1)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_small_message_overtakes_a_long_one(monkeypatch: Any, shared: bool) -> None:
+    """What goes before it, in the queue and in the kernel, is no more than one chunk."""
+    with half(monkeypatch, shared) as (one, theirs):
+        one.link.queue(1, data(10_000_000, 1))
+        one.link.pump()
+        if shared:
+            wait_until(lambda: not one.link._free)
+        else:
+            wait_until(lambda: one.link._writer)
+        wait_until(lambda: not one.link._filling)
+        one.link.queue(2, data(10, 2))
+        one.link.pump()
+        small = b"".join(data(10, 2))
+        came = b""
+        while small not in came:
+            came += theirs.connection.recv(1 << 20)
+        assert came.index(small) <= frames.CHUNK + 1000
+
+
+def test_long_messages_go_through_memory(monkeypatch: Any) -> None:
+    """The connection carries a few bytes for each piece; slots come back and are used again."""
+    with half(monkeypatch, True) as (one, theirs):
+        memory = theirs.memory
+        assert memory is not None
+        long = bytes(range(256)) * 100_000
+        payload, word = frames.dump(long)
+        one.link.queue(1, frames.pack(7, [payload], [word]).frame(1))
+        one.link.pump()
+        reader = decoder.Decoder(LIMIT, slots.COUNT)
+        arrived: list[frames.Frame] = []
+        carried = 0
+        used = set()
+        while not arrived:
+            size = theirs.connection.recv_into(reader.buffer())
+            carried += size
+            arrived += reader.decode(size)
+            while reader.lanes:
+                slot, place = reader.place()
+                used.add(slot)
+                with place:
+                    memory.read(slot, place)
+                arrived += reader.taken()
+                theirs.connection.sendall(b"".join(decoder.freed([slot])))
+        assert frames.load(frames.unpack(arrived[0]).payloads()[0]) == long
+        assert carried < 5000
+        assert len(used) <= slots.COUNT < len(long) // slots.SIZE
+        wait_until(lambda: sorted(one.link._free) == list(range(slots.COUNT)))
+
+
+def test_where_memory_is_short(monkeypatch: Any, peers: Any) -> None:
+    """Pieces that can't be put into a slot go through the connection."""
+    one, other = peers
+    failing = iter([True, False, True, False, False] + [True] * 100)
+    write = slots.Slots.write
+
+    def short(self: slots.Slots, number: int, piece: memoryview) -> None:
+        if next(failing):
+            raise OSError(28, "No space left on device")
+        write(self, number, piece)
+
+    monkeypatch.setattr(slots.Slots, "write", short)
+    payload, word = frames.dump(bytes(range(256)) * 20_000)
+    for i in range(2):
+        one.link.queue(1, frames.pack(i, [payload], [word]).frame(1))
+    one.link.pump()
+    wait_until(lambda: len(other.frames) == 2)
+    for frame in other.frames:
+        assert frames.load(frames.unpack(frame).payloads()[0]) == bytes(range(256)) * 20_000
+
+
+def test_a_slot_can_be_given_back_once(monkeypatch: Any) -> None:
+    """A peer that gives back what it does not have ends the link."""
+    with half(monkeypatch, True) as (one, theirs):
+        theirs.connection.sendall(b"".join(decoder.freed([3])))
+        wait_until(lambda: one.ends)
+        assert one.ends[0] is not None
+        assert "twice" in one.ends[0]
+
+
+def test_a_piece_longer_than_its_slot(monkeypatch: Any) -> None:
+    """It ends the link, and nothing is read beyond the slot."""
+    with half(monkeypatch, True) as (one, theirs):
+        long = data(3 * slots.SIZE, 1)
+        sent = [decoder.opening(long)]
+        for piece in decoder.pieces(long, slots.SIZE + 1):
+            sent += piece.parts() if len(piece.content) < 100 else [piece.slot(0)]
+        theirs.connection.sendall(b"".join(b"".join(frame) for frame in sent))
+        wait_until(lambda: one.ends)
+        assert one.ends[0] is not None
+        assert "slot 0" in one.ends[0]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_peer_that_dies_in_the_middle_of_a_long_message(monkeypatch: Any, shared: bool) -> None:
+    """What it had sent whole arrives, the half message vanishes."""
+    with half(monkeypatch, shared) as (one, theirs):
+        wire = Wire()
+        parts = wire.write(data(1_000_000, 1, 0), data(1_000_000, 2, 0))
+        theirs.connection.sendall(b"".join(parts[:-3]))
+        if shared:
+            long, memory = data(10 * slots.SIZE, 3), theirs.memory
+            assert memory is not None
+            rest = [decoder.opening(long)]
+            for i, piece in enumerate(decoder.pieces(long, slots.SIZE)):
+                if len(piece.content) <= 100:
+                    rest += piece.parts()
+                elif i < 6:
+                    memory.write(i, piece.content)
+                    rest.append(piece.slot(i))
+            theirs.connection.sendall(b"".join(b"".join(frame) for frame in rest))
+        theirs.close()
+        wait_until(lambda: one.ends)
+        assert one.ends == [None]
+        assert [f.channel for f in one.frames] == [1]
+        assert not one.link._decoder.lanes
+
+
+def test_what_is_in_slots_when_a_peer_ends_arrives(monkeypatch: Any) -> None:
+    """Its last long message is whole in memory that the reader holds too."""
+    with half(monkeypatch, True) as (one, theirs):
+        memory = theirs.memory
+        assert memory is not None
+        one.gate.clear()
+        long = data(10 * slots.SIZE, 3, 5)
+        sent = [data(1, 1), decoder.opening(long)]
+        for i, piece in enumerate(decoder.pieces(long, slots.SIZE)):
+            if len(piece.content) > 100:
+                memory.write(i, piece.content)
+                sent.append(piece.slot(i))
+            else:
+                sent += piece.parts()
+        theirs.connection.sendall(b"".join(b"".join(frame) for frame in sent))
+        theirs.close()
+        one.gate.set()
+        wait_until(lambda: one.ends)
+        assert one.ends == [None]
+        assert [f.channel for f in one.frames] == [1, 3]
+        (message,) = frames.unpack(one.frames[1]).payloads()
+        assert frames.load(message) == bytes([3]) * (10 * slots.SIZE)
+
+
+def test_long_messages_take_turns(peers: Any) -> None:
+    """A long message does not wait for a much longer one on another stream."""
+    one, other = peers
+    other.gate.clear()
+    one.link.queue(9, data(1, 9))
+    one.link.pump()
+    one.link.queue(1, data(30_000_000, 1))
+    one.link.queue(2, data(1_000_000, 2))
+    one.link.pump()
+    other.gate.set()
+    wait_until(lambda: len(other.frames) == 3)
+    assert [f.channel for f in other.frames] == [9, 2, 1]
+    if one.link._memory is not None:
+        wait_until(lambda: len(one.link._free) == slots.COUNT)
+
+
+def test_long_messages_both_ways_at_once(peers: Any) -> None:
+    """Each side sends far more than there are slots; neither waits for the other."""
+    for i in range(12):
+        for channel, peer in enumerate(peers, 1):
+            peer.link.queue(channel, data(3_000_000, channel, i))
+            peer.link.pump()
+    wait_until(lambda: all(len(peer.frames) == 12 for peer in peers))
+    for channel, peer in zip((2, 1), peers, strict=True):
+        assert [frames.unpack(f).first for f in peer.frames] == list(range(12))
+        for f in peer.frames:
+            assert set(frames.load(frames.unpack(f).payloads()[0])) == {channel}
+
+
 def test_threads_write_at_once(peers: Any) -> None:
     """Frames of many threads come whole, each stream in its order."""
     one, other = peers
@@ -135,7 +327,7 @@ def test_closing_has_a_deadline(peers: Any) -> None:
     for i in range(30):
         one.link.queue(1, data(1_000_000, 1, i))
     one.link.close(0.2)
-    assert one.ends == [None]
+    wait_until(lambda: one.ends == [None])
     other.gate.set()
     wait_until(lambda: other.ends)
 
@@ -146,7 +338,7 @@ def test_garbage_ends_the_link(bad: bytes) -> None:
     ours, theirs = link.connection_pair()
     peer = Peer(ours, "one")
     peer.link.start()
-    with theirs.connection as raw:
+    with closing(theirs), theirs.connection as raw:
         raw.sendall(bad)
         wait_until(lambda: peer.ends)
         assert peer.ends[0] is not None
@@ -159,7 +351,7 @@ def test_a_frame_cut_short_ends_the_link_quietly() -> None:
     ours, theirs = link.connection_pair()
     peer = Peer(ours, "one")
     peer.link.start()
-    with theirs.connection as raw:
+    with closing(theirs), theirs.connection as raw:
         raw.sendall(b"".join(data(1000, 1))[:500])
     wait_until(lambda: peer.ends)
     assert peer.ends == [None]

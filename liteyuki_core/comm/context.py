@@ -334,9 +334,9 @@ class LinkPort(ContextPort):
         self._link.queue(number, batch.frame(number))
 
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
-        # Not before what was sent on this channel meanwhile: who handled a message may have
-        # answered it, and is not to lose the answer alone.
-        self._link.queue(number, frames.acknowledgement(number, ranges))
+        # Who handled a message may have answered it on any channel, and is not to lose the answer
+        # alone: that leaves first.
+        self._link.queue_last(frames.acknowledgement(number, ranges))
 
     def begin(self, number: int, first: int) -> None:
         self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
@@ -405,7 +405,7 @@ class LinkPort(ContextPort):
                 for frame in arrived:
                     end = context.ends.get(frame.channel)
                     if frame.kind == frames.DATA:
-                        batch = frames.unpack(frame)
+                        batch = frames.unpack(frame, kept=False)
                         if end is not None:
                             end.on_data(batch)
                     elif frame.kind == frames.ACK:

@@ -277,7 +277,7 @@ class End:
         self._collect()
         self._free -= 1
         if word >= 0:
-            if self._text:
+            if self._text or not word:  # A long message travels alone.
                 self._seal()
                 self._text = False
             self._words.append(word)

@@ -5,16 +5,17 @@ Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
     magic u16 | kind u8 | flags u8 | channel u32 | length u32 | body
 
 Kinds: DATA (a batch of messages of one channel), ACK (ranges of messages whose handling
-ended), CONTROL (a JSON object; everything rare), PART (a piece of a frame too long to go
-out in one piece; the last piece comes in the frame itself, flagged CONTINUED).
+ended), CONTROL (a JSON object; everything rare). What is longer than `CHUNK` goes out in
+pieces, see `decoder.py`, with the kinds PART, SLOT and FREE.
 
 DATA body: first sequence number u64, message count u32, then a u32 a message, then the
 messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
 characters. Without it each is bytes: the u32 is the length, its top bit says the payload
-is a `bytes` object as it stands, not a pickle. With the LINKED flag there is one message, a
-table of the keys of channels that it carries and then its pickle. REDELIVERED: it was sent to
-a process that died. PROMPT: the receiver says when each message is begun, and when it is
-handled, at once.
+is a `bytes` object as it stands, not a pickle. With the LONG flag there is one message and no
+u32; it is a pickle and its buffers, each a segment of its own. With the LINKED flag there is one
+message, a table of the keys of channels that it carries and then its pickle. REDELIVERED: it
+was sent to a process that died. PROMPT: the receiver says when each message is begun, and when
+it is handled, at once.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
 """
@@ -34,15 +35,18 @@ from typing import Any, NamedTuple
 from ..errors import FrameError
 
 MAGIC = 0x594C
-DATA, ACK, CONTROL, PART = 1, 2, 3, 4
-TEXT, CONTINUED, REDELIVERED, PROMPT, LINKED = 1, 2, 4, 8, 16
+DATA, ACK, CONTROL, PART, SLOT, FREE = 1, 2, 3, 4, 5, 6
+TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED = 1, 2, 4, 8, 16, 32
 BEGUN = 1
-_FLAGS = {
-    DATA: TEXT | CONTINUED | REDELIVERED | PROMPT | LINKED,
+FLAGS = {
+    DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED,
     ACK: BEGUN,
-    CONTROL: CONTINUED,
+    CONTROL: IN_PIECES,
     PART: 0,
+    SLOT: 0,
+    FREE: 0,
 }
+"""The flags that a frame of each kind may have."""
 
 HEADER = struct.Struct("<HBBII")
 _SEQUENCE = struct.Struct("<QI")
@@ -50,11 +54,12 @@ _DATA_HEAD = struct.Struct("<HBBIIQI")
 _WORD = struct.Struct("<I")
 _RANGE = struct.Struct("<QI")
 _KEYS = struct.Struct("<I")
-_RAW = 1 << 31
-_LENGTH = _RAW - 1
+TOP = 1 << 31
+LENGTH = TOP - 1
 
 CHUNK = 256 * 1024
-"""Longest body of a single frame in bytes; what is longer goes out in pieces."""
+"""Longest body of a single frame in bytes; what is longer goes out in pieces. A message that
+long travels alone, in segments that are not copied until they are where they are used."""
 
 LONGEST_TEXT = 16 * 1024
 """Longer strings are sent like any other object, so that a TEXT batch stays small."""
@@ -62,9 +67,14 @@ LONGEST_TEXT = 16 * 1024
 MAX_MESSAGE_BYTES = 1 << 30
 """Upper bound of the `max_message_bytes` setting: lengths have 31 bits."""
 
-_OVERHEAD = _SEQUENCE.size + 4
+_FLAT = frozenset({str, int, float, bool, type(None), dict, list, tuple, set, frozenset})
+"""What most messages are. They are pickled in one go: to ask for buffers costs each a little, so
+those inside of these go with the rest."""
 
-Buffer = bytes | memoryview
+_BYTES = pickle.dumps(pickle.PickleBuffer(b""), 5, buffer_callback=lambda _: False)
+"""The pickle of a `bytes` object that goes beside it."""
+
+Buffer = bytes | bytearray | memoryview
 
 
 class Frame(NamedTuple):
@@ -73,18 +83,21 @@ class Frame(NamedTuple):
     kind: int
     flags: int
     channel: int
-    body: bytes | bytearray
+    body: bytes
+    segments: tuple[Buffer, ...] = ()
+    """What follows the body of a LONG frame: `bytes`, and `bytearray` for what may be changed."""
 
 
 class Batch:
     """Messages of one channel in one direction that travel, wait and are acknowledged together.
 
     `buffers` is what follows the sequence numbers in a DATA frame: whoever forwards a batch
-    writes these as they are. `flags` are those of REDELIVERED, PROMPT and LINKED that hold. A
-    batch is never changed once made; `having` and `part` give others of the same messages.
+    writes these as they are. A batch is never changed once made; `having` and `part` give others
+    of the same messages. `flags` are those of its frame but for IN_PIECES. `kept` says that others
+    may have the same memory: then what a message may change is copied when it is made.
     """
 
-    __slots__ = ("buffers", "count", "first", "flags", "text", "words")
+    __slots__ = ("buffers", "count", "first", "flags", "kept", "text", "words")
 
     def __init__(
         self,
@@ -93,7 +106,8 @@ class Batch:
         buffers: tuple[Buffer, ...],
         words: Sequence[int],
         text: str | None,
-        flags: int = 0,
+        flags: int,
+        kept: bool = True,
     ) -> None:
         self.first = first
         self.count = count
@@ -101,17 +115,19 @@ class Batch:
         self.words = words
         self.text = text
         self.flags = flags
+        self.kept = kept
 
     @property
     def size(self) -> int:
         """How many bytes its messages have, serialised."""
         buffers = self.buffers
         whole = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        return whole - 4 * self.count
+        return whole - 4 * len(self.words)
 
     def having(self, first: int, flags: int = 0) -> Batch:
         """Return the same messages numbered from `first` on, with `flags` besides their own."""
-        return Batch(first, self.count, self.buffers, self.words, self.text, self.flags | flags)
+        flags |= self.flags
+        return Batch(first, self.count, self.buffers, self.words, self.text, flags, self.kept)
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the messages from the `start`th to before the `stop`th, counted from 0."""
@@ -125,9 +141,9 @@ class Batch:
             content = text.encode("utf-8", "surrogatepass")
         else:
             body = self._body()
-            at = 4 * self.count + sum([word & _LENGTH for word in self.words[:start]])
-            content = bytes(body[at : at + sum([word & _LENGTH for word in words])])
-        buffers = (_table(words) + content,)
+            at = 4 * self.count + sum([word & LENGTH for word in self.words[:start]])
+            content = bytes(body[at : at + sum([word & LENGTH for word in words])])
+        buffers = (table(words) + content,)
         return Batch(self.first + start, stop - start, buffers, words, text, self.flags)
 
     def runs(self, kinds: Sequence[Any]) -> Iterator[tuple[Any, Batch]]:
@@ -146,8 +162,7 @@ class Batch:
     def frame(self, channel: int) -> tuple[Buffer, ...]:
         """Return the DATA frame that carries this batch on `channel`."""
         length = _SEQUENCE.size + sum(map(len, self.buffers))
-        flags = self.flags if self.text is None else self.flags | TEXT
-        head = _DATA_HEAD.pack(MAGIC, DATA, flags, channel, length, self.first, self.count)
+        head = _DATA_HEAD.pack(MAGIC, DATA, self.flags, channel, length, self.first, self.count)
         return (head, *self.buffers)
 
     def payloads(self) -> list[Any]:
@@ -158,15 +173,17 @@ class Batch:
                 return [text]
             bounds = accumulate(self.words, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
+        if self.flags & LONG:
+            return [Long(self.buffers, self.kept)]
         out: list[Any] = []
         body = self._body()
         at = 4 * self.count
         if self.flags & LINKED:
             return [Linked(body[at:])]
         for word in self.words:
-            end = at + (word & _LENGTH)
+            end = at + (word & LENGTH)
             payload = body[at:end]
-            out.append(Raw(payload) if word & _RAW else payload)
+            out.append(Raw(payload) if word & TOP else payload)
             at = end
         return out
 
@@ -181,6 +198,27 @@ class Raw:
 
     def __init__(self, data: Buffer) -> None:
         self.data = data
+
+
+class Long:
+    """A message of over `CHUNK` bytes: its pickle and the buffers that go with it."""
+
+    __slots__ = ("kept", "segments")
+
+    def __init__(self, segments: tuple[Buffer, ...], kept: bool = True) -> None:
+        self.segments = segments
+        self.kept = kept
+
+    def __len__(self) -> int:
+        head, *buffers = self.segments
+        return sum(map(len, buffers)) + (0 if head is _BYTES else len(head))
+
+    def rebuild(self) -> Any:
+        """Rebuild the message. May raise anything."""
+        head, *buffers = self.segments
+        if self.kept:
+            buffers = [bytearray(b) if type(b) is bytearray else b for b in buffers]
+        return pickle.loads(head, buffers=buffers)
 
 
 class Linked:
@@ -202,10 +240,10 @@ class Linked:
 def _split_linked(data: Buffer) -> tuple[list[str], Buffer]:
     try:
         (size,) = _KEYS.unpack_from(data)
-        table = bytes(data[_KEYS.size : _KEYS.size + size])
-        if len(table) != size:
+        keys = bytes(data[_KEYS.size : _KEYS.size + size])
+        if len(keys) != size:
             raise ValueError("the table of keys is cut short")
-        return table.decode("ascii").split(","), data[_KEYS.size + size :]
+        return keys.decode("ascii").split(","), data[_KEYS.size + size :]
     except (struct.error, ValueError) as error:
         raise FrameError(f"a message with channels has no table of them: {error}") from error
 
@@ -241,8 +279,8 @@ def dump_linked(data: object, link: Callable[[Any], tuple[str, Any] | None]) -> 
     file = io.BytesIO()
     pickler = _LinkPickler(file, link)
     pickler.dump(data)
-    table = ",".join(pickler.keys).encode("ascii")
-    return Linked(_KEYS.pack(len(table)) + table + file.getvalue())
+    keys = ",".join(pickler.keys).encode("ascii")
+    return Linked(_KEYS.pack(len(keys)) + keys + file.getvalue())
 
 
 def load_linked(payload: Linked, find: Callable[[str, Any], Any]) -> Any:
@@ -250,40 +288,71 @@ def load_linked(payload: Linked, find: Callable[[str, Any], Any]) -> Any:
     return _LinkUnpickler(io.BytesIO(_split_linked(payload.data)[1]), find).load()
 
 
-def _table(words: Sequence[int]) -> bytes:
+def table(words: Sequence[int]) -> bytes:
+    """Return numbers as u32."""
     numbers = array("I", words)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
 
 
-def _words(table: Buffer) -> Sequence[int]:
+def words_of(body: Buffer) -> list[int]:
+    """Return the numbers of such a table."""
     numbers = array("I")
-    numbers.frombytes(table)
+    numbers.frombytes(body)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tolist()
 
 
-def dump(data: object) -> tuple[bytes, int]:
-    """Serialise one message; return the payload and its length word.
+def dump(data: Any) -> tuple[bytes | Long, int]:
+    """Serialise one message; return the payload and its length word, 0 for a `Long`.
 
     Raises whatever pickling raises.
     """
-    if type(data) is bytes:
-        return data, len(data) | _RAW
-    payload = pickle.dumps(data, 5)
+    kind = type(data)
+    if kind in _FLAT:
+        payload = pickle.dumps(data, 5)
+        if len(payload) < CHUNK:
+            return payload, len(payload)
+        return Long((payload,)), 0
+    if kind is bytes:
+        if len(data) < CHUNK:
+            return data, len(data) | TOP
+        return Long((_BYTES, data)), 0
+    if kind is bytearray:
+        data = pickle.PickleBuffer(data)
+    buffers: list[Buffer] = []
+
+    def goes_with_the_rest(buffer: pickle.PickleBuffer) -> bool:
+        with buffer.raw() as view:
+            if len(view) < CHUNK:
+                return True
+            whole: Any = view.obj
+            if not view.readonly:
+                buffers.append(bytearray(view))
+            elif type(whole) is bytes and len(whole) == len(view):
+                buffers.append(whole)  # Nobody can change it, so it need not be copied.
+            else:
+                buffers.append(bytes(view))
+        return False
+
+    payload = pickle.dumps(data, 5, buffer_callback=goes_with_the_rest)
+    if buffers or len(payload) >= CHUNK:
+        return Long((payload, *buffers)), 0
     return payload, len(payload)
 
 
 def load(payload: Any) -> Any:
     """Rebuild a message from what `Batch.payloads` gave. May raise anything."""
     kind = type(payload)
+    if kind is bytes:
+        return pickle.loads(payload)
     if kind is str:
         return payload
     if kind is Raw:
         return bytes(payload.data)
-    return pickle.loads(payload)
+    return payload.rebuild()
 
 
 def pack_text(first: int, messages: list[str]) -> Batch:
@@ -293,29 +362,31 @@ def pack_text(first: int, messages: list[str]) -> Batch:
         text = messages[0]
         length = len(text)
         body = _WORD.pack(length) + text.encode("utf-8", "surrogatepass")
-        return Batch(first, 1, (body,), (length,), text)
+        return Batch(first, 1, (body,), (length,), text, TEXT)
     words = list(map(len, messages))
     text = "".join(messages)
-    body = _table(words) + text.encode("utf-8", "surrogatepass")
-    return Batch(first, count, (body,), words, text)
+    body = table(words) + text.encode("utf-8", "surrogatepass")
+    return Batch(first, count, (body,), words, text, TEXT)
 
 
-def pack(first: int, payloads: list[bytes], words: list[int]) -> Batch:
-    """Make a batch of payloads and length words that came from `dump`."""
+def pack(first: int, payloads: list[Any], words: list[int]) -> Batch:
+    """Make a batch of payloads and length words that came from `dump`; a `Long` is alone."""
     count = len(payloads)
-    table = _table(words)
+    if not words[0]:
+        return Batch(first, 1, payloads[0].segments, (), None, LONG)
+    head = table(words)
     if count == 1 and len(payloads[0]) > CHUNK // 4:
-        return Batch(first, count, (table, payloads[0]), words, None)
-    return Batch(first, count, (b"".join((table, *payloads)),), words, None)
+        return Batch(first, count, (head, payloads[0]), words, None, 0)
+    return Batch(first, count, (b"".join((head, *payloads)),), words, None, 0)
 
 
 def pack_linked(first: int, payload: Linked) -> Batch:
     """Make a batch of one message that carries channels."""
     words = [len(payload)]
-    return Batch(first, 1, (_table(words), payload.data), words, None, LINKED)
+    return Batch(first, 1, (table(words), payload.data), words, None, LINKED)
 
 
-def unpack(frame: Frame) -> Batch:
+def unpack(frame: Frame, kept: bool = True) -> Batch:
     """Return the batch of a DATA frame, checked to be whole.
 
     Raises `FrameError`.
@@ -325,30 +396,30 @@ def unpack(frame: Frame) -> Batch:
         raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")
     first, count = _SEQUENCE.unpack_from(body)
     rest = len(body) - _SEQUENCE.size
+    flags = frame.flags
+    if flags & LONG:
+        if count != 1 or rest or not frame.segments or flags & (TEXT | LINKED):
+            raise FrameError("a long message's frame is not whole")
+        return Batch(first, 1, frame.segments, (), None, flags, kept)
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
-    # What is long is not copied again until the message itself is made.
-    content: Buffer
-    if isinstance(body, bytes):
-        content = body[_SEQUENCE.size :]
-    else:
-        content = memoryview(body)[_SEQUENCE.size :]
-    words = _words(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
+    content = body[_SEQUENCE.size :]
+    words: Sequence[int]
+    words = words_of(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
     text = None
-    if frame.flags & TEXT:
+    if flags & TEXT:
         try:
             text = str(memoryview(content)[4 * count :], "utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise FrameError("text frame is not UTF-8") from error
         whole = sum(words) == len(text)
     else:
-        whole = sum([word & _LENGTH for word in words]) == rest - 4 * count
+        whole = sum([word & LENGTH for word in words]) == rest - 4 * count
     if not whole:
         raise FrameError("data frame's message lengths do not add up")
-    flags = frame.flags & (REDELIVERED | PROMPT | LINKED)
     if flags & LINKED and (count != 1 or text is not None):
         raise FrameError("data frame with channels has more than one message")
-    return Batch(first, count, (content,), words, text, flags)
+    return Batch(first, count, (content,), words, text, flags, kept)
 
 
 def acknowledgement(
@@ -381,84 +452,3 @@ def fields(frame: Frame) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("op"), str):
         raise FrameError("control frame has no op")
     return value
-
-
-def pieces(buffers: tuple[Buffer, ...]) -> Iterator[tuple[Buffer, ...]]:
-    """Split a frame into PART frames and its last piece, no body longer than `CHUNK`."""
-    head = buffers[0]
-    magic, kind, flags, channel, length = HEADER.unpack_from(head)
-    body = [memoryview(head)[HEADER.size :], *[memoryview(buffer) for buffer in buffers[1:]]]
-    left = length
-    while left > CHUNK:
-        yield HEADER.pack(magic, PART, 0, channel, CHUNK), *_take(body, CHUNK)
-        left -= CHUNK
-    yield HEADER.pack(magic, kind, flags | CONTINUED, channel, left), *_take(body, left)
-
-
-def _take(body: list[memoryview], size: int) -> list[memoryview]:
-    out = []
-    while size:
-        view = body[0]
-        if len(view) <= size:
-            out.append(body.pop(0))
-            size -= len(view)
-        else:
-            out.append(view[:size])
-            body[0] = view[size:]
-            size = 0
-    return out
-
-
-class Decoder:
-    """Turns a stream of bytes into frames; never allocates more than has arrived.
-
-    Read into `buffer()`, then tell `decode` how many bytes came.
-    """
-
-    def __init__(self, max_message_bytes: int) -> None:
-        self._limit = max_message_bytes + _OVERHEAD + HEADER.size
-        self._buffer = bytearray(4 * CHUNK)
-        self._view = memoryview(self._buffer)
-        self._end = 0
-        self._parts: dict[int, bytearray] = {}
-
-    def buffer(self) -> memoryview:
-        """Return where the next bytes go; never empty."""
-        return self._view[self._end :]
-
-    def decode(self, size: int) -> list[Frame]:
-        """Return the frames that the last `size` bytes completed.
-
-        Raises `FrameError`; the stream can't be read on after that.
-        """
-        end = self._end + size
-        view = self._view
-        at = 0
-        frames: list[Frame] = []
-        while end - at >= HEADER.size:
-            magic, kind, flags, channel, length = HEADER.unpack_from(view, at)
-            allowed = _FLAGS.get(kind)
-            if magic != MAGIC or allowed is None or flags & ~allowed or length > CHUNK:
-                raise FrameError(f"bytes {bytes(view[at : at + HEADER.size]).hex()} are no frame")
-            stop = at + HEADER.size + length
-            if stop > end:
-                break
-            piece = view[at + HEADER.size : stop]
-            at = stop
-            if kind == PART:
-                self._add_part(channel, piece)
-            elif flags & CONTINUED:
-                self._add_part(channel, piece)
-                frames.append(Frame(kind, flags, channel, self._parts.pop(channel)))
-            else:
-                frames.append(Frame(kind, flags, channel, bytes(piece)))
-        if 0 < at < end:
-            view[: end - at] = view[at:end]
-        self._end = end - at
-        return frames
-
-    def _add_part(self, channel: int, piece: memoryview) -> None:
-        whole = self._parts.setdefault(channel, bytearray())
-        whole += piece
-        if len(whole) > self._limit:
-            raise FrameError(f"a message of over {self._limit} bytes on channel {channel}")

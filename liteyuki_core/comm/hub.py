@@ -165,7 +165,7 @@ class Hub:
     def data(self, peer: Peer, number: int, batch: frames.Batch) -> None:
         """Take a batch into custody and pass it on. Under the lock."""
         held = peer.ends.get(number)
-        links = self._links_of(peer, batch) if batch.flags else ()
+        links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
         if held is None:
             self._unlink(links)
             return

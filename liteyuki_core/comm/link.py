@@ -8,10 +8,18 @@ kernel takes at once. When the kernel takes no more, the writer thread goes on, 
 other thread ever waits for a slow peer. `on_end` is called exactly once, by the reader's
 thread, as its last act.
 
+Pieces of long frames do not go through the connection where both ends share memory: the writer
+thread puts a piece into a free slot and queues the few bytes that say so; the other reader's
+thread takes it out, in between reading what else came, and gives the slot back.
+
 Invariants. At most one thread writes at any time (`_writing`). Frames of one stream leave in
 the order they were queued; stream 0 goes before all others; the others take turns, none
-for more than `CHUNK` bytes at a time. The order of a link's lock is: the caller's lock, then
-the link's; nothing is called while the link's lock is held.
+for more than `CHUNK` bytes at a time. What is queued by `queue_last` leaves after everything that
+was queued before it: a mark in each stream that has something says where. A stream whose next
+frame is a piece for a slot is in `_parked` and not in `_turns`; the piece stays in its queue
+until its slot is filled, which the writer thread alone does. A slot is in `_free`, being filled,
+or the other side's. The order of a link's lock is: the caller's lock, then the link's; nothing is
+called while the link's lock is held.
 """
 
 from __future__ import annotations
@@ -25,8 +33,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import FrameError
-from . import frames
-from .reader import Reader
+from . import decoder, frames, slots
+from .reader import MUCH, Reader
 from .wakes import Wake
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
@@ -38,6 +46,10 @@ _WAIT = 3600.0
 """Seconds such a handle waits in one call: a handle without a timeout would make the
 connection itself a blocking one."""
 
+_IN_KERNEL = frames.CHUNK - 2 * decoder.PIECE
+"""Bytes that may wait in a connection that carries long messages. The kernel takes up to one piece
+more, and one is being written: a small message goes behind `CHUNK` bytes of a long one at most."""
+
 _TURN_BYTES = 64 * 1024
 """What is written in one system call, as far as whole frames (of up to `CHUNK`) allow it."""
 
@@ -47,6 +59,15 @@ _INLINE_BYTES = 1 << 20
 
 _JOIN_BYTES = 64 * 1024
 """Up to here copying buffers into one is quicker than handing the kernel many."""
+
+_SMALL_PIECE = 16 * 1024
+"""Up to here a piece goes through the connection in any case."""
+
+_FILL_AT_ONCE = 2
+"""Slots that are filled before the other side is told: to wake it takes as long as to fill one."""
+
+_GIVE_BACK = slots.COUNT // 4
+"""Slots are given back this many at a time, and when there is nothing to take out."""
 
 _YIELDS = 1000
 """How often `flush` lets other threads go on at most."""
@@ -72,18 +93,31 @@ def _send(connection: socket.socket, out: _Out, flags: int) -> int:
     return size
 
 
+class _Mark:
+    """Stands in the streams that have something, where a frame goes that is to be behind it."""
+
+    __slots__ = ("frame", "streams")
+
+    def __init__(self, frame: tuple[frames.Buffer, ...], streams: int) -> None:
+        self.frame = frame
+        self.streams = streams
+
+
 class Endpoint:
     """One end of a fresh private connection, before it becomes a `Link`.
 
     It can be handed to a process that multiprocessing is spawning, and to nothing else.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, memory: slots.Slots | None = None) -> None:
         self.connection = connection
+        self.memory = memory
 
     def close(self) -> None:
         """Close this end. Idempotent."""
         self.connection.close()
+        if self.memory is not None:
+            self.memory.close()
 
     def __getstate__(self) -> Any:
         from multiprocessing.context import assert_spawning, get_spawning_popen
@@ -92,13 +126,18 @@ class Endpoint:
         popen: Any = get_spawning_popen()
         if sys.platform == "win32":
             return self.connection.share(popen.pid)
-        return popen.DupFd(popen.duplicate_for_child(self.connection.fileno()))
+        memory = self.memory
+        files = [self.connection.fileno(), *([] if memory is None else [memory.file])]
+        return [popen.DupFd(popen.duplicate_for_child(file)) for file in files]
 
     def __setstate__(self, state: Any) -> None:
         if sys.platform == "win32":
             self.connection = socket.fromshare(state)
+            self.memory = None
         else:
-            self.connection = socket.socket(fileno=state.detach())
+            connection, *memory = [file.detach() for file in state]
+            self.connection = socket.socket(fileno=connection)
+            self.memory = slots.Slots(memory[0], 1) if memory else None
 
 
 def connection_pair() -> tuple[Endpoint, Endpoint]:
@@ -112,9 +151,12 @@ def connection_pair() -> tuple[Endpoint, Endpoint]:
                 theirs.close()
                 raise ConnectionError("a stranger connected to a private socket pair")
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    memory = slots.shared() or (None, None)
+    size = _IN_KERNEL if memory[0] is None else 8 * frames.CHUNK
     for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * frames.CHUNK)
-    return Endpoint(ours), Endpoint(theirs)
+        # Linux takes twice what it is told.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size >> (sys.platform == "linux"))
+    return Endpoint(ours, memory[0]), Endpoint(theirs, memory[1])
 
 
 class Link:
@@ -132,16 +174,22 @@ class Link:
         self.name = name
         self._on_frames = on_frames
         self._on_end = on_end
-        self._decoder = frames.Decoder(max_message_bytes)
+        self._memory = endpoint.memory
+        self._free = list(range(slots.COUNT)) if self._memory is not None else []
+        self._decoder = decoder.Decoder(max_message_bytes, len(self._free))
+        self._at_end = False
         self._connection = endpoint.connection
         self._connection.setblocking(bool(_DONTWAIT))
         self._dontwait = _DONTWAIT
         self._lock = threading.Lock()
-        self._streams: dict[int, deque[tuple[frames.Buffer, ...]]] = {}
+        self._streams: dict[int, deque[tuple[frames.Buffer, ...] | decoder.Piece | _Mark]] = {}
         self._turns: deque[int] = deque()
+        self._parked: deque[int] = deque()
         self._writing = False
+        self._filling = False
         self._settled = threading.Condition(self._lock)
         self._left: _Out | None = None
+        self._taken: list[int] = []
         self._waiting = False
         """Whether the writer thread has the turn to write, because the kernel took no more."""
         self._broken = False
@@ -157,17 +205,20 @@ class Link:
     def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
         """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
         with self._lock:
+            if not self._broken and not self._closing:
+                self._put(stream, buffers)
+
+    def queue_last(self, buffers: tuple[frames.Buffer, ...]) -> None:
+        """Do the same for one that leaves after everything that is queued now, in any stream."""
+        with self._lock:
             if self._broken or self._closing:
                 return
-            queue = self._streams.get(stream)
-            if queue is None:
-                queue = self._streams[stream] = deque()
-            if not queue:
-                if stream:
-                    self._turns.append(stream)
-                else:
-                    self._turns.appendleft(stream)
-            queue.append(buffers)
+            if not self._streams:
+                self._put(0, buffers)
+                return
+            mark = _Mark(buffers, len(self._streams))
+            for queue in self._streams.values():
+                queue.append(mark)
 
     def pump(self) -> None:
         """Write what is queued as far as the kernel takes it at once. Never waits."""
@@ -185,16 +236,22 @@ class Link:
                 if written >= _INLINE_BYTES:
                     break
                 data = self._next()
-            else:
-                return
         except BlockingIOError:
             pass
         except OSError:
             self._stop_writing()
             return
-        self._left = data
-        self._waiting = True
-        self._wake_writer()
+        if data is not None:
+            self._left = data
+            with self._lock:
+                if self._broken:  # The writer may have ended, so the turn ends here.
+                    self._writing = False
+                    self._settled.notify_all()
+                    return
+                self._waiting = True
+            self._wake_writer()
+        elif self._parked and self._free:
+            self._wake_writer()
 
     def flush(self) -> None:
         """Have what is queued with the kernel, unless that takes no more at once.
@@ -217,7 +274,7 @@ class Link:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closing = True
-            while (self._writing or self._turns) and not self._broken:
+            while (self._writing or self._turns or self._parked) and not self._broken:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._settled.wait(left):
                     break
@@ -229,10 +286,20 @@ class Link:
 
     def abandon(self) -> None:
         """Close this process's handles after a fork: the connection is the parent's."""
-        self._connection.close()
-        self._reader.close()
+        self._close_files()
 
     # ------------------------------------------------------------- writing
+
+    def _put(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
+        queue = self._streams.get(stream)
+        if queue is None:
+            queue = self._streams[stream] = deque()
+        if not queue:
+            if stream:
+                self._turns.append(stream)
+            else:
+                self._turns.appendleft(stream)
+        queue.append(buffers)
 
     def _next(self) -> _Out | None:
         """Return the next bytes to write, or give up the turn to write and return None."""
@@ -245,29 +312,85 @@ class Link:
             return None
 
     def _take(self) -> _Out:
-        """Return the next bytes to write, under the lock; there are some."""
+        """Return the next bytes to write, under the lock."""
         out: _Out = []
         size = 0
         while self._turns and size < _TURN_BYTES:
             stream = self._turns.popleft()
             queue = self._streams[stream]
             while queue and size < _TURN_BYTES:
-                frame = queue.popleft()
+                frame = queue[0]
+                if type(frame) is not tuple:
+                    if isinstance(frame, decoder.Piece):
+                        break
+                    assert isinstance(frame, _Mark)
+                    frame.streams -= 1
+                    if frame.streams:
+                        queue.popleft()
+                        continue
+                    frame = frame.frame
+                queue.popleft()
                 length = sum(map(len, frame))
                 if length > frames.CHUNK + frames.HEADER.size:
-                    queue.extendleft(reversed(list(frames.pieces(frame))))
+                    queue.extendleft(reversed(self._in_pieces(stream, frame)))
                     continue
                 out.extend(frame)
                 size += length
-            if not queue:
-                del self._streams[stream]
-            elif stream:
-                self._turns.append(stream)
-            else:
-                self._turns.appendleft(stream)
-        if size <= _JOIN_BYTES or not _SENDMSG:
+            self._queue_again(stream, queue)
+        if out and (size <= _JOIN_BYTES or not _SENDMSG):
             return [b"".join(out)]
         return out
+
+    def _in_pieces(self, stream: int, frame: tuple[frames.Buffer, ...]) -> list[Any]:
+        out: list[Any] = [decoder.opening(frame)]
+        for piece in decoder.pieces(frame, slots.SIZE):
+            # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
+            if self._memory is None or not stream or len(piece.content) <= _SMALL_PIECE:
+                out += piece.parts()
+            else:
+                out.append(piece)
+        return out
+
+    def _queue_again(self, stream: int, queue: deque[Any]) -> None:
+        if not queue:
+            del self._streams[stream]
+        elif type(queue[0]) is decoder.Piece:
+            self._parked.append(stream)
+        elif stream:
+            self._turns.append(stream)
+        else:
+            self._turns.appendleft(stream)
+
+    def _fill_slots(self) -> bool:
+        """Put some pieces into slots and queue that they are there; return whether any was."""
+        for i in range(_FILL_AT_ONCE):
+            with self._lock:
+                if self._broken or not self._parked or not self._free:
+                    return i > 0
+                queue: Any = self._streams[self._parked[0]]
+                piece = queue[0]
+                slot = self._free.pop()
+                self._filling = True
+            assert self._memory is not None
+            try:
+                self._memory.write(slot, piece.content)
+                filled = True
+            except OSError:
+                filled = False
+            with self._lock:
+                self._filling = False
+                if self._broken:
+                    self._settled.notify_all()
+                    return False
+                queue.popleft()
+                if filled:
+                    self._put(0, piece.slot(slot))
+                else:
+                    self._free.append(slot)
+                    for part in piece.parts():
+                        self._put(0, part)
+                self._queue_again(self._parked.popleft(), queue)
+        return True
 
     def _open_handle(self, waits: bool) -> socket.socket:
         handle = self._connection.dup()
@@ -275,19 +398,26 @@ class Link:
         return handle
 
     def _wake_writer(self) -> None:
-        if self._writer is None:
-            self._writer = threading.Thread(
-                target=self._write, name=f"liteyuki-writer-{self.name}", daemon=True
-            )
-            self._writer.start()
+        with self._lock:
+            starts = self._writer is None
+            if self._writer is None:
+                self._writer = threading.Thread(
+                    target=self._write, name=f"liteyuki-writer-{self.name}", daemon=True
+                )
+            writer = self._writer
+        if starts:
+            writer.start()
         self._writer_turn.release()
 
     def _write(self) -> None:
+        data: _Out | None = None  # Not None while this thread has the turn to write.
         try:
             with self._open_handle(True) as handle:
-                while not self._broken:
+                while True:
                     self._writer_turn.acquire()
                     data, self._left = self._left, None
+                    if self._broken:
+                        break
                     while data is not None:
                         while data:
                             try:
@@ -296,11 +426,15 @@ class Link:
                                 continue
                             except BlockingIOError:
                                 handle.setblocking(True)  # As the reader does.
+                        self._fill_slots()
                         data = self._next()
+                    while self._left is None and self._fill_slots():
+                        self.pump()
         except OSError:
             pass  # The reader sees the same end and tells it.
         finally:
-            self._stop_writing()
+            if data is not None or self._left is not None:
+                self._stop_writing()
 
     def _stop_writing(self) -> None:
         with self._lock:
@@ -313,27 +447,71 @@ class Link:
             self._broken = True
             self._streams.clear()
             self._turns.clear()
+            self._parked.clear()
             self._settled.notify_all()
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        if self._writer is not None:
-            self._writer_turn.release()
+        self._writer_turn.release()
 
     # ------------------------------------------------------------- reading
 
     def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
-        decoder = self._decoder
-        while True:
+        stream = self._decoder
+        lanes = stream.lanes
+        size, wakes = 0, []
+        if not self._at_end:
             try:
-                size = handle.recv_into(decoder.buffer(), 0, 0 if waits else self._dontwait)
+                flags = self._dontwait if lanes or not waits else 0
+                size = handle.recv_into(stream.buffer(), 0, flags)
+                self._at_end = not size
+            except BlockingIOError:
+                if not lanes:
+                    raise
             except TimeoutError:
-                continue
-            if not size:
-                raise EOFError
-            arrived = decoder.decode(size)
-            return size, self._on_frames(arrived) if arrived else []
+                return 0, []
+            except OSError:
+                self._at_end = True  # A connection reset is an end like any other.
+        if size:
+            arrived = stream.decode(size)
+            if stream.freed:
+                self._free_slots()
+            if arrived:
+                wakes = self._on_frames(arrived)
+        if lanes:
+            # A loop that has been lent the reading leaves this to the thread.
+            return MUCH, [*wakes, *self._take_piece()] if waits else wakes
+        if self._at_end:
+            raise EOFError
+        return size, wakes
+
+    def _take_piece(self) -> list[Wake]:
+        memory = self._memory
+        assert memory is not None
+        slot, place = self._decoder.place()
+        with place:
+            memory.read(slot, place)
+        arrived = self._decoder.taken()
+        self._taken.append(slot)
+        if len(self._taken) >= _GIVE_BACK or not self._decoder.lanes:
+            taken, self._taken = self._taken, []
+            with self._lock:
+                if not self._broken:
+                    self._put(0, decoder.freed(taken))
+            self.pump()
+        return self._on_frames(arrived) if arrived else []
+
+    def _free_slots(self) -> None:
+        freed = self._decoder.freed
+        with self._lock:
+            for slot in freed:
+                if slot in self._free:
+                    raise FrameError(f"slot {slot} was given back twice")
+                self._free.append(slot)
+        freed.clear()
+        if self._parked:
+            self._wake_writer()
 
     def _ended(self, error: BaseException) -> None:
         self._shutdown()
@@ -347,7 +525,12 @@ class Link:
         # Not while somebody writes: the number of a closed handle may be reused at once.
         # The shutdown before this has ended every write that waits.
         with self._lock:
-            while self._writing:
+            while self._writing or self._filling:
                 self._settled.wait()
+        self._close_files()
+
+    def _close_files(self) -> None:
         self._connection.close()
         self._reader.close()
+        if self._memory is not None:
+            self._memory.close()

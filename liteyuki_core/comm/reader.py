@@ -34,7 +34,7 @@ _QUICK = 0.001
 _STREAK = 8
 """How many reads in quick succession have to wake the same loop before it is lent the reading."""
 
-_MUCH = 64 * 1024
+MUCH = 64 * 1024
 """Bytes in one read that are better read beside the loop than by it."""
 
 Read = Callable[[socket.socket, bool], tuple[int, list[Wake]]]
@@ -97,7 +97,7 @@ class Reader:
 
     def _is_worth_lending(self, loop: AbstractEventLoop, size: int) -> bool:
         now = monotonic()
-        quick = now - self._last_read < _QUICK and loop is self._last and size < _MUCH
+        quick = now - self._last_read < _QUICK and loop is self._last and size < MUCH
         self._last_read, self._last = now, loop
         self._streak = self._streak + 1 if quick else 0
         return self._streak >= _STREAK and self.lendable
@@ -180,7 +180,10 @@ class _Loan:
         try:
             if not self._ended:
                 size, wakes = reader.read(self._handle, False)
-                self.reads += size < _MUCH
+                if size < MUCH:
+                    self.reads += 1
+                else:
+                    reader.bell.release()
         except BlockingIOError:
             pass
         except Exception as error:

@@ -1,0 +1,276 @@
+"""Long frames to pieces, and a stream of bytes back to frames.
+
+Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out as
+a frame of its kind with the flag IN_PIECES, whose body is the lengths of the segments of the
+real body, a u32 each (top bit: its memory may be changed, a `bytearray`), and then its pieces
+in order, none of two segments:
+
+- PART: the piece is the body.
+- SLOT: the piece lies in memory that both ends of the link share; the body is the number of
+  its slot u32 and its length u32. Once it is taken out, FREE (slot numbers, a u32 each) gives
+  the slot back.
+
+Frames of one channel keep their order; ACK frames, which are no messages, need not. So what
+comes behind a piece in a slot waits in the channel's *lane* until that piece was taken out,
+which the reader does as it finds time: frames of other channels do not wait for it.
+
+Invariants: a lane begins with a piece in a slot; a segment's memory is taken when its first
+piece arrives, and a frame's is never over the limit.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from io import BytesIO
+
+from ..errors import FrameError
+from .frames import (
+    ACK,
+    CHUNK,
+    CONTROL,
+    FLAGS,
+    FREE,
+    HEADER,
+    IN_PIECES,
+    LENGTH,
+    LONG,
+    MAGIC,
+    PART,
+    SLOT,
+    TOP,
+    Buffer,
+    Frame,
+    table,
+    words_of,
+)
+
+PIECE = 64 * 1024
+"""Longest piece that goes through the connection, in bytes."""
+
+_IN_SLOT = struct.Struct("<II")
+_SLACK = 8 * CHUNK
+"""What a frame may have beyond one message: a batch of short messages is not held to the limit
+of one, and is smaller than this."""
+
+
+class Piece:
+    """A piece of a long frame, as it is to be sent."""
+
+    __slots__ = ("channel", "content")
+
+    def __init__(self, channel: int, content: memoryview) -> None:
+        self.channel = channel
+        self.content = content
+
+    def parts(self) -> Iterator[tuple[Buffer, ...]]:
+        """Yield the frames that carry it through the connection."""
+        for at in range(0, len(self.content), PIECE):
+            part = self.content[at : at + PIECE]
+            yield HEADER.pack(MAGIC, PART, 0, self.channel, len(part)), part
+
+    def slot(self, number: int) -> tuple[Buffer, ...]:
+        """Return the frame that says it lies in slot `number`."""
+        head = HEADER.pack(MAGIC, SLOT, 0, self.channel, _IN_SLOT.size)
+        return (head + _IN_SLOT.pack(number, len(self.content)),)
+
+
+def opening(buffers: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
+    """Return the frame that announces the pieces of a long frame."""
+    _, kind, flags, channel, _ = HEADER.unpack_from(buffers[0])
+    lengths = table([len(s) | (TOP if type(s.obj) is bytearray else 0) for s in _segments(buffers)])
+    return (HEADER.pack(MAGIC, kind, flags | IN_PIECES, channel, len(lengths)) + lengths,)
+
+
+def pieces(buffers: tuple[Buffer, ...], size: int) -> Iterator[Piece]:
+    """Yield the pieces of a long frame, none longer than `size`."""
+    _, _, _, channel, _ = HEADER.unpack_from(buffers[0])
+    for segment in _segments(buffers):
+        for at in range(0, len(segment), size):
+            yield Piece(channel, segment[at : at + size])
+
+
+def _segments(buffers: tuple[Buffer, ...]) -> list[memoryview]:
+    segments = [memoryview(buffer) for buffer in buffers]
+    segments[0] = segments[0][HEADER.size :]
+    return [segment for segment in segments if segment]
+
+
+def freed(slots: list[int]) -> tuple[Buffer, ...]:
+    """Return the FREE frame for `slots`."""
+    body = table(slots)
+    return (HEADER.pack(MAGIC, FREE, 0, 0, len(body)) + body,)
+
+
+class _LongFrame:
+    """A frame whose pieces are coming."""
+
+    def __init__(self, head: Frame, limit: int) -> None:
+        self._head = head
+        body = head.body
+        self._words = words_of(body) if body and not len(body) % 4 else [0]
+        lengths = [word & LENGTH for word in self._words]
+        if not all(lengths):
+            raise FrameError(f"a long frame on channel {head.channel} has an empty segment")
+        if sum(lengths) > limit:
+            raise FrameError(
+                f"a frame of {sum(lengths)} bytes on channel {head.channel}; {limit} are allowed"
+            )
+        self._segments: list[Buffer] = []
+        self._whole: BytesIO | bytearray | None = None
+        self._view = memoryview(b"")
+        self._filled = 0
+
+    def place(self, size: int) -> memoryview:
+        """Return where the next `size` bytes go; release it before calling `placed`."""
+        if self._whole is None:
+            word = self._words[len(self._segments)]
+            if word & TOP:
+                self._whole = bytearray(word & LENGTH)
+                self._view = memoryview(self._whole)
+            else:
+                # Filled in place, and CPython's getvalue hands out this memory without a copy.
+                self._whole = BytesIO(bytes(word))
+                self._view = self._whole.getbuffer()
+            self._filled = 0
+        stop = self._filled + size
+        if not size or stop > len(self._view):
+            raise FrameError(f"a piece of {size} bytes fits no segment")
+        return self._view[self._filled : stop]
+
+    def placed(self, size: int) -> Frame | None:
+        """Note that they are there; return the frame once it is whole."""
+        self._filled += size
+        if self._filled < len(self._view):
+            return None
+        self._view.release()
+        whole, self._whole = self._whole, None
+        self._segments.append(whole.getvalue() if isinstance(whole, BytesIO) else whole or b"")
+        if len(self._segments) < len(self._words):
+            return None
+        kind, flags, channel, *_ = self._head
+        if flags & LONG:
+            return Frame(kind, flags, channel, bytes(self._segments[0]), tuple(self._segments[1:]))
+        return Frame(kind, flags, channel, b"".join(self._segments))
+
+
+class Decoder:
+    """Turns a stream of bytes into frames.
+
+    Read into `buffer()`, then tell `decode` how many bytes came. Where there are `lanes`, ask
+    `place()` what to take out of which slot, and call `taken` when that is done. `freed` are
+    slots that the other side has given back; whoever reads them empties the list. After a
+    `FrameError` the stream can't be read on.
+    """
+
+    def __init__(self, max_message_bytes: int, slots: int = 0) -> None:
+        self._limit = max_message_bytes + _SLACK
+        self._slots = slots
+        self._buffer = bytearray(4 * CHUNK)
+        self._bytes = memoryview(self._buffer)
+        self._end = 0
+        self._long: dict[int, _LongFrame] = {}
+        self.lanes: dict[int, deque[Frame]] = {}
+        self.freed: list[int] = []
+
+    def buffer(self) -> memoryview:
+        """Return where the next bytes go; never empty."""
+        return self._bytes[self._end :]
+
+    def decode(self, size: int) -> list[Frame]:
+        """Return the frames that the last `size` bytes completed. Raises `FrameError`."""
+        end = self._end + size
+        view = self._bytes
+        lanes = self.lanes
+        at = 0
+        out: list[Frame] = []
+        while end - at >= HEADER.size:
+            magic, kind, flags, channel, length = HEADER.unpack_from(view, at)
+            allowed = FLAGS.get(kind)
+            if magic != MAGIC or allowed is None or flags & ~allowed or length > CHUNK:
+                raise FrameError(f"bytes {bytes(view[at : at + HEADER.size]).hex()} are no frame")
+            stop = at + HEADER.size + length
+            if stop > end:
+                break
+            piece = view[at + HEADER.size : stop]
+            at = stop
+            if kind <= CONTROL and not flags & IN_PIECES and not lanes:
+                out.append(Frame(kind, flags, channel, bytes(piece)))
+            elif kind == PART and channel not in lanes:
+                self._place(channel, piece, out)
+            else:
+                self._sort(Frame(kind, flags, channel, bytes(piece)), out)
+        if 0 < at < end:
+            view[: end - at] = view[at:end]
+        self._end = end - at
+        return out
+
+    def place(self) -> tuple[int, memoryview]:
+        """Return the number of the slot to take a piece out of and where the piece goes.
+
+        Release that before calling `taken`. Raises `FrameError`.
+        """
+        channel, lane = next(iter(self.lanes.items()))
+        number, size = _IN_SLOT.unpack(lane[0].body)
+        return number, self._long_frame(channel).place(size)
+
+    def taken(self) -> list[Frame]:
+        """Note that the piece is there; return the frames that can go on. Raises `FrameError`."""
+        out: list[Frame] = []
+        channel, lane = next(iter(self.lanes.items()))
+        del self.lanes[channel]
+        self._placed(channel, _IN_SLOT.unpack(lane.popleft().body)[1], out)
+        while lane and lane[0].kind != SLOT:
+            self._take_in(lane.popleft(), out)
+        if lane:
+            self.lanes[channel] = lane  # Behind the others: they take turns.
+        return out
+
+    def _sort(self, frame: Frame, out: list[Frame]) -> None:
+        """Have a frame wait in its channel's lane if it must, else take it in."""
+        if frame.kind == FREE:
+            self.freed += self._numbers(frame.body)
+        elif frame.kind == SLOT:
+            if len(frame.body) != _IN_SLOT.size:
+                raise FrameError(f"a piece's slot of {len(frame.body)} bytes")
+            self._numbers(frame.body[:4])
+            self.lanes.setdefault(frame.channel, deque()).append(frame)
+        elif frame.channel in self.lanes and frame.kind != ACK:
+            self.lanes[frame.channel].append(frame)
+        else:
+            self._take_in(frame, out)
+
+    def _numbers(self, body: bytes) -> list[int]:
+        numbers = words_of(body) if not len(body) % 4 else []
+        if not numbers or max(numbers) >= self._slots:
+            raise FrameError(f"slots {body[:40].hex()}: there are {self._slots}")
+        return numbers
+
+    def _take_in(self, frame: Frame, out: list[Frame]) -> None:
+        if frame.kind == PART:
+            self._place(frame.channel, memoryview(frame.body), out)
+        elif frame.flags & IN_PIECES:
+            if frame.channel in self._long:
+                raise FrameError(f"two long frames at once on channel {frame.channel}")
+            head = frame._replace(flags=frame.flags & ~IN_PIECES)
+            self._long[frame.channel] = _LongFrame(head, self._limit)
+        else:
+            out.append(frame)
+
+    def _long_frame(self, channel: int) -> _LongFrame:
+        try:
+            return self._long[channel]
+        except KeyError:
+            raise FrameError(f"a piece of no frame on channel {channel}") from None
+
+    def _place(self, channel: int, piece: memoryview, out: list[Frame]) -> None:
+        with self._long_frame(channel).place(len(piece)) as place:
+            place[:] = piece
+        self._placed(channel, len(piece), out)
+
+    def _placed(self, channel: int, size: int, out: list[Frame]) -> None:
+        frame = self._long[channel].placed(size)
+        if frame is not None:
+            del self._long[channel]
+            out.append(frame)

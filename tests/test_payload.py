@@ -1,0 +1,197 @@
+"""Long messages keep the laws: values, in order, through both doors and between processes."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liteyuki_core.comm import frames, slots
+from liteyuki_core.comm.channel import Channel
+from liteyuki_core.errors import MessageTooLarge, SendError
+from tests.conftest import ROOT, wait_until
+from tests.pair import AsyncDoor, Pair, SyncDoor
+from tests.program import running, write_files
+
+LIMIT = 8 << 20
+SIZE = 3 * slots.SIZE + 1
+
+Ends = tuple[Channel[Any], Channel[Any]]
+
+
+class Array:
+    """Pickles with a buffer beside it, as arrays do."""
+
+    def __init__(self, buffer: Any) -> None:
+        self.buffer = buffer
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Array, (pickle.PickleBuffer(self.buffer),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and bytes(self.buffer) == bytes(other.buffer)
+
+
+@pytest.fixture(params=["memory is shared", "it is not"])
+def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """A main process's and a child's side."""
+    if request.param == "it is not":
+        monkeypatch.setattr(slots, "shared", lambda: None)
+    both = Pair(LIMIT)
+    yield both
+    both.close()
+
+
+@pytest.fixture(params=[1, 2, 64], ids="capacity{}".format)
+def capacity(request: pytest.FixtureRequest) -> int:
+    """Capacities that find different mistakes."""
+    return int(request.param)
+
+
+@pytest.fixture(params=["main sends", "child sends"])
+def ends(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> Ends:
+    """The sender's and the receiver's end."""
+    ours, theirs = pair.channel(capacity)
+    return (ours, theirs) if request.param == "main sends" else (theirs, ours)
+
+
+@pytest.fixture(params=[SyncDoor(), AsyncDoor()], ids=["sync", "async"])
+def door(request: pytest.FixtureRequest) -> Any:
+    """The sync and the async methods."""
+    return request.param
+
+
+def change(message: Any) -> None:
+    """Change what may be changed of a message."""
+    for part in (message, getattr(message, "buffer", None)):
+        if isinstance(part, bytearray):
+            part[:] = bytes(len(part))
+        elif isinstance(part, dict):
+            part.clear()
+
+
+def test_long_messages_are_values_in_order(ends: Ends, door: Any) -> None:
+    """Short and long, whatever is done with them after they were sent or received."""
+    sender, receiver = ends
+    makers: list[Any] = [
+        lambda: b"l" * SIZE,
+        lambda: "short",
+        lambda: bytearray(b"m" * SIZE),
+        lambda: Array(bytearray(b"n" * SIZE)),
+        lambda: [1, b"short"],
+        lambda: {"a": b"o" * SIZE, "b": Array(bytearray(b"p" * frames.CHUNK))},
+        lambda: Array(b"q" * SIZE),
+        lambda: "r" * SIZE,
+        lambda: b"",
+    ]
+
+    def send() -> None:
+        for make in makers * 2:
+            message = make()
+            door.send(sender, message, 20)
+            change(message)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    for make in makers * 2:
+        got = door.receive(receiver, 20)
+        assert (type(got), got) == (type(make()), make())
+        change(got)
+    thread.join()
+
+
+def test_callbacks_get_long_messages(ends: Ends, door: Any) -> None:
+    """Each once, in order, changed by nobody else."""
+    sender, receiver = ends
+    got: list[bytearray] = []
+
+    @receiver.on_receive()
+    async def callback(data: bytearray) -> None:
+        got.append(data)
+
+    for i in range(5):
+        door.send(sender, bytearray([i]) * SIZE, 20)
+    wait_until(lambda: len(got) == 5)
+    assert got == [bytearray([i]) * SIZE for i in range(5)]
+
+
+def test_at_the_limit(ends: Ends, door: Any) -> None:
+    """The limit counts what is sent, not what carries it."""
+    sender, receiver = ends
+    with pytest.raises(MessageTooLarge, match=str(LIMIT + 1)):
+        door.send(sender, bytes(LIMIT + 1))
+    door.send(sender, bytes(LIMIT), 20)
+    assert door.receive(receiver, 20) == bytes(LIMIT)
+
+
+def test_a_buffer_with_gaps_is_not_sent(ends: Ends, door: Any) -> None:
+    """It raises at send, and the channel goes on."""
+    sender, receiver = ends
+    with pytest.raises(SendError, match="Array"):
+        door.send(sender, Array(memoryview(bytearray(2 * SIZE))[::2]))
+    door.send(sender, 1)
+    assert door.receive(receiver) == 1
+
+
+BOT = """
+import asyncio
+import pickle
+
+from liteyuki_core import Channel, LiteyukiBot, get_channel
+from liteyuki_core.comm import active_channel, passive_channel, set_channel
+from tests.test_payload import Array
+
+SIZE = 10_000_000
+
+
+def maker():
+    wide = Channel("wide", capacity=4)
+    set_channel("wide", wide)
+    passive_channel.send("made")
+    for i in range(8):
+        wide.send(Array(bytearray([i]) * SIZE))
+    assert wide.receive() == "all"
+
+
+def taker():
+    active_channel.receive()
+    wide = get_channel("wide")
+    for i in range(8):
+        got = wide.receive().buffer
+        assert type(got) is bytearray and len(got) == SIZE and set(got) == {i}, i
+        active_channel.send(bytes(got))
+    wide.send("all")
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    bot.add_process("maker", maker)
+    bot.add_process("taker", taker)
+
+    @bot.on_after_start
+    async def check():
+        await get_channel("maker-passive").async_receive()
+        channel = get_channel("taker-active")
+        await channel.async_send("go")
+        for i in range(8):
+            got = await channel.async_receive(20)
+            assert type(got) is bytes and len(got) == SIZE and set(got) == {i}, i
+        print("all came", flush=True)
+
+    bot.run()
+"""
+
+
+def test_from_child_to_child_to_main(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The hub passes on what it does not rebuild, between real processes."""
+    write_files(tmp_path, {"bot.py": BOT})
+    with running(tmp_path, environment, PYTHONPATH=str(ROOT)) as bot:
+        bot.wait_for_line("all came")
+        bot.wait_for_line("process maker exited with code 0")
+        bot.wait_for_line("process taker exited with code 0")
+        assert bot.stop() == 0
+        assert not bot.found("Error|Traceback")

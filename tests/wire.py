@@ -1,0 +1,72 @@
+"""Frames to bytes and back, as two ends of a link do it, without a link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from liteyuki_core.comm import decoder, frames, slots
+
+LIMIT = 4 << 20
+SLOTS = 1 << 20
+
+
+class Wire:
+    """What a link writes for frames, and a decoder that reads it; long frames may go in slots."""
+
+    def __init__(self, in_slots: bool = False, limit: int = LIMIT) -> None:
+        self.decoder = decoder.Decoder(limit, SLOTS)
+        self.in_slots = in_slots
+        self.slots: list[memoryview] = []
+
+    def write(self, *parts: tuple[Any, ...]) -> list[bytes]:
+        """Return the frames on the wire, one by one."""
+        out: list[tuple[Any, ...]] = []
+        for frame in parts:
+            if sum(map(len, frame)) <= frames.CHUNK + frames.HEADER.size:
+                out.append(frame)
+                continue
+            out.append(decoder.opening(frame))
+            for piece in decoder.pieces(frame, slots.SIZE):
+                if self.in_slots and len(piece.content) > 100:
+                    out.append(piece.slot(len(self.slots)))
+                    self.slots.append(piece.content)
+                else:
+                    out += piece.parts()
+        return [b"".join(frame) for frame in out]
+
+    def feed(self, data: bytes, step: int = 1 << 20, take: bool = True) -> list[frames.Frame]:
+        """Return the frames that came by the time all of `data` was read."""
+        out: list[frames.Frame] = []
+        at = 0
+        while at < len(data):
+            room = self.decoder.buffer()
+            piece = data[at : at + min(step, len(room))]
+            room[: len(piece)] = piece
+            out += self.decoder.decode(len(piece))
+            at += len(piece)
+            while take and self.decoder.lanes:
+                out += self.take()
+        return out
+
+    def take(self) -> list[frames.Frame]:
+        """Take one piece out of its slot; return the frames that can go on."""
+        number, place = self.decoder.place()
+        with place:
+            place[:] = self.slots[number] if number < len(self.slots) else bytes(len(place))
+        return self.decoder.taken()
+
+    def pass_on(self, *parts: tuple[Any, ...]) -> list[frames.Frame]:
+        """Return what comes of these frames."""
+        return self.feed(b"".join(self.write(*parts)))
+
+
+def batch(messages: list[Any], first: int = 0) -> frames.Batch:
+    """Return a batch of messages that are not gathered as text."""
+    dumped = [frames.dump(m) for m in messages]
+    return frames.pack(first, [d for d, _ in dumped], [w for _, w in dumped])
+
+
+def messages_of(frame: frames.Frame) -> tuple[int, list[Any]]:
+    """Return the first number and the messages of a DATA frame."""
+    got = frames.unpack(frame)
+    return got.first, [frames.load(p) for p in got.payloads()]

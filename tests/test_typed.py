@@ -482,4 +482,4 @@ def test_pydantic_is_not_imported_for_less(tmp_path: Path, environment: dict[str
         tmp_path,
         environment,
     )
-    assert result.stdout.split() == ["False", "True"], result.stdout + result.stderr
+    assert result.stdout.split() == ["False", "True"], result.stdout

@@ -283,13 +283,16 @@ class Channel(Generic[T]):
         except ChannelClosed:
             return
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         """Receive until the channel is closed and everything is received."""
+        # No async generator: one that is left would want its loop to close it.
+        return self
+
+    async def __anext__(self) -> T:
         try:
-            while True:
-                yield await self.async_receive()
+            return await self.async_receive()
         except ChannelClosed:
-            return
+            raise StopAsyncIteration from None
 
     def on_receive(
         self, filter_func: Callable[[T], Any] | None = None, *, ordered: bool = False

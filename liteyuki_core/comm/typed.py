@@ -77,15 +77,15 @@ def _substitute(kind: Any, own: dict[Any, Any]) -> Any:
     return kind[tuple(own.get(parameter, parameter) for parameter in kind.__parameters__)]
 
 
-def _resolve(kind: Any, module: str | None) -> Any:
-    """Look up the names in it that are given as text."""
+def _resolve(kind: Any, module: str | None, own: dict[str, Any] | None = None) -> Any:
+    """Look up the names in it that are given as text, in the module and in `own`."""
 
     def holder() -> None:
         pass
 
     holder.__annotations__ = {"kind": kind}
     names = vars(sys.modules[module]) if module in sys.modules else {}
-    return typing.get_type_hints(holder, names, include_extras=True)["kind"]
+    return typing.get_type_hints(holder, names, own, include_extras=True)["kind"]
 
 
 def _check(kind: Any) -> Check:
@@ -141,6 +141,8 @@ class _Description:
             return origin[tuple(map(self.of, arguments))]
         if origin is Literal:
             return _exactly(kind, arguments)
+        if isinstance(kind, str):  # Python 3.10 leaves the text in list["Name"] as it is.
+            raise NameError(f"name {kind!r} is not looked up here; write the whole type as text")
         if isinstance(kind, typing.NewType):
             return self.of(kind.__supertype__)
         if type(kind).__name__ == "TypeAliasType" and kind not in self._aliases:
@@ -171,13 +173,12 @@ class _Description:
             return core_schema.definition_reference_schema(reference)
         self._begun.add(reference)
         own = dict(zip(getattr(cls, "__parameters__", ()), get_args(kind), strict=False))
-        hints = get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True)
         typed_dict = is_typeddict(cls)
-        names = (
-            list(hints)
-            if typed_dict
-            else getattr(cls, "_fields", None) or [field.name for field in dataclasses.fields(cls)]
-        )
+        if dataclasses.is_dataclass(cls):
+            hints = {field.name: _field_type(cls, field) for field in dataclasses.fields(cls)}
+        else:
+            hints = get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True)
+        names = getattr(cls, "_fields", hints)
         fields = {}
         for name in names:
             hint, required = _unqualified(hints.get(name, Any))
@@ -212,6 +213,17 @@ def _is_record(cls: Any) -> bool:
         return False
     named_tuple = issubclass(cls, tuple) and hasattr(cls, "_fields")
     return is_typeddict(cls) or dataclasses.is_dataclass(cls) or named_tuple
+
+
+def _field_type(cls: Any, field: dataclasses.Field[Any]) -> Any:
+    # typing.get_type_hints of the class would also look at its InitVars, which Python 3.10 refuses.
+    owner: Any = next(
+        base
+        for base in reversed(cls.__mro__)
+        if base.__dict__.get("__dataclass_fields__", {}).get(field.name) is field
+    )
+    own = {parameter.__name__: parameter for parameter in getattr(owner, "__type_params__", ())}
+    return _resolve(field.type, owner.__module__, {**own, owner.__name__: owner})
 
 
 def _exactly(kind: Any, members: tuple[Any, ...]) -> Any:

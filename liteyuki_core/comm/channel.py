@@ -13,7 +13,6 @@ from ..errors import (
     ChannelClosed,
     ChannelEmpty,
     ChannelFull,
-    ChannelTypeError,
     WouldBlockLoop,
 )
 from .current import current
@@ -102,23 +101,17 @@ class Channel(Generic[T]):
     def _to_send(self, data: T) -> End:
         """Return the end, once it is known that `data` may be sent on it."""
         end = self._end or self._open()
-        check = self._check or self._find_check()
-        if check is not None:
-            check(data, end.name)
-        elif self._type_check:
-            raise ChannelTypeError(
-                f"channel {end.name}: type_check=True, but it has no type that could be checked: "
-                "make it as Channel[T](...)",
-                end.name,
-            )
-        else:
+        check = self._check or self._find_check(needed=self._type_check is True)
+        if check is None:
             self._unchecked = end
+        else:
+            check(data, end.name)
         return end
 
-    def _find_check(self) -> Check | None:
+    def _find_check(self, *, needed: bool = False) -> Check | None:
         # Not before the first use: typing tells the object its type after __init__.
         if self._type_check is not False:
-            self._check = check_for(self, Channel, self._name or "(unnamed)")
+            self._check = check_for(self, Channel, self._name or "(unnamed)", needed)
         return self._check
 
     def __reduce__(self) -> Any:

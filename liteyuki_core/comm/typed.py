@@ -77,7 +77,7 @@ def _check(kind: Any) -> Check:
 def _make_check(kind: Any) -> Check:
     from pydantic import TypeAdapter, ValidationError
 
-    validate = TypeAdapter(Description().of(kind)).validate_python
+    validate = TypeAdapter(Description().of(kind)).validator.validate_python
 
     def check(data: Any, name: str) -> None:
         try:

@@ -26,6 +26,8 @@ F = TypeVar("F", bound=Callable[[Any], Any])
 NAME_LENGTH = 200
 """Longest name of a channel in characters."""
 
+_NUMBERS = (int, float)
+
 receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
     "liteyuki_receive_observer", default=None
 )
@@ -362,7 +364,7 @@ def check_timeout(timeout: object) -> float | None:
     """
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+    if isinstance(timeout, bool) or not isinstance(timeout, _NUMBERS):
         raise TypeError(
             f"a timeout is a number of seconds, or None for ever; not {type(timeout).__name__}"
         )

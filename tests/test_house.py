@@ -36,7 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "comm.runner": {"log"},
     "comm.dispatch": {"log", "comm.runner", "comm.wakes", "comm.worker"},
     "comm.end": {"errors", "log", "comm.frames", "comm.runner", "comm.wakes"},
-    "comm.typed": {"errors"},
+    "comm.schema": set(),
+    "comm.typed": {"errors", "comm.schema"},
     "comm.channel": {"errors", "comm.current", "comm.runner", "comm.end", "comm.typed"},
     "comm.context": {
         "errors",

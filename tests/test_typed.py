@@ -105,6 +105,9 @@ Json = typing_extensions.TypeAliasType(
     "Json", "bool | int | str | list[Json] | dict[str, Json] | None"
 )
 
+Nested = typing_extensions.TypeAliasType("Nested", "Own | dict[str, Nested]")
+Listed = typing_extensions.TypeAliasType("Listed", list[U], type_params=(U,))
+
 own = Own()
 
 GOOD: list[tuple[Any, Any]] = [
@@ -151,6 +154,8 @@ GOOD: list[tuple[Any, Any]] = [
     (UserId, 5),
     (list[OwnId], [own]),
     (Json, {"a": [1, None, {"b": True}]}),
+    (Nested, {"a": {"b": own}}),
+    (Listed[Own], [own]),
     (type[Own], Own),
     (range, range(3)),
 ]
@@ -198,6 +203,8 @@ BAD: list[tuple[Any, Any, str]] = [
     (UserId, "5", r"got str '5'"),
     (list[OwnId], [5], r"at \[0\]: .*instance of Own"),
     (Json, {"a": [1.5]}, r"at \['a'\]\[0\]"),
+    (Nested, {"a": {"b": 1}}, r"at \['a'\]\['b'\]: .*instance of Own"),
+    (Listed[Own], [1], r"at \[0\]: .*instance of Own"),
 ]
 
 UNCHECKABLE: list[tuple[Any, str]] = [
@@ -377,6 +384,7 @@ def test_channels_that_check(
     [
         (Channel, {}),
         (Channel[Any], {}),
+        (Channel[Any], {"type_check": True}),
         (Lists, {}),
         (Channel[int], {"type_check": False}),
         (Numbers, {"type_check": False}),

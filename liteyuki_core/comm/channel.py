@@ -13,7 +13,6 @@ from ..errors import (
     ChannelClosed,
     ChannelEmpty,
     ChannelFull,
-    ChannelTypeError,
     WouldBlockLoop,
 )
 from .current import current
@@ -26,6 +25,8 @@ F = TypeVar("F", bound=Callable[[Any], Any])
 
 NAME_LENGTH = 200
 """Longest name of a channel in characters."""
+
+_NUMBERS = (int, float)
 
 receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
     "liteyuki_receive_observer", default=None
@@ -113,23 +114,17 @@ class Channel(Handle, Generic[T]):
     def _to_send(self, data: T) -> End:
         """Return the end, once it is known that `data` may be sent on it."""
         end = self._end or self._open()
-        check = self._check or self._find_check()
-        if check is not None:
-            check(data, end.name)
-        elif self._type_check:
-            raise ChannelTypeError(
-                f"channel {end.name}: type_check=True, but it has no type that could be checked: "
-                "make it as Channel[T](...)",
-                end.name,
-            )
-        else:
+        check = self._check or self._find_check(needed=self._type_check is True)
+        if check is None:
             self._unchecked = end
+        else:
+            check(data, end.name)
         return end
 
-    def _find_check(self) -> Check | None:
+    def _find_check(self, *, needed: bool = False) -> Check | None:
         # Not before the first use: typing tells the object its type after __init__.
         if self._type_check is not False:
-            self._check = check_for(self, Channel, self._name or "(unnamed)")
+            self._check = check_for(self, Channel, self._name or "(unnamed)", needed)
         return self._check
 
     def __reduce__(self) -> Any:
@@ -294,13 +289,16 @@ class Channel(Handle, Generic[T]):
         except ChannelClosed:
             return
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         """Receive until the channel is closed and everything is received."""
+        # No async generator: one that is left would want its loop to close it.
+        return self
+
+    async def __anext__(self) -> T:
         try:
-            while True:
-                yield await self.async_receive()
+            return await self.async_receive()
         except ChannelClosed:
-            return
+            raise StopAsyncIteration from None
 
     def on_receive(
         self,
@@ -396,7 +394,7 @@ def check_timeout(timeout: object) -> float | None:
     """
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+    if isinstance(timeout, bool) or not isinstance(timeout, _NUMBERS):
         raise TypeError(
             f"a timeout is a number of seconds, or None for ever; not {type(timeout).__name__}"
         )

@@ -489,7 +489,8 @@ class End:
                 self.idle = True
                 return None
             batch = self._inbox.popleft()
-            self.idle = not self._inbox
+            # After many messages the runner looks again by itself.
+            self.idle = batch.count == 1 and not self._inbox
         return batch.first, deque(batch.payloads()), bool(batch.flags & frames.PROMPT)
 
     def begin(self, number: int) -> None:

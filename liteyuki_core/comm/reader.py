@@ -26,10 +26,8 @@ from time import monotonic
 from .wakes import Wake, fire
 
 _LOOK = 0.002
-"""Seconds between two looks at whether the loop that has been lent the reading reads."""
-
-_QUICK = 0.001
-"""Seconds between two reads that count as quick succession."""
+"""Seconds between two looks at whether the loop that has been lent the reading reads; reads
+that come within this time after one another are in quick succession."""
 
 _STREAK = 8
 """How many reads in quick succession have to wake the same loop before it is lent the reading."""
@@ -97,7 +95,7 @@ class Reader:
 
     def _is_worth_lending(self, loop: AbstractEventLoop, size: int) -> bool:
         now = monotonic()
-        quick = now - self._last_read < _QUICK and loop is self._last and size < MUCH
+        quick = now - self._last_read < _LOOK and loop is self._last and size < MUCH
         self._last_read, self._last = now, loop
         self._streak = self._streak + 1 if quick else 0
         return self._streak >= _STREAK and self.lendable

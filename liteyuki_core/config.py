@@ -41,8 +41,11 @@ class Settings(BaseSettings):
     """Seconds that stopping everything may take."""
     max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
     """Longest serialised message in bytes."""
-    max_redeliveries: Annotated[int, Field(ge=1, le=1000)] = 3
-    """How many crashes in a row a message is being handled in before it is set aside."""
+    max_redeliveries: Annotated[int, Field(ge=2, le=1000)] = 3
+    """How many crashes in a row a message is being handled in before it is set aside.
+
+    At least 2: which message it was is not known of the first.
+    """
 
     @classmethod
     def load(cls) -> Settings:

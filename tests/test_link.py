@@ -96,6 +96,45 @@ def test_a_long_message_lets_small_ones_pass(peers: Any) -> None:
     assert [f.channel for f in other.frames] == [9, 0, 2, 1]
 
 
+def test_what_is_queued_last_leaves_last(peers: Any) -> None:
+    """Who has it has all that was queued before it in any stream, also if nothing more comes."""
+    one, other = peers
+    last = threading.Event()
+
+    def died_when_it_came(arrived: list[frames.Frame]) -> list[Wake]:
+        other.frames += arrived
+        if any(frame.channel == 7 and len(frame.body) > 20 for frame in arrived):
+            one.link._shutdown()
+            last.set()
+        return []
+
+    other.link._on_frames = died_when_it_came
+    for stream in (1, 2, 3):
+        one.link.queue(stream, data(5_000_000, stream))
+        one.link.queue(stream, data(10, stream))
+        one.link.queue_last(data(1, 7))
+    one.link.queue(4, data(10, 4))
+    one.link.queue_last(data(100, 7))
+    one.link.queue(5, data(20_000_000, 5))
+    one.link.pump()
+    assert last.wait(20)
+    wait_until(lambda: other.ends)
+    channels = [frame.channel for frame in other.frames]
+    assert sorted(channels) == [1, 1, 2, 2, 3, 3, 4, 7, 7, 7, 7]
+    sizes = [len(frame.body) for frame in other.frames if frame.channel == 7]
+    assert sizes == sorted(sizes)
+
+
+def test_what_is_queued_last_goes_first_where_nothing_is(peers: Any) -> None:
+    """It needs no stream of its own."""
+    one, other = peers
+    one.link.queue_last(data(1, 7))
+    one.link.queue(1, data(1, 1))
+    one.link.pump()
+    wait_until(lambda: len(other.frames) == 2)
+    assert [frame.channel for frame in other.frames] == [7, 1]
+
+
 @contextmanager
 def half(monkeypatch: pytest.MonkeyPatch, shared: bool) -> Iterator[tuple[Peer, link.Endpoint]]:
     """Give a link that is started and the bare other end of its connection."""

@@ -25,36 +25,37 @@ is taken only for as many as are full at the same time."""
 
 
 class Slots:
-    """One end of the shared memory.
-
-    It is written by a system call, so that other threads run meanwhile: whoever has just sent has
-    more to do. It is read through a mapping, which is quicker, for the reader has the longer way.
-    """
+    """One end of the shared memory."""
 
     def __init__(self, file: int, half: int) -> None:
         self.file = file
-        size = COUNT * SIZE
-        self._mine = half * size
-        self._mapped = mmap.mmap(file, size, prot=mmap.PROT_READ, offset=size - self._mine)
-        self._theirs = memoryview(self._mapped)
+        self._mapped = mmap.mmap(file, 2 * COUNT * SIZE)
+        self._view = memoryview(self._mapped)
+        self._mine, self._theirs = half * COUNT * SIZE, (1 - half) * COUNT * SIZE
+        self._used: set[int] = set()
 
     def write(self, number: int, piece: memoryview) -> None:
         """Put a piece into one of this end's slots. Raises `OSError` where memory is short."""
-        if os.pwrite(self.file, piece, self._mine + number * SIZE) != len(piece):
-            raise OSError("not all of a piece was written")
+        at = self._mine + number * SIZE
+        if number not in self._used:
+            # To write where no memory can be had would end the process.
+            os.posix_fallocate(self.file, at, SIZE)
+            self._used.add(number)
+        self._view[at : at + len(piece)] = piece
 
     def read(self, number: int, place: memoryview) -> None:
         """Take a piece out of one of the other end's slots. Raises `FrameError`."""
         if len(place) > SIZE:
             raise FrameError(f"{len(place)} bytes don't fit in slot {number}")
-        place[:] = self._theirs[number * SIZE : number * SIZE + len(place)]
+        at = self._theirs + number * SIZE
+        place[:] = self._view[at : at + len(place)]
 
     def close(self) -> None:
         """Let go of this end's descriptor and mapping. Idempotent."""
         file, self.file = self.file, -1
         if file >= 0:
             os.close(file)
-            self._theirs.release()
+            self._view.release()
             self._mapped.close()
 
 

@@ -9,6 +9,7 @@ and reads the other; who may write which slot when is the `Link`'s business.
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 
@@ -24,40 +25,51 @@ is taken only for as many as are full at the same time."""
 
 
 class Slots:
-    """One end of the shared memory.
-
-    It is read and written by system calls, not mapped: while those copy, other threads run, and
-    a small message does not wait for the interpreter.
-    """
+    """One end of the shared memory."""
 
     def __init__(self, file: int, half: int) -> None:
         self.file = file
+        self._mapped = mmap.mmap(file, 2 * COUNT * SIZE)
+        self._view = memoryview(self._mapped)
         self._mine, self._theirs = half * COUNT * SIZE, (1 - half) * COUNT * SIZE
+        self._used: set[int] = set()
 
     def write(self, number: int, piece: memoryview) -> None:
         """Put a piece into one of this end's slots. Raises `OSError` where memory is short."""
-        if os.pwrite(self.file, piece, self._mine + number * SIZE) != len(piece):
-            raise OSError("not all of a piece was written")
+        at = self._mine + number * SIZE
+        if number not in self._used:
+            # To write where no memory can be had would end the process.
+            os.posix_fallocate(self.file, at, SIZE)
+            self._used.add(number)
+        self._view[at : at + len(piece)] = piece
 
     def read(self, number: int, place: memoryview) -> None:
         """Take a piece out of one of the other end's slots. Raises `FrameError`."""
+        if len(place) > SIZE:
+            raise FrameError(f"{len(place)} bytes don't fit in slot {number}")
         at = self._theirs + number * SIZE
-        if len(place) > SIZE or os.preadv(self.file, [place], at) != len(place):
-            raise FrameError(f"there are no {len(place)} bytes in slot {number}")
+        place[:] = self._view[at : at + len(place)]
 
     def close(self) -> None:
-        """Close this end's descriptor. Idempotent."""
+        """Let go of this end's descriptor and mapping. Idempotent."""
         file, self.file = self.file, -1
         if file >= 0:
             os.close(file)
+            self._view.release()
+            self._mapped.close()
 
 
 def shared() -> tuple[Slots, Slots] | None:
     """Return both ends of fresh shared memory, or None where there is none to be had."""
     if sys.platform != "linux":
         return None
+    import fcntl
+
     try:
-        file = os.memfd_create("liteyuki-link")
+        file = os.memfd_create("liteyuki-link", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(file, 2 * COUNT * SIZE)
+        # Reading a mapping whose file was cut short would end the process.
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return Slots(file, 0), Slots(os.dup(file), 1)
     except (AttributeError, OSError):
         return None

@@ -121,8 +121,10 @@ class Batch:
     def size(self) -> int:
         """How many bytes its messages have, serialised."""
         buffers = self.buffers
+        if self.flags & LONG:
+            return len(Long(buffers))
         whole = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        return whole - 4 * len(self.words)
+        return whole - 4 * self.count
 
     def having(self, first: int, flags: int = 0) -> Batch:
         """Return the same messages numbered from `first` on, with `flags` besides their own."""
@@ -211,7 +213,7 @@ class Long:
 
     def __len__(self) -> int:
         head, *buffers = self.segments
-        return sum(map(len, buffers)) + (0 if head is _BYTES else len(head))
+        return sum(map(len, buffers)) + (0 if head == _BYTES else len(head))
 
     def rebuild(self) -> Any:
         """Rebuild the message. May raise anything."""

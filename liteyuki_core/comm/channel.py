@@ -162,6 +162,8 @@ class Channel(Handle, Generic[T]):
         if end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
+        if end.slots > 0 and end.gather_payload(item, word):
+            return
         if not end.offer(item, word):
             if _get_running_loop() is not None:
                 raise ChannelFull(
@@ -185,6 +187,8 @@ class Channel(Handle, Generic[T]):
         if end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
+        if end.slots > 0 and end.gather_payload(item, word):
+            return
         if not end.offer(item, word):
             await end.async_wait(
                 end.senders,

@@ -10,7 +10,7 @@ wakes a loop):
 - free + slots + (messages accepted and not yet acknowledged) == capacity
 - the turn is that of the loop `gathering`, on the thread `gatherer` (asking asyncio for the running
   loop takes a system call up to Python 3.11, so the quick way asks for the thread)
-- slots is room that the loop whose turn it is has set aside, so that it can gather short texts
+- slots is room that the loop whose turn it is has set aside, so that it can gather short messages
   without the lock: it alone writes `slots` and appends to `gathered`; any thread that passes on
   messages, under the lock, first takes what is there
 - messages leave in the order in which they were accepted, and before every acknowledgement of
@@ -24,10 +24,12 @@ wakes a loop):
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable
+from itertools import groupby
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -51,7 +53,8 @@ if TYPE_CHECKING:
 _BATCH_MESSAGES = 512
 _BATCH_BYTES = 240 * 1024
 _SMALL = 256
-"""Texts up to this many characters are gathered without the lock."""
+_SMALL_PAYLOAD = 2048
+"""Texts up to so many characters and pickles up to so many bytes are gathered without the lock."""
 
 _ACKNOWLEDGE_AT = 64
 
@@ -146,6 +149,8 @@ Waiters = deque[Waiter]
 class End:
     """One end of a channel in this process. Any thread may call its methods."""
 
+    loads = staticmethod(pickle.loads)
+
     def __init__(
         self, context: Context, number: int, key: str, name: str, anonymous: bool, capacity: int
     ) -> None:
@@ -166,7 +171,7 @@ class End:
         self._pending: list[Any] = []
         self._words: list[int] = []
         self._pending_bytes = 0
-        self.gathered: deque[str] = deque()
+        self.gathered: deque[str | tuple[bytes, int]] = deque()
         self.slots = 0
         self._text = True
         self._longest_text = min(frames.LONGEST_TEXT, context.max_message_bytes // 4)
@@ -248,6 +253,20 @@ class End:
             return True
         return False
 
+    def gather_payload(self, payload: Any, word: int) -> bool:
+        """Do the same for a short payload from `serialise`, behind another payload."""
+        if (
+            word > 0
+            and len(payload) <= _SMALL_PAYLOAD
+            and not self._text
+            and get_ident() == self.gatherer
+            and self.gathering.is_running()
+        ):
+            self.slots -= 1
+            self.gathered.append((payload, word))
+            return True
+        return False
+
     def offer(self, item: Any, word: int) -> bool:
         """Accept a serialised message if there is room; return whether there was.
 
@@ -305,17 +324,29 @@ class End:
             self._seal()
         if loop is not None and loop is self.gathering:
             # Half of the room at most: other threads that send are to find some.
-            self.slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
+            slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
+            if not self._text:
+                slots = min(slots, (_BATCH_BYTES - self._pending_bytes) // _SMALL_PAYLOAD)
+            self.slots = max(0, slots)
             self._free -= self.slots
         return not self._pending
 
     def _collect(self) -> None:
         gathered = self.gathered
-        if gathered:
-            if not self._text:
+        if not gathered:
+            return
+        items = [gathered.popleft() for _ in range(len(gathered))]
+        for kind, group in groupby(items, type):
+            if self._text is not (kind is str):
                 self._seal()
-                self._text = True
-            self._pending.extend([gathered.popleft() for _ in range(len(gathered))])
+                self._text = kind is str
+            if kind is str:
+                self._pending.extend(group)
+                continue
+            payloads, words = zip(*group, strict=True)
+            self._pending.extend(payloads)
+            self._words.extend(words)
+            self._pending_bytes += sum(map(len, payloads))
 
     def flush(self) -> None:
         """Pass on what was gathered."""
@@ -476,11 +507,15 @@ class End:
                 return True, frames.load_linked(payload, self._find)
             return True, frames.load(payload)
         except Exception as error:
-            self.failed()
-            log.logger.opt(exception=error).error(
-                f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
-            )
+            self.not_rebuilt(error)
             return False, None
+
+    def not_rebuilt(self, error: Exception) -> None:
+        """Count and log a message that can't be rebuilt."""
+        self.failed()
+        log.logger.opt(exception=error).error(
+            f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
+        )
 
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the next batch for a runner: the first number, the messages, whether PROMPT."""

@@ -182,6 +182,10 @@ class Batch:
         at = 4 * self.count
         if self.flags & LINKED:
             return [Linked(body[at:])]
+        if type(body) is memoryview and type(body.obj) is bytes:
+            # Slices of a view are views, which are slower to read than bytes.
+            at += len(body.obj) - len(body)
+            body = body.obj
         for word in self.words:
             end = at + (word & LENGTH)
             payload = body[at:end]
@@ -405,7 +409,7 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
         return Batch(first, 1, frame.segments, (), None, flags, kept)
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
-    content = body[_SEQUENCE.size :]
+    content: Buffer = body[_SEQUENCE.size :] if rest < 4096 else memoryview(body)[_SEQUENCE.size :]
     words: Sequence[int]
     words = words_of(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
     text = None

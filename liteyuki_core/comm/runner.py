@@ -62,12 +62,18 @@ class Source(Protocol):
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the number of the next message and some from that on, or None.
 
-        A str is a message as it stands; `rebuild` makes all others. Last comes whether to say of
+        A str is a message as it stands; `loads` makes what is bytes, `rebuild` all others. Last is whether to say of
         each that it begins, and at once when it is handled.
         """
 
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
+
+    def loads(self, payload: bytes, /) -> Any:
+        """Rebuild a pickled message. May raise anything."""
+
+    def not_rebuilt(self, error: Exception) -> None:
+        """Learn that a message could not be rebuilt."""
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
@@ -340,7 +346,7 @@ class Runner:
         many they were, and whether context variables are others now than in `context`.
         """
         turn, messages, callback = self._turn, self._messages, self._callback
-        prompt = self._prompt
+        prompt, loads = self._prompt, self._source.loads
         first = self._end - len(messages)
         run = self._run = _Run(first, messages)
         count = 0
@@ -351,7 +357,15 @@ class Runner:
                 data = messages.popleft()
                 if prompt:
                     self._source.begin(first + count)
-                if type(data) is not str:
+                kind = type(data)
+                if kind is bytes:
+                    try:
+                        data = loads(data)
+                    except Exception as error:
+                        self._source.not_rebuilt(error)
+                        count += 1
+                        continue
+                elif kind is not str:
                     rebuilt, data = self._source.rebuild(data)
                     if not rebuilt:
                         count += 1

@@ -62,8 +62,8 @@ class Source(Protocol):
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the number of the next message and some from that on, or None.
 
-        A str is a message as it stands; `loads` makes what is bytes, `rebuild` all others. Last is whether to say of
-        each that it begins, and at once when it is handled.
+        A str is a message as it stands; `loads` makes what is bytes, `rebuild` all others. Last
+        is whether to say of each that it begins, and at once when it is handled.
         """
 
     def has_messages(self) -> bool:

@@ -359,7 +359,8 @@ if __name__ == "__main__":
     main(bot, act)
 """,
     )
-    with running(tmp_path, environment) as bot:
+    # The same block may be in hand each time.
+    with running(tmp_path, environment, LITEYUKI_MAX_REDELIVERIES="1000") as bot:
         well(bot)
 
 

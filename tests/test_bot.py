@@ -510,6 +510,8 @@ bot._before_start.reverse()
         ('bot.add_process("a", "no_colon")', "ProcessStartError: .*package.module:function"),
         ('bot.add_process("a", 3)', "ProcessStartError: process a: .*not int"),
         ('bot.add_process("a", echo, (threading.Lock(),))', "ProcessStartError: process a"),
+        ('bot.add_process("a", echo, restart="always")', "TypeError: .*RestartPolicy, not str"),
+        ('bot.restart_process("b")', r"ProcessNotFound: .*'b' \(there are: none\)"),
         ('get_channel("nobody-active")', "ChannelNotFound: no channel is named 'nobody-active'"),
         ("active_channel.send(1)", r'NotConnected: .*get_channel\("NAME-active"\)'),
         ("bot.run(); bot.run()", "LiteyukiError: .*has run"),

@@ -29,7 +29,6 @@ import threading
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable
-from itertools import groupby
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -171,7 +170,9 @@ class End:
         self._pending: list[Any] = []
         self._words: list[int] = []
         self._pending_bytes = 0
-        self.gathered: deque[str | tuple[bytes, int]] = deque()
+        self.gathered: deque[str] = deque()
+        self._payloads: deque[tuple[bytes, int]] = deque()
+        """What is gathered like that; there is something here or there, never in both."""
         self.slots = 0
         self._text = True
         self._longest_text = min(frames.LONGEST_TEXT, context.max_message_bytes // 4)
@@ -245,6 +246,7 @@ class End:
         if (
             type(data) is str
             and len(data) <= _SMALL
+            and not self._payloads
             and get_ident() == self.gatherer
             and self.gathering.is_running()
         ):
@@ -259,11 +261,12 @@ class End:
             word > 0
             and len(payload) <= _SMALL_PAYLOAD
             and not self._text
+            and not self.gathered
             and get_ident() == self.gatherer
             and self.gathering.is_running()
         ):
             self.slots -= 1
-            self.gathered.append((payload, word))
+            self._payloads.append((payload, word))
             return True
         return False
 
@@ -332,21 +335,20 @@ class End:
         return not self._pending
 
     def _collect(self) -> None:
-        gathered = self.gathered
-        if not gathered:
-            return
-        items = [gathered.popleft() for _ in range(len(gathered))]
-        for kind, group in groupby(items, type):
-            if self._text is not (kind is str):
+        gathered, payloads = self.gathered, self._payloads
+        if gathered:
+            if not self._text:
                 self._seal()
-                self._text = kind is str
-            if kind is str:
-                self._pending.extend(group)
-                continue
-            payloads, words = zip(*group, strict=True)
-            self._pending.extend(payloads)
+                self._text = True
+            self._pending.extend([gathered.popleft() for _ in range(len(gathered))])
+        elif payloads:
+            if self._text:
+                self._seal()
+                self._text = False
+            items, words = zip(*[payloads.popleft() for _ in range(len(payloads))], strict=True)
+            self._pending.extend(items)
             self._words.extend(words)
-            self._pending_bytes += sum(map(len, payloads))
+            self._pending_bytes += sum(map(len, items))
 
     def flush(self) -> None:
         """Pass on what was gathered."""
@@ -503,12 +505,16 @@ class End:
         if self._prompt:
             self._port.flush()
         try:
-            if type(payload) is frames.Linked:
-                return True, frames.load_linked(payload, self._find)
-            return True, frames.load(payload)
+            return True, self.load(payload)
         except Exception as error:
             self.not_rebuilt(error)
             return False, None
+
+    def load(self, payload: Any) -> Any:
+        """Return the message. May raise anything."""
+        if type(payload) is frames.Linked:
+            return frames.load_linked(payload, self._find)
+        return frames.load(payload)
 
     def not_rebuilt(self, error: Exception) -> None:
         """Count and log a message that can't be rebuilt."""
@@ -648,7 +654,7 @@ class End:
         messages pass, a number may be a few behind another.
         """
         with self.lock:
-            sent = self._next + len(self._pending) + len(self.gathered)
+            sent = self._next + len(self._pending) + len(self.gathered) + len(self._payloads)
             unacknowledged = self.capacity - self._free - self.slots
             backlog = self._unread() + (0 if self._ahead is None else self._ahead())
             return {

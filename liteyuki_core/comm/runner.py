@@ -62,8 +62,8 @@ class Source(Protocol):
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the number of the next message and some from that on, or None.
 
-        A str is a message as it stands; `loads` makes what is bytes, `rebuild` all others. Last
-        is whether to say of each that it begins, and at once when it is handled.
+        A str is a message as it stands; `loads` makes what is bytes, `load` all others. Last
+        comes whether to say of each that it begins, and at once when it is handled.
         """
 
     def has_messages(self) -> bool:
@@ -75,8 +75,8 @@ class Source(Protocol):
     def not_rebuilt(self, error: Exception) -> None:
         """Learn that a message could not be rebuilt."""
 
-    def rebuild(self, payload: Any) -> tuple[bool, Any]:
-        """Return whether the message could be rebuilt, and the data."""
+    def load(self, payload: Any) -> Any:
+        """Rebuild a message that is neither text nor bytes. May raise anything."""
 
     def begin(self, number: int) -> None:
         """Say that the handling of a message begins."""
@@ -357,17 +357,11 @@ class Runner:
                 data = messages.popleft()
                 if prompt:
                     self._source.begin(first + count)
-                kind = type(data)
-                if kind is bytes:
+                if type(data) is not str:
                     try:
-                        data = loads(data)
+                        data = loads(data) if type(data) is bytes else self._source.load(data)
                     except Exception as error:
                         self._source.not_rebuilt(error)
-                        count += 1
-                        continue
-                elif kind is not str:
-                    rebuilt, data = self._source.rebuild(data)
-                    if not rebuilt:
                         count += 1
                         continue
                 try:

@@ -401,3 +401,12 @@ def test_an_end_of_a_stopped_process(pair: Pair, door: Door) -> None:
     door.send(channel, "later")
     theirs = Channel._of(pair.child.get("w-active"))
     assert [door.receive(theirs) for _ in range(2)] == ["kept", "later"]
+
+
+def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
+    """Closed by both it is forgotten: nobody can get it any more."""
+    ours, theirs = (Channel._of(context.get("w-active")) for context in (pair.main, pair.child))
+    key = ours._open().key
+    ours.close()
+    theirs.close()
+    wait_until(lambda: key not in pair.hub._keys, "it is forgotten")

@@ -301,7 +301,6 @@ class Route:
         return (
             self.name is None
             and not self.links
-            and self.sides[1].process is None
             and not self.sides[0].holders
             and not self.sides[1].holders
         )

@@ -410,3 +410,18 @@ def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
     ours.close()
     theirs.close()
     wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: bool) -> None:
+    """What waited in it for a successor is given up with that, in the log, and nothing is left."""
+    ours = Channel._of(pair.main.get("w-active")) if own else pair.channel(8)[0]
+    name, key = str(ours._open().name), ours._open().key
+    pair.kill_child()
+    door.send(ours, "nobody gets this")
+    ours.close()
+    assert name in pair.main.port.names(), "it waits for the successor"
+    pair.lose_child()
+    wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
+    assert name not in pair.main.port.names()
+    pair.logged("WARNING", name if own else "unnamed", "1 messages")

@@ -109,7 +109,7 @@ class Hub:
                         route.end_side(i, kind, why)
                         if side.process == process:
                             self._note_dropped(route, side.under_way)
-                        if i == 0:
+                        if route.sides[0].ended is not None:
                             self._release_name(route)
                 self._forget_if_unused(route)
         self.pump()

@@ -202,7 +202,8 @@ class Half:
         self.recorder: Recorder | None = None
         self.written_off = False
         """Whether its process was lost for good, even if it is back by now."""
-        self.receives = False
+        self.receives: bool | None = False
+        """Whether `receive` was used on it; None where a select may have asked it or not."""
         self.receiving: Waiting | None = None
         self.sending: Waiting | None = None
         self.shaky: set[type[Exception]] = set()
@@ -260,8 +261,8 @@ class Conduit:
         self.halves = (Half(self, 0, maker), Half(self, 1, getter))
         self.flows = (Flow(), Flow())
         self.route: Route | None = None
-        self.carried: list[tuple[Flow, int]] = []
-        """The messages that it was sent in."""
+        self.carried: list[tuple[Half, int]] = []
+        """The messages that it was sent in, and to whom."""
 
     def forgotten(self) -> None:
         """Learn that the hub knows it no more: nobody can get it."""
@@ -270,8 +271,9 @@ class Conduit:
             if half.state == "absent" and self.name is not None and not half.written_off:
                 assert not half.into.owed(), f"{self} is forgotten before its successor gets it"
             if half.state == "absent":
-                for flow, number in self.carried:
-                    assert number not in flow.owed(), f"{self} is forgotten, but under way"
+                for by, number in self.carried:
+                    owed = by.state == "held" and number in by.into.owed()
+                    assert not owed, f"{self} is forgotten, but under way"
             half.into.excuse()
 
     def __repr__(self) -> str:

@@ -267,7 +267,9 @@ class Conduit:
     def forgotten(self) -> None:
         """Learn that the hub knows it no more: nobody can get it."""
         for half in self.halves:
-            assert half.state != "held"
+            if half.state == "held":  # It came to the hub after the other side's close.
+                assert half.other.state == "closed"
+                assert not half.into.owed(), f"{self} is forgotten before it is drained"
             if half.state == "absent" and self.name is not None and not half.written_off:
                 assert not half.into.owed(), f"{self} is forgotten before its successor gets it"
             if half.state == "absent":

@@ -425,3 +425,21 @@ def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: 
     wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
     assert name not in pair.main.port.names()
     pair.logged("WARNING", name if own else "unnamed", "1 messages")
+
+
+def test_a_channel_that_is_closed_before_the_other_side_is_there(pair: Pair, door: Door) -> None:
+    """What that one has sent meanwhile is dropped, which the log and its end say."""
+    ours = Channel._of(pair.main.make("short", 8))
+    pair.main.register("short", ours._open())
+    wait_until(lambda: "short" in pair.port.names())
+    with pair.hub.lock:  # What the child does now comes to the hub after the close.
+        theirs = Channel._of(pair.child.get("short"))
+        door.send(theirs, 1)
+        door.send(theirs, 2)
+        ours.close()
+    wait_until(lambda: theirs.stats()["dropped"] == 2)
+    pair.logged("WARNING", "1 messages", "dropped")
+    with pytest.raises(ChannelClosed):
+        door.send(theirs, 3)
+    with pytest.raises(ChannelClosed):
+        door.receive(theirs)

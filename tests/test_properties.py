@@ -547,9 +547,11 @@ class Channels(RuleBasedStateMachine):
         _eventually(lambda: all(map(self._arrived, self._halves())), "all that was sent arrives")
 
     def _arrived(self, half: Half) -> bool:
+        self._absorb()
+        if not self._hub_knows(half):
+            return False
         if half.state != "held" or half.other.state == "closed":
             return True
-        self._absorb()
         flow, conduit = half.out, half.conduit
         assert conduit.route is not None
         with self.pair.hub.lock:
@@ -674,12 +676,16 @@ class Channels(RuleBasedStateMachine):
                 return f"{there} are there, but the backlog is {backlog}"
         return ""
 
-    def _moving_from(self, half: Half) -> str:
+    def _hub_knows(self, half: Half) -> bool:
+        """Return whether the hub knows that a side is held, or is not any more."""
         route, hub = half.conduit.route, self.pair.hub
         assert route is not None
         with hub.lock:
             held = bool(route.sides[half.i].holders)
-        if held != (half.state == "held") and hub._keys.get(route.key) is route:
+            return held == (half.state == "held") or hub._keys.get(route.key) is not route
+
+    def _moving_from(self, half: Half) -> str:
+        if not self._hub_knows(half):
             return f"it is {half.state}, and the hub does not know"
         if half.state != "held":
             if half.sending is not None or half.receiving is not None:

@@ -498,7 +498,8 @@ class Channels(RuleBasedStateMachine):
                 and half.sending is None
             ),
         )
-        if half is None:
+        # What a callback was given lives as long as the callback.
+        if half is None or any(not recorder.gate.done() for recorder in self.recorders):
             return
         self._stir()
         half.into.ask()

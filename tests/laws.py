@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from threading import Thread
@@ -39,7 +40,11 @@ class Flow:
         self.excused: set[int] = set()
         """What need not arrive, because the receiver had closed or the sender died sending it."""
         self.unsure: set[int] = set()
-        """Of that, what nobody knows to have left the sender before it died."""
+        """Of that, what was set aside, or is not known to have left its sender before that died."""
+        self.crashes: Counter[int] = Counter()
+        """In how many crashes a message was being handled."""
+        self.row: dict[int, int] = {}
+        """In how many of those in a row."""
         self.life: set[int] = set()
         """What the receiver that lives now got."""
         self.last = -1
@@ -109,6 +114,12 @@ class Flow:
         self.excused |= every - self.given - self.upper
         self.upper |= every
 
+    def receiver_died(self, custody: set[int]) -> None:
+        """Learn what it left unacknowledged: that comes again."""
+        self.settle(custody)
+        self.upper = set(self.confirmed)
+        self.held = None
+
     def new_receiver(self) -> None:
         """Learn that somebody else receives from now on."""
         self.life = set()
@@ -119,7 +130,8 @@ class Flow:
         """Learn what is unacknowledged, now that nothing moves."""
         self.confirmed = set(range(self.count)) - custody - {self.limbo}
         self.lower = set(self.confirmed)
-        self.upper = set(self.confirmed)
+        # What a select may have asked for or not may still be acknowledged.
+        self.upper = self.confirmed | (self.upper & custody)
         if self.held is not None and self.held in self.confirmed:
             self.held = None
 
@@ -260,6 +272,8 @@ class Conduit:
         self.capacity = capacity
         self.halves = (Half(self, 0, maker), Half(self, 1, getter))
         self.flows = (Flow(), Flow())
+        self.age = 0
+        """How many were made before it."""
         self.route: Route | None = None
         self.carried: list[tuple[Half, int]] = []
         """The messages that it was sent in, and to whom."""

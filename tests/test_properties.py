@@ -555,6 +555,8 @@ class Channels(RuleBasedStateMachine):
             if half.who == "w" and half.recorder is not None and how == "restart":
                 half.recorder.release()
         _eventually(lambda: all(map(self._arrived, self._halves())), "all that was sent arrives")
+        for half in self._halves():
+            half.into.begun = set(half.into.life)
 
     def _arrived(self, half: Half) -> bool:
         self._absorb()
@@ -614,7 +616,7 @@ class Channels(RuleBasedStateMachine):
         """Look at the messages that are not to come again."""
         flow = half.into
         flow.crashes.update(flow.life & (missing | kept))
-        flow.row = {number: flow.row.get(number, 0) + 1 for number in flow.life & kept}
+        flow.row = {number: flow.row.get(number, 0) + 1 for number in flow.begun & kept}
         guilty = {number for number, count in flow.row.items() if count >= self.limit}
         assert not guilty, f"{half.conduit}: {guilty} come again after {self.limit} crashes"
         for number in missing:

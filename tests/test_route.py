@@ -424,7 +424,7 @@ def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: 
     pair.lose_child()
     wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
     assert name not in pair.main.port.names()
-    pair.logged("WARNING", name if own else "unnamed", "1 messages")
+    pair.logged("WARNING", f"channel {name} has ended", "1 messages")
 
 
 def test_a_channel_that_is_closed_before_the_other_side_is_there(pair: Pair, door: Door) -> None:

@@ -436,7 +436,7 @@ class Hub:
             )
 
     def _name(self, name: str, route: Route) -> None:
-        route.name = name
+        route.name = route.called = name
         self._names[name] = route
         for peer in self._peers:
             peer.renamed({name: (route.capacity, route.key)}, [])

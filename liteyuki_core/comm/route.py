@@ -280,6 +280,8 @@ class Route:
     ) -> None:
         self.key = key
         self.name: str | None = None
+        self.called = "(unnamed)"
+        """The name it has or had, for the log."""
         self.capacity = capacity
         self.sides = (Side(maker, unlink), Side(other, unlink))
         self.links = 0
@@ -288,7 +290,7 @@ class Route:
     @property
     def title(self) -> str:
         """What it is called in the log."""
-        return f"channel {self.name or '(unnamed)'}"
+        return f"channel {self.called}"
 
     @property
     def left(self) -> bool:

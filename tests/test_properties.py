@@ -213,11 +213,12 @@ class Channels(RuleBasedStateMachine):
                 half.handles[0].send({"channel": handle})
             return
 
-        def carry(number: int) -> Any:
-            reply.conduit.carried.append((half.other, number))
-            return {"number": number, "channel": handle, "index": reply.conduit.age}
-
-        self._send(half, [carry], how)
+        before = half.out.count
+        self._send(
+            half, [lambda n: {"number": n, "channel": handle, "index": reply.conduit.age}], how
+        )
+        if half.out.count > before:
+            reply.conduit.carried.append((half.other, before))
 
     def _send(self, half: Half, messages: list[Message], how: str) -> None:
         quiet = self._stir()
@@ -835,6 +836,7 @@ class Channels(RuleBasedStateMachine):
                 self._reopen(half)
         # What is drained may bring a channel that is to be drained in its turn.
         for _ in self.conduits:
+            self.settle()
             for half in self._halves():
                 self._drain(half)
         self.settle()

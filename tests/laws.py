@@ -243,10 +243,11 @@ class Half:
     def hold(self, handle: Channel[Any]) -> None:
         """Learn that its process has a handle, perhaps one more."""
         end = handle._open()
-        self.handles.append(handle)
         if self.state == "held":
             assert end is self.end, "a process has two ends of one channel"
+            self.handles.append(handle)
             return
+        self.handles = [handle]
         self.end = end
         self.other.shaky |= self.errors() or {ChannelBroken}
         self.state = "held"

@@ -39,6 +39,8 @@ class Flow:
         """What is acknowledged and was seen to be: it does not come again."""
         self.excused: set[int] = set()
         """What need not arrive, because the receiver had closed or the sender died sending it."""
+        self.dropped: set[int] = set()
+        """What its sender may be told to be dropped."""
         self.unsure: set[int] = set()
         """Of that, what was set aside, or is not known to have left its sender before that died."""
         self.crashes: Counter[int] = Counter()
@@ -115,6 +117,7 @@ class Flow:
     def excuse(self) -> None:
         """Learn that the receiver has closed: nothing more need arrive."""
         every = set(range(self.count))
+        self.dropped |= every - self.upper
         self.excused |= every - self.given - self.upper
         self.upper |= every
 
@@ -177,13 +180,17 @@ class Recorder:
         self.ended: list[int] = []
         self.seen = 0
         self.gate: Future[None] = Future()
-        if kind != "held":
+        if kind in ("sync", "async"):
             self.gate.set_result(None)
 
     @property
     def in_order(self) -> bool:
         """Whether what is recorded has the order in which callbacks started."""
         return self.ordered or self.kind != "sync"
+
+    def holds(self, number: int) -> bool:
+        """Return whether the callback for a message is not to end yet."""
+        return not self.gate.done() and (self.kind == "held" or number % 2 == 1)
 
     def when_released(self, loop: AbstractEventLoop, waiting: asyncio.Future[None]) -> None:
         """Have a callback that is held go on then."""
@@ -216,6 +223,8 @@ class Half:
         self.state = "absent"
         """held; absent: nobody has it, somebody may; closed; lost with its process."""
         self.recorder: Recorder | None = None
+        self.before: Recorder | None = None
+        """The callback that it had in the process that died."""
         self.written_off = False
         """Whether its process was lost for good, even if it is back by now."""
         self.receives: bool | None = False
@@ -261,6 +270,9 @@ class Half:
         self.state = state
         if state == "closed":
             self.into.excuse()
+            if self.recorder is not None:
+                # Callbacks may have ended whose acknowledgements wait for company.
+                self.into.dropped |= set(range(self.into.count)) - self.into.confirmed
 
     def errors(self) -> set[type[Exception]]:
         """Return what the other side gets for this one's state."""

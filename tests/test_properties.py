@@ -446,7 +446,7 @@ class Channels(RuleBasedStateMachine):
     @rule(
         at=some,
         ordered=st.booleans(),
-        kind=st.sampled_from(["sync", "async", "held"]),
+        kind=st.sampled_from(["sync", "async", "held", "odd held"]),
     )
     def callbacks(self, at: int, ordered: bool, kind: str) -> None:
         """Register a callback."""
@@ -455,6 +455,9 @@ class Channels(RuleBasedStateMachine):
         )
         if half is None:
             return
+        self._register(half, ordered, kind)
+
+    def _register(self, half: Half, ordered: bool, kind: str) -> None:
         self._stir()
         recorder = Recorder(ordered, kind)
         register = half.handles[0].on_receive(ordered=ordered)
@@ -520,9 +523,12 @@ class Channels(RuleBasedStateMachine):
         assert end is not None
         _eventually(lambda: end._closed, f"the end of {half.conduit} is left")
 
-    @rule(how=st.sampled_from(["crash", "crash", "crash", "stop", "restart"]))
-    def child_dies(self, how: str) -> None:
-        """Kill the child "w", end it at once as if it had been asked to, or restart it."""
+    @rule(how=st.sampled_from(["crash", "crash", "crash", "stop", "restart"]), again=st.booleans())
+    def child_dies(self, how: str, again: bool) -> None:
+        """Kill the child "w", end it at once as if it had been asked to, or restart it.
+
+        Its successor may open `again` what it had, and register the same callbacks.
+        """
         if self.contexts["w"] is None:
             return
         self._before_death(how)
@@ -532,6 +538,11 @@ class Channels(RuleBasedStateMachine):
             self.pair.kill_child(clean=how == "stop")
         self.contexts["w"] = self.pair.child
         self._after_death(how)
+        for half in self._halves():
+            if again and self._can_reopen(half):
+                self._reopen(half)
+                if half.state == "held" and half.before is not None:
+                    self._register(half, half.before.ordered, half.before.kind)
 
     @rule()
     def child_is_lost(self) -> None:
@@ -626,6 +637,7 @@ class Channels(RuleBasedStateMachine):
             assert handled >= self.limit - 1, f"{half.conduit}: {number} is lost, after {handled}"
         flow.excused |= missing
         flow.unsure |= missing
+        flow.dropped |= missing
         self.aside += len(missing)
 
     def _bury(self, half: Half) -> None:
@@ -649,7 +661,7 @@ class Channels(RuleBasedStateMachine):
         if half.recorder is not None:
             self._listen(half, half.recorder, lives=False)
             half.recorder.release()
-            half.recorder = None
+            half.before, half.recorder = half.recorder, None
 
     # ------------------------------------------------------------- looking
 
@@ -810,6 +822,8 @@ class Channels(RuleBasedStateMachine):
                 assert 0 <= stats["sent"] - settled <= half.conduit.capacity, stats
                 assert stats["capacity"] == half.conduit.capacity
                 assert stats["errors"] == 0
+                dropped = half.out.dropped | {half.out.limbo}
+                assert stats["dropped"] <= len(dropped - set(range(half.out.start))), stats
                 if not self.w_died:
                     assert stats["redelivered"] == 0
 
@@ -976,7 +990,7 @@ def _async_callback(recorder: Recorder) -> Callable[[Any], Any]:
         number = number_in(data)
         recorder.started.append(data)
         del data
-        if not recorder.gate.done():
+        if recorder.holds(number):
             loop = asyncio.get_running_loop()
             released = loop.create_future()
             recorder.when_released(loop, released)

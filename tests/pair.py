@@ -115,9 +115,8 @@ class Pair:
 
     def lose_child(self) -> None:
         """End the child's link as its death would, for good."""
-        before = len(self.main_ended)
         self.port._link._connection.shutdown(2)
-        wait_until(lambda: len(self.main_ended) > before, "the hub has seen the end")
+        wait_until(lambda: self.peer not in self.hub._peers, "the hub has seen the end")
         self.hub.process_ended("w", ChannelBroken, "process w exited with code 9")
 
     def kill_child(self, *, clean: bool = False) -> None:

@@ -57,9 +57,9 @@ class AsyncDoor:
 class Pair:
     """A hub with its main context, and the context of a child called "w"."""
 
-    def __init__(self, max_message_bytes: int = 1 << 20) -> None:
+    def __init__(self, max_message_bytes: int = 1 << 20, max_redeliveries: int = 3) -> None:
         self.main = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
-        self.hub = Hub(self.main)
+        self.hub = Hub(self.main, max_redeliveries=max_redeliveries)
         self.hub.add_process("w")
         self.log: list[str] = []
         self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
@@ -116,7 +116,7 @@ class Pair:
     def lose_child(self) -> None:
         """End the child's link as its death would, for good."""
         self.port._link._connection.shutdown(2)
-        wait_until(lambda: self.main_ended)
+        wait_until(lambda: self.peer not in self.hub._peers, "the hub has seen the end")
         self.hub.process_ended("w", ChannelBroken, "process w exited with code 9")
 
     def kill_child(self, *, clean: bool = False) -> None:
@@ -131,6 +131,15 @@ class Pair:
         self.hub.process_ended("w", ChannelBroken, "process w was ended", for_good=False)
         self.connect()
         dead.close(0.1)
+
+    def restart_child(self) -> None:
+        """Have the child's side end in good order, and a successor take its place."""
+        before = len(self.main_ended)
+        self.peer.clean = True
+        self.child.close(2)
+        wait_until(lambda: len(self.main_ended) > before, "the hub has seen the end")
+        self.hub.process_ended("w", ChannelBroken, "process w was ended", for_good=False)
+        self.connect()
 
     def close(self) -> None:
         """End both sides."""

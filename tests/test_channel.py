@@ -269,6 +269,19 @@ def test_receive_on_a_loops_thread(ends: Ends) -> None:
     run_async(scenario())
 
 
+def test_a_receive_that_would_block_has_been_asked(ends: Ends) -> None:
+    """The other side learns of it, so that the next one finds the message."""
+    sender, receiver = ends
+
+    async def ask() -> None:
+        with pytest.raises(WouldBlockLoop):
+            receiver.receive()
+
+    run_async(ask())
+    sender.send("here")
+    wait_until(lambda: receiver.stats()["backlog"] == 1, "the message has come")
+
+
 def test_cancelled_receives_lose_nothing(ends: Ends) -> None:
     """However receives are cancelled, every message is received once."""
     sender, receiver = ends

@@ -429,3 +429,45 @@ def test_an_end_of_a_stopped_process(pair: Pair, door: Door) -> None:
     door.send(channel, "later")
     theirs = Channel._of(pair.child.get("w-active"))
     assert [door.receive(theirs) for _ in range(2)] == ["kept", "later"]
+
+
+def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
+    """Closed by both it is forgotten: nobody can get it any more."""
+    ours, theirs = (Channel._of(context.get("w-active")) for context in (pair.main, pair.child))
+    key = ours._open().key
+    ours.close()
+    theirs.close()
+    wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: bool) -> None:
+    """What waited in it for a successor is given up with that, in the log, and nothing is left."""
+    ours = Channel._of(pair.main.get("w-active")) if own else pair.channel(8)[0]
+    name, key = str(ours._open().name), ours._open().key
+    pair.kill_child()
+    door.send(ours, "nobody gets this")
+    ours.close()
+    assert name in pair.main.port.names(), "it waits for the successor"
+    pair.lose_child()
+    wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
+    assert name not in pair.main.port.names()
+    pair.logged("WARNING", f"channel {name} has ended", "1 messages")
+
+
+def test_a_channel_that_is_closed_before_the_other_side_is_there(pair: Pair, door: Door) -> None:
+    """What that one has sent meanwhile is dropped, which the log and its end say."""
+    ours = Channel._of(pair.main.make("short", 8))
+    pair.main.register("short", ours._open())
+    wait_until(lambda: "short" in pair.port.names())
+    with pair.hub.lock:  # What the child does now comes to the hub after the close.
+        theirs = Channel._of(pair.child.get("short"))
+        door.send(theirs, 1)
+        door.send(theirs, 2)
+        ours.close()
+    wait_until(lambda: theirs.stats()["dropped"] == 2)
+    pair.logged("WARNING", "1 messages", "dropped")
+    with pytest.raises(ChannelClosed):
+        door.send(theirs, 3)
+    with pytest.raises(ChannelClosed):
+        door.receive(theirs)

@@ -228,6 +228,7 @@ class Channel(Handle, Generic[T]):
                 message = end.ask()
             if message is None:
                 if _get_running_loop() is not None:
+                    end.pump()  # The other side is to learn that this one receives.
                     raise WouldBlockLoop(
                         f"channel {end.name}: receive() would stop this thread's event loop until "
                         "a message comes; use `await channel.async_receive()` here"

@@ -109,7 +109,7 @@ class Hub:
                         route.end_side(i, kind, why)
                         if side.process == process:
                             self._note_dropped(route, side.under_way)
-                        if i == 0:
+                        if route.sides[0].ended is not None:
                             self._release_name(route)
                 self._forget_if_unused(route)
         self.pump()
@@ -166,22 +166,20 @@ class Hub:
         """Take a batch into custody and pass it on. Under the lock."""
         held = peer.ends.get(number)
         links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
-        if held is None:
-            self._unlink(links)
-            return
-        route, i = held
-        side = route.sides[1 - i]
-        if side.ended is ChannelClosed:
+        route, i = held or (None, 0)
+        if route is None or route.sides[1 - i].ended is ChannelClosed:
+            title = "a channel" if route is None else route.title
             self._note(
                 "WARNING",
-                f"{route.title}: {batch.count} messages came after the other side had closed and "
+                f"{title}: {batch.count} messages came after the other side had closed and "
                 "are dropped",
             )
-            side.dropped += batch.count
+            if route is not None:
+                route.sides[1 - i].dropped += batch.count
             peer.dropped(number, batch.count)
             self._unlink(links)
             return
-        side.add(batch, peer, number, links)
+        route.sides[1 - i].add(batch, peer, number, links)
 
     def acknowledge(self, peer: Peer, number: int, ranges: list[tuple[int, int]]) -> None:
         """Let go of messages that were handled. Under the lock."""
@@ -438,7 +436,7 @@ class Hub:
             )
 
     def _name(self, name: str, route: Route) -> None:
-        route.name = name
+        route.name = route.called = name
         self._names[name] = route
         for peer in self._peers:
             peer.renamed({name: (route.capacity, route.key)}, [])

@@ -261,7 +261,8 @@ class Link:
         for _ in range(_YIELDS):
             self.pump()
             with self._lock:
-                if not self._turns or self._waiting or self._broken:
+                written = not self._turns and not self._writing
+                if written or self._waiting or self._broken:
                     return
             time.sleep(0)
 

@@ -289,6 +289,8 @@ class Route:
     ) -> None:
         self.key = key
         self.name: str | None = None
+        self.called = "(unnamed)"
+        """The name it has or had, for the log."""
         self.capacity = capacity
         self.sides = (Side(maker, unlink), Side(other, unlink))
         self.links = 0
@@ -297,7 +299,7 @@ class Route:
     @property
     def title(self) -> str:
         """What it is called in the log."""
-        return f"channel {self.name or '(unnamed)'}"
+        return f"channel {self.called}"
 
     @property
     def left(self) -> bool:
@@ -310,7 +312,6 @@ class Route:
         return (
             self.name is None
             and not self.links
-            and self.sides[1].process is None
             and not self.sides[0].holders
             and not self.sides[1].holders
         )

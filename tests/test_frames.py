@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import struct
 from typing import Any
 
 import pytest
@@ -42,18 +43,26 @@ def test_forwarding_leaves_the_messages_as_they_are() -> None:
     assert messages_of(Wire().pass_on(again.frame(5))[0]) == (1000, [1, "x", b"y"])
 
 
-@pytest.mark.parametrize("text", [True, False])
-def test_some_of_a_batch(text: bool) -> None:
+@pytest.mark.parametrize("kind", ["text", "text with NUL", "pickles"])
+def test_some_of_a_batch(kind: str) -> None:
     """Runs of a batch keep the messages' numbers and the batch's flags."""
-    messages = ["a", "bb中", "", "d\ud800", "e"] if text else [1, b"b", "c", None, b""]
-    whole = frames.pack_text(10, messages) if text else batch(messages, 10)  # type: ignore[arg-type]
+    messages: list[Any] = ["a", "bb中", "", "d\ud800", "e"]
+    if kind == "text with NUL":
+        messages[0] = "a\0"
+    if kind == "pickles":
+        whole = batch([1, b"b", "c", None, b""], 10)
+        messages = [1, b"b", "c", None, b""]
+    else:
+        whole = frames.pack_text(10, messages)
+        assert bool(whole.flags & frames.SPLIT) is (kind == "text")
     whole = whole.having(10, frames.PROMPT)
+    assert whole.flags & frames.PROMPT
     parts = list(whole.runs([None, 1, 1, None, 2]))
     again = [(kind, frames.unpack(Wire().pass_on(part.frame(1))[0])) for kind, part in parts]
     for kind, part in [*parts, *again]:
         start = 1 if kind == 1 else 4
         assert part.first == 10 + start
-        assert part.flags == frames.PROMPT | (frames.TEXT if text else 0)
+        assert part.flags & ~frames.SPLIT == whole.flags & ~frames.SPLIT
         assert [frames.load(p) for p in part.payloads()] == messages[start : start + part.count]
     assert [(kind, part.count) for kind, part in parts] == [(1, 2), (2, 1)]
     assert next(whole.runs([0] * 5))[1] is whole
@@ -156,6 +165,11 @@ def frame(kind: int, body: bytes, flags: int = 0) -> frames.Frame:
     return frames.Frame(kind, flags, 1, body)
 
 
+def texts(count: int, body: bytes, flags: int = frames.TEXT | frames.SPLIT) -> frames.Frame:
+    """Return a frame that says it has so many texts with a NUL between them."""
+    return frames.Frame(frames.DATA, flags, 1, struct.pack("<QI", 0, count) + body)
+
+
 def long(count: bytes, flags: int) -> frames.Frame:
     """Return the frame of a long message."""
     return frames.Frame(frames.DATA, flags, 1, bytes(8) + count, (b"pickle",))
@@ -174,6 +188,12 @@ def long(count: bytes, flags: int) -> frames.Frame:
         (frames.unpack, long(b"\2\0\0\0", frames.LONG)),
         (frames.unpack, long(b"\1\0\0\0more", frames.LONG)),
         (frames.unpack, long(b"\1\0\0\0", frames.LONG | frames.TEXT)),
+        (frames.unpack, texts(0, b"")),
+        (frames.unpack, texts(2, b"only one")),
+        (frames.unpack, texts(2, b"a\0b\0c")),
+        (frames.unpack, texts(2, b"a\0\xff")),
+        (frames.unpack, texts(1, b"a", frames.SPLIT)),
+        (frames.unpack, texts(1, b"a", frames.SPLIT | frames.TEXT | frames.LINKED)),
         (frames.acknowledged, frame(frames.ACK, b"short")),
         (frames.fields, frame(frames.CONTROL, b"\xff{")),
         (frames.fields, frame(frames.CONTROL, b"[1]")),

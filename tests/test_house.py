@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
         "comm.wakes",
     },
     "comm.worker": set(),
-    "comm.runner": {"log"},
+    "comm.runner": {"log", "comm.wakes"},
     "comm.dispatch": {"log", "comm.runner", "comm.wakes", "comm.worker"},
     "comm.end": {"errors", "log", "comm.frames", "comm.runner", "comm.wakes"},
     "comm.schema": set(),

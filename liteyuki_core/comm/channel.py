@@ -159,7 +159,7 @@ class Channel(Handle, Generic[T]):
         if timeout is not None:
             timeout = check_timeout(timeout)
         end = self._unchecked or self._to_send(data)
-        if end.slots > 0 and end.gather(data):
+        if type(data) is str and end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
         if end.slots > 0 and end.gather_payload(item, word):
@@ -184,7 +184,7 @@ class Channel(Handle, Generic[T]):
         if timeout is not None:
             timeout = check_timeout(timeout)
         end = self._unchecked or self._to_send(data)
-        if end.slots > 0 and end.gather(data):
+        if type(data) is str and end.slots > 0 and end.gather(data):
             return
         item, word = end.serialise(data)
         if end.slots > 0 and end.gather_payload(item, word):

@@ -39,6 +39,7 @@ from .wakes import Wake, Wakes
 
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005
+_QUICK_SECONDS = 0.0001
 
 
 class ContextPort(Port):
@@ -83,6 +84,7 @@ class Context:
         self.wakes = Wakes()
         self.dispatcher = Dispatcher(self.wakes, own_loop=own_loop)
         self.ends: dict[int, End] = {}
+        self._last_sent = 0.0
         self._turns: dict[asyncio.AbstractEventLoop, list[End]] = {}
         """The ends on which the turn of a loop gathers messages; under the lock."""
         self.port: ContextPort
@@ -150,6 +152,15 @@ class Context:
         self.ends.pop(end.number, None)
         if self._by_key.get(end.key) is end:
             del self._by_key[end.key]
+
+    def sends_quickly(self) -> bool:
+        """Return whether messages are sent in quick succession: then it pays to gather them.
+
+        Under the lock.
+        """
+        now = monotonic()
+        last, self._last_sent = self._last_sent, now
+        return now - last < _QUICK_SECONDS
 
     def begin_turn(self, loop: asyncio.AbstractEventLoop, end: End) -> bool:
         """Have `end` pass on what it gathers when the turn of `loop` ends. Under the lock.

@@ -44,7 +44,7 @@ from ..errors import (
 )
 from . import frames
 from .runner import Registration
-from .wakes import Wakes
+from .wakes import Resumption, Wakes
 
 if TYPE_CHECKING:
     from .context import Context
@@ -131,14 +131,10 @@ class AsyncWaiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.future: asyncio.Future[bool] = loop.create_future()
+        self.woken = Resumption(loop)
 
     def wake(self, wakes: Wakes) -> None:
-        wakes.wake(self._loop, self.settle)
-
-    def settle(self, woken: bool = True) -> None:
-        if not self.future.done():
-            self.future.set_result(woken)
+        wakes.wake(self._loop, self.woken.resume)
 
 
 Waiter = SyncWaiter | AsyncWaiter
@@ -179,6 +175,10 @@ class End:
         self.gathering: Any = None
         self.gatherer = 0
         self.senders: Waiters = deque()
+        self._roomy = max(1, capacity // 4)
+        """With so much room senders are woken at once, with less within 5 ms, so that one that
+        has filled the channel is not woken for every acknowledgement."""
+        self._rousing = False
         # receiving
         self._inbox: deque[frames.Batch] = deque()
         self._opened: deque[tuple[int, Any]] = deque()
@@ -244,8 +244,7 @@ class End:
         That is the quick way, without the lock; where it returns False, `offer` is the way.
         """
         if (
-            type(data) is str
-            and len(data) <= _SMALL
+            len(data) <= _SMALL
             and not self._payloads
             and get_ident() == self.gatherer
             and self.gathering.is_running()
@@ -286,8 +285,9 @@ class End:
     def accept(self, item: Any, word: int, *, at_once: bool = True) -> bool | None:
         """Do the same under the lock; None for no room, True when the port is to be pumped.
 
-        The first message that a loop's turn sends goes at once, the others of this and of all
-        other ends together after the turn; without `at_once` it goes with the others.
+        The first message that a loop's turn sends goes at once, and one that comes long after
+        another; the others of this and of all other ends go together after the turn. Without
+        `at_once` it goes with the others.
         """
         loop = _get_running_loop()
         if loop is self.gathering or (self.gathering is not None and self.gathering.is_closed()):
@@ -314,6 +314,9 @@ class End:
         self._pending_bytes += len(item)
         begins = False
         if loop is not None and (self.gathering is None or self.gathering.is_closed()):
+            if at_once and not self.context.sends_quickly():
+                self._seal()
+                return True
             begins = self.context.begin_turn(loop, self)
             self.gathering = loop
             self.gatherer = get_ident()
@@ -428,7 +431,18 @@ class End:
     def on_acknowledged(self, count: int) -> None:
         """Make room: the other side handled `count` messages. Under the lock."""
         self._free += count
-        self._wake(self.senders, count)
+        if not self.senders:
+            return
+        if self._free >= self._roomy:
+            self._wake(self.senders, self._free)
+        elif not self._rousing:
+            self._rousing = True
+            self.context.soon(self._rouse)
+
+    def _rouse(self) -> None:
+        with self.lock:
+            self._rousing = False
+            self._wake(self.senders, self._free)
 
     # ------------------------------------------------------------- receiving
 
@@ -714,10 +728,10 @@ class End:
                 return result
             timer = None
             if deadline is not None:
-                timer = loop.call_later(deadline - monotonic(), waiter.settle, False)
+                timer = loop.call_later(deadline - monotonic(), waiter.woken.resume, False)
             woken = False
             try:
-                woken = await waiter.future
+                woken = await waiter.woken
             finally:
                 if timer is not None:
                     timer.cancel()

@@ -10,12 +10,12 @@ pieces, see `decoder.py`, with the kinds PART, SLOT and FREE.
 
 DATA body: first sequence number u64, message count u32, then a u32 a message, then the
 messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
-characters. Without it each is bytes: the u32 is the length, its top bit says the payload
+characters; with SPLIT besides there are no u32, and a NUL stands between two messages. Without it each is bytes: the u32 is the length, its top bit says the payload
 is a `bytes` object as it stands, not a pickle. With the LONG flag there is one message and no
-u32; it is a pickle and its buffers, each a segment of its own. With the LINKED flag there is one
-message, a table of the keys of channels that it carries and then its pickle. REDELIVERED: it
-was sent to a process that died. PROMPT: the receiver says when each message is begun, and when
-it is handled, at once.
+u32; it is a pickle and its buffers, each a segment of its own. With the LINKED flag there is
+one message, a table of the keys of channels that it carries and then its pickle. REDELIVERED:
+it was sent to a process that died. PROMPT: the receiver says when each message is begun, and
+when it is handled, at once.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
 """
@@ -36,10 +36,10 @@ from ..errors import FrameError
 
 MAGIC = 0x594C
 DATA, ACK, CONTROL, PART, SLOT, FREE = 1, 2, 3, 4, 5, 6
-TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED = 1, 2, 4, 8, 16, 32
+TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED, SPLIT = 1, 2, 4, 8, 16, 32, 64
 BEGUN = 1
 FLAGS = {
-    DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED,
+    DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED | SPLIT,
     ACK: BEGUN,
     CONTROL: IN_PIECES,
     PART: 0,
@@ -124,7 +124,7 @@ class Batch:
         if self.flags & LONG:
             return len(Long(buffers))
         whole = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        return whole - 4 * self.count
+        return whole - (self.count - 1 if self.flags & SPLIT else 4 * self.count)
 
     def having(self, first: int, flags: int = 0) -> Batch:
         """Return the same messages numbered from `first` on, with `flags` besides their own."""
@@ -135,6 +135,9 @@ class Batch:
         """Return the messages from the `start`th to before the `stop`th, counted from 0."""
         if stop - start == self.count:
             return self
+        if self.flags & SPLIT:
+            some = pack_text(self.first + start, self.payloads()[start:stop])
+            return some.having(some.first, self.flags)
         words = self.words[start:stop]
         text, content = None, b""
         if self.text is not None:
@@ -173,6 +176,8 @@ class Batch:
         if text is not None:
             if self.count == 1:
                 return [text]
+            if self.flags & SPLIT:
+                return text.split("\0")
             bounds = accumulate(self.words, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
         if self.flags & LONG:
@@ -364,11 +369,10 @@ def load(payload: Any) -> Any:
 def pack_text(first: int, messages: list[str]) -> Batch:
     """Make a batch of strings, each at most `LONGEST_TEXT` characters."""
     count = len(messages)
-    if count == 1:
-        text = messages[0]
-        length = len(text)
-        body = _WORD.pack(length) + text.encode("utf-8", "surrogatepass")
-        return Batch(first, 1, (body,), (length,), text, TEXT)
+    text = messages[0] if count == 1 else "\0".join(messages)
+    if count == 1 or text.count("\0") == count - 1:
+        body = text.encode("utf-8", "surrogatepass")
+        return Batch(first, count, (body,), (), text, TEXT | SPLIT)
     words = list(map(len, messages))
     text = "".join(messages)
     body = table(words) + text.encode("utf-8", "surrogatepass")
@@ -407,6 +411,8 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
         if count != 1 or rest or not frame.segments or flags & (TEXT | LINKED):
             raise FrameError("a long message's frame is not whole")
         return Batch(first, 1, frame.segments, (), None, flags, kept)
+    if flags & SPLIT:
+        return _unpack_split(frame, first, count, kept)
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
     content: Buffer = body[_SEQUENCE.size :] if rest < 4096 else memoryview(body)[_SEQUENCE.size :]
@@ -414,10 +420,7 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
     words = words_of(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
     text = None
     if flags & TEXT:
-        try:
-            text = str(memoryview(content)[4 * count :], "utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise FrameError("text frame is not UTF-8") from error
+        text = _decode(memoryview(content)[4 * count :])
         whole = sum(words) == len(text)
     else:
         whole = sum([word & LENGTH for word in words]) == rest - 4 * count
@@ -426,6 +429,23 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
     if flags & LINKED and (count != 1 or text is not None):
         raise FrameError("data frame with channels has more than one message")
     return Batch(first, count, (content,), words, text, flags, kept)
+
+
+def _unpack_split(frame: Frame, first: int, count: int, kept: bool) -> Batch:
+    content = frame.body[_SEQUENCE.size :]
+    text = _decode(content)
+    if not frame.flags & TEXT or frame.flags & LINKED or count < 1:
+        raise FrameError("a frame of texts with a NUL between them has other flags, or no text")
+    if count > 1 and text.count("\0") != count - 1:
+        raise FrameError(f"data frame says {count} texts and has {text.count(chr(0)) + 1}")
+    return Batch(first, count, (content,), (), text, frame.flags, kept)
+
+
+def _decode(content: Buffer) -> str:
+    try:
+        return str(content, "utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise FrameError("text frame is not UTF-8") from error
 
 
 def acknowledgement(

@@ -12,7 +12,7 @@ most `_limit`, and only a pump takes a message off the inbox: what there is no p
 there. A filter is waited for before the next message is looked at, and its callbacks have
 started. A pump serves at most `_TURN` messages, then the loop gets its turn. A pump whose
 context variables a callback has changed takes no other message. What was handled is
-acknowledged within 64 messages (256 where half a millisecond is enough for those) or 5 ms,
+acknowledged within 64 messages (256 where two milliseconds are enough for those) or 5 ms,
 whatever the callback after it waits for.
 """
 
@@ -29,6 +29,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import log
+from .wakes import Resumption
 
 if TYPE_CHECKING:
     from .dispatch import Dispatcher
@@ -39,7 +40,7 @@ _TURN = 256
 _ACKNOWLEDGE_AT = 64
 """How many acknowledgements gather before they leave, unless they came within `_QUICK`."""
 
-_QUICK = 0.0005
+_QUICK = 0.002
 _ACKNOWLEDGE_QUICK_AT = 256
 """Where messages are handled so fast, how many gather at most."""
 
@@ -184,7 +185,7 @@ class Runner:
         self._pumps: set[asyncio.Task[None]] = set()
         self._called: asyncio.Task[None] | None = None
         """The pump that is about to take messages; no other is called until it has looked."""
-        self._parked: tuple[asyncio.Task[None], asyncio.Future[None]] | None = None
+        self._parked: tuple[asyncio.Task[Any], Resumption] | None = None
         """The pump that is parked, and what wakes it."""
         self._deciding = False
         self._limit = 1
@@ -225,8 +226,9 @@ class Runner:
             and self._refill()
         ):
             self._call_pump()
-        elif self.detached:
-            self._unpark()
+        elif self.detached and self._parked is not None:
+            (_, waking), self._parked = self._parked, None
+            waking.resume()
 
     def backlog(self) -> int:
         """Return how many messages were taken and not yet given to a callback; from any thread."""
@@ -254,8 +256,11 @@ class Runner:
     def _call_pump(self) -> None:
         # It takes its first message when it runs: until then another, which comes back from
         # waiting, may take it, and they still start in order.
-        self._called = self._unpark()
-        if self._called is None:
+        if self._parked is not None:
+            (task, waking), self._parked = self._parked, None
+            self._called = task
+            waking.resume()
+        else:
             # Whoever woke this runner may have context variables set.
             self._called = Context().run(self._new_pump)
 
@@ -264,15 +269,6 @@ class Runner:
         task = self._dispatcher.loop.create_task(self._pump(), name=name)
         self._pumps.add(task)
         task.add_done_callback(self._ended)
-        return task
-
-    def _unpark(self) -> asyncio.Task[None] | None:
-        parked, self._parked = self._parked, None
-        if parked is None:
-            return None
-        task, waking = parked
-        if not waking.done():
-            waking.set_result(None)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -330,7 +326,7 @@ class Runner:
             await self._park()
 
     async def _park(self) -> None:
-        task, waking = asyncio.current_task(), self._dispatcher.loop.create_future()
+        task, waking = asyncio.current_task(), Resumption(self._dispatcher.loop)
         assert task is not None
         parked = self._parked = task, waking
         try:
@@ -357,6 +353,7 @@ class Runner:
                 data = messages.popleft()
                 if prompt:
                     self._source.begin(first + count)
+                    turn = -1  # One at a time.
                 if type(data) is not str:
                     try:
                         data = loads(data) if type(data) is bytes else self._source.load(data)
@@ -370,15 +367,13 @@ class Runner:
                     self._raised(self._registrations[0], error)
                 count += 1
                 try:
-                    changed = copy_context() != context
+                    if copy_context() != context:
+                        changed = True
+                        break
                 except Exception:  # Values that can't be compared are not the same ones.
                     changed = True
-                if (
-                    prompt
-                    or changed
-                    or self._turn != turn
-                    or (not count & 3 and _due(count, monotonic() - begun))
-                ):
+                    break
+                if self._turn != turn or (not count & 3 and _due(count, monotonic() - begun)):
                     break
         finally:
             if self._run is run:

@@ -208,8 +208,8 @@ class _AsyncSelect(_Turns):
             found = self._take(waiter)
             if found is None:
                 if deadline is not None:
-                    timer = loop.call_later(deadline - monotonic(), waiter.settle, False)
-                if not await waiter.future:
+                    timer = loop.call_later(deadline - monotonic(), waiter.woken.resume, False)
+                if not await waiter.woken:
                     raise self._timed_out()
             return found
         finally:

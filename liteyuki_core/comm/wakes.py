@@ -7,9 +7,11 @@ them as its last act. Everybody else wakes at once.
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, _get_running_loop
-from collections.abc import Callable
+from asyncio import AbstractEventLoop, CancelledError, _get_running_loop
+from collections.abc import Callable, Generator
+from contextvars import Context
 from functools import partial
+from typing import Any
 
 Wake = tuple[AbstractEventLoop | None, Callable[[], object]]
 """What to call, and on which loop; where that is None, on any thread."""
@@ -39,6 +41,67 @@ class Wakes:
             call()
         else:
             _call_soon(loop, call)
+
+
+class Resumption:
+    """What one task awaits until it is resumed: a future that costs no turn of the loop.
+
+    asyncio's tasks await whatever follows its future protocol (`_asyncio_future_blocking`,
+    `get_loop`, `add_done_callback`, `result`, `cancel`). A future has its task scheduled for the
+    next turn; `resume`, which is called in a callback of its own, runs it then and there. All
+    methods are called on the loop's thread.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_call", "_cancelled", "_done", "_loop", "_value")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._done = False
+        self._value = False
+        self._cancelled: tuple[Any, ...] | None = None
+        self._call: tuple[Callable[[Any], object], Context] | None = None
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    def resume(self, value: bool = True) -> None:
+        """Have the task go on with `value`. Idempotent."""
+        if self._done:
+            return
+        self._done, self._value = True, value
+        if self._call is not None:
+            callback, context = self._call
+            context.run(callback, self)
+
+    def get_loop(self) -> AbstractEventLoop:
+        """Return the loop of the task."""
+        return self._loop
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context) -> None:
+        """Take note of the task; called by it."""
+        self._call = callback, context
+        if self._done:
+            self._loop.call_soon(callback, self, context=context)
+
+    def result(self) -> bool:
+        """Return what the task goes on with. Raises `CancelledError`."""
+        if self._cancelled is not None:
+            raise CancelledError(*self._cancelled)
+        return self._value
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel the wait; called by the task."""
+        if self._done:
+            return False
+        self._done, self._cancelled = True, () if msg is None else (msg,)
+        if self._call is not None:
+            callback, context = self._call
+            self._loop.call_soon(callback, self, context=context)
+        return True
 
 
 def fire(wakes: list[Wake], here: AbstractEventLoop | None) -> AbstractEventLoop | None:

@@ -10,12 +10,13 @@ pieces, see `decoder.py`, with the kinds PART, SLOT and FREE.
 
 DATA body: first sequence number u64, message count u32, then a u32 a message, then the
 messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
-characters; with SPLIT besides there are no u32, and a NUL stands between two messages. Without it each is bytes: the u32 is the length, its top bit says the payload
-is a `bytes` object as it stands, not a pickle. With the LONG flag there is one message and no
-u32; it is a pickle and its buffers, each a segment of its own. With the LINKED flag there is
-one message, a table of the keys of channels that it carries and then its pickle. REDELIVERED:
-it was sent to a process that died. PROMPT: the receiver says when each message is begun, and
-when it is handled, at once.
+characters; with SPLIT besides there are no u32, and a NUL stands between two messages.
+Without TEXT each is bytes: the u32 is the length, its top bit says the payload is a `bytes`
+object as it stands, not a pickle. With the LONG flag there is one message and no u32; it is
+a pickle and its buffers, each a segment of its own. With the LINKED flag there is one message,
+a table of the keys of channels that it carries and then its pickle. REDELIVERED: it was sent
+to a process that died. PROMPT: the receiver says when each message is begun, and when it is
+handled, at once.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
 """

@@ -73,8 +73,9 @@ class Resumption:
         if self._done:
             return
         self._done, self._value = True, value
-        if self._call is not None:
-            callback, context = self._call
+        call, self._call = self._call, None
+        if call is not None:
+            callback, context = call
             context.run(callback, self)
 
     def get_loop(self) -> AbstractEventLoop:
@@ -83,9 +84,10 @@ class Resumption:
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context) -> None:
         """Take note of the task; called by it."""
-        self._call = callback, context
         if self._done:
             self._loop.call_soon(callback, self, context=context)
+        else:
+            self._call = callback, context
 
     def result(self) -> bool:
         """Return what the task goes on with. Raises `CancelledError`."""
@@ -98,8 +100,9 @@ class Resumption:
         if self._done:
             return False
         self._done, self._cancelled = True, () if msg is None else (msg,)
-        if self._call is not None:
-            callback, context = self._call
+        call, self._call = self._call, None
+        if call is not None:
+            callback, context = call
             self._loop.call_soon(callback, self, context=context)
         return True
 

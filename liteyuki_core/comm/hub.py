@@ -23,7 +23,7 @@ from .context import Context
 from .letters import DeadLetter
 from .link import Endpoint
 from .peer import LinkPeer, LocalPort, Peer
-from .route import Entry, Holder, Route, closed_by_the_other
+from .route import Entry, Holder, Route
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""
@@ -217,7 +217,7 @@ class Hub:
         if side.holders:
             side.push()
         else:
-            route.end_side(i, *closed_by_the_other())
+            route.end_side(i, ChannelClosed, "it was closed by the other side")
             self._note_dropped(route, side.clear())
             self._release_name(route)
         self._forget_if_unused(route)

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import ChannelClosed, ChannelError
+from ..errors import ChannelError
 from . import frames
 
 if TYPE_CHECKING:
@@ -351,8 +351,3 @@ class Route:
             "capacity": self.capacity,
             "bytes": sum(side.bytes for side in sides),
         }
-
-
-def closed_by_the_other() -> tuple[type[ChannelError], str]:
-    """Return what the other side of a channel gets that was closed on purpose."""
-    return ChannelClosed, "it was closed by the other side"

@@ -14,7 +14,7 @@ from liteyuki_core.comm import frames, slots
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.errors import MessageTooLarge, SendError
 from tests.conftest import ROOT, wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor
+from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
 from tests.program import running, write_files
 
 LIMIT = 8 << 20
@@ -195,3 +195,26 @@ def test_from_child_to_child_to_main(tmp_path: Path, environment: dict[str, str]
         bot.wait_for_line("process taker exited with code 0")
         assert bot.stop() == 0
         assert not bot.found("Error|Traceback")
+
+
+def test_batches_are_no_longer_than_a_frame(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages of a middle length that are sent at once travel together as far as they fit."""
+    ours, theirs = pair.channel(64)
+    sizes: list[int] = []
+    data = pair.hub.local.data
+
+    def record(number: int, batch: frames.Batch) -> None:
+        sizes.append(batch.size)
+        data(number, batch)
+
+    monkeypatch.setattr(pair.hub.local, "data", record)
+    blocks = [bytes([i]) * 100_000 for i in range(20)]
+
+    async def send() -> None:
+        for block in blocks:
+            ours.send(block)
+
+    run_async(send())
+    assert [theirs.receive(10) for _ in blocks] == blocks
+    assert max(sizes) <= frames.CHUNK
+    assert len(sizes) < len(blocks)

@@ -299,7 +299,8 @@ class End:
         self._collect()
         self._free -= 1
         if word >= 0:
-            if self._text or not word:  # A long message travels alone.
+            # A long message travels alone, and a batch is no longer than a frame may be.
+            if self._text or not word or self._pending_bytes + len(item) > _BATCH_BYTES:
                 self._seal()
                 self._text = False
             self._words.append(word)

@@ -566,7 +566,7 @@ def test_a_channel_that_threads_open_at_once(pair: Pair) -> None:
                 thread.join(10)
             assert channel.stats()["sent"] == 4
             channel.close()
-        assert not pair.main.ends
+        wait_until(lambda: not pair.main.ends, "the ends of those that came too late are left")
     finally:
         current.uninstall(pair.main)
         sys.setswitchinterval(interval)

@@ -713,6 +713,8 @@ class Channels(RuleBasedStateMachine):
             if not recorder.gate.done():
                 if recorder.ordered and (not kept or kept & flow.life):
                     return ""
+                if len(kept & flow.life) >= half.conduit.capacity:
+                    return ""  # So many run at once: a successor of the sender has room of its own.
                 return f"{there} have not begun" if there else ""
             return f"{kept} are not yet handled" if kept else ""
         if half.receives:

@@ -93,6 +93,22 @@ def test_order_and_once(ends: Ends, door: Door) -> None:
         receiver.receive_nowait()
 
 
+def test_a_full_batch_leaves_while_the_turn_goes_on(pair: Pair) -> None:
+    """A loop's turn that sends much does not keep it all to its end."""
+    sender, receiver = pair.channel(1024)
+    with pytest.raises(ChannelEmpty):
+        receiver.receive_nowait()
+
+    async def send() -> None:
+        for i in range(150):
+            await sender.async_send((i, b"x" * 4000))
+        # This turn goes on as long as the other side waits for what fills two batches.
+        wait_until(lambda: receiver.stats()["backlog"] > 115)
+
+    run_async(send())
+    assert [receiver.receive(10)[0] for _ in range(150)] == list(range(150))
+
+
 def test_both_directions_at_once(ends: Ends, door: Door) -> None:
     """An end receives what the other sends, never its own sends."""
     one, other = ends

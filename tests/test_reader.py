@@ -49,7 +49,7 @@ class Connection:
         self.ours, self.theirs = socket.socketpair()
         self.got = bytearray()
         self.woken = 0
-        self.size = 1
+        self.heavy = False
         self.by: list[threading.Thread] = []
         self.ends: list[BaseException] = []
         self.gate = threading.Event()
@@ -62,13 +62,13 @@ class Connection:
         handle.settimeout(None if waits or _NOWAIT else 0)
         return handle
 
-    def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[bool, list[Wake]]:
         data = handle.recv(1, 0 if waits else _NOWAIT)
         if not data:
             raise EOFError
         self.by.append(threading.current_thread())
         self.got += data
-        return self.size, [(self.running.loop, self._wake)]
+        return self.heavy, [(self.running.loop, self._wake)]
 
     def _wake(self) -> None:
         assert threading.current_thread() is self.running.thread
@@ -152,10 +152,10 @@ def test_a_blocked_loop_stops_no_reading(connection: Connection) -> None:
         release.set()
 
 
-def test_what_is_large_is_read_by_the_thread(connection: Connection) -> None:
-    """A loop that reads much at once gives the reading back, and isn't lent it again meanwhile."""
+def test_what_is_work_for_the_thread_is_read_by_it(connection: Connection) -> None:
+    """A loop that meets it gives the reading back, and isn't lent it again meanwhile."""
     connection.lend()
-    connection.size = 1 << 20
+    connection.heavy = True
     wait_until(lambda: connection.send(1) or connection.by[-1] is connection.reader.thread)
     connection.send(100)
     assert set(connection.by[-100:]) == {connection.reader.thread}

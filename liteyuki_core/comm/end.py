@@ -10,9 +10,10 @@ wakes a loop):
 - free + slots + (messages accepted and not yet acknowledged) == capacity
 - the turn is that of the loop `gathering`, on the thread `gatherer` (asking asyncio for the running
   loop takes a system call up to Python 3.11, so the quick way asks for the thread)
-- slots is room that the loop whose turn it is has set aside, so that it can gather short messages
-  without the lock: it alone writes `slots` and appends to `gathered`; any thread that passes on
-  messages, under the lock, first takes what is there
+- slots are room that the loop whose turn it is has set aside, so that it can gather short messages
+  of one kind without the lock: it alone writes `text_slots` and `payload_slots`, of which one is 0,
+  and appends to `gathered`; any thread that passes on messages, under the lock, first takes what is
+  there off its front
 - messages leave in the order in which they were accepted, and before every acknowledgement of
   this process that comes after them
 - a message is in exactly one place: pending, the hub's custody, the inbox, handed out
@@ -51,9 +52,12 @@ if TYPE_CHECKING:
 
 _BATCH_MESSAGES = 512
 _BATCH_BYTES = 240 * 1024
-_SMALL = 256
+SMALL = 256
 _SMALL_PAYLOAD = 2048
 """Texts up to so many characters and pickles up to so many bytes are gathered without the lock."""
+
+_ENOUGH = 0.0015
+"""Seconds of work for the other side that are enough while those who wait for room sleep on."""
 
 _ACKNOWLEDGE_AT = 64
 
@@ -166,18 +170,19 @@ class End:
         self._pending: list[Any] = []
         self._words: list[int] = []
         self._pending_bytes = 0
-        self.gathered: deque[str] = deque()
-        self._payloads: deque[tuple[bytes, int]] = deque()
-        """What is gathered like that; there is something here or there, never in both."""
-        self.slots = 0
+        self.gathered: list[Any] = []
+        """What is gathered so: texts, or payloads each followed by its length word."""
+        self.text_slots = 0
+        self.payload_slots = 0
+        """The slots are for messages of this kind or of that, never for both."""
         self._text = True
         self._longest_text = min(frames.LONGEST_TEXT, context.max_message_bytes // 4)
+        self._shared = False
+        """Whether others than one loop send."""
         self.gathering: Any = None
         self.gatherer = 0
         self.senders: Waiters = deque()
-        self._roomy = max(1, capacity // 4)
-        """With so much room senders are woken at once, with less within 5 ms, so that one that
-        has filled the channel is not woken for every acknowledgement."""
+        self._acknowledged_at = 0.0
         self._rousing = False
         # receiving
         self._inbox: deque[frames.Batch] = deque()
@@ -243,29 +248,22 @@ class End:
 
         That is the quick way, without the lock; where it returns False, `offer` is the way.
         """
-        if (
-            len(data) <= _SMALL
-            and not self._payloads
-            and get_ident() == self.gatherer
-            and self.gathering.is_running()
-        ):
-            self.slots -= 1
+        if len(data) <= SMALL and get_ident() == self.gatherer and self.gathering.is_running():
+            self.text_slots -= 1
             self.gathered.append(data)
             return True
         return False
 
     def gather_payload(self, payload: Any, word: int) -> bool:
-        """Do the same for a short payload from `serialise`, behind another payload."""
+        """Do the same for a short payload from `serialise`."""
         if (
             word > 0
             and len(payload) <= _SMALL_PAYLOAD
-            and not self._text
-            and not self.gathered
             and get_ident() == self.gatherer
             and self.gathering.is_running()
         ):
-            self.slots -= 1
-            self._payloads.append((payload, word))
+            self.payload_slots -= 1
+            self.gathered += payload, word
             return True
         return False
 
@@ -290,12 +288,15 @@ class End:
         `at_once` it goes with the others.
         """
         loop = _get_running_loop()
+        if loop is None or (loop is not self.gathering and self.gathering is not None):
+            self._shared = True
         if loop is self.gathering or (self.gathering is not None and self.gathering.is_closed()):
-            self._free += self.slots
-            self.slots = 0
+            self._free += self.text_slots + self.payload_slots
+            self.text_slots = self.payload_slots = 0
         if self._closed or self._gone is not None or self._free <= 0:
             self._check_open()
             return None
+        sealed = self._next
         self._collect()
         self._free -= 1
         if word >= 0:
@@ -330,29 +331,34 @@ class End:
         ):
             self._seal()
         if loop is not None and loop is self.gathering:
-            # Half of the room at most: other threads that send are to find some.
-            slots = min(self._free // 2, _BATCH_MESSAGES - 1 - len(self._pending))
-            if not self._text:
-                slots = min(slots, (_BATCH_BYTES - self._pending_bytes) // _SMALL_PAYLOAD)
-            self.slots = max(0, slots)
-            self._free -= self.slots
-        return not self._pending
+            # Half of the room at most where other threads send too: they are to find some.
+            room = self._free // 2 if self._shared else self._free
+            slots = min(room, _BATCH_MESSAGES - 1 - len(self._pending))
+            if self._text:
+                self.text_slots = slots = max(0, slots)
+            else:
+                most = (_BATCH_BYTES - self._pending_bytes) // _SMALL_PAYLOAD
+                self.payload_slots = slots = max(0, min(slots, most))
+            self._free -= slots
+        return self._next != sealed
 
     def _collect(self) -> None:
-        gathered, payloads = self.gathered, self._payloads
-        if gathered:
-            if not self._text:
-                self._seal()
-                self._text = True
-            self._pending.extend([gathered.popleft() for _ in range(len(gathered))])
-        elif payloads:
-            if self._text:
-                self._seal()
-                self._text = False
-            items, words = zip(*[payloads.popleft() for _ in range(len(payloads))], strict=True)
-            self._pending.extend(items)
-            self._words.extend(words)
-            self._pending_bytes += sum(map(len, items))
+        # What the loop's thread appends meanwhile stays for the next time.
+        gathered = self.gathered[:]
+        if not gathered:
+            return
+        del self.gathered[: len(gathered)]
+        text = type(gathered[0]) is str
+        if text is not self._text:
+            self._seal()
+            self._text = text
+        if text:
+            self._pending += gathered
+        else:
+            payloads = gathered[::2]
+            self._pending += payloads
+            self._words += gathered[1::2]
+            self._pending_bytes += sum(map(len, payloads))
 
     def flush(self) -> None:
         """Pass on what was gathered."""
@@ -369,7 +375,8 @@ class End:
         """Pass on what a loop's turn has gathered, under the lock; return how much is dropped."""
         self.gathering = None
         self.gatherer = 0
-        unused, self.slots = self.slots, 0
+        unused = self.text_slots + self.payload_slots
+        self.text_slots = self.payload_slots = 0
         self._free += unused
         self._wake(self.senders, unused)
         self._collect()
@@ -431,11 +438,15 @@ class End:
 
     def on_acknowledged(self, count: int) -> None:
         """Make room: the other side handled `count` messages. Under the lock."""
-        self._free += count
+        free = self._free = self._free + count
+        now = monotonic()
+        took, self._acknowledged_at = now - self._acknowledged_at, now
         if not self.senders:
             return
-        if self._free >= self._roomy:
-            self._wake(self.senders, self._free)
+        if free >= self.capacity // 2 or (
+            free >= self.capacity // 5 and (self.capacity - free) * took < count * _ENOUGH
+        ):
+            self._wake(self.senders, free)
         elif not self._rousing:
             self._rousing = True
             self.context.soon(self._rouse)
@@ -669,8 +680,10 @@ class End:
         messages pass, a number may be a few behind another.
         """
         with self.lock:
-            sent = self._next + len(self._pending) + len(self.gathered) + len(self._payloads)
-            unacknowledged = self.capacity - self._free - self.slots
+            gathered = self.gathered[:]
+            texts = not gathered or type(gathered[0]) is str
+            sent = self._next + len(self._pending) + len(gathered) // (1 if texts else 2)
+            unacknowledged = self.capacity - self._free - self.text_slots - self.payload_slots
             backlog = self._unread() + (0 if self._ahead is None else self._ahead())
             return {
                 "sent": sent,

@@ -192,6 +192,8 @@ class Batch:
             # Slices of a view are views, which are slower to read than bytes.
             at += len(body.obj) - len(body)
             body = body.obj
+        if max(self.words) < TOP:
+            return [body[start:end] for start, end in pairwise(accumulate(self.words, initial=at))]
         for word in self.words:
             end = at + (word & LENGTH)
             payload = body[at:end]
@@ -424,7 +426,8 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
         text = _decode(memoryview(content)[4 * count :])
         whole = sum(words) == len(text)
     else:
-        whole = sum([word & LENGTH for word in words]) == rest - 4 * count
+        lengths = words if max(words) < TOP else [word & LENGTH for word in words]
+        whole = sum(lengths) == rest - 4 * count
     if not whole:
         raise FrameError("data frame's message lengths do not add up")
     if flags & LINKED and (count != 1 or text is not None):

@@ -34,7 +34,7 @@ from typing import Any
 
 from ..errors import FrameError
 from . import decoder, frames, slots
-from .reader import MUCH, Reader
+from .reader import Reader
 from .wakes import Wake
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
@@ -458,7 +458,7 @@ class Link:
 
     # ------------------------------------------------------------- reading
 
-    def _read(self, handle: socket.socket, waits: bool) -> tuple[int, list[Wake]]:
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[bool, list[Wake]]:
         stream = self._decoder
         lanes = stream.lanes
         size, wakes = 0, []
@@ -471,7 +471,7 @@ class Link:
                 if not lanes:
                     raise
             except TimeoutError:
-                return 0, []
+                return False, []
             except OSError:
                 self._at_end = True  # A connection reset is an end like any other.
         if size:
@@ -482,10 +482,10 @@ class Link:
                 wakes = self._on_frames(arrived)
         if lanes:
             # A loop that has been lent the reading leaves this to the thread.
-            return MUCH, [*wakes, *self._take_piece()] if waits else wakes
+            return True, [*wakes, *self._take_piece()] if waits else wakes
         if self._at_end:
             raise EOFError
-        return size, wakes
+        return False, wakes
 
     def _take_piece(self) -> list[Wake]:
         memory = self._memory

@@ -5,7 +5,10 @@ both threads then want the interpreter lock. So where one loop is woken again an
 quick succession, the thread lends it the reading: the loop watches the connection and reads
 on its own thread. Meanwhile the thread looks every `_LOOK` seconds whether the loop has read
 anything since. If not, because it is blocked or because nothing comes, the thread reads again.
-It also does where much comes at once: then two threads get more done than one.
+A loop that gives the reading back at once was not blocked, and soon gets it again: one that is
+busy and leaves the interpreter lock to its thread late is not to wait for what that reads.
+The thread also reads where more is to be done than to read and hand over: then two threads get
+more done than one.
 
 Invariants. Only the holder of `turn` reads, so bytes are decoded and handed over in their
 order. The thread holds it but while it lends; the loop takes it for one read at a time and
@@ -25,17 +28,14 @@ from time import monotonic
 
 from .wakes import Wake, fire
 
-_LOOK = 0.002
+_LOOK = 0.004
 """Seconds between two looks at whether the loop that has been lent the reading reads; reads
 that come within this time after one another are in quick succession."""
 
 _STREAK = 8
 """How many reads in quick succession have to wake the same loop before it is lent the reading."""
 
-MUCH = 64 * 1024
-"""Bytes in one read that are better read beside the loop than by it."""
-
-Read = Callable[[socket.socket, bool], tuple[int, list[Wake]]]
+Read = Callable[[socket.socket, bool], tuple[bool, list[Wake]]]
 
 
 class Reader:
@@ -43,9 +43,9 @@ class Reader:
 
     It owns its thread and the handles it opens. `open_handle` makes one, for reads that may
     wait or for others. `read` is given one and whether it may wait; it reads once, hands over
-    what came and returns how many bytes that were and whom to wake. It is called by one thread
-    at a time, and raises `EOFError` or `OSError` at the connection's end. `on_end` is called on
-    the thread, as its last act, with what `read` raised.
+    what came and returns whether more is to be done, which only the thread does, and whom to wake.
+    It is called by one thread at a time, and raises `EOFError` or `OSError` at the connection's
+    end. `on_end` is called on the thread, as its last act, with what `read` raised.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class Reader:
             target=self._run, name=f"liteyuki-reader-{name}", daemon=True
         )
 
+    def given_back(self) -> None:
+        """Learn that a loop watches no more. On its thread: late if it was blocked."""
+        if monotonic() - self._last_read < _LOOK:
+            self._streak = _STREAK - 1
+
     def close(self) -> None:
         """Close the handles of the thread, which has ended or, in a forked copy, does not exist."""
         self._handle.close()
@@ -81,21 +86,21 @@ class Reader:
             with self.turn:
                 while True:
                     try:
-                        size, wakes = self.read(self._handle, True)
+                        heavy, wakes = self.read(self._handle, True)
                     except BlockingIOError:
                         # uvloop makes what it watches non-blocking, for all handles.
                         self._handle.setblocking(True)
                         continue
-                    if wakes:
-                        loop = fire(wakes, None)
-                        if loop is not None and self._is_worth_lending(loop, size):
-                            self._lend(loop)
+                    loop = fire(wakes, None) if wakes else self._last
+                    if loop is not None and self._is_worth_lending(loop, bool(wakes), heavy):
+                        self._lend(loop)
         except BaseException as error:
             self._on_end(error)
 
-    def _is_worth_lending(self, loop: AbstractEventLoop, size: int) -> bool:
+    def _is_worth_lending(self, loop: AbstractEventLoop, woke: bool, heavy: bool) -> bool:
         now = monotonic()
-        quick = now - self._last_read < _LOOK and loop is self._last and size < MUCH
+        quick = now - self._last_read < _LOOK or not woke  # It was busy with what came before.
+        quick = quick and loop is self._last and not heavy
         self._last_read, self._last = now, loop
         self._streak = self._streak + 1 if quick else 0
         return self._streak >= _STREAK and self.lendable
@@ -116,6 +121,7 @@ class Reader:
         finally:
             self.turn.acquire()
             self._loan = None
+            self._last_read = monotonic()
             loan.end()
         if loan.error is not None:
             raise loan.error
@@ -168,6 +174,7 @@ class _Loan:
         if self._watches:
             self._watches = False
             self._loop.remove_reader(self._handle.fileno())
+            self._reader.given_back()
         self._handle.close()
 
     def _on_readable(self) -> None:
@@ -177,11 +184,11 @@ class _Loan:
         wakes: list[Wake] = []
         try:
             if not self._ended:
-                size, wakes = reader.read(self._handle, False)
-                if size < MUCH:
-                    self.reads += 1
-                else:
+                heavy, wakes = reader.read(self._handle, False)
+                if heavy:
                     reader.bell.release()
+                else:
+                    self.reads += 1
         except BlockingIOError:
             pass
         except Exception as error:

@@ -180,7 +180,7 @@ class Runner:
         """What the pump that took the last message has taken without waiting in between."""
         self._done: list[tuple[int, int]] = []
         self._gathered = 0
-        self._worth_sending = min(_ACKNOWLEDGE_QUICK_AT, max(1, source.capacity // 4))
+        self._worth_sending = min(_ACKNOWLEDGE_QUICK_AT * 3 // 4, max(1, source.capacity // 4))
         self._timer: asyncio.TimerHandle | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._called: asyncio.Task[None] | None = None

@@ -443,7 +443,7 @@ class End:
         took, self._acknowledged_at = now - self._acknowledged_at, now
         if not self.senders:
             return
-        if free >= self.capacity // 2 or (
+        if free >= self.capacity * 5 // 8 or (
             free >= self.capacity // 5 and (self.capacity - free) * took < count * _ENOUGH
         ):
             self._wake(self.senders, free)

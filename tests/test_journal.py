@@ -614,6 +614,22 @@ def test_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
         }
 
 
+def test_what_cannot_be_written_at_all(tmp_path: Path, lines: list[str]) -> None:
+    """It is told, and what replaces it is written, with everything else that was kept."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, told, _):
+        journal.write("a", value("a"))
+        ticket = journal.write("b", Record("b", "\ud800", b"", None))
+        wait_until(lambda: told.calls and told.calls[-1][0] == ticket, "the failure told")
+        error = told.calls[-1][1]
+        assert error is not None
+        assert "store.db can't be written: 'utf-8' codec can't encode" in str(error)
+        journal.write("b", value("b"))
+        told.wait(ticket + 1)
+    assert held(path) == {"a": value("a"), "b": value("b")}
+    assert [line.split()[0] for line in lines] == ["ERROR", "INFO"]
+
+
 # ------------------------------------------------------------------------ ends
 
 

@@ -53,7 +53,6 @@ ARROWS: dict[str, set[str]] = {
     "comm.peer": {"errors", "comm.frames", "comm.link", "comm.context", "comm.wakes"},
     "comm.route": {"errors", "comm.frames"},
     "comm.letters": {"errors", "comm.frames"},
-    "comm.journal": {"errors", "log"},
     "comm.hub": {
         "errors",
         "log",

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotConnected, StoreError, StoreTimeout
 from .copies import Copies
-from .end import AsyncWaiter, SyncWaiter, Waiter
 from .frames import Value
 from .listener import Change, Listener
+from .waiter import AsyncWaiter, SyncWaiter, Waiter
 
 if TYPE_CHECKING:
     from .context import Context
@@ -94,15 +94,10 @@ class Answer:
             waiter = None if self.whole else AsyncWaiter(loop)
             self._waiter = waiter
         if waiter is not None:
-            timer = None
-            if timeout is not None:
-                timer = loop.call_later(timeout, waiter.woken.resume, False)
             woken = False
             try:
-                woken = await waiter.woken
+                woken = await waiter.wait(timeout)
             finally:
-                if timer is not None:
-                    timer.cancel()
                 if not woken:
                     self._access.give_up(self)
         return self._result(timeout)

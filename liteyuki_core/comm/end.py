@@ -45,7 +45,7 @@ from ..errors import (
 )
 from . import frames
 from .runner import Registration
-from .wakes import Resumption, Wakes
+from .waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
 
 if TYPE_CHECKING:
     from .context import Context
@@ -108,41 +108,6 @@ class Port(Protocol):
 
     def flush(self) -> None:
         """Do the same, and let a thread that is just writing come to its end first."""
-
-
-class SyncWaiter:
-    """A thread that waits, for one end or several. To be woken twice is as good as once."""
-
-    def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._gate.acquire()
-
-    def wake(self, wakes: Wakes) -> None:
-        wakes.wake(None, self._open)
-
-    def _open(self) -> None:
-        try:
-            self._gate.release()
-        except RuntimeError:
-            pass  # Another end that it waits for has woken it already.
-
-    def wait(self, seconds: float | None) -> bool:
-        return self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
-
-
-class AsyncWaiter:
-    """A task that waits, for one end or several. To be woken twice is as good as once."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.woken = Resumption(loop)
-
-    def wake(self, wakes: Wakes) -> None:
-        wakes.wake(self._loop, self.woken.resume)
-
-
-Waiter = SyncWaiter | AsyncWaiter
-Waiters = deque[Waiter]
 
 
 class End:
@@ -745,15 +710,10 @@ class End:
             self._port.pump()
             if result is not None:
                 return result
-            timer = None
-            if deadline is not None:
-                timer = loop.call_later(deadline - monotonic(), waiter.woken.resume, False)
             woken = False
             try:
-                woken = await waiter.woken
+                woken = await waiter.wait(None if deadline is None else deadline - monotonic())
             finally:
-                if timer is not None:
-                    timer.cancel()
                 if not woken:
                     self._leave(waiters, waiter)
             if not woken:

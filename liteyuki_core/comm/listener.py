@@ -15,10 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import log
-from ..errors import StoreError
 from . import value
-from .end import AsyncWaiter
 from .frames import Value
+from .waiter import AsyncWaiter
 
 if TYPE_CHECKING:
     from .context import Context
@@ -124,7 +123,7 @@ class Listener:
                     raise StopAsyncIteration
                 waiter = AsyncWaiter(asyncio.get_running_loop())
                 self._waiters.append(waiter)
-            await waiter.woken
+            await waiter.wait(None)
         return self.load(happened)
 
     # ------------------------------------------------------------- for a runner
@@ -152,9 +151,9 @@ class Listener:
         """Rebuild it. May raise anything."""
         name, fields, values = payload
         if self.op != "watch":
-            return _load(values[0], name)
-        old = _load(values[0], name) if fields["old"] else None
-        new = _load(values[-1], name) if fields["new"] else None
+            return value.rebuild(values[0], name)
+        old = value.rebuild(values[0], name) if fields["old"] else None
+        new = value.rebuild(values[-1], name) if fields["new"] else None
         return Change(name, old, new, not fields["new"], fields["expired"])
 
     def not_rebuilt(self, error: Exception) -> None:
@@ -176,12 +175,3 @@ class Listener:
 def matches(pattern: str, name: str) -> bool:
     """Return whether `name` is what `pattern` says: itself, or with a trailing * its start."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-
-
-def _load(found: Value, name: str) -> Any:
-    try:
-        return value.load(found)
-    except Exception as error:
-        raise StoreError(
-            f"key {name!r}: its value can't be rebuilt here: {error!r}", name
-        ) from error

@@ -23,7 +23,8 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .channel import Channel, check_timeout, receive_observer
-from .end import AsyncWaiter, End, SyncWaiter, Waiter
+from .end import End
+from .waiter import AsyncWaiter, SyncWaiter, Waiter
 
 
 def select(
@@ -201,18 +202,13 @@ class _AsyncSelect(_Turns):
     ) -> tuple[Channel[Any], End, Any] | None:
         if observer is not None:
             observer(True)
-        loop = asyncio.get_running_loop()
-        waiter = AsyncWaiter(loop)
-        timer = None
+        waiter = AsyncWaiter(asyncio.get_running_loop())
         try:
             found = self._take(waiter)
             if found is None:
-                if deadline is not None:
-                    timer = loop.call_later(deadline - monotonic(), waiter.woken.resume, False)
-                if not await waiter.woken:
+                left = None if deadline is None else deadline - monotonic()
+                if not await waiter.wait(left):
                     raise self._timed_out()
             return found
         finally:
-            if timer is not None:
-                timer.cancel()
             self._leave(waiter)

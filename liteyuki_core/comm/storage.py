@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator
 from time import monotonic
 from typing import Any, TypeVar
 
-from ..errors import StoreError
 from . import current, value
 from .access import ANSWER_SECONDS, Access, Answer, Changes, left
 from .channel import check_timeout
@@ -97,7 +96,7 @@ class SharedMemory:
             pass
         found = self._found().peek(key)
         if found is not None:
-            return self._load(key, found)
+            return value.rebuild(found, key)
         return self._wait(self._get(key, default), timeout)
 
     async def async_get(
@@ -349,7 +348,7 @@ class SharedMemory:
         access = self._found()
         answer = yield access.ask("get", self._checked(key), {"key": key})
         self._keep(key, answer)
-        return self._load(key, answer.values[0]) if answer.values else default
+        return value.rebuild(answer.values[0], key) if answer.values else default
 
     def _keys(self, prefix: str) -> Steps[list[str]]:
         args = {"prefix": self._prefix + _text(prefix, "a prefix"), "content": False}
@@ -360,7 +359,7 @@ class SharedMemory:
         args = {"prefix": self._prefix + _text(prefix, "a prefix"), "content": True}
         answer = yield self._found().ask("scan", None, args)
         pairs = zip(answer.keys, answer.values, strict=True)
-        return [(key[len(self._prefix) :], self._load(key, found)) for key, found in pairs]
+        return [(key[len(self._prefix) :], value.rebuild(found, key)) for key, found in pairs]
 
     def _count(self) -> Steps[int]:
         answer = yield self._found().ask("count", None, {"prefix": self._prefix})
@@ -385,7 +384,7 @@ class SharedMemory:
         answer = yield self._found().ask("delete", full, {"key": full})
         self._keep(full, answer, None)
         if answer.values:
-            return self._load(full, answer.values[0])
+            return value.rebuild(answer.values[0], full)
         if default is _RAISE:
             raise KeyError(key)
         return default
@@ -410,7 +409,7 @@ class SharedMemory:
         serialised = self._dump(key, new)
         answer = yield self._found().ask("get", key, {"key": key})
         while True:
-            found = self._load(key, answer.values[0]) if answer.values else None
+            found = value.rebuild(answer.values[0], key) if answer.values else None
             same = found == expected
             if not same:
                 return False
@@ -425,7 +424,7 @@ class SharedMemory:
             raise TypeError(f"fn must be callable, not {type(fn).__name__}")
         answer = yield self._found().ask("get", key, {"key": key})
         while True:
-            data = fn(self._load(key, answer.values[0]) if answer.values else default)
+            data = fn(value.rebuild(answer.values[0], key) if answer.values else default)
             serialised = self._dump(key, data)
             answer = yield self._set_if(key, answer, serialised)
             if answer.fields["done"]:
@@ -441,7 +440,7 @@ class SharedMemory:
             if answer.fields["done"]:
                 self._keep(key, answer, serialised)
                 return value.load(serialised)
-        return self._load(key, answer.values[0])
+        return value.rebuild(answer.values[0], key)
 
     def _set_if(self, key: str, seen: Answer, serialised: Value) -> Answer:
         version = seen.fields["version"]
@@ -494,14 +493,6 @@ class SharedMemory:
 
     def _dump(self, key: str, data: Any) -> Value:
         return value.dump(data, key, self._found().context.max_message_bytes)
-
-    def _load(self, key: str, found: Value) -> Any:
-        try:
-            return value.load(found)
-        except Exception as error:
-            raise StoreError(
-                f"key {key!r}: its value can't be rebuilt in this process: {error!r}", key
-            ) from error
 
     def _key(self, key: object) -> str:
         """Return the full key. Raises `TypeError` or `ValueError`."""

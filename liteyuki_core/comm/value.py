@@ -62,3 +62,13 @@ def load(value: Value) -> Any:
     if kind == FLOAT:
         return float.fromhex(data.decode())
     return pickle.loads(data)
+
+
+def rebuild(value: Value, key: str) -> Any:
+    """Rebuild a value. Raises `StoreError`, which names `key`."""
+    try:
+        return load(value)
+    except Exception as error:
+        raise StoreError(
+            f"key {key!r}: its value can't be rebuilt in this process: {error!r}", key
+        ) from error

@@ -22,7 +22,7 @@ from typing import Any
 from workloads import (
     PATIENCE,
     WORKLOADS,
-    NotInstalled,
+    NotMeasurable,
     Report,
     Workload,
     check,
@@ -63,7 +63,7 @@ def version() -> str:
 def one_way(workload: Workload, seconds: float) -> float:
     """Return how many messages a second reach the child's `receive`."""
     if _python is None:
-        raise NotInstalled(_why_not)
+        raise NotMeasurable(_why_not)
     command = [str(_python), __file__, workload.name, str(seconds)]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="replace", timeout=3 * PATIENCE

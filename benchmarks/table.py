@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from workloads import NotInstalled
+from workloads import NotMeasurable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class Result:
             return
         try:
             self.figures.append(measure())
-        except NotInstalled as error:
+        except NotMeasurable as error:
             self.failure = str(error)
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEAD = ["what", "ours", "peer", "ratio", "must", "goal", "reached"]
-_SCALES = {"msg/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
-"""What one of a side's figures is in a row's unit: messages a second, seconds, 10 MB a second."""
+_SCALES = {"msg/s": 1.0, "ops/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
+"""What one of a side's figures is in a row's unit: how many a second, seconds, 10 MB a second."""
 
 
 @dataclass(frozen=True)

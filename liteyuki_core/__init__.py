@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .bot import get_bot as get_bot
     from .comm import Channel as Channel
     from .comm import get_channel as get_channel
+    from .comm import shared_memory as shared_memory
     from .errors import *  # noqa: F403
     from .log import logger as logger
 
@@ -25,6 +26,7 @@ _HOMES = {
     "Channel": "comm",
     "get_channel": "comm",
     "logger": "log",
+    "shared_memory": "comm",
 }
 _ERRORS = (
     "LiteyukiError",
@@ -42,6 +44,7 @@ _ERRORS = (
     "MessageTooLarge",
     "WouldBlockLoop",
     "StoreError",
+    "StoreTimeout",
     "ProcessError",
     "ProcessExists",
     "ProcessNotFound",
@@ -51,7 +54,7 @@ _ERRORS = (
     "FrameError",
 )
 
-__all__ = ["Channel", "LiteyukiBot", "get_bot", "get_channel", "logger", *_ERRORS]
+__all__ = ["Channel", "LiteyukiBot", "get_bot", "get_channel", "logger", "shared_memory", *_ERRORS]
 
 
 def __getattr__(name: str) -> Any:

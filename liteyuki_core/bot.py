@@ -73,8 +73,14 @@ class LiteyukiBot:
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
-        self._hub = Hub(self._context, max_redeliveries=self._settings.max_redeliveries)
-        self._supervisor = Supervisor(self._hub, self._settings.log)
+        self._hub = Hub(
+            self._context,
+            max_redeliveries=self._settings.max_redeliveries,
+            store_path=self._settings.store_path,
+        )
+        self._supervisor = Supervisor(
+            self._hub, self._settings.log, self._settings.store_cache_bytes
+        )
         self._before_start: list[Callable[[], Any]] = []
         self._after_start: list[Callable[[], Any]] = []
         self._after_shutdown: list[Callable[[], Any]] = []
@@ -217,6 +223,7 @@ class LiteyukiBot:
                 asyncio.set_event_loop(None)
                 loop.close()
                 self._context.close(0.5)
+                self._hub.store.close(max(1.0, self._left()))
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
 
     At least 2: which message it was is not known of the first.
     """
+    store_path: str | None = None
+    """The SQLite file for keys of shared_memory that outlive the main process."""
+    store_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    """How much of shared_memory a child keeps copies of, in bytes."""
 
     @classmethod
     def load(cls) -> Settings:

@@ -29,6 +29,7 @@ __all__ = [
     "ProcessStartError",
     "SendError",
     "StoreError",
+    "StoreTimeout",
     "WouldBlockLoop",
 ]
 
@@ -112,8 +113,20 @@ class WouldBlockLoop(LiteyukiError, RuntimeError):
     """A call that would have to wait was made on a thread that runs an event loop."""
 
 
-class StoreError(LiteyukiError):
-    """Something about a key of the shared store."""
+class StoreError(_About):
+    """Something about the shared store; `key` is the key, lock or topic."""
+
+    @property
+    def key(self) -> str | None:
+        """The key, or None where it is about none."""
+        return self._subject
+
+
+class StoreTimeout(StoreError, TimeoutError):
+    """The main process did not answer in time, or a lock was not got.
+
+    A change that was asked for may still be made.
+    """
 
 
 class ProcessError(_About):

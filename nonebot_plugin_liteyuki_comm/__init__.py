@@ -13,6 +13,7 @@ from liteyuki_core.comm import (
     select,
     set_channel,
     set_channels,
+    shared_memory,
 )
 from liteyuki_core.errors import (
     ChannelBroken,
@@ -23,6 +24,8 @@ from liteyuki_core.errors import (
     ChannelTimeout,
     LiteyukiError,
     NotConnected,
+    StoreError,
+    StoreTimeout,
 )
 from liteyuki_core.frameworks.nonebot import bind_lifespan
 from liteyuki_core.log import logger
@@ -62,6 +65,8 @@ __all__ = [
     "ChannelTimeout",
     "LiteyukiError",
     "NotConnected",
+    "StoreError",
+    "StoreTimeout",
     "active_channel",
     "async_select",
     "get_channel",
@@ -71,4 +76,5 @@ __all__ = [
     "select",
     "set_channel",
     "set_channels",
+    "shared_memory",
 ]

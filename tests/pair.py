@@ -9,6 +9,7 @@ from typing import Any
 from liteyuki_core import log
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context, LinkPort
+from liteyuki_core.comm.copies import Copies
 from liteyuki_core.comm.hub import Hub
 from liteyuki_core.comm.link import connection_pair
 from liteyuki_core.comm.peer import LinkPeer
@@ -57,9 +58,16 @@ class AsyncDoor:
 class Pair:
     """A hub with its main context, and the context of a child called "w"."""
 
-    def __init__(self, max_message_bytes: int = 1 << 20, max_redeliveries: int = 3) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int = 1 << 20,
+        max_redeliveries: int = 3,
+        store_path: str | None = None,
+        cache_bytes: int = 1 << 20,
+    ) -> None:
+        self.cache_bytes = cache_bytes
         self.main = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
-        self.hub = Hub(self.main, max_redeliveries=max_redeliveries)
+        self.hub = Hub(self.main, max_redeliveries=max_redeliveries, store_path=store_path)
         self.hub.add_process("w")
         self.log: list[str] = []
         self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
@@ -84,7 +92,13 @@ class Pair:
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         ours, theirs = connection_pair()
-        context = Context(name, max_message_bytes=self.main.max_message_bytes, own_loop=True)
+        cells = self.hub.store.cells
+        context = Context(
+            name,
+            max_message_bytes=self.main.max_message_bytes,
+            own_loop=True,
+            copies=Copies(None if cells is None else cells.reader(), self.cache_bytes),
+        )
         port = LinkPort(
             context,
             theirs,
@@ -148,6 +162,7 @@ class Pair:
         self.child.close(2)
         self.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
         self.main.close(2)
+        self.hub.store.close(2)
         log.logger.remove(self._sink)
 
 

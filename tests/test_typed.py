@@ -476,7 +476,7 @@ def test_pydantic_is_not_imported_for_less(tmp_path: Path, environment: dict[str
         from liteyuki_core.comm.context import Context
         from liteyuki_core.comm.hub import Hub
         context = Context(None, max_message_bytes=1 << 20, own_loop=False)
-        Hub(context)
+        hub = Hub(context)
         current.install(context)
         for channel in (Channel("a"), Channel[Any]("b"), Channel[int]("c", type_check=False)):
             channel.send("sent")

@@ -1,4 +1,4 @@
-"""What crosses processes: channels."""
+"""What crosses processes: channels and the shared store."""
 
 from .channel import Channel
 from .registry import (
@@ -10,6 +10,7 @@ from .registry import (
     set_channels,
 )
 from .select import async_select, select
+from .storage import shared_memory
 
 __all__ = [
     "Channel",
@@ -21,4 +22,5 @@ __all__ = [
     "select",
     "set_channel",
     "set_channels",
+    "shared_memory",
 ]

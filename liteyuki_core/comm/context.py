@@ -32,6 +32,8 @@ from ..errors import (
     NotConnected,
 )
 from . import frames
+from .access import Access
+from .copies import Copies
 from .dispatch import Dispatcher
 from .end import End, Port
 from .link import Endpoint, Link
@@ -65,6 +67,18 @@ class ContextPort(Port):
         """
         raise NotImplementedError
 
+    def ask(self, number: int, fields: dict[str, Any], values: list[frames.Value]) -> None:
+        """Ask the store; with `number` 0 it does not answer. Under the lock."""
+        raise NotImplementedError
+
+    def peek(self, key: str) -> frames.Value | None:
+        """Return what is at `key` of the store, if that is in this process. From any thread."""
+        raise NotImplementedError
+
+    def loop_waits(self) -> None:
+        """Learn that this thread will wait, though it runs a loop that may be reading."""
+        raise NotImplementedError
+
     def shut(self, timeout: float) -> None:
         """Send what is queued within `timeout` seconds and end the way. Not under the lock."""
         raise NotImplementedError
@@ -77,7 +91,14 @@ class ContextPort(Port):
 class Context:
     """What one process has of channels. Any thread may call its methods."""
 
-    def __init__(self, process: str | None, *, max_message_bytes: int, own_loop: bool) -> None:
+    def __init__(
+        self,
+        process: str | None,
+        *,
+        max_message_bytes: int,
+        own_loop: bool,
+        copies: Copies | None = None,
+    ) -> None:
         self.process = process
         self.max_message_bytes = max_message_bytes
         self.lock = threading.RLock()
@@ -92,6 +113,7 @@ class Context:
         self._last_number = 0
         self._attendant = _Attendant()
         self._closed: str | None = None
+        self.access = Access(self, copies or Copies(None, 0))
 
     def make(self, name: str | None, capacity: int) -> End:
         """Return this process's end of a new channel; `register` lets others get it."""
@@ -204,6 +226,8 @@ class Context:
             ends = list(self.ends.values())
         for end in ends:
             end.stop_receiving(why)
+        with self.lock:
+            self.access.stop_listening()
 
     def received_by_main_thread(self) -> bool:
         """Return whether the main thread is one that serves channels with `receive`."""
@@ -227,6 +251,7 @@ class Context:
             self._closed = why
             for end in self.ends.values():
                 end.lost(kind, why)
+            self.access.lost(why)
 
     def close(self, timeout: float, *, handled: bool = True) -> None:
         """Flush and end everything within about `timeout` seconds. Idempotent.
@@ -245,6 +270,7 @@ class Context:
 
     def abandon(self) -> None:
         """Let go of everything in a forked copy of the process."""
+        self.access.copies.close()
         self.port.abandon()
 
     def _add(self, key: str | None, name: str, anonymous: bool, capacity: int) -> End:
@@ -318,6 +344,8 @@ class LinkPort(ContextPort):
         self._connected = threading.Event()
         self._replies: dict[int, _Reply] = {}
         self._requests = 0
+        self._values: list[frames.Value] = []
+        """What has come of a store frame in parts."""
         self._shutting = False
         self._ended = False
         self._link = Link(
@@ -398,6 +426,16 @@ class LinkPort(ContextPort):
         if reply.error is not None:
             raise reply.error
 
+    def ask(self, number: int, fields: dict[str, Any], values: list[frames.Value]) -> None:
+        for frame in frames.store({**fields, "request": number}, values):
+            self._link.queue(frames.STORE_STREAM, frame)
+
+    def peek(self, key: str) -> frames.Value | None:
+        return None
+
+    def loop_waits(self) -> None:
+        self._link.loop_waits()
+
     def shut(self, timeout: float) -> None:
         self._shutting = True
         self._link.close(timeout)
@@ -423,6 +461,8 @@ class LinkPort(ContextPort):
                         count = sum(count for _, count in frames.acknowledged(frame))
                         if end is not None:
                             end.on_acknowledged(count)
+                    elif frame.kind == frames.STORE:
+                        self._on_store(*frames.stored(frame))
                     else:
                         fields = frames.fields(frame)
                         if fields["op"] == "stop":
@@ -434,6 +474,20 @@ class LinkPort(ContextPort):
         if stop is not None:
             self._on_stop(stop)
         return wakes
+
+    def _on_store(self, fields: dict[str, Any], values: list[frames.Value]) -> None:
+        self._values += values
+        if fields.get("part"):
+            return
+        values, self._values = self._values, []
+        request = fields.pop("request", None)
+        try:
+            if request is None:
+                self._context.access.told(fields, values)
+            else:
+                self._context.access.answered(request, fields, values)
+        except (LookupError, TypeError) as error:
+            raise FrameError(f"store frame {fields!r} is not known: {error!r}") from error
 
     def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> None:
         match fields:

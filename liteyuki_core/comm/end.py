@@ -216,6 +216,11 @@ class End:
         """Messages whose room is free again although nobody has handled them."""
         self.errors = 0
 
+    @property
+    def title(self) -> str:
+        """What it is called in the log."""
+        return f"channel {self.name}"
+
     # ------------------------------------------------------------- sending
 
     def serialise(self, data: Any) -> tuple[Any, int]:

@@ -5,7 +5,8 @@ Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
     magic u16 | kind u8 | flags u8 | channel u32 | length u32 | body
 
 Kinds: DATA (a batch of messages of one channel), ACK (ranges of messages whose handling
-ended), CONTROL (a JSON object; everything rare). What is longer than `CHUNK` goes out in
+ended), CONTROL (a JSON object; everything rare), STORE (what is asked of the store, and what it
+answers and tells). What is longer than `CHUNK` goes out in
 pieces, see `decoder.py`, with the kinds PART, SLOT and FREE.
 
 DATA body: first sequence number u64, message count u32, then a u32 a message, then the
@@ -19,6 +20,9 @@ to a process that died. PROMPT: the receiver says when each message is begun, an
 handled, at once.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
+
+STORE body: length of a JSON object u32, the object, values as they are serialised. Its `kinds` has
+a character and its `sizes` a length for each. One with `part` only brings values for the next.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from typing import Any, NamedTuple
 from ..errors import FrameError
 
 MAGIC = 0x594C
-DATA, ACK, CONTROL, PART, SLOT, FREE = 1, 2, 3, 4, 5, 6
+DATA, ACK, CONTROL, PART, SLOT, FREE, STORE = 1, 2, 3, 4, 5, 6, 7
 TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED, SPLIT = 1, 2, 4, 8, 16, 32, 64
 BEGUN = 1
 FLAGS = {
@@ -46,6 +50,7 @@ FLAGS = {
     PART: 0,
     SLOT: 0,
     FREE: 0,
+    STORE: IN_PIECES,
 }
 """The flags that a frame of each kind may have."""
 
@@ -64,6 +69,9 @@ long travels alone, in segments that are not copied until they are where they ar
 
 LONGEST_TEXT = 16 * 1024
 """Longer strings are sent like any other object, so that a TEXT batch stays small."""
+
+STORE_STREAM = (1 << 32) - 1
+"""The number in place of a channel's for all STORE frames."""
 
 MAX_MESSAGE_BYTES = 1 << 30
 """Upper bound of the `max_message_bytes` setting: lengths have 31 bits."""
@@ -482,3 +490,55 @@ def fields(frame: Frame) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("op"), str):
         raise FrameError("control frame has no op")
     return value
+
+
+class Value(NamedTuple):
+    """A serialised value of the store: what it is, in a character, and its bytes."""
+
+    kind: str
+    data: bytes
+
+
+def store(fields: dict[str, Any], values: Sequence[Value]) -> list[tuple[Buffer, ...]]:
+    """Return the STORE frames for `fields`, which JSON can carry, and values.
+
+    No frame has more than one value where that makes it long: it could be over the limit.
+    """
+    out = []
+    some: list[Value] = []
+    size = 0
+    for value in values:
+        if some and size + len(value.data) > CHUNK:
+            out.append(_store_frame({"part": True}, some))
+            some, size = [], 0
+        some.append(value)
+        size += len(value.data)
+    out.append(_store_frame(fields, some))
+    return out
+
+
+def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, ...]:
+    kinds, sizes = "".join(value.kind for value in values), [len(value.data) for value in values]
+    head = json.dumps({**fields, "kinds": kinds, "sizes": sizes}, separators=(",", ":")).encode()
+    length = _WORD.size + len(head) + sum(sizes)
+    start = HEADER.pack(MAGIC, STORE, 0, STORE_STREAM, length) + _WORD.pack(len(head)) + head
+    return (start, *[value.data for value in values])
+
+
+def stored(frame: Frame) -> tuple[dict[str, Any], list[Value]]:
+    """Return the fields and values of a STORE frame. Raises `FrameError`."""
+    body = frame.body
+    try:
+        (size,) = _WORD.unpack_from(body)
+        at = _WORD.size + size
+        fields = json.loads(body[_WORD.size : at])
+        kinds, sizes = fields.pop("kinds"), fields.pop("sizes")
+        values = []
+        for kind, length in zip(kinds, sizes, strict=True):
+            values.append(Value(kind, body[at : at + length]))
+            at += length
+        if at != len(body) or not all(len(v.data) == n for v, n in zip(values, sizes, strict=True)):
+            raise ValueError("lengths do not add up")
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FrameError(f"a store frame of {len(body)} bytes is not whole: {error}") from error
+    return fields, values

@@ -19,11 +19,13 @@ from collections.abc import Callable
 from .. import log
 from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
 from . import frames
+from .cells import Cells
 from .context import Context
 from .letters import DeadLetter
 from .link import Endpoint
 from .peer import LinkPeer, LocalPort, Peer
 from .route import Entry, Holder, Route
+from .store import Store
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""
@@ -35,7 +37,13 @@ _OWN_CAPACITY = 1024
 class Hub:
     """The switchboard. It owns the links to the children through their peers."""
 
-    def __init__(self, context: Context, *, max_redeliveries: int = 3) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        max_redeliveries: int = 3,
+        store_path: str | None = None,
+    ) -> None:
         self.lock = context.lock
         self.max_message_bytes = context.max_message_bytes
         self.letters: list[DeadLetter] = []
@@ -49,6 +57,7 @@ class Hub:
         self._last_peer = 0
         self._unsent: set[LinkPeer] = set()
         self._notes: deque[tuple[str, str]] = deque()
+        self.store = Store(self.lock, self.pump, store_path, _cells())
 
     # ------------------------------------------------------------- processes
 
@@ -251,6 +260,7 @@ class Hub:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
         if peer in self._peers:
             self._peers.remove(peer)
+        self.store.drop(peer)
         for route, i in peer.ends.values():
             side = route.sides[i]
             aside = side.drop_holder(peer, not peer.clean, self._max_redeliveries)
@@ -311,6 +321,7 @@ class Hub:
         """Let go of all links in a forked copy of the process."""
         for peer in self._peers:
             peer.link.abandon()
+        self.store.abandon()
 
     # ------------------------------------------------------------- inside
 
@@ -447,3 +458,11 @@ class Hub:
             for peer in self._peers:
                 peer.renamed({}, [name])
             self._forget_if_unused(route)
+
+
+def _cells() -> Cells | None:
+    try:
+        return Cells()
+    except OSError as error:
+        log.logger.warning(f"children ask for every value of shared_memory: {error}")
+        return None

@@ -285,6 +285,10 @@ class Link:
         else:
             self._reader.thread.join(max(0.1, deadline - time.monotonic()))
 
+    def loop_waits(self) -> None:
+        """Have the thread read, though a loop may have been lent that: it is about to wait."""
+        self._reader.take_back()
+
     def abandon(self) -> None:
         """Close this process's handles after a fork: the connection is the parent's."""
         self._close_files()

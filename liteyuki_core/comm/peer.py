@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError
 from . import frames
 from .context import Context, ContextPort
+from .frames import Value
 from .link import Endpoint, Link
 from .wakes import Wake
 
@@ -48,6 +49,12 @@ class Peer(Protocol):
 
         `last` says that all its messages were delivered.
         """
+
+    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
+        """Pass on what the store answers."""
+
+    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
+        """Pass on what happened in the store."""
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         """Say which names, with their channels' capacities and keys, came and went."""
@@ -130,6 +137,22 @@ class LocalPort(ContextPort):
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         pass  # It asks the hub itself.
 
+    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
+        self._hub.store.ask(self, number, fields, values)
+
+    def peek(self, key: str) -> Value | None:
+        entry = self._hub.store.entries.get(key)
+        return entry.value if entry is not None and entry.deadline is None else None
+
+    def loop_waits(self) -> None:
+        pass  # What it waits for does not come over a link.
+
+    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
+        self.context.access.answered(request, fields, values)
+
+    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
+        self.context.access.told(fields, values)
+
 
 class LinkPeer:
     """A child process as a peer of the hub. It owns the link to it.
@@ -158,6 +181,8 @@ class LinkPeer:
         self.prefix = f"{serial}."
         self.ends: dict[int, tuple[Route, int]] = {}
         self.holds: Counter[str] = Counter()
+        self._values: list[Value] = []
+        """What has come of a store frame in parts."""
         self.clean = False
         self.failure: str | None = None
         self.link = Link(
@@ -168,7 +193,7 @@ class LinkPeer:
             on_end=self._on_end,
         )
 
-    def tell(self, **fields: Any) -> None:
+    def control(self, **fields: Any) -> None:
         """Send a control frame. From any thread, not under the lock."""
         self.link.queue(0, frames.control(0, **fields))
         self.link.pump()
@@ -185,6 +210,14 @@ class LinkPeer:
     def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
         how = "back" if kind is None else "broken" if kind is ChannelBroken else "closed"
         self._queue(number, frames.control(number, op="gone", how=how, why=why, last=last))
+
+    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
+        if request:
+            self.tell({**fields, "request": request}, values)
+
+    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
+        for frame in frames.store(fields, values):
+            self._queue(frames.STORE_STREAM, frame)
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         frame = frames.control(0, op="names", add=add, remove=remove, prefix=self.prefix)
@@ -206,12 +239,24 @@ class LinkPeer:
                     elif frame.kind == frames.ACK:
                         take = hub.begin if frame.flags & frames.BEGUN else hub.acknowledge
                         take(self, frame.channel, frames.acknowledged(frame))
+                    elif frame.kind == frames.STORE:
+                        self._on_store(*frames.stored(frame))
                     else:
                         self._on_control(frame.channel, frames.fields(frame))
             finally:
                 gathering.release()
         hub.pump()
         return wakes
+
+    def _on_store(self, fields: dict[str, Any], values: list[Value]) -> None:
+        self._values += values
+        if fields.get("part"):
+            return
+        values, self._values = self._values, []
+        request = fields.pop("request", None)
+        if not isinstance(request, int):
+            raise FrameError(f"store frame {fields!r} has no request")
+        self._hub.store.ask(self, request, fields, values)
 
     def _on_control(self, number: int, fields: dict[str, Any]) -> None:
         match fields:

@@ -70,6 +70,13 @@ class Reader:
             target=self._run, name=f"liteyuki-reader-{name}", daemon=True
         )
 
+    def take_back(self) -> None:
+        """Have the thread read again soon. From any thread."""
+        loan = self._loan
+        if loan is not None:
+            loan.recalled = True
+            self.bell.release()
+
     def given_back(self) -> None:
         """Learn that a loop watches no more. On its thread: late if it was blocked."""
         if monotonic() - self._last_read < _LOOK:
@@ -115,7 +122,7 @@ class Reader:
         try:
             seen = -1
             if loan.begin():
-                while loan.error is None and loan.reads != seen:
+                while loan.error is None and loan.reads != seen and not loan.recalled:
                     seen = loan.reads
                     self.bell.acquire(timeout=_LOOK)
         finally:
@@ -132,6 +139,7 @@ class _Loan:
 
     def __init__(self, reader: Reader, loop: AbstractEventLoop) -> None:
         self.reads = 0
+        self.recalled = False
         self.error: Exception | None = None
         self._reader = reader
         self._loop = loop

@@ -60,6 +60,10 @@ class Source(Protocol):
     idle: bool
     """Whether nothing is left to take, and the runner is made ready when that changes."""
 
+    @property
+    def title(self) -> str:
+        """What it is called in the log."""
+
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the number of the next message and some from that on, or None.
 
@@ -278,7 +282,7 @@ class Runner:
         if self._dispatcher.stopping:
             return
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.logger.opt(exception=error).error(f"channel {self._source.name}: a pump failed")
+            log.logger.opt(exception=error).error(f"{self._source.title}: a pump failed")
         self._continue()
 
     def _continue(self) -> None:
@@ -474,7 +478,7 @@ class Runner:
             self._report("callback", registration.callback, error)
         elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
             name = _name(registration.callback)
-            log.logger.warning(f"channel {self._source.name}: callback {name} was cancelled")
+            log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
         else:
             raise error
 
@@ -496,7 +500,7 @@ class Runner:
     def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
         self._source.failed()
         log.logger.opt(exception=error).error(
-            f"channel {self._source.name}: {what} {_name(function)} raised {error!r}"
+            f"{self._source.title}: {what} {_name(function)} raised {error!r}"
         )
 
 

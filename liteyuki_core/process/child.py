@@ -26,7 +26,9 @@ from typing import Any, NamedTuple
 
 from .. import log
 from ..comm import current
+from ..comm.cells import Cells
 from ..comm.context import Context, LinkPort
+from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiError
 
@@ -44,6 +46,8 @@ class ChildSpec(NamedTuple):
     endpoint: Endpoint
     log: log.LogConfig
     max_message_bytes: int
+    cells: Cells | None
+    store_cache_bytes: int
 
 
 def pack_call(
@@ -121,7 +125,12 @@ def main(spec: ChildSpec) -> None:
     _leave_terminal()
     log.configure(spec.log)
     leaving = _Leaving(spec.name)
-    context = Context(spec.name, max_message_bytes=spec.max_message_bytes, own_loop=True)
+    context = Context(
+        spec.name,
+        max_message_bytes=spec.max_message_bytes,
+        own_loop=True,
+        copies=Copies(spec.cells, spec.store_cache_bytes),
+    )
     leaving.context = context
     port = LinkPort(context, spec.endpoint, on_stop=leaving.stop, on_lost=leaving.lost)
     context.port = port

@@ -94,9 +94,10 @@ class ChildProcess:
 class Supervisor:
     """Starts and stops the children. `add` from any thread, the rest on LiteyukiBot's loop."""
 
-    def __init__(self, hub: Hub, log_config: log.LogConfig) -> None:
+    def __init__(self, hub: Hub, log_config: log.LogConfig, store_cache_bytes: int) -> None:
         self._hub = hub
         self._log_config = log_config
+        self._store_cache_bytes = store_cache_bytes
         self.children: dict[str, ChildProcess] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -218,6 +219,8 @@ class Supervisor:
             theirs,
             self._log_config,
             hub.max_message_bytes,
+            hub.store.cells,
+            self._store_cache_bytes,
         )
         spawned = multiprocessing.get_context("spawn").Process(
             target=child.main, args=(spec,), name=f"liteyuki-{process.name}"
@@ -368,7 +371,7 @@ class Supervisor:
             process.state = ProcessState.STOPPING
             if process._peer is not None:
                 process._peer.clean = True
-                process._peer.tell(op="stop", seconds=span * _ASK_SHARE)
+                process._peer.control(op="stop", seconds=span * _ASK_SHARE)
         waits = {asyncio.ensure_future(p._ended.wait()): p for p in alive}
         for share, what in ((_ASK_SHARE, "terminate"), (_TERMINATE_SHARE, "kill"), (1.0, "")):
             if not waits:

@@ -1,0 +1,209 @@
+"""One process's way to the store: what it has asked, its copies, who listens in it.
+
+The main process's answers come before `ask` returns, a child's over its link. Each answer is
+waited for by one thread or task at most.
+
+Invariants, under the context's lock: a number is in `_asked` from before it is asked until its
+answer is whole, it is given up, or the main process is gone; a listener that is told of something
+is woken, if it is idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import _get_running_loop
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotConnected, StoreError, StoreTimeout
+from .copies import Copies
+from .end import AsyncWaiter, SyncWaiter, Waiter
+from .frames import Value
+from .listener import Listener
+
+if TYPE_CHECKING:
+    from .context import Context
+
+Fields = dict[str, Any]
+
+
+class Answer:
+    """What was asked and, once it is there, the answer."""
+
+    def __init__(self, access: Access, number: int, about: str | None) -> None:
+        self.number = number
+        self.fields: Fields = {}
+        self.values: list[Value] = []
+        self.keys: list[str] = []
+        self.whole = False
+        self._about = about
+        self._access = access
+        self._error: Exception | None = None
+        self._waiter: Waiter | None = None
+
+    def add(self, fields: Fields, values: list[Value]) -> bool:
+        """Take in a part of the answer; return whether it was the last. Under the lock."""
+        self.fields = fields
+        self.values += values
+        self.keys += fields.get("keys", ())
+        if fields.get("more"):
+            return False
+        if "error" in fields:
+            self._error = StoreError(fields["error"], self._about)
+        self._end()
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Learn that no answer will come. Under the lock."""
+        self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        self.whole = True
+        if self._waiter is not None:
+            self._waiter.wake(self._access.context.wakes)
+
+    def wait(self, timeout: float | None) -> Answer:
+        """Return this once it is whole, blocking the thread up to `timeout` seconds.
+
+        Raises `StoreError`, `StoreTimeout` or `NotConnected`.
+        """
+        with self._access.context.lock:
+            waiter = None if self.whole else SyncWaiter()
+            self._waiter = waiter
+        if waiter is not None:
+            if _get_running_loop() is not None:
+                self._access.context.port.loop_waits()
+            woken = False
+            try:
+                woken = waiter.wait(timeout)
+            finally:
+                if not woken:
+                    self._access.give_up(self)
+        return self._result(timeout)
+
+    async def async_wait(self, timeout: float | None) -> Answer:
+        """Do the same without blocking the loop."""
+        loop = asyncio.get_running_loop()
+        with self._access.context.lock:
+            waiter = None if self.whole else AsyncWaiter(loop)
+            self._waiter = waiter
+        if waiter is not None:
+            timer = None
+            if timeout is not None:
+                timer = loop.call_later(timeout, waiter.woken.resume, False)
+            woken = False
+            try:
+                woken = await waiter.woken
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                if not woken:
+                    self._access.give_up(self)
+        return self._result(timeout)
+
+    def _result(self, timeout: float | None) -> Answer:
+        if self._error is not None:
+            raise self._error
+        if not self.whole:
+            about = "the store" if self._about is None else f"key {self._about!r}"
+            raise StoreTimeout(
+                f"{about}: the main process did not answer within {timeout:g} s", self._about
+            )
+        return self
+
+
+class Access:
+    """What this process has of the store. Any thread may call its methods."""
+
+    def __init__(self, context: Context, copies: Copies) -> None:
+        self.context = context
+        self.copies = copies
+        self._asked: dict[int, Answer] = {}
+        self._last = 0
+        self._listeners: list[Listener] = []
+        self._lost: str | None = None
+
+    def ask(self, op: str, about: str | None, args: Fields, values: Sequence[Value] = ()) -> Answer:
+        """Ask the store; never waits. Raises `NotConnected`."""
+        with self.context.lock:
+            self._last += 1
+            answer = Answer(self, self._last, about)
+            self._check()
+            self._asked[answer.number] = answer
+            self.context.port.ask(answer.number, {"op": op, "args": args}, list(values))
+        self.context.port.pump()
+        return answer
+
+    def peek(self, key: str) -> Value | None:
+        """Return the value of `key` where it is in this process's memory and has no deadline."""
+        return self.context.port.peek(key)
+
+    def say(self, op: str, **args: Any) -> None:
+        """Ask what is not answered; never waits. Does nothing when the main process is gone."""
+        with self.context.lock:
+            if self._lost is None:
+                self.context.port.ask(0, {"op": op, "args": args}, [])
+        self.context.port.pump()
+
+    def give_up(self, answer: Answer) -> None:
+        """Wait no more for an answer."""
+        with self.context.lock:
+            self._asked.pop(answer.number, None)
+
+    def listen(self, listener: Listener) -> Answer:
+        """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
+        with self.context.lock:
+            answer = self.ask(listener.op, None, listener.args)
+            self._listeners.append(listener)
+        return answer
+
+    def leave(self, listener: Listener) -> None:
+        """Tell it no more. Idempotent."""
+        with self.context.lock:
+            if listener not in self._listeners:
+                return
+            self._listeners.remove(listener)
+            if self._lost is None:
+                self.context.port.ask(0, {"op": f"un{listener.op}", "args": listener.args}, [])
+        self.context.port.pump()
+
+    # ------------------------------------------------------------- from the store, under the lock
+
+    def answered(self, number: int, fields: Fields, values: list[Value]) -> None:
+        """Take in an answer, or a part of one."""
+        answer = self._asked.get(number)
+        if answer is not None and answer.add(fields, values):
+            del self._asked[number]
+
+    def told(self, fields: Fields, values: list[Value]) -> None:
+        """Pass on that something happened."""
+        for listener in self._listeners:
+            listener.tell(fields, values)
+
+    def stop_listening(self) -> None:
+        """End every wait for what happens."""
+        for listener in self._listeners:
+            listener.end()
+
+    def lost(self, why: str) -> None:
+        """Learn that the way to the store is gone."""
+        self._lost = why
+        asked, self._asked = self._asked, {}
+        for answer in asked.values():
+            answer.fail(self._not_connected())
+        self.stop_listening()
+        self.copies.close()
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise self._not_connected()
+
+    def _not_connected(self) -> NotConnected:
+        return NotConnected(f"shared_memory can't be used any more: {self._lost}")
+
+
+def left(deadline: float | None) -> float | None:
+    """Return how many seconds there are until `deadline`."""
+    return None if deadline is None else max(0.0, deadline - monotonic())

@@ -1,0 +1,638 @@
+"""The store as users have it: `shared_memory`.
+
+What an operation asks and what it makes of the answers is written once, as a generator of
+questions; its sync and its async door differ in how they wait for an answer.
+"""
+
+from __future__ import annotations
+
+from asyncio import _get_running_loop
+from collections.abc import Callable, Generator, Iterator
+from time import monotonic
+from typing import Any, TypeVar
+
+from ..errors import StoreError, StoreTimeout, WouldBlockLoop
+from . import current, value
+from .access import Access, Answer, left
+from .channel import check_timeout
+from .copies import ABSENT, Copy, Stale
+from .frames import Value
+from .listener import Change, Listener
+from .runner import Registration
+
+__all__ = ["Change", "SharedMemory", "shared_memory"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[[Any], Any])
+Steps = Generator[Answer, Answer, T]
+
+TIMEOUT = 10.0
+"""Seconds that a main process that does not answer is waited for."""
+
+KEY_BYTES = 1024
+"""Longest key in bytes, with its namespace."""
+
+_RAISE: Any = object()
+
+
+class SharedMemory:
+    """Keys and values that all processes of a LiteyukiBot share.
+
+    From the main process once a LiteyukiBot exists, from its children also while they import,
+    from any thread. Operations on one key happen one after another, whatever process asks for
+    them, and none returns before what it did can be seen everywhere. A value is a value: it is
+    serialised when it is set, and changing what you got changes nothing in the store.
+
+    A child asks the main process, but for a key that it has read and that has not changed since:
+    that it reads from its own memory. Everything else waits for the answer, at most `timeout`
+    seconds, then raises `StoreTimeout`; a change that was asked for may still be made. On an
+    event loop's thread the methods that begin with `async_` wait without blocking the loop.
+
+    Keys and topics are strings of 1 to 1024 bytes in UTF-8: `TypeError`, `ValueError` otherwise.
+    All methods raise `NotConnected` outside a LiteyukiBot and its children and after its end.
+    """
+
+    def __init__(self, prefix: str = "", *, persist: bool | None = None) -> None:
+        self._prefix = prefix
+        self._persist = persist
+        self._access: Access | None = None
+        self._copies: dict[str, Copy] = {}
+
+    @classmethod
+    def _of(cls, access: Access, prefix: str = "", persist: bool | None = None) -> SharedMemory:
+        """Return the store as one context has it, whatever context is current."""
+        store = cls(prefix, persist=persist)
+        store._access = access
+        store._copies = access.copies.found
+        return store
+
+    def namespace(self, name: str, *, persist: bool | None = None) -> SharedMemory:
+        """Return the part of the store whose keys, locks and topics begin with `name` and a colon.
+
+        With `persist` all that is set in it outlives the main process, see `set`.
+        """
+        prefix = f"{self._key(name)}:"
+        persist = self._persist if persist is None else persist
+        if self._access is not None:
+            return SharedMemory._of(self._access, prefix, persist)
+        return SharedMemory(prefix, persist=persist)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._prefix or 'all'!r}>"
+
+    # ------------------------------------------------------------- reading
+
+    def get(self, key: str, default: Any = None, *, timeout: float | None = TIMEOUT) -> Any:
+        """Return the value of `key`, or `default`.
+
+        Asks nobody where the key was read before and has not changed. Raises `StoreError` where the
+        value can't be rebuilt in this process.
+        """
+        if self._prefix:
+            key = self._key(key)
+        try:
+            cells, at, cell, found, load = self._copies[key]
+            if cells[at] == cell:
+                if load is not None:
+                    return load(found)
+                return default if found is ABSENT else found
+        except (KeyError, ValueError, Stale):
+            pass
+        found = self._found().peek(key)
+        if found is not None:
+            return self._load(key, found)
+        return self._wait(self._get(key, default), timeout)
+
+    async def async_get(
+        self, key: str, default: Any = None, *, timeout: float | None = TIMEOUT
+    ) -> Any:
+        """Do what `get` does."""
+        return await self._async_wait(self._get(self._key(key), default), timeout)
+
+    def get_all(self, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+        """Return all keys with their values, as they were at one moment."""
+        return dict(self._wait(self._items(""), timeout))
+
+    async def async_get_all(self, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+        """Do what `get_all` does."""
+        return dict(await self._async_wait(self._items(""), timeout))
+
+    def keys(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> list[str]:
+        """Return the keys that begin with `prefix`, sorted."""
+        return self._wait(self._keys(prefix), timeout)
+
+    async def async_keys(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> list[str]:
+        """Do what `keys` does."""
+        return await self._async_wait(self._keys(prefix), timeout)
+
+    def items(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> list[tuple[str, Any]]:
+        """Return the keys that begin with `prefix`, sorted, with their values at one moment."""
+        return self._wait(self._items(prefix), timeout)
+
+    async def async_items(
+        self, prefix: str = "", *, timeout: float | None = TIMEOUT
+    ) -> list[tuple[str, Any]]:
+        """Do what `items` does."""
+        return await self._async_wait(self._items(prefix), timeout)
+
+    def __getitem__(self, key: str) -> Any:
+        found = self.get(key, _RAISE)
+        if found is _RAISE:
+            raise KeyError(key)
+        return found
+
+    def __setitem__(self, key: str, data: Any) -> None:
+        self.set(key, data)
+
+    def __delitem__(self, key: str) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.get(key, _RAISE) is not _RAISE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return self._wait(self._count(), TIMEOUT)
+
+    def __bool__(self) -> bool:
+        return True
+
+    # ------------------------------------------------------------- changing
+
+    def set(
+        self,
+        key: str,
+        data: Any,
+        *,
+        ttl: float | None = None,
+        persist: bool | None = None,
+        timeout: float | None = TIMEOUT,
+    ) -> None:
+        """Set `key` to `data`, a value that pickle can carry.
+
+        After `ttl` seconds it is gone; without it stays until it is deleted, also if it had a `ttl`
+        before. With `persist` the key outlives the main process: this and every later change
+        of it return when they are in the file LITEYUKI_STORE_PATH. `persist=False` ends that.
+
+        Raises `StoreError` for data that can't be serialised or is too long, for `persist` where
+        there is no such file, and where the file can't be written: the key is changed then, and
+        written as soon as it can be. `ValueError` for a `ttl` that is not above 0.
+        """
+        self._wait(self._set(key, data, ttl, persist), timeout)
+
+    async def async_set(
+        self,
+        key: str,
+        data: Any,
+        *,
+        ttl: float | None = None,
+        persist: bool | None = None,
+        timeout: float | None = TIMEOUT,
+    ) -> None:
+        """Do what `set` does."""
+        await self._async_wait(self._set(key, data, ttl, persist), timeout)
+
+    def delete(self, key: str, *, timeout: float | None = TIMEOUT) -> bool:
+        """Delete `key`; return whether there was one."""
+        return self._wait(self._delete(key), timeout)
+
+    async def async_delete(self, key: str, *, timeout: float | None = TIMEOUT) -> bool:
+        """Do what `delete` does."""
+        return await self._async_wait(self._delete(key), timeout)
+
+    def pop(self, key: str, default: Any = _RAISE, *, timeout: float | None = TIMEOUT) -> Any:
+        """Delete `key` and return its value, or `default`. Raises `KeyError` without one."""
+        return self._wait(self._pop(key, default), timeout)
+
+    async def async_pop(
+        self, key: str, default: Any = _RAISE, *, timeout: float | None = TIMEOUT
+    ) -> Any:
+        """Do what `pop` does."""
+        return await self._async_wait(self._pop(key, default), timeout)
+
+    def clear(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> int:
+        """Delete the keys that begin with `prefix`, at one moment; return how many there were."""
+        return self._wait(self._clear(prefix), timeout)
+
+    async def async_clear(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> int:
+        """Do what `clear` does."""
+        return await self._async_wait(self._clear(prefix), timeout)
+
+    def incr(self, key: str, by: float = 1, *, timeout: float | None = TIMEOUT) -> Any:
+        """Add `by` to the number at `key`, 0 where there is none; return the sum.
+
+        Its time to live stays. Raises `StoreError` where `key` is no int or float.
+        """
+        return self._wait(self._incr(key, by), timeout)
+
+    async def async_incr(self, key: str, by: float = 1, *, timeout: float | None = TIMEOUT) -> Any:
+        """Do what `incr` does."""
+        return await self._async_wait(self._incr(key, by), timeout)
+
+    def compare_and_set(
+        self, key: str, expected: Any, new: Any, *, timeout: float | None = TIMEOUT
+    ) -> bool:
+        """Set `key` to `new` if its value equals `expected`; return whether it did.
+
+        Where there is no such key, None is expected. Its time to live stays.
+        """
+        return self._wait(self._compare_and_set(key, expected, new), timeout)
+
+    async def async_compare_and_set(
+        self, key: str, expected: Any, new: Any, *, timeout: float | None = TIMEOUT
+    ) -> bool:
+        """Do what `compare_and_set` does."""
+        return await self._async_wait(self._compare_and_set(key, expected, new), timeout)
+
+    def update(
+        self,
+        key: str,
+        fn: Callable[[Any], Any],
+        default: Any = None,
+        *,
+        timeout: float | None = TIMEOUT,
+    ) -> Any:
+        """Set `key` to what `fn` makes of its value, or of `default`; return that.
+
+        `fn` is called here, and again with the newer value where somebody else was quicker. What
+        it raises comes out of this call, and nothing is changed. The key's time to live stays.
+        """
+        return self._wait(self._update(key, fn, default), timeout)
+
+    async def async_update(
+        self,
+        key: str,
+        fn: Callable[[Any], Any],
+        default: Any = None,
+        *,
+        timeout: float | None = TIMEOUT,
+    ) -> Any:
+        """Do what `update` does."""
+        return await self._async_wait(self._update(key, fn, default), timeout)
+
+    def setdefault(self, key: str, default: Any, *, timeout: float | None = TIMEOUT) -> Any:
+        """Return the value of `key`, after setting it to `default` where there is none."""
+        return self._wait(self._setdefault(key, default), timeout)
+
+    async def async_setdefault(
+        self, key: str, default: Any, *, timeout: float | None = TIMEOUT
+    ) -> Any:
+        """Do what `setdefault` does."""
+        return await self._async_wait(self._setdefault(key, default), timeout)
+
+    # ------------------------------------------------------------- locks, watches, topics
+
+    def lock(self, key: str, timeout: float | None = None) -> StoreLock:
+        """Return a lock for `with` and `async with` that one holder in all processes has at a time.
+
+        Who waits gets it in the order of asking, within `timeout` seconds (None: for ever), else
+        `StoreTimeout`. It can't be taken twice by the same holder. When the holder's process dies
+        it is free. On an event loop's thread `with` does not wait: `WouldBlockLoop` names the way.
+        It guards what its users agree on; the key of the same name is not locked.
+        """
+        return StoreLock(self, self._key(key), check_timeout(timeout))
+
+    def watch(self, pattern: str) -> Watch:
+        """Return what decorates a callback for changes, or is iterated over with `async for`.
+
+        `pattern` is a key, or with a trailing `*` what keys begin with. Every change made after
+        the decorator returned, or the iteration began, is seen, in order, as a `Change` with
+        `key`, `old`, `new`, `deleted` and `expired`. An async callback runs on the process's
+        loop, a sync one in a worker thread, one at a time; what it raises is logged. Nobody waits
+        for a slow one.
+        """
+        return Watch(self, self._key(pattern))
+
+    def publish(self, topic: str, data: Any, *, timeout: float | None = TIMEOUT) -> None:
+        """Give `data` to the subscribers of `topic` in all processes that run now."""
+        self._wait(self._publish(topic, data), timeout)
+
+    async def async_publish(
+        self, topic: str, data: Any, *, timeout: float | None = TIMEOUT
+    ) -> None:
+        """Do what `publish` does."""
+        await self._async_wait(self._publish(topic, data), timeout)
+
+    def on_subscriber_receive(self, topic: str) -> Callable[[F], F]:
+        """Decorate a callback for what is published on `topic`; a trailing `*` takes in more.
+
+        It is called with the data, like a callback of `watch`.
+        """
+        full = self._key(topic)
+
+        def decorator(callback: F) -> F:
+            self._register("subscribe", full, callback)
+            return callback
+
+        return decorator
+
+    def _register(self, op: str, pattern: str, callback: Callable[[Any], Any]) -> None:
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
+        access = self._found()
+        listener = Listener(access.context, op, pattern, len(self._prefix))
+        registration = Registration(callback, None, True)
+        listener.run(lambda runner: runner.add(registration))
+        access.listen(listener).wait(TIMEOUT)
+
+    # ------------------------------------------------------------- what is asked
+
+    def _get(self, key: str, default: Any) -> Steps[Any]:
+        access = self._found()
+        answer = yield access.ask("get", self._checked(key), {"key": key})
+        self._keep(key, answer)
+        return self._load(key, answer.values[0]) if answer.values else default
+
+    def _keys(self, prefix: str) -> Steps[list[str]]:
+        args = {"prefix": self._prefix + _text(prefix, "a prefix"), "content": False}
+        answer = yield self._found().ask("scan", None, args)
+        return [key[len(self._prefix) :] for key in answer.keys]
+
+    def _items(self, prefix: str) -> Steps[list[tuple[str, Any]]]:
+        args = {"prefix": self._prefix + _text(prefix, "a prefix"), "content": True}
+        answer = yield self._found().ask("scan", None, args)
+        pairs = zip(answer.keys, answer.values, strict=True)
+        return [(key[len(self._prefix) :], self._load(key, found)) for key, found in pairs]
+
+    def _count(self) -> Steps[int]:
+        answer = yield self._found().ask("count", None, {"prefix": self._prefix})
+        return int(answer.fields["count"])
+
+    def _set(self, key: str, data: Any, ttl: float | None, persist: bool | None) -> Steps[None]:
+        key = self._key(key)
+        access = self._found()
+        serialised = self._dump(key, data)
+        args = {"key": key, "ttl": _check_ttl(ttl), "persist": self._persists(persist)}
+        answer = yield access.ask("set", key, args, [serialised])
+        self._keep(key, answer, serialised)
+
+    def _delete(self, key: str) -> Steps[bool]:
+        key = self._key(key)
+        answer = yield self._found().ask("delete", key, {"key": key})
+        self._keep(key, answer, None)
+        return bool(answer.fields["was"])
+
+    def _pop(self, key: str, default: Any) -> Steps[Any]:
+        full = self._key(key)
+        answer = yield self._found().ask("delete", full, {"key": full})
+        self._keep(full, answer, None)
+        if answer.values:
+            return self._load(full, answer.values[0])
+        if default is _RAISE:
+            raise KeyError(key)
+        return default
+
+    def _clear(self, prefix: str) -> Steps[int]:
+        args = {"prefix": self._prefix + _text(prefix, "a prefix")}
+        answer = yield self._found().ask("clear", None, args)
+        return int(answer.fields["count"])
+
+    def _incr(self, key: str, by: float) -> Steps[Any]:
+        key = self._key(key)
+        if type(by) not in (int, float):
+            raise TypeError(f"what is added must be an int or a float, not {type(by).__name__}")
+        args = {"key": key, "persist": self._persists(None)}
+        answer = yield self._found().ask("incr", key, args, [value.number(by)])
+        (number,) = answer.values
+        self._keep(key, answer, number)
+        return value.load(number)
+
+    def _compare_and_set(self, key: str, expected: Any, new: Any) -> Steps[bool]:
+        key = self._key(key)
+        serialised = self._dump(key, new)
+        answer = yield self._found().ask("get", key, {"key": key})
+        while True:
+            found = self._load(key, answer.values[0]) if answer.values else None
+            same = found == expected
+            if not same:
+                return False
+            answer = yield self._set_if(key, answer, serialised)
+            if answer.fields["done"]:
+                self._keep(key, answer, serialised)
+                return True
+
+    def _update(self, key: str, fn: Callable[[Any], Any], default: Any) -> Steps[Any]:
+        key = self._key(key)
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, not {type(fn).__name__}")
+        answer = yield self._found().ask("get", key, {"key": key})
+        while True:
+            data = fn(self._load(key, answer.values[0]) if answer.values else default)
+            serialised = self._dump(key, data)
+            answer = yield self._set_if(key, answer, serialised)
+            if answer.fields["done"]:
+                self._keep(key, answer, serialised)
+                return data
+
+    def _setdefault(self, key: str, default: Any) -> Steps[Any]:
+        key = self._key(key)
+        serialised = self._dump(key, default)
+        answer = yield self._found().ask("get", key, {"key": key})
+        while not answer.values:
+            answer = yield self._set_if(key, answer, serialised)
+            if answer.fields["done"]:
+                self._keep(key, answer, serialised)
+                return value.load(serialised)
+        return self._load(key, answer.values[0])
+
+    def _set_if(self, key: str, seen: Answer, serialised: Value) -> Answer:
+        version = seen.fields["version"]
+        args = {"key": key, "version": version, "persist": self._persists(None)}
+        return self._found().ask("set", key, args, [serialised])
+
+    def _publish(self, topic: str, data: Any) -> Steps[None]:
+        topic = self._key(topic)
+        yield self._found().ask("publish", topic, {"topic": topic}, [self._dump(topic, data)])
+
+    # ------------------------------------------------------------- asking
+
+    def _wait(self, steps: Steps[T], timeout: float | None) -> T:
+        timeout = check_timeout(timeout)
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            answer = next(steps)
+            while True:
+                answer = steps.send(answer.wait(left(deadline)))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _async_wait(self, steps: Steps[T], timeout: float | None) -> T:
+        timeout = check_timeout(timeout)
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            answer = next(steps)
+            while True:
+                answer = steps.send(await answer.async_wait(left(deadline)))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _found(self) -> Access:
+        access = self._access
+        if access is not None:
+            return access
+        access = current.current().access
+        self._copies = access.copies.found
+        return access
+
+    def _keep(self, key: str, answer: Answer, data: Value | object | None = ABSENT) -> None:
+        fields = answer.fields
+        if data is ABSENT:
+            data = answer.values[0] if answer.values else None
+        assert data is None or isinstance(data, Value)
+        self._found().copies.keep(key, fields["cell"], fields.get("deadline"), data)
+
+    def _persists(self, asked: bool | None) -> bool | None:
+        return self._persist if asked is None else asked
+
+    def _dump(self, key: str, data: Any) -> Value:
+        return value.dump(data, key, self._found().context.max_message_bytes)
+
+    def _load(self, key: str, found: Value) -> Any:
+        try:
+            return value.load(found)
+        except Exception as error:
+            raise StoreError(
+                f"key {key!r}: its value can't be rebuilt in this process: {error!r}", key
+            ) from error
+
+    def _key(self, key: object) -> str:
+        """Return the full key. Raises `TypeError` or `ValueError`."""
+        return self._checked(self._prefix + _text(key, "a key"))
+
+    def _checked(self, key: object) -> str:
+        text = _text(key, "a key")
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size <= len(self._prefix) or size > KEY_BYTES:
+            raise ValueError(f"a key must have 1 to {KEY_BYTES} bytes, not {size}: {text[:40]!r}")
+        return text
+
+
+class StoreLock:
+    """A lock of the store, for `with` and `async with`. One holder at a time, this object once."""
+
+    def __init__(self, store: SharedMemory, key: str, timeout: float | None) -> None:
+        self._store = store
+        self._key = key
+        self._timeout = timeout
+        self._held: tuple[Access, int] | None = None
+
+    def __enter__(self) -> StoreLock:
+        on_loop = _get_running_loop() is not None
+        access, asked = self._ask(wait=not on_loop)
+        try:
+            # Without waiting for the lock it is the main process alone that is waited for.
+            answer = asked.wait(TIMEOUT if on_loop else self._timeout)
+        except BaseException as error:
+            self._give_up(access, asked, error)
+            raise
+        if not answer.fields["got"]:
+            raise WouldBlockLoop(
+                f"lock {self._key}: another holder has it, and waiting would stop this thread's "
+                "event loop; use `async with shared_memory.lock(...)` here"
+            )
+        self._held = (access, asked.number)
+        return self
+
+    async def __aenter__(self) -> StoreLock:
+        access, asked = self._ask(wait=True)
+        try:
+            await asked.async_wait(self._timeout)
+        except BaseException as error:
+            self._give_up(access, asked, error)
+            raise
+        self._held = (access, asked.number)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            access, number = held
+            access.say("unlock", key=self._key, held=number)
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__()
+
+    def _ask(self, *, wait: bool) -> tuple[Access, Answer]:
+        if self._held is not None:
+            raise StoreError(
+                f"lock {self._key}: this object holds it already; call lock() for each `with`",
+                self._key,
+            )
+        access = self._store._found()
+        return access, access.ask("lock", self._key, {"key": self._key, "wait": wait})
+
+    def _give_up(self, access: Access, asked: Answer, error: BaseException) -> None:
+        # It may just be given to this holder: that is undone too.
+        access.say("unlock", key=self._key, held=asked.number)
+        if isinstance(error, StoreTimeout):
+            raise StoreTimeout(
+                f"lock {self._key}: not got within {self._timeout:g} s", self._key
+            ) from None
+
+
+class Watch:
+    """Changes to come, for a callback or an `async for`."""
+
+    def __init__(self, store: SharedMemory, pattern: str) -> None:
+        self._store = store
+        self._pattern = pattern
+
+    def __call__(self, callback: F) -> F:
+        self._store._register("watch", self._pattern, callback)
+        return callback
+
+    def __aiter__(self) -> Changes:
+        return Changes(self._store, self._pattern)
+
+
+class Changes:
+    """The changes from its making on. `close` ends it, as does letting go of it."""
+
+    def __init__(self, store: SharedMemory, pattern: str) -> None:
+        self._access = store._found()
+        self._listener = Listener(self._access.context, "watch", pattern, len(store._prefix))
+        self._began: Answer | None = self._access.listen(self._listener)
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> Change:
+        if self._began is not None:
+            began, self._began = self._began, None
+            await began.async_wait(TIMEOUT)
+        return await self._listener.next()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Bring no more changes than are there. From any thread, idempotent."""
+        with self._access.context.lock:
+            self._listener.end()
+        self._access.leave(self._listener)
+
+    def __del__(self) -> None:
+        access = getattr(self, "_access", None)
+        if access is not None:
+            listener = self._listener
+            access.context.soon(lambda: access.leave(listener))
+
+
+def _text(data: object, what: str) -> str:
+    if not isinstance(data, str):
+        raise TypeError(f"{what} must be a string, not {type(data).__name__}")
+    return data
+
+
+def _check_ttl(ttl: float | None) -> float | None:
+    if ttl is None:
+        return None
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+        raise TypeError(f"ttl must be a number of seconds, not {type(ttl).__name__}")
+    if not ttl > 0:
+        raise ValueError(f"ttl must be above 0 seconds, not {ttl}")
+    return None if ttl == float("inf") else float(ttl)
+
+
+shared_memory = SharedMemory()
+"""The store of this process's LiteyukiBot."""

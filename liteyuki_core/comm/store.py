@@ -1,0 +1,378 @@
+"""The one true store, in the main process: keys, locks, and who wants to know of what.
+
+Whoever uses it is an `Asker`: the main process itself, or the link to a child. `ask` does what
+is asked at once and answers it, but for two things: a lock that another has is answered when it
+is free, and a change of a key that is to outlive the process when it is in the file.
+
+Invariants, all under the context's lock, under which every method here is called:
+
+- a key's cell changes before the key does, so no copy that counts as current is older than the key
+- `_version` grows with every change, and each key has that of its latest: who changes a key "if it
+  is at version N" has seen all that came before
+- askers are told of changes in the order in which these are made, and before anything later that
+  they are answered
+- the head of a lock's queue has it, the others wait for it; an asker that is gone is in none
+- a key that is kept has its latest change in the journal, or on its way there
+
+Values are never rebuilt here: nothing of a user's runs in this process on another's behalf.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from ..errors import FrameError, StoreError
+from . import value as values_
+from .cells import Cells, cell_of
+from .expiry import Expiry
+from .frames import Value
+from .journal import Journal, Record
+from .listener import matches
+
+Fields = dict[str, Any]
+
+_PAGE = 1000
+"""Keys in one answer of several."""
+
+
+class Asker(Protocol):
+    """Who asks the store. Called under the lock."""
+
+    def answer(self, request: int, fields: Fields, values: list[Value]) -> None:
+        """Pass on an answer; with `more` in its fields another follows."""
+
+    def tell(self, fields: Fields, values: list[Value]) -> None:
+        """Pass on that something happened."""
+
+
+class Entry:
+    """A key's value and what goes with it."""
+
+    __slots__ = ("deadline", "kept", "value", "version")
+
+    def __init__(self, value: Value, version: int, deadline: float | None, kept: bool) -> None:
+        self.value = value
+        self.version = version
+        self.deadline = deadline
+        """When it expires, of `time.monotonic`."""
+        self.kept = kept
+        """Whether it is to outlive the process."""
+
+
+class Store:
+    """The keys and all that goes with them. Owns the cells, the journal and the expiry thread.
+
+    `pump` is called, not under the lock, after something happened that nobody asked for.
+    """
+
+    def __init__(
+        self, lock: Any, pump: Callable[[], None], path: str | None, cells: Cells | None
+    ) -> None:
+        self._lock = lock
+        self._pump = pump
+        self.cells = cells
+        self.entries: dict[str, Entry] = {}
+        self._version = 0
+        self._patterns: dict[Asker, Counter[str]] = {}
+        self._topics: dict[Asker, Counter[str]] = {}
+        self._locks: dict[str, deque[tuple[Asker, int]]] = {}
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._expiry = Expiry(self._expire)
+        self._unconfirmed: deque[tuple[int, Asker, int, Fields, list[Value]]] = deque()
+        self._journal = None if path is None else Journal(path, self._written)
+        if self._journal is not None:
+            now, clock = time.monotonic(), time.time()
+            for key, kind, data, expires_at in self._journal.open():
+                deadline = None if expires_at is None else now + expires_at - clock
+                self._version += 1
+                self.entries[key] = Entry(Value(kind, data), self._version, deadline, True)
+                self._expires(key, self.entries[key])
+
+    # ------------------------------------------------------------- asking
+
+    def ask(self, asker: Asker, request: int, fields: Fields, values: list[Value]) -> None:
+        """Do what is asked, and answer it. Raises `FrameError` for what can't be asked."""
+        try:
+            answer = getattr(self, f"_do_{fields['op']}")
+            answer(asker, request, values, **fields["args"])
+        except StoreError as error:
+            asker.answer(request, {"error": error.args[0]}, [])
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise FrameError(f"the store can't be asked {fields!r}: {error!r}") from error
+
+    def drop(self, asker: Asker) -> None:
+        """Take back what an asker that is gone has: locks, watches and subscriptions."""
+        self._patterns.pop(asker, None)
+        self._topics.pop(asker, None)
+        for key, queue in list(self._locks.items()):
+            for held in [entry for entry in queue if entry[0] is asker]:
+                self._release(key, held)
+        self._unconfirmed = deque(entry for entry in self._unconfirmed if entry[1] is not asker)
+
+    def live(self, key: str) -> Entry | None:
+        """Return a key's entry unless there is none or it has expired."""
+        entry = self.entries.get(key)
+        if entry is None or entry.deadline is None or entry.deadline > time.monotonic():
+            return entry
+        self._change(key, None, expired=True)
+        return None
+
+    def close(self, timeout: float) -> None:
+        """Write what is to be written within `timeout` seconds. Not under the lock."""
+        self._expiry.close()
+        if self._journal is not None:
+            self._journal.close(timeout)
+        if self.cells is not None:
+            self.cells.close()
+
+    def abandon(self) -> None:
+        """Let go of files in a forked copy of the process."""
+        if self._journal is not None:
+            self._journal.abandon()
+        if self.cells is not None:
+            self.cells.close()
+
+    # ------------------------------------------------------------- keys
+
+    def _do_get(self, asker: Asker, request: int, values: list[Value], key: str) -> None:
+        entry = self.live(key)
+        asker.answer(request, self._of(key, entry), [] if entry is None else [entry.value])
+
+    def _do_set(
+        self,
+        asker: Asker,
+        request: int,
+        values: list[Value],
+        key: str,
+        ttl: float | None = None,
+        persist: bool | None = None,
+        version: int | None = None,
+    ) -> None:
+        """Set a key; with `version` only if its latest change is that (0: there is no such key).
+
+        A conditional change leaves the key's time to live as it is.
+        """
+        entry = self.live(key)
+        if version not in (None, 0 if entry is None else entry.version):
+            found = [] if entry is None else [entry.value]
+            asker.answer(request, {**self._of(key, entry), "done": False}, found)
+            return
+        deadline = None if ttl is None else time.monotonic() + ttl
+        if version is not None and entry is not None:
+            deadline = entry.deadline
+        (value,) = values
+        kept = self._keeps(key, entry, persist)
+        ticket = self._change(key, value, deadline=deadline, kept=kept)
+        fields = {**self._of(key, self.entries[key]), "done": True}
+        self._confirm(ticket, asker, request, fields, [])
+
+    def _do_delete(self, asker: Asker, request: int, values: list[Value], key: str) -> None:
+        entry = self.live(key)
+        ticket = None if entry is None else self._change(key, None)
+        found = [] if entry is None else [entry.value]
+        self._confirm(ticket, asker, request, {**self._of(key, None), "was": bool(found)}, found)
+
+    def _do_incr(
+        self,
+        asker: Asker,
+        request: int,
+        values: list[Value],
+        key: str,
+        persist: bool | None = None,
+    ) -> None:
+        entry = self.live(key)
+        (by,) = values
+        number = self._add(key, entry, by)
+        deadline = None if entry is None else entry.deadline
+        kept = self._keeps(key, entry, persist)
+        ticket = self._change(key, number, deadline=deadline, kept=kept)
+        self._confirm(ticket, asker, request, self._of(key, self.entries[key]), [number])
+
+    def _keeps(self, key: str, entry: Entry | None, persist: bool | None) -> bool:
+        kept = persist if persist is not None else entry is not None and entry.kept
+        if kept and self._journal is None:
+            raise StoreError(
+                f"key {key!r} can't outlive the process: set LITEYUKI_STORE_PATH, "
+                "for example to data/store.db"
+            )
+        return kept
+
+    def _add(self, key: str, entry: Entry | None, by: Value) -> Value:
+        if entry is None:
+            return by
+        if entry.value.kind not in (values_.INT, values_.FLOAT):
+            raise StoreError(f"key {key!r} is no number, so nothing can be added to it")
+        try:
+            return values_.number(values_.load(entry.value) + values_.load(by))
+        except OverflowError as error:
+            raise StoreError(f"key {key!r}: {error}") from error
+
+    def _do_scan(
+        self, asker: Asker, request: int, values: list[Value], prefix: str, content: bool
+    ) -> None:
+        """Answer with all keys that start so, and their values if `content`, as of now."""
+        keys = self._keys(prefix)
+        pages = [keys[at : at + _PAGE] for at in range(0, len(keys), _PAGE)] or [[]]
+        for number, page in enumerate(pages, 1):
+            found = [self.entries[key].value for key in page] if content else []
+            asker.answer(request, {"keys": page, "more": number < len(pages)}, found)
+
+    def _do_count(self, asker: Asker, request: int, values: list[Value], prefix: str) -> None:
+        asker.answer(request, {"count": len(self._keys(prefix))}, [])
+
+    def _do_clear(self, asker: Asker, request: int, values: list[Value], prefix: str) -> None:
+        keys = self._keys(prefix)
+        tickets = [self._change(key, None) for key in keys]
+        last = next((ticket for ticket in reversed(tickets) if ticket is not None), None)
+        self._confirm(last, asker, request, {"count": len(keys)}, [])
+
+    def _keys(self, prefix: str) -> list[str]:
+        return sorted(k for k in list(self.entries) if k.startswith(prefix) and self.live(k))
+
+    def _of(self, key: str, entry: Entry | None) -> Fields:
+        """Return what a copy of this key's value is to know."""
+        cell = None if self.cells is None else self.cells.values[cell_of(key)]
+        if entry is None:
+            return {"cell": cell, "version": 0}
+        return {"cell": cell, "version": entry.version, "deadline": entry.deadline}
+
+    def _change(
+        self,
+        key: str,
+        value: Value | None,
+        *,
+        deadline: float | None = None,
+        kept: bool = False,
+        expired: bool = False,
+    ) -> int | None:
+        """Change a key, or with None delete it; return the journal's ticket for it, if any."""
+        if self.cells is not None:
+            self.cells.values[cell_of(key)] += 1
+        self._version += 1
+        old = self.entries.pop(key, None) if value is None else self.entries.get(key)
+        if value is not None:
+            entry = self.entries[key] = Entry(value, self._version, deadline, kept)
+            self._expires(key, entry)
+        fields = {"key": key, "old": old is not None, "new": value is not None, "expired": expired}
+        found = [] if old is None else [old.value]
+        for asker in _wanting(self._patterns, key):
+            asker.tell(fields, found if value is None else [*found, value])
+        if self._journal is None or not (kept or (old is not None and old.kept)):
+            return None
+        if value is None or not kept:
+            return self._journal.write(key, None)
+        at = None if deadline is None else time.time() + deadline - time.monotonic()
+        return self._journal.write(key, Record(key, value.kind, value.data, at))
+
+    # ------------------------------------------------------------- files and time
+
+    def _confirm(
+        self, ticket: int | None, asker: Asker, request: int, fields: Fields, values: list[Value]
+    ) -> None:
+        if ticket is None:
+            asker.answer(request, fields, values)
+        else:
+            self._unconfirmed.append((ticket, asker, request, fields, values))
+
+    def _written(self, ticket: int, error: StoreError | None) -> None:
+        with self._lock:
+            while self._unconfirmed and self._unconfirmed[0][0] <= ticket:
+                _, asker, request, fields, values = self._unconfirmed.popleft()
+                if error is not None:
+                    fields, values = {"error": f"it is changed, but {error}"}, []
+                asker.answer(request, fields, values)
+        self._pump()
+
+    def _expires(self, key: str, entry: Entry) -> None:
+        if entry.deadline is None:
+            return
+        if len(self._deadlines) > _PAGE + 2 * len(self.entries):
+            # Most are of values that were replaced.
+            ending = [(e.deadline, e.version, k) for k, e in self.entries.items()]
+            self._deadlines = [(at, version, k) for at, version, k in ending if at is not None]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (entry.deadline, entry.version, key))
+        self._expiry.at(self._deadlines[0][0])
+
+    def _expire(self) -> float | None:
+        """Let what is due expire; return when the next does. On the expiry thread."""
+        with self._lock:
+            due = time.monotonic()
+            while self._deadlines and self._deadlines[0][0] <= due:
+                _, version, key = heapq.heappop(self._deadlines)
+                entry = self.entries.get(key)
+                if entry is not None and entry.version == version:
+                    self._change(key, None, expired=True)
+            following = self._deadlines[0][0] if self._deadlines else None
+        self._pump()
+        return following
+
+    # ------------------------------------------------------------- locks
+
+    def _do_lock(
+        self, asker: Asker, request: int, values: list[Value], key: str, wait: bool
+    ) -> None:
+        """Give `key` to this request, whose number names the hold to `unlock`, or have it wait."""
+        queue = self._locks.get(key)
+        if queue is None:
+            self._locks[key] = deque([(asker, request)])
+        elif wait:
+            queue.append((asker, request))
+            return
+        asker.answer(request, {"got": queue is None}, [])
+
+    def _do_unlock(
+        self, asker: Asker, request: int, values: list[Value], key: str, held: int
+    ) -> None:
+        self._release(key, (asker, held))
+
+    def _release(self, key: str, held: tuple[Asker, int]) -> None:
+        queue = self._locks.get(key)
+        if queue is None or held not in queue:
+            return
+        had = queue[0] == held
+        queue.remove(held)
+        if not queue:
+            del self._locks[key]
+        elif had:
+            asker, request = queue[0]
+            asker.answer(request, {"got": True}, [])
+
+    # ------------------------------------------------------------- watches and topics
+
+    def _do_watch(self, asker: Asker, request: int, values: list[Value], pattern: str) -> None:
+        self._patterns.setdefault(asker, Counter())[pattern] += 1
+        asker.answer(request, {}, [])
+
+    def _do_unwatch(self, asker: Asker, request: int, values: list[Value], pattern: str) -> None:
+        _take_away(self._patterns, asker, pattern)
+
+    def _do_subscribe(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
+        self._topics.setdefault(asker, Counter())[topic] += 1
+        asker.answer(request, {}, [])
+
+    def _do_publish(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
+        for other in _wanting(self._topics, topic):
+            other.tell({"topic": topic}, values)
+        asker.answer(request, {}, [])
+
+
+def _wanting(asked: dict[Asker, Counter[str]], name: str) -> Iterator[Asker]:
+    for asker, patterns in asked.items():
+        if any(matches(pattern, name) for pattern in patterns):
+            yield asker
+
+
+def _take_away(asked: dict[Asker, Counter[str]], asker: Asker, pattern: str) -> None:
+    patterns = asked.get(asker)
+    if patterns is None:
+        return
+    patterns[pattern] -= 1
+    if patterns[pattern] <= 0:
+        del patterns[pattern]
+    if not patterns:
+        del asked[asker]

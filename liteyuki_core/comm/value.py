@@ -1,0 +1,64 @@
+"""Values of the store to bytes and back.
+
+Texts, bytes and numbers are kept as what they are, all else as a pickle: so the main process can
+add to a number without rebuilding anything that could run a user's code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from ..errors import StoreError
+from .frames import Value
+
+TEXT, BYTES, INT, FLOAT, PICKLE = "t", "b", "i", "f", "p"
+
+
+def dump(data: Any, key: str, limit: int) -> Value:
+    """Serialise a value. Raises `StoreError`, which names `key`."""
+    kind = type(data)
+    try:
+        if kind is str:
+            value = Value(TEXT, data.encode("utf-8", "surrogatepass"))
+        elif kind is bytes:
+            value = Value(BYTES, data)
+        elif kind is int or kind is float:
+            value = number(data)
+        else:
+            value = Value(PICKLE, pickle.dumps(data, 5))
+    except Exception as error:
+        raise StoreError(
+            f"key {key!r}: {kind.__qualname__} can't be stored: {error}; store what pickle can "
+            "carry (numbers, text, lists, dicts, instances of module-level classes)",
+            key,
+        ) from error
+    if len(value.data) > limit:
+        raise StoreError(
+            f"key {key!r}: a value of {len(value.data)} bytes is over the limit of {limit}; split "
+            "it, or raise LITEYUKI_MAX_MESSAGE_BYTES",
+            key,
+        )
+    return value
+
+
+def number(data: int | float) -> Value:
+    """Serialise a number."""
+    # Hexadecimal, whose length has no bound and whose floats come back as they were.
+    if isinstance(data, float):
+        return Value(FLOAT, data.hex().encode())
+    return Value(INT, hex(data).encode())
+
+
+def load(value: Value) -> Any:
+    """Rebuild a value. May raise anything where it is a pickle."""
+    kind, data = value
+    if kind == TEXT:
+        return str(data, "utf-8", "surrogatepass")
+    if kind == BYTES:
+        return data
+    if kind == INT:
+        return int(data, 16)
+    if kind == FLOAT:
+        return float.fromhex(data.decode())
+    return pickle.loads(data)

@@ -156,6 +156,7 @@ class Access:
         """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
         with self.context.lock:
             answer = self.ask(listener.op, None, listener.args)
+            self.context.start_attending()
             self._listeners.append(listener)
         return answer
 

@@ -99,7 +99,7 @@ def _line(row: Row, ours: Result, name: str, peer: Result) -> list[str]:
     ratio, reached = "", "not measured"
     if ours.figures and peer.figures:
         value = median(ours.figures) / median(peer.figures)
-        ratio, reached = f"{value:.2f}x", _reached(row, value)
+        ratio, reached = f"{value:,.{0 if value >= 100 else 2}f}x", _reached(row, value)
     if ours.wrong or peer.wrong:
         reached = "failed"
     return [

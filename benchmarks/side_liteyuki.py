@@ -88,7 +88,7 @@ def spread(
             set_channel(name, channel)
         bot.add_process(f"peer{child}", _child, (partial(_count_spread, list(lane)), workload.name))
         lanes.append(list(lane.values()))
-    return _run(bot, lambda: _spread(workload, seconds, lanes, pause))
+    return run_bot(bot, lambda: _spread(workload, seconds, lanes, pause))
 
 
 async def _spread(
@@ -193,10 +193,10 @@ def _with_child(
     choose_loop()
     bot = LiteyukiBot()
     bot.add_process("peer", _child, args=(serve, workload.name))
-    return _run(bot, lambda: drive(workload, seconds))
+    return run_bot(bot, lambda: drive(workload, seconds))
 
 
-def _run(bot: LiteyukiBot, drive: Callable[[], Awaitable[float]]) -> float:
+def run_bot(bot: LiteyukiBot, drive: Callable[[], Awaitable[float]]) -> float:
     ended: Future[float] = Future()
 
     @bot.on_after_start

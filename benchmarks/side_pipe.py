@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
-import threading
 from functools import partial
 from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from workloads import PATIENCE, WORKLOADS, Report, Workload, check, last, last_of_each, messages
+from children import spawned
+from workloads import WORKLOADS, Report, Workload, check, last, last_of_each, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-    Connections = list[Connection[Any, Any]]
+    from children import Connections
 
 NAME = "multiprocessing.Pipe"
 
@@ -50,35 +49,10 @@ def _with_children(
     seconds: float,
     children: int = 1,
 ) -> float:
-    context = multiprocessing.get_context("spawn")
-    connections: Connections = []
-    processes: list[Any] = []
-
-    def give_up() -> None:
-        for process in processes:
-            process.kill()
-
-    watchdog = threading.Timer(PATIENCE, give_up)
-    try:
-        for _ in range(children):
-            ours, theirs = context.Pipe()
-            connections.append(ours)
-            process = context.Process(target=_serve, args=(theirs, serve, workload.name))
-            process.start()
-            processes.append(process)
-            theirs.close()
-        watchdog.start()
+    with spawned(children, _serve, serve, workload.name) as connections:
         pool = workload.make_pool()
         count = workload.count(seconds, _phase(connections, send, pool, workload.warm_up))
         return children * count / _phase(connections, send, pool, count)
-    finally:
-        for connection in connections:
-            connection.close()
-        for process in processes:
-            process.join()
-        if watchdog.ident is not None:
-            watchdog.cancel()
-            watchdog.join()
 
 
 def _phase(
@@ -124,13 +98,10 @@ def _serve(
     name: str,
 ) -> None:
     pool = WORKLOADS[name].make_pool()
-    try:
-        while True:
-            expected = connection.recv()
-            connection.send("ready")
-            connection.send(serve(connection, pool, expected))
-    except EOFError:
-        connection.close()
+    while True:
+        expected = connection.recv()
+        connection.send("ready")
+        connection.send(serve(connection, pool, expected))
 
 
 def _count(connection: Connection[Any, Any], pool: list[Any], expected: int) -> Report:

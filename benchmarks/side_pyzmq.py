@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workloads import (
     PATIENCE,
     WORKLOADS,
-    NotInstalled,
+    NotMeasurable,
     Report,
     Workload,
     check,
@@ -22,6 +21,7 @@ from workloads import (
     end_with_parent,
     last,
     messages,
+    require,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ _LINGER_MS = 5_000
 def version() -> str:
     """Return the version that is measured."""
     try:
-        _require()
-    except NotInstalled as error:
+        require("zmq")
+    except NotMeasurable as error:
         return str(error)
     import zmq
 
@@ -104,17 +104,12 @@ async def _echo(socket: Any, pool: list[Any], expected: int) -> None:
         await socket.send_string(await socket.recv_string())
 
 
-def _require() -> None:
-    if find_spec("zmq") is None:
-        raise NotInstalled('not installed (pip install -e ".[bench]")')
-
-
 def _with_child(
     serve: Callable[[Any, list[Any], int], Awaitable[None]],
     workload: Workload,
     drive: Callable[[Any], Awaitable[float]],
 ) -> float:
-    _require()
+    require("zmq")
     with TemporaryDirectory() as folder:
         address = f"ipc://{Path(folder) / 'pair'}"
         child = multiprocessing.get_context("spawn").Process(

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import multiprocessing
 from importlib import metadata
-from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from workloads import (
     PATIENCE,
     WORKLOADS,
-    NotInstalled,
+    NotMeasurable,
     Report,
     Workload,
     check,
     end_with_parent,
     last,
     messages,
+    require,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ NAME = "faster-fifo"
 def version() -> str:
     """Return the version of faster-fifo that is measured."""
     try:
-        _require()
-    except NotInstalled as error:
+        require("faster_fifo")
+    except NotMeasurable as error:
         return str(error)
     return metadata.version("faster-fifo")
 
@@ -59,13 +59,8 @@ def fifo_many(workload: Workload, seconds: float) -> float:
     return _one_way(_fifo(), _many, workload, seconds)
 
 
-def _require() -> None:
-    if find_spec("faster_fifo") is None:
-        raise NotInstalled('not installed (pip install -e ".[bench]")')
-
-
 def _fifo() -> Any:
-    _require()
+    require("faster_fifo")
     from faster_fifo import Queue
 
     return Queue()

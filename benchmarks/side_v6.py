@@ -1,4 +1,4 @@
-"""LiteyukiBot 6.3.16, what this replaces: its own LiteyukiBot, process manager and channels.
+"""LiteyukiBot 6.3.16, what this replaces: its own LiteyukiBot, process manager, channels, store.
 
 It needs other packages than this project, so that it runs in a virtual environment of its own:
 this file is imported by the benchmark, and run by that environment's interpreter.
@@ -6,6 +6,7 @@ this file is imported by the benchmark, and run by that environment's interprete
 Its `on_receive` callbacks are never called and can't be registered in a child, main's process
 manager takes what arrives on `NAME-active`, and who sends on a channel may receive it again. What
 is left to measure is `send` on `NAME-passive` in the main process and `receive` in the child.
+Its store's requests from children go to such callbacks; it has no `incr`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from store_work import STORE_WORK, Lane, StoreWork, drive, serve
 from workloads import (
     PATIENCE,
     WORKLOADS,
-    NotInstalled,
+    NotMeasurable,
     Report,
     Workload,
     check,
@@ -33,6 +35,8 @@ from workloads import (
 
 NAME = "LiteyukiBot 6"
 _PACKAGE = "liteyukibot==6.3.16"
+_PROBE = "probe"
+_PROBE_SECONDS = 5.0
 
 _python: Path | None = None
 _why_not = "not installed (--v6 FOLDER)"
@@ -62,41 +66,65 @@ def version() -> str:
 
 def one_way(workload: Workload, seconds: float) -> float:
     """Return how many messages a second reach the child's `receive`."""
+    return _measure("channel", workload.name, seconds)
+
+
+def store(work: StoreWork, seconds: float) -> float:
+    """Return how many `get` or `set` a second a child does, if its first one has an effect."""
+    return _measure("store", work.name, seconds)
+
+
+def _measure(what: str, name: str, seconds: float) -> float:
     if _python is None:
-        raise NotInstalled(_why_not)
-    command = [str(_python), __file__, workload.name, str(seconds)]
+        raise NotMeasurable(_why_not)
+    command = [str(_python), __file__, what, name, str(seconds)]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="replace", timeout=3 * PATIENCE
     )
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {(done.stdout + done.stderr)[-500:]}")
-    return float(json.loads(done.stdout.splitlines()[-1])["figure"])
+    found = json.loads(done.stdout.splitlines()[-1])
+    if "why not" in found:
+        raise NotMeasurable(found["why not"])
+    return float(found["figure"])
 
 
-def _main(name: str, seconds: float) -> None:
+def _main(what: str, name: str, seconds: float) -> None:
     from liteyuki import Channel, LiteyukiBot
-    from liteyuki.comm import get_channel
 
     # Its `receive` has no timeout, and its children don't notice that nobody sends any more.
     watchdog = threading.Timer(2 * PATIENCE, os._exit, (1,))
     watchdog.daemon = True
     watchdog.start()
+    serve, drive = {
+        "channel": (_serve, _drive),
+        "store": (_serve_store, _drive_store),
+    }[what]
     answers = Channel("answers")
     bot = LiteyukiBot(log_level="ERROR")
-    bot.process_manager.add_target("peer", _serve, args=(answers, name))
-    figures = []
+    bot.process_manager.add_target("peer", serve, args=(answers, name))
+    found: dict[str, Any] = {}
 
     @bot.on_after_start
     def measure() -> None:
-        workload = WORKLOADS[name]
-        pool = workload.make_pool()
-        passive = get_channel("peer-passive")
-        count = workload.count(seconds, _send(passive, answers, pool, workload.warm_up))
-        figures.append(count / _send(passive, answers, pool, count))
+        try:
+            found["figure"] = drive(answers, name, seconds)
+        except NotMeasurable as error:
+            found["why not"] = str(error)
 
     bot.run()
     bot.stop()
-    print(json.dumps({"figure": figures[0]}))
+    print(json.dumps(found))
+
+
+def _drive(answers: Any, name: str, seconds: float) -> float:
+    from liteyuki.comm import get_channel
+
+    workload = WORKLOADS[name]
+    pool = workload.make_pool()
+    passive = get_channel("peer-passive")
+    count = workload.count(seconds, _send(passive, answers, pool, workload.warm_up))
+    return count / _send(passive, answers, pool, count)
 
 
 def _send(passive: Any, answers: Any, pool: list[Any], count: int) -> float:
@@ -129,5 +157,34 @@ def _serve(answers: Any, name: str) -> None:
         answers.send(Report(received, size, data == last(pool, expected)))
 
 
+def _drive_store(answers: Any, name: str, seconds: float) -> float:
+    from liteyuki.comm import get_channel
+    from liteyuki.comm.storage import shared_memory
+
+    answers.receive()  # The child has called `set`.
+    returned = answers.conn_recv.poll(_PROBE_SECONDS)
+    if name == "set" and not shared_memory.get(_PROBE):
+        raise NotMeasurable(f"main has not got what a child set {_PROBE_SECONDS:g} s ago")
+    if not returned:
+        raise NotMeasurable(f"a child's get has not returned after {_PROBE_SECONDS:g} s")
+    answers.receive()
+    passive = get_channel("peer-passive")
+    lanes = [Lane(passive.send, answers.receive)]
+    return drive(shared_memory, lanes, STORE_WORK[name], seconds)
+
+
+def _serve_store(answers: Any, name: str) -> None:
+    from liteyuki.comm import channel, storage
+
+    end_with_parent()
+    store = storage.shared_memory
+    store.set(_PROBE, True)
+    answers.send("set")
+    store.get(_PROBE)
+    answers.send("got")
+    orders = iter(channel.passive_channel.receive, None)
+    serve(store, orders, answers.send, STORE_WORK[name])
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1], float(sys.argv[2]))
+    _main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

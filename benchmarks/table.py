@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from workloads import NotInstalled
+from workloads import NotMeasurable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEAD = ["what", "ours", "peer", "ratio", "must", "goal", "reached"]
-_SCALES = {"msg/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
-"""What one of a side's figures is in a row's unit: messages a second, seconds, 10 MB a second."""
+_SCALES = {"msg/s": 1.0, "ops/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
+"""What one of a side's figures is in a row's unit: how many a second, seconds, 10 MB a second."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Result:
             return
         try:
             self.figures.append(measure())
-        except NotInstalled as error:
+        except NotMeasurable as error:
             self.failure = str(error)
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
@@ -99,7 +99,7 @@ def _line(row: Row, ours: Result, name: str, peer: Result) -> list[str]:
     ratio, reached = "", "not measured"
     if ours.figures and peer.figures:
         value = median(ours.figures) / median(peer.figures)
-        ratio, reached = f"{value:.2f}x", _reached(row, value)
+        ratio, reached = f"{value:,.{0 if value >= 100 else 2}f}x", _reached(row, value)
     if ours.wrong or peer.wrong:
         reached = "failed"
     return [

@@ -9,6 +9,7 @@ import random
 import threading
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,14 @@ UVLOOP = "LITEYUKI_BENCHMARK_UVLOOP"
 _POOL = 64
 
 
-class NotInstalled(Exception):
-    """A peer is not installed here; the message says how it can be."""
+class NotMeasurable(Exception):
+    """A peer is not installed here, or does not do what is measured; the message says which."""
+
+
+def require(module: str) -> None:
+    """Raise NotMeasurable unless a peer's module is installed."""
+    if find_spec(module) is None:
+        raise NotMeasurable('not installed (pip install -e ".[bench]")')
 
 
 def end_with_parent() -> None:

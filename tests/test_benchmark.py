@@ -40,6 +40,75 @@ def test_the_benchmark_prints_its_table() -> None:
     assert result.stdout.count("multiprocessing.Pipe: ") == 1
 
 
+def test_the_benchmark_of_the_store_prints_its_table() -> None:
+    """A short run measures each side and ends by itself; a peer that is not there is named."""
+    result = run("benchmarks/store.py", "--quick", "--rows", "1abc2567")
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert len(lines) == 2 + 8, result.stdout
+    for line in lines[2:]:
+        assert "failed" not in line, result.stdout
+    assert [line for line in lines if "LiteyukiBot 6 not installed (--v6 FOLDER)" in line]
+    assert result.stdout.count("Manager().dict(): ") == 1
+
+
+LAX_STORES = """
+import sys
+sys.path.insert(0, "benchmarks")
+from collections import deque
+from store_work import STORE_WORK, Lane, drive
+
+class Sound(dict):
+    set = dict.__setitem__
+    def incr(self, key):
+        self[key] = self.get(key, 0) + 1
+        return self[key]
+
+class Stale(Sound):
+    def set(self, key, value):
+        self.setdefault(key, value)
+
+class Mixed(Sound):
+    def get(self, key, default=None):
+        return super().get(key.replace("key1", "key0"), default)
+
+class Lossy(Sound):
+    seen = 0
+    def incr(self, key):
+        self.seen += 1
+        return super().incr(key) if self.seen % 1000 else self[key] + 1
+
+def check(store, name):
+    work = STORE_WORK[name]
+    pool = work.make_pool()
+    orders = deque()
+    lane = Lane(orders.append, lambda: work.do(store, pool, orders.popleft()))
+    try:
+        assert drive(store, [lane] * work.children, work, 0.05) > 0
+    except AssertionError:
+        return "wrong"
+    return "right"
+
+for name in STORE_WORK:
+    print(name, *(check(store(), name) for store in (Sound, Stale, Mixed, Lossy)), sep=": ")
+"""
+
+
+def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
+    """Stores that keep old values, mix up keys or lose additions are found out."""
+    result = run("-c", LAX_STORES)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines() == [
+        "get: right: right: wrong: right",
+        "changed: right: wrong: wrong: right",
+        "block: right: right: wrong: right",
+        "table: right: right: wrong: right",
+        "set: right: wrong: wrong: right",
+        "incr: right: right: right: wrong",
+        "incr by 4: right: right: right: wrong",
+    ]
+
+
 def test_growth_measures_each_axis(tmp_path: Path) -> None:
     """A short run has a figure for each side at each point, and draws where it can."""
     figures, picture = tmp_path / "growth.json", tmp_path / "growth.png"
@@ -70,7 +139,7 @@ def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C can't be sent to one process there")
-@pytest.mark.parametrize("program", ["channels.py", "growth.py"])
+@pytest.mark.parametrize("program", ["channels.py", "growth.py", "store.py"])
 def test_ctrl_c_ends_a_benchmark_and_its_children(program: str) -> None:
     """Interrupted in the middle it exits with 130, and no child goes on."""
     command = [sys.executable, f"benchmarks/{program}", "--repetitions", "1000"]

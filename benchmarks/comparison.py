@@ -1,0 +1,102 @@
+"""One run of a benchmark: its options, the sides taking turns, the table, the raw figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import side_v6 as v6
+from table import Result, Row, machine, print_facts, print_table
+from workloads import UVLOOP
+
+Side = Callable[[Any, float], float]
+"""Measures a workload for about so many seconds; returns the figure."""
+
+Rows = dict[Row, tuple[str, Side, Side]]
+"""What each row measures: a workload's name, ours, the peer."""
+
+Found = dict[tuple[str, Side], Result]
+
+
+def compare(
+    about: str,
+    rows: Rows,
+    workloads: Mapping[str, Any],
+    names: Mapping[Side, str],
+    versions: Callable[[], dict[str, str]],
+) -> int:
+    """Measure and print what the command line asks for; return the exit code."""
+    asked = _options(about, rows)
+    repetitions = asked.repetitions or (1 if asked.quick else 5)
+    chosen = {row: sides for row, sides in rows.items() if row.key in asked.rows}
+    os.environ["LITEYUKI_LOG_LEVEL"] = "ERROR"
+    if asked.uvloop:
+        os.environ[UVLOOP] = "1"
+    if asked.v6 is not None:
+        v6.prepare(asked.v6)
+
+    begun = monotonic()
+    facts = {**machine(asked.uvloop), **versions()}
+    print_facts(facts)
+    found = _measure(chosen, workloads, repetitions, 0.05 if asked.quick else 0.5)
+    results = [
+        (row, found[workload, mine], names[peer], found[workload, peer])
+        for row, (workload, mine, peer) in chosen.items()
+    ]
+    print_table(results)
+    print(f"\nMedian (least-most) of {repetitions}; {monotonic() - begun:.0f} s in all.")
+    if asked.json is not None:
+        raw = [
+            {
+                "row": row.key,
+                "what": row.what,
+                "unit": row.unit,
+                "ours": [figure * row.scale for figure in mine.figures],
+                "peer": name,
+                "peers": [figure * row.scale for figure in theirs.figures],
+                "failure": mine.failure or theirs.failure,
+            }
+            for row, mine, name, theirs in results
+        ]
+        text = json.dumps({"facts": facts, "rows": raw}, indent=1, ensure_ascii=False)
+        asked.json.write_text(text, encoding="utf-8")
+    return int(any(result.wrong for result in found.values()))
+
+
+def _measure(rows: Rows, workloads: Mapping[str, Any], repetitions: int, seconds: float) -> Found:
+    """Measure every row: the sides of one workload take turns, once each a repetition."""
+    found: Found = {}
+    for name, *sides in rows.values():
+        for side in sides:
+            found.setdefault((name, side), Result([]))
+    for name, workload in workloads.items():
+        taking_turns = [(key[1], result) for key, result in found.items() if key[0] == name]
+        for _ in range(repetitions):
+            for measure_side, result in taking_turns:
+                result.add(partial(measure_side, workload, seconds))
+    return found
+
+
+def _options(about: str, rows: Rows) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=about)
+    keys = "".join(row.key for row in rows)
+    parser.add_argument("--quick", action="store_true", help="one short repetition: does it work?")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, with --quick 1")
+    parser.add_argument("--rows", default=keys, metavar="KEYS", help=f"some of {keys}, e.g. 13a")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
+    parser.add_argument(
+        "--v6", type=Path, metavar="FOLDER", help="LiteyukiBot 6, in a virtual environment there"
+    )
+    parser.add_argument("--uvloop", action="store_true", help="uvloop in every process")
+    found = parser.parse_args()
+    if not found.rows or set(found.rows) - set(keys):
+        parser.error(f"--rows takes some of {keys}, not {found.rows!r}")
+    if found.repetitions is not None and found.repetitions < 1:
+        parser.error("--repetitions must be at least 1")
+    return found

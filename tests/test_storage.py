@@ -296,6 +296,8 @@ def test_a_key_as_long_as_may_be(store: SharedMemory, do: Door) -> None:
     do(inner, "set", "x" * 1022, 1)
     with pytest.raises(ValueError, match="1024"):
         do(inner, "set", "x" * 1023, 1)
+    store["n:"] = 1
+    assert store["n:"] == 1
     with pytest.raises(ValueError, match="bytes"):
         do(inner, "get", "")
 

@@ -22,7 +22,7 @@ where that is the value."""
 _OVERHEAD = 300
 """Bytes that a copy takes besides its key and value, about."""
 
-ABSENT = object()
+ABSENT: Any = object()
 """Found where there is no such key."""
 
 
@@ -50,7 +50,7 @@ class Copies:
         found: Any = value
         load: Callable[[Any], Any] | None = values.load
         if value is None:
-            found, load = ABSENT, None
+            found, load = None, ABSENT
         elif deadline is not None:
             found, load = (deadline, value), _load_until
         elif value.kind != values.PICKLE:

@@ -85,6 +85,9 @@ _BYTES = pickle.dumps(pickle.PickleBuffer(b""), 5, buffer_callback=lambda _: Fal
 
 Buffer = bytes | bytearray | memoryview
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_from_json = json.JSONDecoder().decode
+
 
 class Frame(NamedTuple):
     """One whole frame as it came from the wire."""
@@ -477,14 +480,14 @@ def acknowledged(frame: Frame) -> list[tuple[int, int]]:
 
 def control(channel: int, **fields: Any) -> tuple[Buffer, ...]:
     """Return a CONTROL frame; `fields` must be what JSON can carry."""
-    body = json.dumps(fields, separators=(",", ":")).encode()
+    body = _to_json(fields).encode()
     return (HEADER.pack(MAGIC, CONTROL, 0, channel, len(body)), body)
 
 
 def fields(frame: Frame) -> dict[str, Any]:
     """Return the fields of a CONTROL frame. Raises `FrameError`."""
     try:
-        value = json.loads(frame.body)
+        value = _from_json(str(frame.body, "ascii"))
     except (ValueError, RecursionError) as error:
         raise FrameError("control frame is not JSON") from error
     if not isinstance(value, dict) or not isinstance(value.get("op"), str):
@@ -519,7 +522,7 @@ def store(fields: dict[str, Any], values: Sequence[Value]) -> list[tuple[Buffer,
 
 def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, ...]:
     kinds, sizes = "".join(value.kind for value in values), [len(value.data) for value in values]
-    head = json.dumps({**fields, "kinds": kinds, "sizes": sizes}, separators=(",", ":")).encode()
+    head = _to_json({**fields, "kinds": kinds, "sizes": sizes}).encode()
     length = _WORD.size + len(head) + sum(sizes)
     start = HEADER.pack(MAGIC, STORE, 0, STORE_STREAM, length) + _WORD.pack(len(head)) + head
     return (start, *[value.data for value in values])
@@ -531,7 +534,7 @@ def stored(frame: Frame) -> tuple[dict[str, Any], list[Value]]:
     try:
         (size,) = _WORD.unpack_from(body)
         at = _WORD.size + size
-        fields = json.loads(body[_WORD.size : at])
+        fields = _from_json(str(body[_WORD.size : at], "ascii"))
         kinds, sizes = fields.pop("kinds"), fields.pop("sizes")
         values = []
         for kind, length in zip(kinds, sizes, strict=True):

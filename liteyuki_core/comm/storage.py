@@ -52,14 +52,14 @@ class SharedMemory:
         self._prefix = prefix
         self._persist = persist
         self._access: Access | None = None
-        self._copies: dict[str, Copy] = {}
+        self._copies: dict[str, Copy] | _Prefixed = {}
 
     @classmethod
     def _of(cls, access: Access, prefix: str = "", persist: bool | None = None) -> SharedMemory:
         """Return the store as one context has it, whatever context is current."""
         store = cls(prefix, persist=persist)
         store._access = access
-        store._copies = access.copies.found
+        store._copies = store._mine(access)
         return store
 
     def namespace(self, name: str, *, persist: bool | None = None) -> SharedMemory:
@@ -78,22 +78,22 @@ class SharedMemory:
 
     # ------------------------------------------------------------- reading
 
-    def get(self, key: str, default: Any = None, *, timeout: float | None = ANSWER_SECONDS) -> Any:
+    def get(self, key: str, default: Any = None, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Return the value of `key`, or `default`.
 
         Asks nobody where the key was read before and has not changed. Raises `StoreError` where the
         value can't be rebuilt in this process.
         """
-        if self._prefix:
-            key = self._key(key)
         try:
             cells, at, cell, found, load = self._copies[key]
             if cells[at] == cell:
-                if load is not None:
-                    return load(found)
-                return default if found is ABSENT else found
-        except (KeyError, ValueError, Stale):
+                if load is None:
+                    return found
+                return default if load is ABSENT else load(found)
+        except (KeyError, TypeError, ValueError, Stale):
             pass
+        if self._prefix:
+            key = self._key(key)
         found = self._found().peek(key)
         if found is not None:
             return value.rebuild(found, key)
@@ -478,8 +478,12 @@ class SharedMemory:
         if access is not None:
             return access
         access = current.current().access
-        self._copies = access.copies.found
+        self._copies = self._mine(access)
         return access
+
+    def _mine(self, access: Access) -> dict[str, Copy] | _Prefixed:
+        found = access.copies.found
+        return _Prefixed(self._prefix, found) if self._prefix else found
 
     def _keep(self, key: str, answer: Answer, data: Value | object | None = ABSENT) -> None:
         fields = answer.fields
@@ -504,6 +508,21 @@ class SharedMemory:
         if size <= len(self._prefix) or size > KEY_BYTES:
             raise ValueError(f"a key must have 1 to {KEY_BYTES} bytes, not {size}: {text[:40]!r}")
         return text
+
+
+class _Prefixed:
+    """The copies as a namespace has them, by the keys without its prefix."""
+
+    __slots__ = ("_found", "_prefix")
+
+    def __init__(self, prefix: str, found: dict[str, Copy]) -> None:
+        self._prefix = prefix
+        self._found = found
+
+    def __getitem__(self, key: str) -> Copy:
+        if not key:
+            raise KeyError(key)  # Not a key, though the prefix alone may be one.
+        return self._found[self._prefix + key]
 
 
 class Watch:

@@ -767,7 +767,9 @@ class Channels(RuleBasedStateMachine):
                 if not isinstance(data, type):
                     self._took(half, data)
                 elif half.state == "closed":
-                    assert data is ChannelClosed
+                    # What ended the wait may be older than the close, and its thread slow to say.
+                    if data is not ChannelClosed:
+                        self._check_error(half, data, False)
                 else:
                     assert half.shaky or not half.into.owed(), f"{data} before all was received"
                     self._check_error(half, data, False)
@@ -776,9 +778,7 @@ class Channels(RuleBasedStateMachine):
                 half.sending = None
                 outcome = waiting.outcome()
                 half.out.finish(outcome is None)
-                if half.state == "closed":
-                    assert outcome in (None, ChannelClosed)
-                elif outcome is not None:
+                if outcome is not None and (half.state, outcome) != ("closed", ChannelClosed):
                     self._check_error(half, outcome, False)
                 if half.other.state == "closed":
                     half.out.excuse()

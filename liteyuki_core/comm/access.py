@@ -20,12 +20,16 @@ from ..errors import NotConnected, StoreError, StoreTimeout
 from .copies import Copies
 from .end import AsyncWaiter, SyncWaiter, Waiter
 from .frames import Value
-from .listener import Listener
+from .listener import Change, Listener
 
 if TYPE_CHECKING:
     from .context import Context
 
 Fields = dict[str, Any]
+
+
+ANSWER_SECONDS = 10.0
+"""How long a main process that does not answer is waited for, unless a call says otherwise."""
 
 
 class Answer:
@@ -156,6 +160,7 @@ class Access:
         """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
         with self.context.lock:
             answer = self.ask(listener.op, None, listener.args)
+            self.context.start_attending()
             self._listeners.append(listener)
         return answer
 
@@ -202,6 +207,36 @@ class Access:
 
     def _not_connected(self) -> NotConnected:
         return NotConnected(f"shared_memory can't be used any more: {self._lost}")
+
+
+class Changes:
+    """The changes from its making on. `close` ends it, as does letting go of it."""
+
+    def __init__(self, access: Access, pattern: str, skip: int) -> None:
+        self._access = access
+        self._listener = Listener(access.context, "watch", pattern, skip)
+        self._began: Answer | None = self._access.listen(self._listener)
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> Change:
+        if self._began is not None:
+            began, self._began = self._began, None
+            await began.async_wait(ANSWER_SECONDS)
+        return await self._listener.next()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Bring no more changes than are there. From any thread, idempotent."""
+        with self._access.context.lock:
+            self._listener.end()
+        self._access.leave(self._listener)
+
+    def __del__(self) -> None:
+        access = getattr(self, "_access", None)
+        if access is not None:
+            listener = self._listener
+            access.context.soon(lambda: access.leave(listener))
 
 
 def left(deadline: float | None) -> float | None:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import tempfile
-import uuid
 from typing import Any
 from zlib import crc32
 
@@ -29,10 +27,12 @@ class Cells:
     def __init__(self) -> None:
         """Make fresh ones, to be written. Raises `OSError`."""
         if sys.platform == "win32":
-            self._handle = f"liteyuki-{uuid.uuid4()}"
+            self._handle = f"liteyuki-{os.urandom(16).hex()}"
         elif sys.platform == "linux":
             self._handle = os.memfd_create("liteyuki-cells", os.MFD_CLOEXEC)
         else:
+            import tempfile
+
             with tempfile.TemporaryFile() as file:
                 self._handle = os.dup(file.fileno())
         if sys.platform != "win32":

@@ -217,8 +217,15 @@ class Context:
             )
 
     def soon(self, act: Callable[[], None]) -> None:
-        """Have `act`, of an end, called within 5 ms. From anywhere, also from a finaliser."""
+        """Have `act`, of an end or a listener, called within 5 ms.
+
+        From anywhere, also from a finaliser; what uses it calls `start_attending` before.
+        """
         self._attendant.add(act)
+
+    def start_attending(self) -> None:
+        """Start the thread for `soon` unless it runs. Under the lock."""
+        self._attendant.start()
 
     def stop_receiving(self, why: str) -> None:
         """Wake everyone who waits in a `receive` of this process, and let none wait again."""
@@ -276,7 +283,7 @@ class Context:
     def _add(self, key: str | None, name: str, anonymous: bool, capacity: int) -> End:
         if self._closed is not None:
             raise NotConnected(f"channel {name} can't be used any more: {self._closed}")
-        self._attendant.start()
+        self.start_attending()
         number = self._last_number = self._last_number + 1
         key = key or f"{self.port.prefix}{number}"
         end = End(self, number, key, name, anonymous, capacity)

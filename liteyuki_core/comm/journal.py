@@ -224,7 +224,7 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
         if isinstance(error, sqlite3.Error) and "locked" in str(error):
             why = "it is in use by another process: stop that one"
         else:
-            why = f"{error}: see that the file and its folder may be written to"
+            why = f"{error}: see that it is the store's, and it and its folder may be written to"
         raise StoreError(
             f"the store's file {path} can't be used: {why}, or set LITEYUKI_STORE_PATH anew"
         ) from error
@@ -241,7 +241,7 @@ def _load(path: str) -> tuple[Connection, list[Record], list[str]]:
         connection.execute("PRAGMA synchronous = NORMAL")
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != b"ok":
-            raise sqlite3.DatabaseError(found.decode(errors="replace"))
+            raise sqlite3.DatabaseError(found.decode(errors="replace").splitlines()[-1])
         tables = connection.execute("SELECT sql FROM sqlite_master").fetchall()
         if not tables:
             connection.execute(_TABLE)

@@ -99,7 +99,9 @@ class Reader:
                         self._handle.setblocking(True)
                         continue
                     loop = fire(wakes, None) if wakes else self._last
-                    if loop is not None and self._is_worth_lending(loop, bool(wakes), heavy):
+                    if loop is None:
+                        self._last = None
+                    elif self._is_worth_lending(loop, bool(wakes), heavy):
                         self._lend(loop)
         except BaseException as error:
             self._on_end(error)
@@ -121,7 +123,9 @@ class Reader:
         self.turn.release()
         try:
             seen = -1
-            if loan.begin():
+            if not loan.begin():
+                self._last = None
+            else:
                 while loan.error is None and loan.reads != seen and not loan.recalled:
                     seen = loan.reads
                     self.bell.acquire(timeout=_LOOK)

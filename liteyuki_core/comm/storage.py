@@ -6,18 +6,18 @@ questions; its sync and its async door differ in how they wait for an answer.
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
 from collections.abc import Callable, Generator, Iterator
 from time import monotonic
 from typing import Any, TypeVar
 
-from ..errors import StoreError, StoreTimeout, WouldBlockLoop
+from ..errors import StoreError
 from . import current, value
-from .access import Access, Answer, left
+from .access import ANSWER_SECONDS, Access, Answer, Changes, left
 from .channel import check_timeout
 from .copies import ABSENT, Copy, Stale
 from .frames import Value
 from .listener import Change, Listener
+from .lock import StoreLock
 from .runner import Registration
 
 __all__ = ["Change", "SharedMemory", "shared_memory"]
@@ -25,9 +25,6 @@ __all__ = ["Change", "SharedMemory", "shared_memory"]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 Steps = Generator[Answer, Answer, T]
-
-TIMEOUT = 10.0
-"""Seconds that a main process that does not answer is waited for."""
 
 KEY_BYTES = 1024
 """Longest key in bytes, with its namespace."""
@@ -82,7 +79,7 @@ class SharedMemory:
 
     # ------------------------------------------------------------- reading
 
-    def get(self, key: str, default: Any = None, *, timeout: float | None = TIMEOUT) -> Any:
+    def get(self, key: str, default: Any = None, *, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Return the value of `key`, or `default`.
 
         Asks nobody where the key was read before and has not changed. Raises `StoreError` where the
@@ -104,33 +101,37 @@ class SharedMemory:
         return self._wait(self._get(key, default), timeout)
 
     async def async_get(
-        self, key: str, default: Any = None, *, timeout: float | None = TIMEOUT
+        self, key: str, default: Any = None, *, timeout: float | None = ANSWER_SECONDS
     ) -> Any:
         """Do what `get` does."""
         return await self._async_wait(self._get(self._key(key), default), timeout)
 
-    def get_all(self, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+    def get_all(self, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
         """Return all keys with their values, as they were at one moment."""
         return dict(self._wait(self._items(""), timeout))
 
-    async def async_get_all(self, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+    async def async_get_all(self, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
         """Do what `get_all` does."""
         return dict(await self._async_wait(self._items(""), timeout))
 
-    def keys(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> list[str]:
+    def keys(self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS) -> list[str]:
         """Return the keys that begin with `prefix`, sorted."""
         return self._wait(self._keys(prefix), timeout)
 
-    async def async_keys(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> list[str]:
+    async def async_keys(
+        self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS
+    ) -> list[str]:
         """Do what `keys` does."""
         return await self._async_wait(self._keys(prefix), timeout)
 
-    def items(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> list[tuple[str, Any]]:
+    def items(
+        self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS
+    ) -> list[tuple[str, Any]]:
         """Return the keys that begin with `prefix`, sorted, with their values at one moment."""
         return self._wait(self._items(prefix), timeout)
 
     async def async_items(
-        self, prefix: str = "", *, timeout: float | None = TIMEOUT
+        self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS
     ) -> list[tuple[str, Any]]:
         """Do what `items` does."""
         return await self._async_wait(self._items(prefix), timeout)
@@ -155,7 +156,7 @@ class SharedMemory:
         return iter(self.keys())
 
     def __len__(self) -> int:
-        return self._wait(self._count(), TIMEOUT)
+        return self._wait(self._count(), ANSWER_SECONDS)
 
     def __bool__(self) -> bool:
         return True
@@ -169,7 +170,7 @@ class SharedMemory:
         *,
         ttl: float | None = None,
         persist: bool | None = None,
-        timeout: float | None = TIMEOUT,
+        timeout: float | None = ANSWER_SECONDS,
     ) -> None:
         """Set `key` to `data`, a value that pickle can carry.
 
@@ -190,50 +191,54 @@ class SharedMemory:
         *,
         ttl: float | None = None,
         persist: bool | None = None,
-        timeout: float | None = TIMEOUT,
+        timeout: float | None = ANSWER_SECONDS,
     ) -> None:
         """Do what `set` does."""
         await self._async_wait(self._set(key, data, ttl, persist), timeout)
 
-    def delete(self, key: str, *, timeout: float | None = TIMEOUT) -> bool:
+    def delete(self, key: str, *, timeout: float | None = ANSWER_SECONDS) -> bool:
         """Delete `key`; return whether there was one."""
         return self._wait(self._delete(key), timeout)
 
-    async def async_delete(self, key: str, *, timeout: float | None = TIMEOUT) -> bool:
+    async def async_delete(self, key: str, *, timeout: float | None = ANSWER_SECONDS) -> bool:
         """Do what `delete` does."""
         return await self._async_wait(self._delete(key), timeout)
 
-    def pop(self, key: str, default: Any = _RAISE, *, timeout: float | None = TIMEOUT) -> Any:
+    def pop(
+        self, key: str, default: Any = _RAISE, *, timeout: float | None = ANSWER_SECONDS
+    ) -> Any:
         """Delete `key` and return its value, or `default`. Raises `KeyError` without one."""
         return self._wait(self._pop(key, default), timeout)
 
     async def async_pop(
-        self, key: str, default: Any = _RAISE, *, timeout: float | None = TIMEOUT
+        self, key: str, default: Any = _RAISE, *, timeout: float | None = ANSWER_SECONDS
     ) -> Any:
         """Do what `pop` does."""
         return await self._async_wait(self._pop(key, default), timeout)
 
-    def clear(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> int:
+    def clear(self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS) -> int:
         """Delete the keys that begin with `prefix`, at one moment; return how many there were."""
         return self._wait(self._clear(prefix), timeout)
 
-    async def async_clear(self, prefix: str = "", *, timeout: float | None = TIMEOUT) -> int:
+    async def async_clear(self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS) -> int:
         """Do what `clear` does."""
         return await self._async_wait(self._clear(prefix), timeout)
 
-    def incr(self, key: str, by: float = 1, *, timeout: float | None = TIMEOUT) -> Any:
+    def incr(self, key: str, by: float = 1, *, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Add `by` to the number at `key`, 0 where there is none; return the sum.
 
         Its time to live stays. Raises `StoreError` where `key` is no int or float.
         """
         return self._wait(self._incr(key, by), timeout)
 
-    async def async_incr(self, key: str, by: float = 1, *, timeout: float | None = TIMEOUT) -> Any:
+    async def async_incr(
+        self, key: str, by: float = 1, *, timeout: float | None = ANSWER_SECONDS
+    ) -> Any:
         """Do what `incr` does."""
         return await self._async_wait(self._incr(key, by), timeout)
 
     def compare_and_set(
-        self, key: str, expected: Any, new: Any, *, timeout: float | None = TIMEOUT
+        self, key: str, expected: Any, new: Any, *, timeout: float | None = ANSWER_SECONDS
     ) -> bool:
         """Set `key` to `new` if its value equals `expected`; return whether it did.
 
@@ -242,7 +247,7 @@ class SharedMemory:
         return self._wait(self._compare_and_set(key, expected, new), timeout)
 
     async def async_compare_and_set(
-        self, key: str, expected: Any, new: Any, *, timeout: float | None = TIMEOUT
+        self, key: str, expected: Any, new: Any, *, timeout: float | None = ANSWER_SECONDS
     ) -> bool:
         """Do what `compare_and_set` does."""
         return await self._async_wait(self._compare_and_set(key, expected, new), timeout)
@@ -253,7 +258,7 @@ class SharedMemory:
         fn: Callable[[Any], Any],
         default: Any = None,
         *,
-        timeout: float | None = TIMEOUT,
+        timeout: float | None = ANSWER_SECONDS,
     ) -> Any:
         """Set `key` to what `fn` makes of its value, or of `default`; return that.
 
@@ -268,17 +273,17 @@ class SharedMemory:
         fn: Callable[[Any], Any],
         default: Any = None,
         *,
-        timeout: float | None = TIMEOUT,
+        timeout: float | None = ANSWER_SECONDS,
     ) -> Any:
         """Do what `update` does."""
         return await self._async_wait(self._update(key, fn, default), timeout)
 
-    def setdefault(self, key: str, default: Any, *, timeout: float | None = TIMEOUT) -> Any:
+    def setdefault(self, key: str, default: Any, *, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Return the value of `key`, after setting it to `default` where there is none."""
         return self._wait(self._setdefault(key, default), timeout)
 
     async def async_setdefault(
-        self, key: str, default: Any, *, timeout: float | None = TIMEOUT
+        self, key: str, default: Any, *, timeout: float | None = ANSWER_SECONDS
     ) -> Any:
         """Do what `setdefault` does."""
         return await self._async_wait(self._setdefault(key, default), timeout)
@@ -293,7 +298,7 @@ class SharedMemory:
         it is free. On an event loop's thread `with` does not wait: `WouldBlockLoop` names the way.
         It guards what its users agree on; the key of the same name is not locked.
         """
-        return StoreLock(self, self._key(key), check_timeout(timeout))
+        return StoreLock(self._found, self._key(key), check_timeout(timeout))
 
     def watch(self, pattern: str) -> Watch:
         """Return what decorates a callback for changes, or is iterated over with `async for`.
@@ -306,12 +311,12 @@ class SharedMemory:
         """
         return Watch(self, self._key(pattern))
 
-    def publish(self, topic: str, data: Any, *, timeout: float | None = TIMEOUT) -> None:
+    def publish(self, topic: str, data: Any, *, timeout: float | None = ANSWER_SECONDS) -> None:
         """Give `data` to the subscribers of `topic` in all processes that run now."""
         self._wait(self._publish(topic, data), timeout)
 
     async def async_publish(
-        self, topic: str, data: Any, *, timeout: float | None = TIMEOUT
+        self, topic: str, data: Any, *, timeout: float | None = ANSWER_SECONDS
     ) -> None:
         """Do what `publish` does."""
         await self._async_wait(self._publish(topic, data), timeout)
@@ -336,7 +341,7 @@ class SharedMemory:
         listener = Listener(access.context, op, pattern, len(self._prefix))
         registration = Registration(callback, None, True)
         listener.run(lambda runner: runner.add(registration))
-        access.listen(listener).wait(TIMEOUT)
+        access.listen(listener).wait(ANSWER_SECONDS)
 
     # ------------------------------------------------------------- what is asked
 
@@ -510,69 +515,6 @@ class SharedMemory:
         return text
 
 
-class StoreLock:
-    """A lock of the store, for `with` and `async with`. One holder at a time, this object once."""
-
-    def __init__(self, store: SharedMemory, key: str, timeout: float | None) -> None:
-        self._store = store
-        self._key = key
-        self._timeout = timeout
-        self._held: tuple[Access, int] | None = None
-
-    def __enter__(self) -> StoreLock:
-        on_loop = _get_running_loop() is not None
-        access, asked = self._ask(wait=not on_loop)
-        try:
-            # Without waiting for the lock it is the main process alone that is waited for.
-            answer = asked.wait(TIMEOUT if on_loop else self._timeout)
-        except BaseException as error:
-            self._give_up(access, asked, error)
-            raise
-        if not answer.fields["got"]:
-            raise WouldBlockLoop(
-                f"lock {self._key}: another holder has it, and waiting would stop this thread's "
-                "event loop; use `async with shared_memory.lock(...)` here"
-            )
-        self._held = (access, asked.number)
-        return self
-
-    async def __aenter__(self) -> StoreLock:
-        access, asked = self._ask(wait=True)
-        try:
-            await asked.async_wait(self._timeout)
-        except BaseException as error:
-            self._give_up(access, asked, error)
-            raise
-        self._held = (access, asked.number)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            access, number = held
-            access.say("unlock", key=self._key, held=number)
-
-    async def __aexit__(self, *error: object) -> None:
-        self.__exit__()
-
-    def _ask(self, *, wait: bool) -> tuple[Access, Answer]:
-        if self._held is not None:
-            raise StoreError(
-                f"lock {self._key}: this object holds it already; call lock() for each `with`",
-                self._key,
-            )
-        access = self._store._found()
-        return access, access.ask("lock", self._key, {"key": self._key, "wait": wait})
-
-    def _give_up(self, access: Access, asked: Answer, error: BaseException) -> None:
-        # It may just be given to this holder: that is undone too.
-        access.say("unlock", key=self._key, held=asked.number)
-        if isinstance(error, StoreTimeout):
-            raise StoreTimeout(
-                f"lock {self._key}: not got within {self._timeout:g} s", self._key
-            ) from None
-
-
 class Watch:
     """Changes to come, for a callback or an `async for`."""
 
@@ -585,37 +527,7 @@ class Watch:
         return callback
 
     def __aiter__(self) -> Changes:
-        return Changes(self._store, self._pattern)
-
-
-class Changes:
-    """The changes from its making on. `close` ends it, as does letting go of it."""
-
-    def __init__(self, store: SharedMemory, pattern: str) -> None:
-        self._access = store._found()
-        self._listener = Listener(self._access.context, "watch", pattern, len(store._prefix))
-        self._began: Answer | None = self._access.listen(self._listener)
-
-    def __aiter__(self) -> Changes:
-        return self
-
-    async def __anext__(self) -> Change:
-        if self._began is not None:
-            began, self._began = self._began, None
-            await began.async_wait(TIMEOUT)
-        return await self._listener.next()  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Bring no more changes than are there. From any thread, idempotent."""
-        with self._access.context.lock:
-            self._listener.end()
-        self._access.leave(self._listener)
-
-    def __del__(self) -> None:
-        access = getattr(self, "_access", None)
-        if access is not None:
-            listener = self._listener
-            access.context.soon(lambda: access.leave(listener))
+        return Changes(self._store._found(), self._pattern, len(self._store._prefix))
 
 
 def _text(data: object, what: str) -> str:

@@ -1,0 +1,797 @@
+"""The store's SQLite file: what it keeps, and what it does about damage, full disks and ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import sqlite3
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from liteyuki_core import log
+from liteyuki_core.comm.journal import MAX_BYTES, Journal, Record
+from liteyuki_core.errors import StoreError
+from tests.conftest import DEADLINE, ROOT, wait_until
+from tests.program import Program, python, running
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="files and processes as Unix has them")
+
+
+class Told:
+    """What a journal told about its tickets."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, StoreError | None]] = []
+
+    def __call__(self, ticket: int, error: StoreError | None) -> None:
+        assert threading.current_thread().name == "liteyuki-journal"
+        self.calls.append((ticket, error))
+
+    def wait(self, ticket: int) -> None:
+        """Wait until everything up to `ticket` is committed."""
+        wait_until(
+            lambda: any(told >= ticket and error is None for told, error in list(self.calls)),
+            f"ticket {ticket} committed",
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Journal, Told, dict[str, Record]]]:
+    """A journal, what it tells, and what it held; it is closed on leaving."""
+    told = Told()
+    journal = Journal(path, told)
+    try:
+        yield journal, told, {record.key: record for record in journal.open()}
+    finally:
+        assert journal.close(DEADLINE)
+
+
+def held(path: Path) -> dict[str, Record]:
+    """Return what the file holds."""
+    with opened(path) as (_, _, records):
+        return records
+
+
+def value(key: str, data: bytes = b"value", expires_at: float | None = None) -> Record:
+    """Return a record."""
+    return Record(key, "p", data, expires_at)
+
+
+def using(
+    folder: Path, environment: dict[str, str], program: str, *arguments: object
+) -> AbstractContextManager[Program]:
+    """Run a program that uses a journal."""
+    code = """
+import os, sys, threading
+from queue import SimpleQueue
+from liteyuki_core.comm.journal import Journal, Record
+from liteyuki_core.errors import StoreError
+"""
+    words = [str(argument) for argument in arguments]
+    return running(
+        folder, environment, "-c", code + dedent(program), *words, LITEYUKI_LOG_LANG="en"
+    )
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """The lines of the log, level first."""
+    found: list[str] = []
+    sink = log.logger.add(lambda line: found.append(str(line)), format="{level} {message}")
+    yield found
+    log.logger.remove(sink)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """Keys, kinds, bytes and times come back as they were; the folders are made."""
+    path = tmp_path / "some" / "where" / "store.db"
+    records = [
+        value("a"),
+        Record("键 🔑", "j", "值".encode(), 4e12),
+        Record("with \0 and \ud800", "é", bytes(range(256)), 4e12 + 1 / 3),
+        Record("empty", " ", b"", float("inf")),
+        Record("big", "p", os.urandom(3_000_000), None),
+        Record("whole seconds", "p", b"1", 4_000_000_000),
+    ]
+    with opened(path) as (journal, told, before):
+        assert before == {}
+        tickets = [journal.write(record.key, record) for record in records]
+        assert tickets == [1, 2, 3, 4, 5, 6]
+        told.wait(6)
+    assert held(path) == {record.key: record for record in records}
+    assert os.listdir(path.parent) == ["store.db"]
+
+
+def test_a_time_that_is_no_number_is_never(tmp_path: Path) -> None:
+    """It is not taken for damage."""
+    with opened(tmp_path / "store.db") as (journal, _, _):
+        journal.write("a", value("a", expires_at=float("nan")))
+    assert held(tmp_path / "store.db") == {"a": value("a")}
+
+
+def test_the_newest_wins(tmp_path: Path) -> None:
+    """Within one batch, from one to the next, and after a deletion."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, told, _):
+        for i in range(1000):
+            journal.write("a", value("a", b"%d" % i))
+        journal.write("b", value("b", b"old"))
+        told.wait(1001)
+        journal.write("b", None)
+        journal.write("b", value("b", b"new"))
+        journal.write("c", None)
+    assert held(path) == {"a": value("a", b"999"), "b": value("b", b"new")}
+
+
+def test_deleted(tmp_path: Path) -> None:
+    """What was deleted is not there, whether it was ever written or not."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, told, _):
+        told.wait(journal.write("a", value("a")))
+        told.wait(journal.write("a", None))
+        journal.write("b", value("b"))
+        journal.write("b", None)
+        journal.write("never there", None)
+        journal.write("c", value("c"))
+    assert held(path) == {"c": value("c")}
+
+
+def commits(path: Path) -> int:
+    """Return how many transactions SQLite has appended to the file beside the open one."""
+    data = path.with_name(path.name + "-wal").read_bytes()
+    size = int.from_bytes(data[8:12], "big")
+    frames = range(32, len(data), 24 + size)
+    # A frame that ends a transaction says how many pages there are then, the others 0.
+    return sum(data[at + 4 : at + 8] != bytes(4) for at in frames)
+
+
+def test_batches(tmp_path: Path) -> None:
+    """What gathers while the thread is busy is one transaction, with only the newest of a key."""
+    path = tmp_path / "store.db"
+    busy, go_on = threading.Event(), threading.Event()
+    told: list[tuple[int, StoreError | None]] = []
+
+    def on_written(ticket: int, error: StoreError | None) -> None:
+        told.append((ticket, error))
+        busy.set()
+        assert go_on.wait(DEADLINE)
+
+    journal = Journal(path, on_written)
+    try:
+        journal.open()
+        before = commits(path)
+        journal.write("first", value("first"))
+        assert busy.wait(DEADLINE)
+        for i in range(5000):
+            key = f"key {i % 10}"
+            journal.write(key, value(key, b"old" if i < 4990 else b"new"))
+        journal.write("first", None)
+        go_on.set()
+        wait_until(lambda: told[-1][0] == 5002)
+        assert told == [(1, None), (5002, None)]
+        assert commits(path) == before + 2
+        assert b"old" not in path.with_name("store.db-wal").read_bytes()
+    finally:
+        go_on.set()
+        assert journal.close(DEADLINE)
+    assert held(path) == {f"key {i}": value(f"key {i}", b"new") for i in range(10)}
+
+
+def test_many_threads(tmp_path: Path) -> None:
+    """Each call has a ticket of its own, none is left out, and each thread's last value stays."""
+    path = tmp_path / "store.db"
+    tickets: list[int] = []
+
+    def work(key: str) -> None:
+        tickets.extend([journal.write(key, value(key, b"%d" % i)) for i in range(500)])
+
+    with opened(path) as (journal, told, _):
+        threads = [threading.Thread(target=work, args=(f"key {i}",)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+        told.wait(4000)
+    assert sorted(tickets) == list(range(1, 4001))
+    assert [ticket for ticket, _ in told.calls] == sorted({ticket for ticket, _ in told.calls})
+    assert held(path) == {f"key {i}": value(f"key {i}", b"499") for i in range(8)}
+
+
+def rows(path: Path) -> int:
+    """Return how many rows the file of a closed journal has."""
+    connection = sqlite3.connect(path)
+    try:
+        (count,) = connection.execute("SELECT count(*) FROM records").fetchone()
+    finally:
+        connection.close()
+    assert isinstance(count, int)
+    return count
+
+
+def test_expired(tmp_path: Path) -> None:
+    """What has expired is left out at the next start and deleted; a new value of its key is not."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, _, _):
+        for i in range(10):
+            journal.write(f"past {i}", value(f"past {i}", expires_at=1.5 + i))
+        journal.write("future", value("future", expires_at=4e12))
+    assert rows(path) == 11
+    with opened(path) as (journal, told, before):
+        assert before == {"future": value("future", expires_at=4e12)}
+        journal.write("past 3", value("past 3", b"again"))
+    assert [ticket for ticket, _ in told.calls if ticket] == [1]
+    assert rows(path) == 2
+    assert held(path) == {**before, "past 3": value("past 3", b"again")}
+
+
+# --------------------------------------------------------------------- damage
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"this is a text\n" * 1000)
+
+
+def no_header(path: Path) -> None:
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def cut_within_a_page(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4000)
+
+
+def cut_to_a_few_bytes(path: Path) -> None:
+    os.truncate(path, 10)
+
+
+def zeros(path: Path, at: int, count: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at : at + count] = bytes(count)
+    path.write_bytes(data)
+
+
+def zero_page_in_the_middle(path: Path) -> None:
+    zeros(path, path.stat().st_size // 2 // 4096 * 4096, 4096)
+
+
+def zeros_inside_a_value(path: Path) -> None:
+    zeros(path, path.read_bytes().index(b"needle" * 500) + 1000, 20)
+
+
+def other_columns(path: Path) -> None:
+    alter(path, "ALTER TABLE records ADD COLUMN more TEXT")
+
+
+def other_table(path: Path) -> None:
+    alter(path, "CREATE TABLE more (a)")
+
+
+def other_database(path: Path) -> None:
+    path.unlink()
+    alter(path, "CREATE TABLE records (key TEXT)")
+
+
+def value_of_another_type(path: Path) -> None:
+    alter(path, "UPDATE records SET data = 'text' WHERE key = x'61'")
+
+
+def alter(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+DAMAGES = [
+    garbage,
+    no_header,
+    cut_in_half,
+    cut_within_a_page,
+    cut_to_a_few_bytes,
+    zero_page_in_the_middle,
+    zeros_inside_a_value,
+    other_columns,
+    other_table,
+    other_database,
+    value_of_another_type,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damaged(damage: Callable[[Path], None], tmp_path: Path, lines: list[str]) -> None:
+    """The file is moved aside, one ERROR line says where to, and a fresh one works."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, _, _):
+        journal.write("a", value("a"))
+        for i in range(500):
+            journal.write(f"key {i}", value(f"key {i}", os.urandom(10000)))
+        journal.write("needle", value("needle", b"needle" * 10000))
+    assert path.stat().st_size > 5_000_000
+    damage(path)
+    damaged = path.read_bytes()
+    with opened(path) as (journal, _, records):
+        assert records == {}
+        journal.write("b", value("b", b"new"))
+    (aside,) = (name for name in os.listdir(tmp_path) if name != "store.db")
+    assert aside.startswith("store.db.damaged-20")
+    if "other" not in damage.__name__ and damage is not value_of_another_type:
+        assert (tmp_path / aside).read_bytes() == damaged
+    (line,) = lines
+    assert line.startswith("ERROR")
+    assert line.count("\n") == 1
+    assert str(tmp_path / aside) in line
+    assert held(path) == {"b": value("b", b"new")}
+
+
+def test_an_empty_file_is_a_fresh_one(tmp_path: Path, lines: list[str]) -> None:
+    """SQLite makes it before it writes anything, so that is what an early end leaves."""
+    path = tmp_path / "store.db"
+    path.touch()
+    with opened(path) as (journal, _, records):
+        assert records == {}
+        journal.write("a", value("a"))
+    assert held(path) == {"a": value("a")}
+    assert lines == []
+
+
+def test_never_over_another_file(tmp_path: Path, lines: list[str]) -> None:
+    """Files damaged within the same second are all kept."""
+    path = tmp_path / "store.db"
+    for i in range(4):
+        path.write_bytes(b"%d" % i * 1000)
+        assert held(path) == {}
+    kept = [other.read_bytes() for other in tmp_path.glob("store.db.damaged-*")]
+    assert sorted(kept) == [b"%d" % i * 1000 for i in range(4)]
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize("damage", [garbage, zero_page_in_the_middle])
+def test_damaged_after_a_kill(
+    damage: Callable[[Path], None], tmp_path: Path, environment: dict[str, str], lines: list[str]
+) -> None:
+    """What a killed process left beside the file never goes into the fresh one."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, _, _):
+        for i in range(100):
+            journal.write(f"key {i}", value(f"key {i}", os.urandom(10000)))
+    leave(path, environment, "a", "b")
+    beside = (tmp_path / "store.db-wal").read_bytes()
+    damage(path)
+    assert held(path) == {}
+    assert len(lines) == 1
+    if damage is garbage:
+        (aside,) = tmp_path.glob("store.db.damaged-*-wal")
+        assert aside.read_bytes() == beside
+        assert aside.with_name(aside.name.removesuffix("-wal")).exists()
+    assert not (tmp_path / "store.db-wal").exists()
+    assert held(path) == {}
+
+
+def test_a_torn_end_is_no_damage(
+    tmp_path: Path, environment: dict[str, str], lines: list[str]
+) -> None:
+    """Where the machine ends while a batch is written, that batch is not there, and all else is."""
+    path = tmp_path / "store.db"
+    leave(path, environment, "a", "b")
+    log = tmp_path / "store.db-wal"
+    os.truncate(log, log.stat().st_size - 100)
+    assert set(held(path)) == {"a"}
+    assert lines == []
+
+
+def leave(path: Path, environment: dict[str, str], *keys: str) -> None:
+    """Write keys, one a batch, in a process that ends without closing the file."""
+    program = """
+        written = SimpleQueue()
+        journal = Journal(sys.argv[1], lambda *told: written.put(told))
+        journal.open()
+        for key in sys.argv[2:]:
+            journal.write(key, Record(key, "p", b"value", None))
+            assert written.get(timeout=10)[1] is None
+        os._exit(7)
+    """
+    with using(path.parent, environment, program, path, *keys) as user:
+        assert user.wait() == 7, user.output
+    assert path.with_name(path.name + "-wal").stat().st_size > 0
+
+
+def test_any_damage(tmp_path: Path, lines: list[str]) -> None:
+    """Either everything is there as it was, or nothing is and the file is moved aside."""
+    chance = random.Random(4)
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, _, _):
+        for i in range(200):
+            data = chance.randbytes((10, 100, 3000, 20000)[i % 4])
+            journal.write(f"key {i}", value(f"key {i}", data))
+        for i in range(0, 200, 7):
+            journal.write(f"key {i}", None)
+    whole, records = path.read_bytes(), held(path)
+    assert len(records) == 171
+    for i in range(60):
+        data = bytearray(whole)
+        at = chance.randrange(100, len(data))
+        match i % 4:
+            case 0:
+                del data[at:]
+            case 1:
+                data[at] ^= 1 << chance.randrange(8)
+            case 2:
+                data[at : at + 100] = bytes(len(data[at : at + 100]))
+            case _:
+                data[at : at + 5000] = bytes(len(data[at : at + 5000]))
+        path.write_bytes(data)
+        before = len(lines)
+        found = held(path)
+        if len(lines) == before:
+            assert found == records, (i, at)
+        else:
+            assert found == {}, (i, at)
+    assert 20 < len(lines) < 60
+    assert len(list(tmp_path.glob("store.db.damaged-*"))) == len(lines)
+
+
+# --------------------------------------------------------------- can't be used
+
+
+def refused(path: Path) -> str:
+    """Return what `open` says, which must be an error, and that nothing is left of it."""
+    told = Told()
+    journal = Journal(path, told)
+    with pytest.raises(StoreError) as caught:
+        journal.open()
+    assert journal.close(0)
+    assert told.calls == []
+    return str(caught.value)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    """It is said, and nothing is done to it."""
+    (tmp_path / "store.db" / "inner").mkdir(parents=True)
+    text = refused(tmp_path / "store.db")
+    assert f"{tmp_path / 'store.db'} can't be used: it is a folder" in text
+    assert "LITEYUKI_STORE_PATH" in text
+    assert os.listdir(tmp_path) == ["store.db"]
+
+
+def test_below_a_file(tmp_path: Path) -> None:
+    """A folder that can't be made."""
+    (tmp_path / "file").touch()
+    assert "can't be used" in refused(tmp_path / "file" / "data" / "store.db")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_in_use(tmp_path: Path, environment: dict[str, str], lines: list[str]) -> None:
+    """By another process, or by this one; nothing is moved, and once that has ended it works."""
+    path = tmp_path / "store.db"
+    program = """
+        journal = Journal(sys.argv[1], print)
+        journal.open()
+        journal.write("a", Record("a", "p", b"1", None))
+        threading.Event().wait()
+    """
+    with using(tmp_path, environment, program, path) as other:
+        other.wait_for_line("^1 None$")
+        assert "in use by another process" in refused(path)
+        assert not list(tmp_path.glob("*damaged*"))
+    with opened(path) as (_, _, records):
+        assert records == {"a": value("a", b"1")}
+        assert "in use by another process" in refused(path)
+    assert lines == []
+
+
+@unix
+def test_no_permission(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A file that may only be read, a folder that may, one that may not be made."""
+    program = """
+        import sqlite3, tempfile
+
+        def attempt(path):
+            try:
+                Journal(path, print).open()
+            except StoreError as error:
+                print("error:", error)
+
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("a", "b"):
+                os.mkdir(f"{folder}/{name}")
+                journal = Journal(f"{folder}/{name}/store.db", print)
+                journal.open()
+                journal.close(10)
+            os.chmod(f"{folder}/a/store.db", 0o444)
+            os.chmod(f"{folder}/a", 0o777)
+            os.chmod(f"{folder}/b/store.db", 0o666)
+            os.chmod(f"{folder}/b", 0o555)
+            os.chmod(folder, 0o755)
+            user = os.geteuid()
+            if user == 0:
+                os.seteuid(65534)  # To the superuser everything is permitted.
+            attempt(f"{folder}/a/store.db")
+            attempt(f"{folder}/b/store.db")
+            attempt(f"{folder}/b/store2.db")
+            attempt(f"{folder}/b/c/store.db")
+            os.seteuid(user)
+            os.chmod(f"{folder}/b", 0o755)
+            print(sorted(os.listdir(f"{folder}/a") + os.listdir(f"{folder}/b")))
+    """
+    with using(tmp_path, environment, program) as user:
+        assert user.wait() == 0, user.output
+    *errors, files = user.lines
+    assert len(errors) == 4, user.output
+    for line in errors:
+        assert re.match(r"error: the store's file .* can't be used: .*may be written to", line)
+    assert files == "['store.db', 'store.db']"
+
+
+def test_too_long_for_sqlite(tmp_path: Path) -> None:
+    """Refused at once, as it would keep everything else from being written."""
+    with opened(tmp_path / "store.db") as (journal, _, _):
+        with pytest.raises(StoreError, match=r"key 'big'.*999000000 bytes"):
+            journal.write("big", value("big", bytes(MAX_BYTES + 1)))
+        assert journal.write("a", value("a")) == 1
+    assert held(tmp_path / "store.db") == {"a": value("a")}
+
+
+# ------------------------------------------------------------------ full disk
+
+
+@unix
+def test_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
+    """It is said once, kept, tried again by itself and after a new write; nothing is lost."""
+    program = """
+        import resource
+
+        def room(size):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited))
+
+        def set(key, size):
+            return journal.write(key, Record(key, "p", key.encode() * size, None))
+
+        def told(ticket):
+            while True:
+                last, error = written.get(timeout=20)
+                if last >= ticket:
+                    return "failed" if error else "written"
+
+        written = SimpleQueue()
+        _, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+        journal = Journal(sys.argv[1], lambda *told: written.put(told))
+        journal.open()
+        print("at first", told(set("a", 1)))
+        room(100_000)
+        print("big", told(set("b", 1_000_000)))
+        print("another", told(set("c", 1_000)))
+        print("again", told(set("c", 2_000)))
+        room(unlimited)
+        print("by itself", told(4))
+        room(100_000)
+        print("full again", told(set("d", 5_000_000)))
+        room(unlimited)
+        print("at once", told(set("e", 1)))
+        room(100_000)
+        print("full at the end", told(set("f", 10_000_000)))
+        print("closed", journal.close(0.1))
+        journal = Journal(sys.argv[1], lambda *told: None)
+        print("held", [(record.key, len(record.data)) for record in journal.open()])
+        set("g", 10_000_000)
+        set("h", 1)
+        print("closed", journal.close(0.1))
+    """
+    with using(tmp_path, environment, program, tmp_path / "store.db") as user:
+        assert user.wait() == 0, user.output
+    said = [line for line in user.lines if "[" not in line[:40] or line.startswith("held")]
+    assert said == [
+        "at first written",
+        "big failed",
+        "another failed",
+        "again failed",
+        "by itself written",
+        "full again failed",
+        "at once written",
+        "full at the end failed",
+        "closed False",
+        "held [('a', 1), ('b', 1000000), ('c', 2000), ('d', 5000000), ('e', 1)]",
+        "closed False",
+    ], user.output
+    assert len(user.found(r"ERROR\] the store's file .*store\.db can't be written: ")) == 4
+    assert len(user.found(r"INFO\] the store's file .* is written again; nothing was lost")) == 2
+    assert len(user.found(r"ERROR\] .* is left with 1 keys not written: \w+")) == 1
+    assert len(user.found(r"ERROR\] .* is left with 2 keys not written: \w+")) == 1
+    with opened(tmp_path / "store.db") as (_, _, records):
+        assert {key: record.data for key, record in records.items()} == {
+            key: key.encode() * size
+            for key, size in (("a", 1), ("b", 10**6), ("c", 2000), ("d", 5 * 10**6), ("e", 1))
+        }
+
+
+def test_what_cannot_be_written_at_all(tmp_path: Path, lines: list[str]) -> None:
+    """It is told, and what replaces it is written, with everything else that was kept."""
+    path = tmp_path / "store.db"
+    with opened(path) as (journal, told, _):
+        journal.write("a", value("a"))
+        ticket = journal.write("b", Record("b", "\ud800", b"", None))
+        wait_until(lambda: told.calls and told.calls[-1][0] == ticket, "the failure told")
+        error = told.calls[-1][1]
+        assert error is not None
+        assert "store.db can't be written: 'utf-8' codec can't encode" in str(error)
+        journal.write("b", value("b"))
+        told.wait(ticket + 1)
+    assert held(path) == {"a": value("a"), "b": value("b")}
+    assert [line.split()[0] for line in lines] == ["ERROR", "INFO"]
+
+
+# ------------------------------------------------------------------------ ends
+
+
+def test_close_waits_so_long(tmp_path: Path, lines: list[str]) -> None:
+    """It says how many keys are not written, and may be called again."""
+    path = tmp_path / "store.db"
+    busy, go_on = threading.Event(), threading.Event()
+
+    def on_written(ticket: int, error: StoreError | None) -> None:
+        busy.set()
+        assert go_on.wait(DEADLINE)
+
+    journal = Journal(path, on_written)
+    journal.open()
+    try:
+        journal.write("a", value("a"))
+        assert busy.wait(DEADLINE)
+        for i in range(10):
+            journal.write(f"key {i % 3}", value(f"key {i % 3}", b"%d" % i))
+        assert journal.close(0.05) is False
+    finally:
+        go_on.set()
+        assert journal.close(DEADLINE) is True
+    (line,) = lines
+    assert line.startswith("ERROR")
+    assert "left with 3 keys not written: it took over 0.05 s" in line
+    assert journal.close(0) is True
+    with pytest.raises(StoreError, match=r"key 'b': not kept, .*store\.db is closed"):
+        journal.write("b", value("b"))
+    assert {key: record.data for key, record in held(path).items()} == {
+        "a": b"value",
+        "key 0": b"9",
+        "key 1": b"7",
+        "key 2": b"8",
+    }
+
+
+def test_never_opened(tmp_path: Path) -> None:
+    """Nothing was done, so there is nothing to close."""
+    assert Journal(tmp_path / "store.db", lambda ticket, error: None).close(0) is True
+    assert os.listdir(tmp_path) == []
+
+
+def test_importing_it_does_not_import_sqlite(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Who keeps nothing pays nothing, and an interpreter without SQLite serves."""
+    code = "import sys, liteyuki_core.comm.journal; print('sqlite3' in sys.modules)"
+    assert python(code, tmp_path, environment).stdout.strip() == "False"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the thread's waits as Linux does")
+def test_nothing_wakes_while_idle(tmp_path: Path) -> None:
+    """Once all is written, the thread is not run until there is more."""
+    with opened(tmp_path / "store.db") as (journal, told, _):
+        told.wait(journal.write("a", value("a")))
+        (thread,) = (t for t in threading.enumerate() if t.name == "liteyuki-journal")
+        status = Path(f"/proc/self/task/{thread.native_id}/status")
+        seen: list[list[str]] = []
+
+        def quiet() -> bool:
+            seen.append([x for x in status.read_text().splitlines() if "ctxt_switches" in x])
+            return len(seen) > 200 and all(one == seen[-1] for one in seen[-200:])
+
+        wait_until(quiet, "two seconds without a wake-up")
+        assert len(seen[-1]) == 2
+        told.wait(journal.write("b", value("b")))
+        assert quiet() is False
+
+
+@unix
+def test_a_forked_copy_leaves_the_file_alone(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Also when it ends as a program ends, with everything it has taken down."""
+    program = """
+        import gc, signal
+        written = SimpleQueue()
+        journal = Journal(sys.argv[1], lambda *told: written.put(told))
+        journal.open()
+        journal.write("a", Record("a", "p", b"value", None))
+        assert written.get(timeout=10) == (1, None)
+        before = os.stat(sys.argv[1]), os.stat(sys.argv[1] + "-wal")
+        copy = os.fork()
+        if not copy:
+            journal.abandon()
+            try:
+                journal.write("b", Record("b", "p", b"value", None))
+            except StoreError as error:
+                print("refused", error, flush=True)
+            print("closed", journal.close(0), flush=True)
+            del journal
+            gc.collect()
+            sys.exit(5)
+        assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 5
+        assert (os.stat(sys.argv[1]), os.stat(sys.argv[1] + "-wal")) == before
+        journal.write("c", Record("c", "p", b"value", None))
+        assert written.get(timeout=10) == (2, None)
+        print("all written", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    path = tmp_path / "store.db"
+    with using(tmp_path, environment, program, path) as user:
+        assert user.wait() == -9, user.output
+    assert user.found("^all written$"), user.output
+    assert user.found("^refused key 'b'"), user.output
+    assert user.found("^closed True$"), user.output
+    assert held(path) == {"a": value("a"), "c": value("c")}
+
+
+KILLS = 30
+
+
+def change(run: int, number: int) -> tuple[str, bytes | None]:
+    """Return the key and the value that the change of this number sets in this run."""
+    chance = random.Random(f"{run} {number}")
+    data = chance.randbytes(chance.choice((10, 100, 5000, 40000)))
+    whole = b"%d %d %d " % (run, number, zlib.crc32(data)) + data
+    return f"key {chance.randrange(40)}", whole if chance.random() < 0.9 else None
+
+
+def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> None:
+    """What is there is all up to some change, none torn, and everything confirmed is in it."""
+    program = """
+        import time
+        from tests.test_journal import change
+
+        confirmed = 0
+
+        def on_written(ticket, error):
+            global confirmed
+            assert error is None
+            confirmed = ticket
+            os.write(1, b"%d confirmed\\n" % ticket)
+
+        journal = Journal(sys.argv[1], on_written)
+        journal.open()
+        number = 0
+        while True:
+            number += 1
+            key, data = change(int(sys.argv[2]), number)
+            journal.write(key, None if data is None else Record(key, "p", data, None))
+            while number - confirmed > 200:
+                time.sleep(0.001)
+    """
+    path = tmp_path / "store.db"
+    state: dict[str, bytes] = {}
+    most = 0
+    for run in range(KILLS):
+        environment["PYTHONPATH"] = str(ROOT)
+        with using(tmp_path, environment, program, path, run) as user:
+            wanted = random.choice((0, 1, 2, random.randrange(40)))
+            user.wait_until(lambda: len(user.lines) >= wanted, f"{wanted} batches confirmed")  # noqa: B023
+            user.process.kill()
+        confirmed = int(user.lines[-1].split()[0]) if user.lines else 0
+        assert all(line.endswith(" confirmed") for line in user.lines), user.output
+        most = max(most, confirmed)
+        found = {key: record.data for key, record in held(path).items()}
+        number = 0
+        while number < confirmed or state != found:
+            number += 1
+            assert number < confirmed + 1000, f"run {run}: not the state after any change"
+            key, data = change(run, number)
+            if data is None:
+                state.pop(key, None)
+            else:
+                state[key] = data
+    assert most > 100
+    assert not list(tmp_path.glob("*damaged*"))

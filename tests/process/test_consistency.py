@@ -294,7 +294,8 @@ async def act():
     await asyncio.gather(asyncio.to_thread(thread), task())
     await done()
     total = COUNT * (4 * len(NAMES) + 2)
-    assert shared_memory.get_all() == dict.fromkeys(("incr", "update", "cas"), total)
+    added = shared_memory.get_all()
+    assert added == dict.fromkeys(("incr", "update", "cas"), total), added
 
 
 if __name__ == "__main__":

@@ -154,10 +154,10 @@ class Access:
     def listen(self, listener: Listener) -> Answer:
         """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
         with self.context.lock:
-            answer = self.ask(listener.op, None, listener.args)
+            self._check()
             self.context.start_attending()
             self._listeners.append(listener)
-        return answer
+        return self.ask(listener.op, None, listener.args)
 
     def leave(self, listener: Listener) -> None:
         """Tell it no more. Idempotent."""

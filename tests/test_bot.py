@@ -138,7 +138,7 @@ bot.add_process("waits", waits)
             os.kill(bot.process.pid, getattr(signal, name))
         assert bot.wait() == 0
         assert bot.found("run returned")
-        assert not living(family)
+        wait_until(lambda: not living(family), "all are ended")
         assert not bot.found("Traceback|has not stopped")
         assert len(bot.found("exited with code 0$")) == 2
 
@@ -259,7 +259,7 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path, environment: En
         )
         bot.wait()
         assert bot.found("everything is ended at once")
-        assert not living(family)
+        wait_until(lambda: not living(family), "all are ended")
 
 
 @unix

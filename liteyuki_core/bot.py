@@ -79,7 +79,10 @@ class LiteyukiBot:
             store_path=self._settings.store_path,
         )
         self._supervisor = Supervisor(
-            self._hub, self._settings.log, self._settings.store_cache_bytes
+            self._hub,
+            self._settings.log,
+            store_cache_bytes=self._settings.store_cache_bytes,
+            stop_timeout=self._settings.stop_timeout,
         )
         self._before_start: list[Callable[[], Any]] = []
         self._after_start: list[Callable[[], Any]] = []
@@ -145,7 +148,7 @@ class LiteyukiBot:
         Raises `ProcessNotFound`.
         """
         process = self._supervisor.get(name)
-        self._on_loop(lambda: self._supervisor.stop_one(process, self._settings.stop_timeout))
+        self._on_loop(lambda: self._supervisor.stop_one(process))
 
     def restart_process(self, name: str) -> None:
         """Have a child stopped, if it runs, and started again; returns at once. From any thread.
@@ -155,7 +158,7 @@ class LiteyukiBot:
         """
         process = self._supervisor.get(name)
         self._hub.process_comes(name)
-        self._on_loop(lambda: self._supervisor.start_again(process, self._settings.stop_timeout))
+        self._on_loop(lambda: self._supervisor.restart(process))
 
     # ------------------------------------------------------------- channels
 

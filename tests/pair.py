@@ -73,7 +73,7 @@ class Pair:
         self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
         self.main_ended: list[str | None] = []
         self.child_ended: list[str | None] = []
-        self.stops: list[float] = []
+        self.words: list[dict[str, Any]] = []
         self._others: list[Context] = []
         self.connect()
         self._names = 0
@@ -102,11 +102,11 @@ class Pair:
         port = LinkPort(
             context,
             theirs,
-            on_stop=self.stops.append,
+            on_word=self.words.append,
             on_lost=self.child_ended.append,
         )
         context.port = port
-        peer = self.hub.connect(name, ours, self.main_ended.append, lambda: None)
+        peer = self.hub.connect(name, ours, self.main_ended.append, self.words.append)
         port.start(10)
         return context, port, peer
 

@@ -107,7 +107,9 @@ ARROWS: dict[str, set[str]] = {
         "comm.current",
         "comm.context",
         "comm.link",
+        "process.request",
     },
+    "process.request": {"comm.current"},
     "process.restart": set(),
     "process.supervisor": {
         "errors",
@@ -119,7 +121,7 @@ ARROWS: dict[str, set[str]] = {
         "process.child",
         "process.restart",
     },
-    "process": {"process.restart", "process.supervisor"},
+    "process": {"process.request", "process.restart", "process.supervisor"},
     "bot": {
         "errors",
         "log",

@@ -75,6 +75,13 @@ class ContextPort(Port):
         """Return what is at `key` of the store, if that is in this process. From any thread."""
         raise NotImplementedError
 
+    def word(self, **fields: Any) -> None:
+        """Send the main process a word that is no matter of channels. Not under the lock.
+
+        Raises `NotConnected` in the main process itself.
+        """
+        raise NotImplementedError
+
     def loop_waits(self) -> None:
         """Learn that this thread will wait, though it runs a loop that may be reading."""
         raise NotImplementedError
@@ -331,8 +338,8 @@ class _Attendant:
 class LinkPort(ContextPort):
     """A child's way to the hub: its link.
 
-    Both are called on the reader's thread: `on_stop` when the main process asks this one to
-    stop, with the seconds it has, `on_lost` when the main process is gone.
+    Both are called on the thread that reads: `on_word` with the fields of a control frame that is
+    no matter of channels, `on_lost` when the main process is gone.
     """
 
     def __init__(
@@ -340,11 +347,11 @@ class LinkPort(ContextPort):
         context: Context,
         endpoint: Endpoint,
         *,
-        on_stop: Callable[[float], None],
+        on_word: Callable[[dict[str, Any]], None],
         on_lost: Callable[[str | None], None],
     ) -> None:
         self._context = context
-        self._on_stop = on_stop
+        self._on_word = on_word
         self._on_lost = on_lost
         self.prefix = ""
         self._names: dict[str, tuple[int, str]] = {}
@@ -369,8 +376,7 @@ class LinkPort(ContextPort):
         if not self._connected.wait(timeout):
             raise NotConnected(f"the main process did not answer within {timeout:g} s")
 
-    def tell(self, **fields: Any) -> None:
-        """Send a control frame to the main process."""
+    def word(self, **fields: Any) -> None:
         self._link.queue(0, frames.control(0, **fields))
         self._link.pump()
 
@@ -454,7 +460,7 @@ class LinkPort(ContextPort):
 
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         context = self._context
-        stop: float | None = None
+        words = []
         with context.lock:
             wakes = context.wakes.gather()
             try:
@@ -472,14 +478,12 @@ class LinkPort(ContextPort):
                         self._on_store(*frames.stored(frame))
                     else:
                         fields = frames.fields(frame)
-                        if fields["op"] == "stop":
-                            stop = float(fields.get("seconds", 0))
-                        else:
-                            self._on_control(frame.channel, fields, end)
+                        if not self._on_control(frame.channel, fields, end):
+                            words.append(fields)
             finally:
                 context.wakes.release()
-        if stop is not None:
-            self._on_stop(stop)
+        for fields in words:
+            self._on_word(fields)
         return wakes
 
     def _on_store(self, fields: dict[str, Any], values: list[frames.Value]) -> None:
@@ -496,7 +500,8 @@ class LinkPort(ContextPort):
         except (LookupError, TypeError) as error:
             raise FrameError(f"store frame {fields!r} is not known: {error!r}") from error
 
-    def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> None:
+    def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> bool:
+        """Do what a control frame says; return whether it is a matter of channels."""
         match fields:
             case {"op": "names", "add": dict(add), "remove": list(remove), "prefix": str(prefix)}:
                 self.prefix = prefix
@@ -527,7 +532,8 @@ class LinkPort(ContextPort):
                     reply.error = None if error is None else ChannelExists(*error)
                     reply.arrived.set()
             case _:
-                raise FrameError(f"control frame {fields!r} is not known")
+                return False
+        return True
 
     def _on_end(self, why: str | None) -> None:
         self._connected.set()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import Any
 
 from .. import log
 from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
@@ -78,12 +79,12 @@ class Hub:
         process: str,
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
-        on_running: Callable[[], None],
+        on_word: Callable[[dict[str, Any]], None],
     ) -> LinkPeer:
         """Return the peer of a process that has just been started, reading."""
         with self.lock:
             self._last_peer += 1
-            peer = LinkPeer(self, process, self._last_peer, endpoint, on_end, on_running)
+            peer = LinkPeer(self, process, self._last_peer, endpoint, on_end, on_word)
             self._peers.append(peer)
             self._revive(process)
             peer.renamed(self.names(), [])

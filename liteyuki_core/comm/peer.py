@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError
+from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
 from . import frames
 from .context import Context, ContextPort
 from .frames import Value
@@ -144,6 +144,12 @@ class LocalPort(ContextPort):
         entry = self._hub.store.entries.get(key)
         return entry.value if entry is not None and entry.deadline is None else None
 
+    def word(self, **fields: Any) -> None:
+        raise NotConnected(
+            "this is the main process; a child process says this of itself, and here "
+            "bot.restart_process(name) and bot.processes do the same"
+        )
+
     def loop_waits(self) -> None:
         pass  # What it waits for does not come over a link.
 
@@ -158,9 +164,9 @@ class LinkPeer:
     """A child process as a peer of the hub. It owns the link to it.
 
     `clean` says that the process leaves as it was asked to or as its target ended; one that goes
-    otherwise has crashed. Both hooks are called on the reader's thread: `on_running` when the child
-    has imported its target, `on_end` after its ends are taken back, with what was wrong with the
-    bytes that came, if anything.
+    otherwise has crashed. Both hooks are called on the reader's thread: `on_word`, under the lock,
+    with the fields of a control frame that is no matter of channels; `on_end` after its ends
+    are taken back, with what was wrong with the bytes that came, if anything.
     """
 
     eager = True
@@ -172,11 +178,11 @@ class LinkPeer:
         serial: int,
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
-        on_running: Callable[[], None],
+        on_word: Callable[[dict[str, Any]], None],
     ) -> None:
         self._hub = hub
         self._end_hook = on_end
-        self._running_hook = on_running
+        self._word_hook = on_word
         self.process: str | None = process
         self.prefix = f"{serial}."
         self.ends: dict[int, tuple[Route, int]] = {}
@@ -184,7 +190,6 @@ class LinkPeer:
         self._values: list[Value] = []
         """What has come of a store frame in parts."""
         self.clean = False
-        self.failure: str | None = None
         self.link = Link(
             endpoint,
             process,
@@ -279,14 +284,10 @@ class LinkPeer:
                 self._queue(
                     0, frames.control(number, op="reply", request=request, error=error, key=key)
                 )
-            case {"op": "running"}:
-                self._running_hook()
             case {"op": "clean"}:
                 self.clean = True
-            case {"op": "failed", "why": str(why)}:
-                self.failure = why
             case _:
-                raise FrameError(f"control frame {fields!r} is not known")
+                self._word_hook(fields)
 
     def _on_end(self, why: str | None) -> None:
         with self._hub.lock:

@@ -1,6 +1,14 @@
 """Child processes."""
 
+from .request import calls_ready, ready, request_restart
 from .restart import RestartPolicy
 from .supervisor import ChildProcess, ProcessState
 
-__all__ = ["ChildProcess", "ProcessState", "RestartPolicy"]
+__all__ = [
+    "ChildProcess",
+    "ProcessState",
+    "RestartPolicy",
+    "calls_ready",
+    "ready",
+    "request_restart",
+]

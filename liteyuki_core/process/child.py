@@ -30,7 +30,8 @@ from ..comm.cells import Cells
 from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
 from ..comm.link import Endpoint
-from ..errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiError
+from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0
@@ -74,7 +75,7 @@ def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 class _Leaving:
-    """How this process is asked to end. Called on the link's reader thread."""
+    """How this process is asked to end. Called on the thread that reads the link."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -132,7 +133,15 @@ def main(spec: ChildSpec) -> None:
         copies=Copies(spec.cells, spec.store_cache_bytes),
     )
     leaving.context = context
-    port = LinkPort(context, spec.endpoint, on_stop=leaving.stop, on_lost=leaving.lost)
+    words: dict[str, Callable[..., None]] = {"stop": leaving.stop}
+
+    def on_word(fields: dict[str, Any]) -> None:
+        op = fields.pop("op")
+        if op not in words:
+            raise FrameError(f"control frame {op!r} of {fields!r} is not known")
+        words[op](**fields)
+
+    port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
     current.install(context)
     code: int | str | None = 1
@@ -160,7 +169,7 @@ def main(spec: ChildSpec) -> None:
     leaving.finished = True
     handled = not code
     if handled or leaving.asked:
-        port.tell(op="clean")
+        port.word(op="clean")
     try:
         context.close(_FLUSH_SECONDS, handled=handled)
     except KeyboardInterrupt:
@@ -173,12 +182,13 @@ def _run(spec: ChildSpec, port: LinkPort) -> int:
         target, args, kwargs = pickle.loads(spec.call)
         function = load_target(target)
     except Exception as error:
-        port.tell(op="failed", why=f"{spec.target} can't be imported: {error!r}")
+        port.word(op="failed", why=f"{spec.target} can't be imported: {error!r}")
         log.logger.opt(exception=error).error(
             f"process {spec.name}: {spec.target} can't be imported"
         )
         return 1
-    port.tell(op="running")
+    if not will_call_ready(function):
+        port.word(op="ready", called=False)
     result = function(*args, **kwargs)
     if inspect.iscoroutine(result):
         import asyncio

@@ -32,6 +32,7 @@ from ..errors import (
     ChannelBroken,
     ChannelClosed,
     ChannelError,
+    FrameError,
     ProcessExists,
     ProcessNotFound,
     ProcessStartError,
@@ -82,6 +83,7 @@ class ChildProcess:
         self._budget = Restarts(policy)
         self._starting: asyncio.Task[None] | None = None
         self._again = False
+        self._failure: str | None = None
         self._process: SpawnProcess | None = None
         self._peer: LinkPeer | None = None
         self._ended = asyncio.Event()
@@ -94,10 +96,18 @@ class ChildProcess:
 class Supervisor:
     """Starts and stops the children. `add` from any thread, the rest on LiteyukiBot's loop."""
 
-    def __init__(self, hub: Hub, log_config: log.LogConfig, store_cache_bytes: int) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        log_config: log.LogConfig,
+        *,
+        store_cache_bytes: int,
+        stop_timeout: float,
+    ) -> None:
         self._hub = hub
         self._log_config = log_config
         self._store_cache_bytes = store_cache_bytes
+        self._stop_timeout = stop_timeout
         self.children: dict[str, ChildProcess] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,22 +173,23 @@ class Supervisor:
                 starting = self._begin(process, 0.0)
             await asyncio.shield(starting)
 
-    def start_again(self, process: ChildProcess, timeout: float) -> None:
-        """Stop a child within `timeout` seconds if it has a process, and start it again."""
+    def restart(self, process: ChildProcess) -> None:
+        """Stop a child if it has a process, and start it again."""
         if self._stopping:
             return
+        self._hub.process_comes(process.name)
         if process._process is not None:
             process._again = True
             if process.state is not ProcessState.STOPPING:
-                self._run(self.stop([process], monotonic() + timeout))
+                self._run(self.stop([process], monotonic() + self._stop_timeout))
         elif process._starting is None or process.state is not ProcessState.STARTING:
             self._begin(process, 0.0, again=process.started_at is not None)
 
-    def stop_one(self, process: ChildProcess, timeout: float) -> None:
-        """Stop a child within `timeout` seconds; it is not started again by itself."""
+    def stop_one(self, process: ChildProcess) -> None:
+        """Stop a child; it is not started again by itself."""
         process._again = False
         if process.state is not ProcessState.STOPPING:
-            self._run(self.stop([process], monotonic() + timeout))
+            self._run(self.stop([process], monotonic() + self._stop_timeout))
 
     def _begin(
         self, process: ChildProcess, delay: float, *, again: bool = False
@@ -209,6 +220,7 @@ class Supervisor:
         hub = self._hub
         process.state = ProcessState.STARTING
         process._ended.clear()
+        process._failure = None
         process._link_ended.clear()
         loop = asyncio.get_running_loop()
         ours, theirs = connection_pair()
@@ -266,13 +278,11 @@ class Supervisor:
                 log.logger.error(f"process {process.name}: its link is ended: {why}")
             _on_loop(loop, process._link_ended.set)
 
-        def running() -> None:
-            if process.state is ProcessState.STARTING:
-                process.state = ProcessState.RUNNING
+        def on_word(fields: dict[str, Any]) -> None:
+            word = self._word(process, fields)
+            _on_loop(loop, word)
 
-        process._peer = self._hub.connect(
-            process.name, ours, link_ended, lambda: _on_loop(loop, running)
-        )
+        process._peer = self._hub.connect(process.name, ours, link_ended, on_word)
 
         def wait() -> None:
             spawned.join()
@@ -282,6 +292,37 @@ class Supervisor:
             self._run(self._ended(process, spawned))
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{process.name}", daemon=True).start()
+
+    def _word(self, process: ChildProcess, fields: dict[str, Any]) -> Callable[[], None]:
+        """Return what is to be done on the loop for a word of a child's. On the reader's thread.
+
+        Raises `FrameError` for one that is not known.
+        """
+        match fields:
+            case {"op": "ready", "called": bool()}:
+                return lambda: self._ready(process)
+            case {"op": "failed", "why": str(why)}:
+                return lambda: self._failed(process, why)
+            case {"op": "restart", "name": str() | None as name}:
+                return lambda: self._restart_asked(process, name)
+            case _:
+                raise FrameError(f"control frame {fields!r} is not known")
+
+    def _ready(self, process: ChildProcess) -> None:
+        if process.state is ProcessState.STARTING:
+            process.state = ProcessState.RUNNING
+
+    def _failed(self, process: ChildProcess, why: str) -> None:
+        process._failure = why
+
+    def _restart_asked(self, process: ChildProcess, name: str | None) -> None:
+        try:
+            wanted = process if name is None else self.get(name)
+        except ProcessNotFound as error:
+            log.logger.error(f"process {process.name} has asked for a restart: {error}")
+            return
+        log.logger.info(f"process {process.name} has asked for a restart of {wanted.name}")
+        self.restart(wanted)
 
     async def _ended(self, process: ChildProcess, spawned: SpawnProcess) -> None:
         peer = process._peer
@@ -304,7 +345,7 @@ class Supervisor:
         elif asked:
             log.logger.info(outcome)
             self._gone_for_good(process, ProcessState.STOPPED, outcome)
-        elif not self._start_after(process, code, outcome, peer.failure):
+        elif not self._start_after(process, code, outcome, process._failure):
             state = ProcessState.FAILED if code else ProcessState.STOPPED
             self._gone_for_good(process, state, outcome)
         process._ended.set()

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from types import FrameType, MappingProxyType
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from .comm.hub import Hub
 from .comm.letters import DeadLetter
 from .config import Settings
 from .errors import LiteyukiError, NotConnected
+from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
 from .process.supervisor import ChildProcess, Supervisor
 
@@ -84,6 +85,12 @@ class LiteyukiBot:
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
         )
+        self._reload = Reload(
+            self._supervisor,
+            self._context.dispatcher.threads,
+            getattr(self, "restart", self.stop),
+            everywhere=self._settings.reload,
+        )
         self._before_start: list[Callable[[], Any]] = []
         self._after_start: list[Callable[[], Any]] = []
         self._after_shutdown: list[Callable[[], Any]] = []
@@ -109,6 +116,7 @@ class LiteyukiBot:
         kwargs: Mapping[str, Any] | None = None,
         *,
         restart: RestartPolicy | None = None,
+        watch: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`.
 
@@ -116,7 +124,9 @@ class LiteyukiBot:
         is imported in the child only; a coroutine function is run to its end. The channels
         `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
         at once if the bot runs. `restart` says when it is started again after it has ended by
-        itself, as `RestartPolicy()` if it is not given.
+        itself, as `RestartPolicy()` if it is not given. A change of a Python file, .env file or
+        pyproject.toml in a folder of `watch`, or of a file that is named there, restarts it;
+        with LITEYUKI_RELOAD on, one without `watch` is restarted for files that it has loaded.
 
         Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
         for a name that no channel could have.
@@ -124,7 +134,11 @@ class LiteyukiBot:
         policy = RestartPolicy() if restart is None else restart
         if not isinstance(policy, RestartPolicy):
             raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
+        watched = find_watched(name, watch)
         process = self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy)
+        if watched:
+            self._reload.add(name, watched)
+            self._on_loop(self._reload.look_again)
         self._on_loop(lambda: self._start_later(process))
 
     @property
@@ -267,6 +281,7 @@ class LiteyukiBot:
                 restore()
 
     async def _start(self) -> None:
+        self._in_background(self._reload.run())
         for hook in self._before_start:
             await self._guard(hook, "on_before_start")
         for process in list(self._supervisor.children.values()):

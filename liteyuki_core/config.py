@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     log_lang: Annotated[Literal["zh", "en"], BeforeValidator(_lower)] = "zh"
     stop_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Seconds that stopping everything may take."""
+    reload: bool = False
+    """Whether a file that has changed restarts the processes that have loaded it."""
     max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
     """Longest serialised message in bytes."""
     max_redeliveries: Annotated[int, Field(ge=2, le=1000)] = 3

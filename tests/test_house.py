@@ -107,8 +107,10 @@ ARROWS: dict[str, set[str]] = {
         "comm.current",
         "comm.context",
         "comm.link",
+        "process.loaded",
         "process.request",
     },
+    "process.loaded": set(),
     "process.request": {"comm.current"},
     "process.restart": set(),
     "process.supervisor": {
@@ -121,6 +123,13 @@ ARROWS: dict[str, set[str]] = {
         "process.child",
         "process.restart",
     },
+    "process.reload": {
+        "errors",
+        "log",
+        "comm.worker",
+        "process.loaded",
+        "process.supervisor",
+    },
     "process": {"process.request", "process.restart", "process.supervisor"},
     "bot": {
         "errors",
@@ -130,6 +139,7 @@ ARROWS: dict[str, set[str]] = {
         "comm.context",
         "comm.hub",
         "comm.letters",
+        "process.reload",
         "process.restart",
         "process.supervisor",
     },
@@ -141,6 +151,7 @@ ARROWS: dict[str, set[str]] = {
         "comm.channel",
         "comm.runner",
         "comm.worker",
+        "process.loaded",
     },
     "": {"errors", "bot", "comm", "log"},
 }

@@ -25,7 +25,8 @@ from .. import log
 from ..comm.worker import Threads
 from ..errors import ProcessStartError
 from . import loaded
-from .supervisor import ChildProcess, ProcessState, Supervisor
+from .state import ProcessState
+from .supervisor import Supervisor
 
 _QUIET_MILLISECONDS = 100
 """Changes are one when none of them is later than this after another."""
@@ -172,17 +173,19 @@ class Reload:
                 self._held.setdefault(name, set()).update(found)
             held = {path for found in self._held.values() for path in found}
             flaws = await self._threads.run(partial(_flaws, held))
-            for name in list(self._held):
-                if self._is_whole(name, flaws):
-                    files = self._held.pop(name)
-                    if name == _MAIN:
-                        log.logger.info(f"LiteyukiBot is restarted: {_changed(files)}")
-                        self._restart_main()
-                        return
-                    process = self._supervisor.get(name)
-                    if _would_be_old(process):
-                        log.logger.info(f"process {name} is restarted: {_changed(files)}")
-                        self._supervisor.restart(process)
+            # Each child imports bot.py when it starts: where main waits, so does everybody.
+            for name in [_MAIN] if _MAIN in self._held else list(self._held):
+                if not self._is_whole(name, flaws):
+                    continue
+                files = self._held.pop(name)
+                if name == _MAIN:
+                    log.logger.info(f"LiteyukiBot is restarted: {_changed(files)}")
+                    self._restart_main()
+                    return
+                process = self._supervisor.get(name)
+                if self._supervisor.has_begun(process):
+                    log.logger.info(f"process {name} is restarted: {_changed(files)}")
+                    self._supervisor.restart(process)
 
     async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
         """Return for each process that `paths` concern its name, and which of them do."""
@@ -190,8 +193,8 @@ class Reload:
         if self._folder is not None:
             mains, _ = await self._threads.run(lambda: loaded.compare(paths))
         rest = [path for path in paths if path not in mains]
-        children = [p for p in self._supervisor.children.values() if _would_be_old(p)]
-        answers = await asyncio.gather(*(self._ask(process, rest) for process in children))
+        children = list(filter(self._supervisor.has_begun, self._supervisor.children.values()))
+        answers = await asyncio.gather(*(self._ask(process.name, rest) for process in children))
         known = {path for answer in answers for path in answer.loaded}
         concerned = [(_MAIN, mains)]
         for process, answer in zip(children, answers, strict=True):
@@ -199,8 +202,8 @@ class Reload:
             concerned.append((process.name, [*answer.sure, *answer.loaded, *near]))
         return [(name, found) for name, found in concerned if found]
 
-    async def _ask(self, process: ChildProcess, paths: list[str]) -> _Answer:
-        watch = self._watch.get(process.name, ())
+    async def _ask(self, name: str, paths: list[str]) -> _Answer:
+        watch = self._watch.get(name, ())
         if watch:
             paths = [path for path in paths if any(loaded.is_in(path, p) for p in watch)]
             sure = [path for path in paths if path in watch or _is_source(path)]
@@ -211,6 +214,7 @@ class Reload:
         if not asked:
             return _Answer(sure, [], [])
         answer = None
+        process = self._supervisor.get(name)
         if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
             answer = await self._supervisor.ask(process, "loaded", _ANSWER_SECONDS, paths=asked)
         if answer is None:
@@ -238,13 +242,6 @@ class _Answer(NamedTuple):
     sure: list[str]
     loaded: list[str]
     near: list[str]
-
-
-def _would_be_old(process: ChildProcess) -> bool:
-    """Return whether a child runs, or has failed to, with files as they were before a change."""
-    if process.state is ProcessState.STARTING:
-        return process._process is not None
-    return process.state in (ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.FAILED)
 
 
 def _is_source(path: str) -> bool:

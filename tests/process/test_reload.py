@@ -116,7 +116,7 @@ def test_a_change_restarts_only_its_child(tmp_path: Path, reloading: Environment
         assert psutil.pid_exists(int(second))
         assert program.stop() == 0
         assert len(program.found("^main")) == 1
-        assert not program.found("Traceback|has not stopped|任务|task .* is left")
+        assert not program.found("Traceback|has not stopped|task .* is left")
 
 
 def test_a_file_that_does_not_compile_keeps_the_old_child(
@@ -352,3 +352,35 @@ def test_a_child_that_has_failed_is_started_again(tmp_path: Path, reloading: Env
         write_files(tmp_path, {"deeper.py": mended, "part.py": "from deeper import run; TEXT = 2"})
         program.wait_for_line("^it runs")
         program.wait_for_line(r"^plain \d+: 2")
+
+
+def test_main_is_restarted_for_what_it_has_loaded(tmp_path: Path, reloading: Environment) -> None:
+    """Once, by itself, whichever child has loaded it too, and not while it does not compile.
+
+    Until it does no child is restarted either: each would import the broken bot.py.
+    """
+    whole = main("import shared", PLAIN)
+    files = {"bot.py": whole, "part.py": "from shared import TEXT", "shared.py": "TEXT = 'one'"}
+    write_files(tmp_path, files)
+    with running(tmp_path, reloading) as program:
+        program.wait_for_line(r"^plain \d+: one")
+        write_files(tmp_path, {"bot.py": whole + "    )\n"})
+        line = len(whole.strip().splitlines()) + 1
+        program.wait_for_line(
+            rf"LiteyukiBot is not restarted until this is mended: bot\.py, line {line}: "
+        )
+        write_files(tmp_path, {"part.py": "from shared import TEXT  # changed"})
+        write_files(tmp_path, {"shared.py": "TEXT = ("})
+        program.wait_for_line(r"LiteyukiBot is not restarted until .*shared\.py, line 1: ")
+        write_files(tmp_path, {"bot.py": whole + "    # mended\n"})
+        write_files(tmp_path, {"shared.py": "TEXT = 'the other'"})
+        program.wait_for_line("^main", 2)
+        program.wait_for_line(r"^plain \d+: the other")
+        write_files(tmp_path, {"part.py": "TEXT = 'reloading goes on'"})
+        program.wait_for_line(r"^plain \d+: reloading goes on")
+        assert restarts(program) == [
+            "LiteyukiBot is restarted: bot.py has changed, and 1 more",
+            "process plain is restarted: part.py has changed",
+        ]
+        assert program.stop() == 0
+        assert not program.found("Traceback|has not stopped|task .* is left")

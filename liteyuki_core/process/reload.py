@@ -18,7 +18,9 @@ import asyncio
 import os
 import tokenize
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
+from importlib.util import cache_from_source
 from typing import Any, NamedTuple
 
 from .. import log
@@ -134,7 +136,7 @@ class Reload:
     async def _watch_paths(self, paths: set[str], recursive: bool) -> None:
         from watchfiles import Change, DefaultFilter, awatch
 
-        ignores = DefaultFilter(ignore_dirs=(*DefaultFilter.ignore_dirs, "site-packages"))
+        ignores = DefaultFilter(ignore_dirs=_ignored())
         watched = {path for watch in self._watch.values() for path in watch}
 
         def is_wanted(change: Change, path: str) -> bool:
@@ -173,6 +175,7 @@ class Reload:
                 self._held.setdefault(name, set()).update(found)
             held = {path for found in self._held.values() for path in found}
             flaws = await self._threads.run(partial(_flaws, held))
+            await self._threads.run(partial(_forget_compiled, held))
             # Each child imports bot.py when it starts: where main waits, so does everybody.
             for name in [_MAIN] if _MAIN in self._held else list(self._held):
                 if not self._is_whole(name, flaws):
@@ -249,12 +252,21 @@ def _is_source(path: str) -> bool:
     return name.endswith(".py") or name in _SETTINGS or name.startswith(".env.")
 
 
+def _ignored() -> tuple[str, ...]:
+    """Return the names of folders in which nothing matters."""
+    from watchfiles import DefaultFilter
+
+    return (*DefaultFilter.ignore_dirs, "site-packages")
+
+
 def _files(changed: set[str]) -> list[str]:
     """Return what has changed, with the files of a new folder in place of it."""
     found: set[str] = set()
+    ignored = _ignored()
     for path in changed:
         if os.path.isdir(path):
-            for folder, _, names in os.walk(path):
+            for folder, folders, names in os.walk(path):
+                folders[:] = [name for name in folders if name not in ignored]
                 found.update(os.path.join(folder, n) for n in names if _is_source(n))
         else:
             found.add(path)
@@ -277,6 +289,14 @@ def _flaws(paths: Iterable[str]) -> dict[str, str]:
         except (ValueError, RecursionError, MemoryError) as error:
             flaws[path] = f"it can't be compiled: {error}"
     return flaws
+
+
+def _forget_compiled(paths: Iterable[str]) -> None:
+    """Remove the bytecode of files: it counts as theirs for all of a second, if their size is."""
+    for path in paths:
+        if path.endswith(".py"):
+            with suppress(OSError, NotImplementedError):
+                os.unlink(cache_from_source(path))
 
 
 def _shown(path: str) -> str:

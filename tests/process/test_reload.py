@@ -62,6 +62,13 @@ def says(text: str) -> str:
     return f'import os\nfrom liteyuki_core import logger\nlogger.info(f"{text} {{os.getpid()}}")\n'
 
 
+def change(folder: Path, files: dict[str, str]) -> None:
+    """Write files so that each is seen whole or not at all, as editors do."""
+    for name, text in files.items():
+        write_files(folder, {f"{name}.new": text})
+        os.replace(folder / f"{name}.new", folder / name)
+
+
 @pytest.fixture
 def reloading(environment: Environment) -> Environment:
     """An environment with LITEYUKI_RELOAD on, and a driver that starts fast."""
@@ -93,11 +100,12 @@ def test_a_change_restarts_only_its_child(tmp_path: Path, reloading: Environment
         "plugins/one.py": plugin,
     }
     write_files(tmp_path, files)
-    with running(tmp_path, reloading, DRIVER="~fastapi", PORT=str(free_port())) as program:
+    more = {"DRIVER": "~fastapi", "PORT": str(free_port()), "PYTHONDONTWRITEBYTECODE": ""}
+    with running(tmp_path, reloading, **more) as program:
         first = program.wait_for_line(r"^took \d+ (\d+)")[1]
         plain = program.wait_for_line(r"^plain (\d+): one")[1]
         program.wait_for_line(STARTED)
-        write_files(tmp_path, {"plugins/one.py": plugin + "\nprint('changed', flush=True)\n"})
+        change(tmp_path, {"plugins/one.py": plugin + "\nprint('changed', flush=True)\n"})
         program.wait_for_line("^changed")
         program.wait_for_line(STARTED, 2)
         took = len(program.found(r"^took "))
@@ -110,10 +118,16 @@ def test_a_change_restarts_only_its_child(tmp_path: Path, reloading: Environment
         assert restarts(program) == ["process nonebot is restarted: plugins/one.py has changed"]
         assert psutil.pid_exists(int(plain))
 
-        write_files(tmp_path, {"part.py": "TEXT = 'the other'"})
+        change(tmp_path, {"part.py": "TEXT = 'the other'"})
         assert program.wait_for_line(r"^plain (\d+): the other")[1] != plain
         assert restarts(program)[1:] == ["process plain is restarted: part.py has changed"]
         assert psutil.pid_exists(int(second))
+        # By time and size it is the same file, and Python would take its bytecode.
+        time = (tmp_path / "part.py").stat().st_mtime
+        write_files(tmp_path, {"part.new": "TEXT = 'the third'"})
+        os.utime(tmp_path / "part.new", (time, time))
+        os.replace(tmp_path / "part.new", tmp_path / "part.py")
+        program.wait_for_line(r"^plain \d+: the third")
         assert program.stop() == 0
         assert len(program.found("^main")) == 1
         assert not program.found("Traceback|has not stopped|task .* is left")
@@ -138,23 +152,23 @@ def test_a_file_that_does_not_compile_keeps_the_old_child(
         program.wait_for_line("^plain")
         program.wait_for_line(STARTED)
         nobodys = ("README.md", "plugins/__pycache__/x.py", ".git/hooks.py", "data.db", "lock")
-        write_files(tmp_path, dict.fromkeys(nobodys, "nobody's"))
-        write_files(tmp_path, {"plugins/one.py": "a = 1\nb = (\n"})
+        change(tmp_path, dict.fromkeys(nobodys, "nobody's"))
+        change(tmp_path, {"plugins/one.py": "a = 1\nb = (\n"})
         flaw = r"错误.*nonebot is not restarted until this is mended: plugins/one\.py, line 2: "
         program.wait_for_line(flaw)
-        write_files(tmp_path, {"plugins/two.py": says("two again")})
+        change(tmp_path, {"plugins/two.py": says("two again")})
         # What another child has loaded is not held up, and comes after all that was before.
-        write_files(tmp_path, {"part.py": "TEXT = 'another'"})
+        change(tmp_path, {"part.py": "TEXT = 'another'"})
         program.wait_for_line("^plain .*another")
         assert restarts(program) == ["process plain is restarted: part.py has changed"]
         assert psutil.pid_exists(int(pid))
 
-        write_files(tmp_path, {f"plugins/new_{n}.py": says(f"new {n}") for n in range(20)})
-        write_files(tmp_path, {"plugins/one.py": says("mended")})
+        change(tmp_path, {f"plugins/new_{n}.py": says(f"new {n}") for n in range(20)})
+        change(tmp_path, {"plugins/one.py": says("mended")})
         program.wait_for_line("mended")
         program.wait_for_line("two again")
         program.wait_for_line(r"new \d+ ", 20)
-        write_files(tmp_path, {"part.py": "TEXT = 'the last'"})
+        change(tmp_path, {"part.py": "TEXT = 'the last'"})
         program.wait_for_line("^plain .*the last")
         assert restarts(program)[1:] == [
             "process nonebot is restarted: plugins/new_0.py has changed, and 21 more",
@@ -177,10 +191,10 @@ def test_files_that_come_and_go(tmp_path: Path, reloading: Environment) -> None:
     (tmp_path / "plugins").mkdir()
     with running(tmp_path, reloading) as program:
         program.wait_for_line(STARTED)
-        write_files(tmp_path, {"plugins/one.py": says("one") + "no_such_name\n"})
+        change(tmp_path, {"plugins/one.py": says("one") + "no_such_name\n"})
         program.wait_for_line("NameError")
         program.wait_for_line(STARTED, 2)
-        write_files(tmp_path, {"plugins/one.py": says("mended")})
+        change(tmp_path, {"plugins/one.py": says("mended")})
         program.wait_for_line("mended")
         program.wait_for_line(STARTED, 3)
         (tmp_path / "elsewhere").rename(tmp_path / "plugins" / "package")
@@ -191,7 +205,7 @@ def test_files_that_come_and_go(tmp_path: Path, reloading: Environment) -> None:
         (tmp_path / "plugins" / "one.py").unlink()
         program.wait_for_line(STARTED, 6)
         for number, name in ((7, ".env"), (8, "pyproject.toml")):
-            write_files(tmp_path, {name: "# changed"})
+            change(tmp_path, {name: "# changed"})
             program.wait_for_line(STARTED, number)
         why = [line.split("process nonebot is restarted: ")[-1] for line in restarts(program)]
         assert why == [
@@ -217,13 +231,13 @@ def test_changes_during_a_restart_are_one_more(tmp_path: Path, reloading: Enviro
     with running(tmp_path, reloading) as program:
         program.wait_for_line("^plain")
         program.wait_for_line(STARTED)
-        write_files(tmp_path, {"plugins/one.py": says("second") + waits})
+        change(tmp_path, {"plugins/one.py": says("second") + waits})
         program.wait_for_line(r"second \d+$")
-        write_files(tmp_path, {"plugins/one.py": says("the third") + waits})
+        change(tmp_path, {"plugins/one.py": says("the third") + waits})
         program.wait_for_line(r"the third \d+$")
-        write_files(tmp_path, {"go": ""})
+        change(tmp_path, {"go": ""})
         program.wait_for_line(STARTED, 2)
-        write_files(tmp_path, {"part.py": "TEXT = 'the last'"})
+        change(tmp_path, {"part.py": "TEXT = 'the last'"})
         program.wait_for_line("^plain .*the last")
         assert restarts(program) == [
             "process nonebot is restarted: plugins/one.py has changed",
@@ -254,26 +268,22 @@ def test_a_child_is_reloaded_for_what_it_watches(tmp_path: Path, environment: En
     }
     write_files(project, files)
 
-    def replace(text: str) -> None:
-        write_files(project, {"part.new": f"TEXT = '{text}'"})
-        os.replace(project / "part.new", project / "part.py")
-
     with running(project, environment) as program:
         program.wait_for_line(r"^plain \d+: 1", 2)
         for number in range(2, 5):
-            write_files(project, {"other.py": "# " * number, "texts/data.json": "{}"})
-            replace("1" * number)
+            change(project, {"other.py": "# " * number, "texts/data.json": "{}"})
+            change(project, {"part.py": f"TEXT = '{'1' * number}'"})
             program.wait_for_line(rf"^plain \d+: {'1' * number}$", 2)
         assert len(restarts(program)) == 6
 
         shutil.rmtree(project / "texts")
         program.wait_for_line(r"^plain \d+: ", 9)
-        write_files(project, {"texts/three.py": "", "texts/lock": ""})
+        change(project, {"texts/three.py": "", "texts/lock": ""})
         program.wait_for_line(r"^plain \d+: ", 10)
         (project / "texts" / "lock").unlink()
-        write_files(project, {"texts/three.py": "# changed"})
+        change(project, {"texts/three.py": "# changed"})
         program.wait_for_line(r"^plain \d+: ", 11)
-        write_files(tmp_path, {"outside/two.py": "# changed"})
+        change(tmp_path, {"outside/two.py": "# changed"})
         program.wait_for_line(r"^plain \d+: ", 12)
         found = [
             line.replace("process ", "").split(" is restarted: ") for line in restarts(program)
@@ -346,10 +356,10 @@ def test_a_child_that_has_failed_is_started_again(tmp_path: Path, reloading: Env
     with running(tmp_path, reloading) as program:
         program.wait_for_line("process part .*could not start and is not started again")
         program.wait_for_line("process plain .*(again|given up)")
-        write_files(tmp_path, {"deeper.py": "def run(: pass"})
+        change(tmp_path, {"deeper.py": "def run(: pass"})
         program.wait_for_line(r"process part is not restarted until .* deeper\.py, line 1: ")
         mended = "def run():\n    print('it runs', flush=True)"
-        write_files(tmp_path, {"deeper.py": mended, "part.py": "from deeper import run; TEXT = 2"})
+        change(tmp_path, {"deeper.py": mended, "part.py": "from deeper import run; TEXT = 2"})
         program.wait_for_line("^it runs")
         program.wait_for_line(r"^plain \d+: 2")
 
@@ -364,19 +374,19 @@ def test_main_is_restarted_for_what_it_has_loaded(tmp_path: Path, reloading: Env
     write_files(tmp_path, files)
     with running(tmp_path, reloading) as program:
         program.wait_for_line(r"^plain \d+: one")
-        write_files(tmp_path, {"bot.py": whole + "    )\n"})
+        change(tmp_path, {"bot.py": whole + "    )\n"})
         line = len(whole.strip().splitlines()) + 1
         program.wait_for_line(
             rf"LiteyukiBot is not restarted until this is mended: bot\.py, line {line}: "
         )
-        write_files(tmp_path, {"part.py": "from shared import TEXT  # changed"})
-        write_files(tmp_path, {"shared.py": "TEXT = ("})
+        change(tmp_path, {"part.py": "from shared import TEXT  # changed"})
+        change(tmp_path, {"shared.py": "TEXT = ("})
         program.wait_for_line(r"LiteyukiBot is not restarted until .*shared\.py, line 1: ")
-        write_files(tmp_path, {"bot.py": whole + "    # mended\n"})
-        write_files(tmp_path, {"shared.py": "TEXT = 'the other'"})
+        change(tmp_path, {"bot.py": whole + "    # mended\n"})
+        change(tmp_path, {"shared.py": "TEXT = 'the other'"})
         program.wait_for_line("^main", 2)
         program.wait_for_line(r"^plain \d+: the other")
-        write_files(tmp_path, {"part.py": "TEXT = 'reloading goes on'"})
+        change(tmp_path, {"part.py": "TEXT = 'reloading goes on'"})
         program.wait_for_line(r"^plain \d+: reloading goes on")
         assert restarts(program) == [
             "LiteyukiBot is restarted: bot.py has changed, and 1 more",

@@ -32,7 +32,8 @@ from .supervisor import Supervisor
 
 _QUIET_MILLISECONDS = 100
 """Changes are one when none of them is later than this after another."""
-_ANSWER_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
+"""A child that has just been spawned takes a while to be there."""
 _SETTINGS = (".env", "pyproject.toml")
 _MAIN = ""
 """Holds what concerns the main process; no child has this name."""
@@ -48,7 +49,8 @@ def find_watched(name: str, paths: Iterable[str | os.PathLike[str]]) -> tuple[st
             raise ProcessStartError(
                 f"process {name}: there is no {os.fspath(path)!r} to watch in {os.getcwd()}", name
             )
-        found.append(loaded.place(path))
+        # Of a link to a folder it is the folder that is watched.
+        found.append(loaded.place(os.path.realpath(path) if os.path.isdir(path) else path))
     return tuple(found)
 
 
@@ -80,11 +82,14 @@ class Reload:
         """What was logged to keep processes from their restart, by process and file."""
 
     def add(self, name: str, watched: tuple[str, ...]) -> None:
-        """Watch for a child what `find_watched` has returned. From any thread, before `run`."""
+        """Watch for a child what `find_watched` has returned. From any thread.
+
+        While `run` runs, `look_again` is to follow.
+        """
         self._watch[name] = watched
 
     def look_again(self) -> None:
-        """Take notice of what was added while `run` runs."""
+        """Watch what was added too."""
         self._look_again.set()
 
     # ------------------------------------------------------------- watching
@@ -107,7 +112,8 @@ class Reload:
                 for task in done:
                     task.result()
         except Exception as error:
-            log.logger.error(
+            unforeseen = None if isinstance(error, OSError) else error
+            log.logger.opt(exception=unforeseen).error(
                 "files can't be watched, so nothing is reloaded until LiteyukiBot is restarted: "
                 f"{error}"
             )
@@ -140,8 +146,7 @@ class Reload:
         watched = {path for watch in self._watch.values() for path in watch}
 
         def is_wanted(change: Change, path: str) -> bool:
-            path = loaded.place(path)
-            if path in watched:
+            if loaded.place(path) in watched:
                 return True
             root = max((p for p in paths if loaded.is_in(path, p)), key=len, default=None)
             # What the root itself is in is no reason to leave all of it out.

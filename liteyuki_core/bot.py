@@ -26,6 +26,7 @@ from .comm.hub import Hub
 from .comm.letters import DeadLetter
 from .config import Settings
 from .errors import LiteyukiError, NotConnected
+from .process.lock import ProjectLock
 from .process.restart import RestartPolicy
 from .process.supervisor import ChildProcess, Supervisor
 
@@ -70,6 +71,9 @@ class LiteyukiBot:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
         self._settings = Settings.load()
         log.configure(self._settings.log)
+        self._lock = ProjectLock()
+        if self._settings.store_path is not None:
+            self._lock.look()  # Or who is second hears of the store's file first, not of the pid.
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
@@ -209,6 +213,8 @@ class LiteyukiBot:
 
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
+
+        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory.
         """
         global _bot
         if self._has_run:
@@ -217,6 +223,7 @@ class LiteyukiBot:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
+            self._lock.acquire()
             loop.run_until_complete(self._main(loop))
         finally:
             self._loop = None
@@ -232,6 +239,7 @@ class LiteyukiBot:
                     _bot = None
                 if self._watchdog is not None:
                     self._watchdog.cancel()
+                self._lock.release()
 
     def stop(self) -> None:
         """Ask the bot to stop; returns at once. From any thread, hook or callback. Idempotent."""

@@ -110,6 +110,7 @@ ARROWS: dict[str, set[str]] = {
         "process.request",
     },
     "process.request": {"comm.current"},
+    "process.lock": {"errors", "log"},
     "process.restart": set(),
     "process.supervisor": {
         "errors",
@@ -130,6 +131,7 @@ ARROWS: dict[str, set[str]] = {
         "comm.context",
         "comm.hub",
         "comm.letters",
+        "process.lock",
         "process.restart",
         "process.supervisor",
     },

@@ -224,7 +224,14 @@ class LiteyukiBot:
         asyncio.set_event_loop(loop)
         try:
             self._lock.acquire()
-            loop.run_until_complete(self._main(loop))
+            main = loop.create_task(self._main(loop), name="liteyuki-main")
+            try:
+                loop.run_until_complete(main)
+            except BaseException as error:
+                if not main.done():  # A hook has ended the loop, not the bot.
+                    self._ask_to_stop(repr(error))
+                    loop.run_until_complete(main)
+                raise
         finally:
             self._loop = None
             try:
@@ -396,13 +403,22 @@ class LiteyukiBot:
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals == 1:
-            self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)
-            loop.call_soon_threadsafe(self._ask_to_stop, name)
+            if not self._stop_asked.is_set():
+                self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)
+            loop.call_soon_threadsafe(self._first_signal, name)
             return
         self._deadline = monotonic()
         self._supervisor.kill_all()
         self._start_watchdog(_AT_ONCE_SECONDS)
         loop.call_soon_threadsafe(log.logger.warning, f"{name} again: everything is ended at once")
+
+    def _first_signal(self, name: str) -> None:
+        if self._stop_asked.is_set():
+            log.logger.info(
+                f"{name}: LiteyukiBot stops already; another one ends everything at once"
+            )
+        else:
+            self._ask_to_stop(name)
 
     def _start_watchdog(self, seconds: float) -> None:
         if self._watchdog is not None:

@@ -24,7 +24,7 @@ from .comm import current
 from .comm.context import Context
 from .comm.hub import Hub
 from .comm.letters import DeadLetter
-from .config import Settings
+from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .process.lock import ProjectLock
 from .process.restart import RestartPolicy
@@ -71,6 +71,8 @@ class LiteyukiBot:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
         self._settings = Settings.load()
         log.configure(self._settings.log)
+        for line in unknown_keys():
+            log.logger.warning(line)
         self._lock = ProjectLock()
         if self._settings.store_path is not None:
             self._lock.look()  # Or who is second hears of the store's file first, not of the pid.

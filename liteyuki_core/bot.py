@@ -57,7 +57,8 @@ class LiteyukiBot:
     """The main process: it hosts channels and supervises child processes.
 
     Create one in bot.py, under `if __name__ == "__main__":`, add processes, then `run` it.
-    Raises `ConfigError` for a setting that is not allowed.
+    Raises `ConfigError` for a setting that is not allowed, `StoreError` or `AlreadyRunning` where
+    another LiteyukiBot has the store's file.
     """
 
     def __init__(self) -> None:

@@ -178,6 +178,8 @@ def print_rows(found: dict[str, list[float]]) -> None:
         peer = "" if not peers else f"{median(peers):.1f}"
         ours = middle - (median(peers) if peers else 0.0)
         reached = "goal" if ours <= GOAL else "must" if ours <= MUST else "below must"
+        if peers:
+            reached += ", less NoneBot's own"
         bounds = [f"<= {MUST:g}", f"<= {GOAL:g}", reached]
         if row.kinds[0] == "alone":
             bounds = ["", "", "for information"]

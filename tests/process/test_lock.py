@@ -129,6 +129,7 @@ def forks():
         print("started again", flush=True)
         return
     open("forked", "w").close()
+    print("forks", flush=True)
     pid = os.fork()
     if pid == 0:
         while not os.path.exists("go"):

@@ -1,9 +1,9 @@
 """LiteyukiBot: the main process. It composes the rooms: settings, hub, supervisor, hooks, signals.
 
 Ownership. `run` owns the loop and the signal handlers; what it starts it ends, within one
-deadline: tasks of hooks, children, shutdown hooks, the hub, the loop. A signal handler only
-notes that it was called; the loop decides. Where the loop itself hangs, a watchdog thread
-ends the process after the deadline.
+deadline: tasks of hooks, children, shutdown hooks, the hub, the loop, the log's writer. A signal
+handler only notes that it was called; the loop decides. Where the loop itself hangs, a watchdog
+thread ends the process after the deadline.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from .config import Settings
 from .errors import LiteyukiError, NotConnected
 from .process.restart import RestartPolicy
 from .process.supervisor import ChildProcess, Supervisor
+from .writer import Writer
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WATCHDOG_GRACE = 2.0
 _AT_ONCE_SECONDS = 1.0
+_FLUSH_SECONDS = 1.0
+"""Time for standard output and the log file to take what is left of the log, at least."""
 _DRAIN_SECONDS = 2.0
 """Time for callbacks to end when children are gone; it is part of the time for stopping."""
 _ECHO_SECONDS = 0.1
@@ -69,7 +72,8 @@ class LiteyukiBot:
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
         self._settings = Settings.load()
-        log.configure(self._settings.log)
+        log_config = log.configure(self._settings.log)
+        self._writer = Writer(log_config, self._settings.log_to)
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
@@ -80,7 +84,8 @@ class LiteyukiBot:
         )
         self._supervisor = Supervisor(
             self._hub,
-            self._settings.log,
+            log_config,
+            self._writer,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
         )
@@ -208,12 +213,14 @@ class LiteyukiBot:
         """Start everything and return when stopped: by `stop`, SIGINT or SIGTERM.
 
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
-        LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
+        LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once. Raises
+        `ConfigError` for a log file that can't be opened.
         """
         global _bot
         if self._has_run:
             raise LiteyukiError("this LiteyukiBot has run; create a new one")
         self._has_run = True
+        self._writer.start()
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
@@ -230,6 +237,7 @@ class LiteyukiBot:
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None
+                self._writer.close(max(_FLUSH_SECONDS, self._left()))
                 if self._watchdog is not None:
                     self._watchdog.cancel()
 
@@ -407,6 +415,7 @@ class LiteyukiBot:
     def _end_by_force(self) -> None:
         self._supervisor.kill_all()
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
+        self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
 
 

@@ -18,6 +18,7 @@ CORE = ROOT / "liteyuki_core"
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "log": set(),
+    "writer": {"errors", "log"},
     "comm.frames": {"errors"},
     "comm.current": {"errors"},
     "comm.decoder": {"errors", "comm.frames"},
@@ -107,8 +108,10 @@ ARROWS: dict[str, set[str]] = {
         "comm.current",
         "comm.context",
         "comm.link",
+        "process.output",
         "process.request",
     },
+    "process.output": {"log"},
     "process.request": {"comm.current"},
     "process.restart": set(),
     "process.supervisor": {
@@ -119,7 +122,9 @@ ARROWS: dict[str, set[str]] = {
         "comm.link",
         "comm.peer",
         "process.child",
+        "process.output",
         "process.restart",
+        "writer",
     },
     "process": {"process.request", "process.restart", "process.supervisor"},
     "bot": {
@@ -132,6 +137,7 @@ ARROWS: dict[str, set[str]] = {
         "comm.letters",
         "process.restart",
         "process.supervisor",
+        "writer",
     },
     "frameworks": set(),
     "frameworks.nonebot": {

@@ -31,6 +31,7 @@ from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from .output import WriteEnd
 from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
@@ -45,6 +46,7 @@ class ChildSpec(NamedTuple):
     target: str
     call: bytes
     endpoint: Endpoint
+    output: WriteEnd
     log: log.LogConfig
     max_message_bytes: int
     cells: Cells | None
@@ -77,8 +79,9 @@ def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
 class _Leaving:
     """How this process is asked to end. Called on the thread that reads the link."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, output: WriteEnd) -> None:
         self.name = name
+        self.output = output
         self.context: Context
         self.asked = False
         self.orphaned = False
@@ -94,6 +97,7 @@ class _Leaving:
 
     def lost(self, why: str | None) -> None:
         self.orphaned = True
+        self.output.give_back()
         self._after(_LEAVE_SECONDS, lambda: os._exit(1))
         if self.context.received_by_main_thread():
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
@@ -124,8 +128,9 @@ class _Leaving:
 def main(spec: ChildSpec) -> None:
     """Run one child process. Called by multiprocessing in the new process, nowhere else."""
     _leave_terminal()
+    spec.output.take_over(bool(spec.log.colour))
     log.configure(spec.log)
-    leaving = _Leaving(spec.name)
+    leaving = _Leaving(spec.name, spec.output)
     context = Context(
         spec.name,
         max_message_bytes=spec.max_message_bytes,

@@ -37,7 +37,9 @@ from ..errors import (
     ProcessNotFound,
     ProcessStartError,
 )
+from ..writer import Writer
 from . import child
+from .output import Output
 from .restart import RestartPolicy, Restarts
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class ChildProcess:
         self._peer: LinkPeer | None = None
         self._ended = asyncio.Event()
         self._link_ended = asyncio.Event()
+        self._output_ended = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<ChildProcess {self.name!r} {self.state.value} pid={self.pid}>"
@@ -100,12 +103,14 @@ class Supervisor:
         self,
         hub: Hub,
         log_config: log.LogConfig,
+        writer: Writer,
         *,
         store_cache_bytes: int,
         stop_timeout: float,
     ) -> None:
         self._hub = hub
         self._log_config = log_config
+        self._writer = writer
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
         self.children: dict[str, ChildProcess] = {}
@@ -152,6 +157,7 @@ class Supervisor:
                 name,
             ) from error
         self._hub.add_process(name)
+        self._writer.add_process(name)
         added = self.children[name] = ChildProcess(name, text, call, policy)
         return added
 
@@ -222,14 +228,17 @@ class Supervisor:
         process._ended.clear()
         process._failure = None
         process._link_ended.clear()
+        output_ended = process._output_ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         ours, theirs = connection_pair()
+        output = Output(process.name, self._writer.lines, lambda: _on_loop(loop, output_ended.set))
         spec = child.ChildSpec(
             process.name,
             process.target,
             process._call,
             theirs,
-            self._log_config,
+            output.theirs,
+            self._log_config._replace(process=process.name),
             hub.max_message_bytes,
             hub.store.cells,
             self._store_cache_bytes,
@@ -256,8 +265,9 @@ class Supervisor:
             )
             return
         finally:
-            # Only the child may hold its end, or nobody would notice its death.
+            # Only the child may hold its ends, or nobody would notice its death.
             theirs.close()
+            output.theirs.close()
         self._started(process, spawned, ours, loop)
 
     def _started(
@@ -327,11 +337,13 @@ class Supervisor:
     async def _ended(self, process: ChildProcess, spawned: SpawnProcess) -> None:
         peer = process._peer
         assert peer is not None
+        # Something the child started may hold either open. Its last words stand before its end.
+        drained = asyncio.gather(process._link_ended.wait(), process._output_ended.wait())
         try:
-            await asyncio.wait_for(process._link_ended.wait(), _DRAIN_SECONDS)
+            await asyncio.wait_for(drained, _DRAIN_SECONDS)
         except asyncio.TimeoutError:
-            # Something the child started holds the connection open.
-            peer.link.close(0)
+            if not process._link_ended.is_set():
+                peer.link.close(0)
         code = process.exitcode = spawned.exitcode
         outcome = f"process {process.name} {_describe(code)}"
         spawned.close()

@@ -220,10 +220,10 @@ class LiteyukiBot:
         if self._has_run:
             raise LiteyukiError("this LiteyukiBot has run; create a new one")
         self._has_run = True
-        self._writer.start()
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
+            self._writer.start()
             loop.run_until_complete(self._main(loop))
         finally:
             self._loop = None

@@ -122,7 +122,7 @@ def _suited(config: LogConfig) -> LogConfig:
 
 def _shows_colours(stream: Any) -> bool:
     environ = os.environ
-    if stream is None or environ.get("NO_COLOR"):
+    if stream is None or environ.get("NO_COLOR"):  # https://no-color.org
         return False
     # The console of PyCharm and the terminals of Unix tools on Windows are pipes to a program.
     known = "PYCHARM_HOSTED" in environ or (sys.platform == "win32" and "TERM" in environ)

@@ -69,7 +69,8 @@ class Writer:
         self._prefixes: dict[str, str] = {}
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        # An object that is collected while the lock is held may log on the same thread.
+        self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
         self._queue: deque[_Line | Counter[str]] = deque()
@@ -328,8 +329,9 @@ class _Console:
             return  # Its console takes no bytes.
         try:
             self._file = self._stream.fileno()
-            # What the program prints itself comes out in its place among the log's lines.
-            self._stream.reconfigure(line_buffering=True)
+            # What the program prints itself comes out in its place among the log's lines, and no
+            # line of the log in the middle of it: a print is more than one write otherwise.
+            self._stream.reconfigure(line_buffering=True, write_through=False)
         except (AttributeError, OSError, ValueError):
             pass  # Somebody has put something else into its place.
 

@@ -67,7 +67,7 @@ class Writer:
         self._failed: set[str] = set()
         """What could not be written to; it is said once of each."""
         self._prefixes: dict[str, str] = {}
-        self._pid = os.getpid()
+        self._pid = 0
         self._thread: threading.Thread | None = None
         # An object that is collected while the lock is held may log on the same thread.
         self._lock = threading.RLock()
@@ -97,6 +97,7 @@ class Writer:
         if self._file_config is not None:
             self._file = _open(self._file_config)
         self._console.open()
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="liteyuki-log", daemon=True)
         self._thread.start()
         log.divert(self.own)
@@ -184,7 +185,6 @@ class Writer:
                 self._file.remove()
             except OSError as error:
                 self._failed_to_write("log file", error)
-                self._write(self._said)
 
     def _take(self) -> list[_Line | Counter[str]]:
         """Wait for something to write; return nothing when closed and all is written."""
@@ -265,7 +265,7 @@ def _joined(texts: Iterable[str]) -> Iterator[str]:
 
 def _wrapped(process: str, text: str) -> str:
     """Return a child's line as JSON; it is JSON already where the child's logger wrote it."""
-    if text.startswith(log.RECORD):
+    if text.startswith(log.RECORD + "{"):
         try:
             json.loads(text[1:])
         except ValueError:

@@ -1,4 +1,7 @@
-"""A child's standard output and error: one pipe, from its first line to its last words.
+"""A child's standard output and error: one pipe, from its entry to its last words.
+
+What the interpreter and the import of bot.py write before the entry runs goes where the main
+process's own output goes.
 
 Ownership. The main process makes an `Output` for each child it spawns. `theirs` is the pipe's
 write end, which goes to the child; main closes its own copy when the child is spawned. The

@@ -352,6 +352,7 @@ def turns(folder: Path) -> int:
     return int(path.read_text() or 0) if path.exists() else 0
 
 
+@unix
 def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) -> None:
     """Children and main's loop go on; when it is read again, each line is there or counted."""
     program(tmp_path, CHATTY, BUSY)

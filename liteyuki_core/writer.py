@@ -21,6 +21,7 @@ import re
 import select
 import sys
 import threading
+import traceback
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -208,10 +209,17 @@ class Writer:
 
     def _say_dropped(self, dropped: Counter[str]) -> None:
         whose = ", ".join(f"{name} {count}" for name, count in dropped.items())
-        log.logger.warning(
+        self._say(
+            "WARNING",
             f"{dropped.total()} lines were dropped, because standard output or the log file did "
-            f"not take them in time ({whose})"
+            f"not take them in time ({whose})",
         )
+
+    def _say(self, level: str, text: str) -> None:
+        try:
+            log.logger.log(level, text)
+        except Exception:  # Of a handler that somebody has added: the thread goes on.
+            traceback.print_exc()
 
     def _write(self, lines: list[_Line]) -> None:
         if self._file is not None:
@@ -228,9 +236,10 @@ class Writer:
     def _failed_to_write(self, what: str, error: Exception) -> None:
         if what not in self._failed:
             self._failed.add(what)
-            log.logger.error(
+            self._say(
+                "ERROR",
                 f"the {what} can't be written, lines are missing there: {error!r}; this is said "
-                "once, and each further line is tried"
+                "once, and each further line is tried",
             )
 
     def _for_console(self, line: _Line) -> str:

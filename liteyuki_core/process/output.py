@@ -107,7 +107,7 @@ class WriteEnd:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._before: list[int] = []
+        self._before: dict[int, int] = {}
 
     def close(self) -> None:
         """Close main's copy of it."""
@@ -125,7 +125,7 @@ class WriteEnd:
         return popen.DupFd(popen.duplicate_for_child(self._file))
 
     def __setstate__(self, state: Any) -> None:
-        self._before = []
+        self._before = {}
         if sys.platform == "win32":
             import msvcrt
 
@@ -140,7 +140,7 @@ class WriteEnd:
         """
         for standard in (1, 2):
             try:
-                self._before.append(os.dup(standard))
+                self._before[standard] = os.dup(standard)
             except OSError:
                 pass  # A Windows program without a console.
             os.dup2(self._file, standard)
@@ -153,7 +153,7 @@ class WriteEnd:
 
     def give_back(self) -> None:
         """Write where the main process did: it is gone, and nobody reads the pipe any more."""
-        for standard, before in zip((1, 2), self._before, strict=False):
+        for standard, before in self._before.items():
             os.dup2(before, standard)
 
 

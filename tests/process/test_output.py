@@ -198,8 +198,12 @@ bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driv
         wait_until(lambda: "startup complete" in screen())
     text = screen()
     escape = re.escape("\x1b[")
-    assert bool(re.search(rf"^{escape}[\d;]+mtalks \| {escape}0m", text, re.M)) == colours
-    assert bool(re.search(rf"^{escape}[\d;]+mnonebot \| {escape}0m", text, re.M)) == colours
+    names = {
+        name: set(re.findall(rf"^({escape}[\d;]+m){name} \| {escape}0m", text, re.M))
+        for name in ("talks", "nonebot")
+    }
+    assert [len(found) for found in names.values()] == ([1, 1] if colours else [0, 0])
+    assert not names["talks"] & names["nonebot"]
     assert bool(re.search(rf"{escape}32m.*by the logger", text)) == colours
     assert bool(re.search(rf"{escape}32m.*has stopped", text)) == colours
     assert bool(re.search(rf"{escape}32m.*SUCCESS.*NoneBot is init", text)) == colours
@@ -466,13 +470,18 @@ def test_a_log_file_that_can_not_be(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
 def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
-    """It is said once, and every line is on standard output all the same."""
-    program(tmp_path, WRITES, 'bot.add_process("a", writes, ("a", 1000))' + ENDS)
+    """It is said once, every line is on standard output, and no handler can end the writing."""
+    program(
+        tmp_path,
+        WRITES + "\ndef handler(message):\n    raise ValueError('of a handler')\n",
+        'bot.add_process("a", writes, ("a", 1000))\n'
+        'logger.add(handler, level="ERROR", catch=False)' + ENDS,
+    )
     with running(tmp_path, environment, LITEYUKI_LOG_FILE="/dev/full") as bot:
         assert bot.wait() == 0
+        assert len(bot.found("^ValueError: of a handler")) == 1
         assert len(bot.found(r"<a \d+>$")) == 1000
         assert len(bot.found("错误.*the log file can't be written.*No space left")) == 1
-        assert not bot.found("Traceback")
 
 
 # ------------------------------------------------------------- JSON

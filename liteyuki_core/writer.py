@@ -10,7 +10,7 @@ Invariants. A line is in the queue, in the thread's hand, written, or counted as
 one source are written in the order in which they came. `own` never waits. `lines` waits for
 room while lines are being written, but only `_PATIENCE` seconds while none is (`_stuck`).
 Main's lines and those of children have room of their own, so that neither drops the other's.
-The line that says what was dropped stands where the dropped lines would stand.
+One line says how many were dropped, where they would stand, once there is room again.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Writer:
         self._queue: deque[_Line | Counter[str]] = deque()
         self._queued = {"main": [0, 0], "children": [0, 0]}
         """Lines and characters."""
-        self._dropped: Counter[str] = Counter()
+        self._dropped: dict[str, Counter[str]] = {"main": Counter(), "children": Counter()}
         self._stuck = False
         self._closing = False
         self._said: list[_Line] = []
@@ -158,13 +158,13 @@ class Writer:
     def _put(self, line: _Line) -> None:
         whose = "main" if line.process is None else "children"
         if not self._has_room(whose):
-            self._dropped[line.process or "main"] += 1
+            self._dropped[whose][line.process or "main"] += 1
             return
         if not self._queue:
             self._filled.notify()
-        if self._dropped:
-            self._queue.append(self._dropped)
-            self._dropped = Counter()
+        if self._dropped[whose]:
+            self._queue.append(self._dropped[whose])
+            self._dropped[whose] = Counter()
         self._queue.append(line)
         self._queued[whose][0] += 1
         self._queued[whose][1] += len(line.text)
@@ -193,9 +193,10 @@ class Writer:
             while not self._queue and not self._closing:
                 self._filled.wait()
             batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-            if not self._queue and self._dropped:
-                batch.append(self._dropped)
-                self._dropped = Counter()
+            for whose, dropped in self._dropped.items():
+                if dropped and not self._queue:
+                    batch.append(dropped)
+                    self._dropped[whose] = Counter()
             for item in batch:
                 if isinstance(item, _Line):
                     queued = self._queued["main" if item.process is None else "children"]

@@ -326,7 +326,7 @@ Path("main").write_text("0")
 async def goes_on():
     number = turns = 0
     while True:
-        # More than there is room for, once the child has been dropped as well.
+        # More than there is room for, once lines of the child have been dropped.
         burst = 12_000 if number < 12_000 and Path("said").exists() else 1
         for _ in range(burst):
             logger.info(f"main {number}.")
@@ -384,6 +384,7 @@ def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) 
     for total, names in re.findall(dropped, text):
         counts = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", names)}
         assert sum(counts.values()) == int(total)
+        assert not lost.keys() & counts.keys(), "it is said once"
         lost.update(counts)
     children = [int(number) for number in re.findall(r"^line (\d+) x{100}$", text, re.M)]
     main = [int(number) for number in re.findall(r"main (\d+)\.$", text, re.M)]
@@ -391,6 +392,10 @@ def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) 
         assert lost[source] > 0
         assert len(numbers) + lost[source] == last + 1
         assert numbers == sorted(set(numbers))
+    before, after = re.split(r".*lines were dropped.*main \d+\)", text)
+    gap = [int(re.findall(r"main (\d+)\.$", before, re.M)[-1])]
+    gap += map(int, re.findall(r"main (\d+)\.$", after, re.M)[:1])
+    assert gap[1] - gap[0] == lost["main"] + 1
     assert text.rstrip().endswith("LiteyukiBot has stopped")
     assert "\x1b" not in text
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -32,6 +33,9 @@ LEVELS = {
 
 RECORD = "\x1e"
 """What a line begins with that a child writes as JSON itself; RFC 7464 has it so."""
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class LogConfig(NamedTuple):
@@ -170,6 +174,32 @@ def as_json(message: Message, process: str | None, **more: Any) -> str:
     if message:
         fields["exception"] = message.rstrip("\n")
     return ("" if process is None else RECORD) + json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def line_as_json(process: str, text: str) -> str:
+    """Return a child's line as JSON; it is JSON already where the child's logger wrote it."""
+    import json
+    from datetime import datetime
+
+    if text.startswith(RECORD + "{"):
+        try:
+            json.loads(text[1:])
+        except ValueError:
+            pass  # Another thread or program has written into it.
+        else:
+            return text[1:] + "\n"
+    fields = {
+        "time": datetime.now().astimezone().isoformat(),
+        "level": None,
+        "process": process,
+        "message": plain(text),
+    }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def plain(text: str) -> str:
+    """Return a text without the colours of a terminal."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def take_in(other: Any, handler: int, **options: Any) -> None:

@@ -15,9 +15,7 @@ One line says how many were dropped, where they would stand, once there is room 
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import select
 import sys
 import threading
@@ -25,7 +23,6 @@ import traceback
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from . import log
@@ -47,8 +44,6 @@ _COLOURS = tuple(
     for code in ("36", "35", "34", "32", "38;5;130", "38;5;67", "38;5;132", "38;5;64")
 )
 """What can be read on a dark and on a light background, and does not look like an error."""
-
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class _Line(NamedTuple):
@@ -137,7 +132,7 @@ class Writer:
         """Queue lines of a child as it has written them; wait for room, or drop them."""
         lines = [_Line(process, text) for text in texts]
         if self._config.json:
-            lines = [_Line(process, _wrapped(process, text)) for text in texts]
+            lines = [_Line(process, log.line_as_json(process, text)) for text in texts]
         with self._lock:
             if self._thread is not None:
                 for line in lines:
@@ -251,12 +246,8 @@ class Writer:
 
     def _for_file(self, line: _Line) -> str:
         if line.process is None or self._config.json:
-            return _plain(line.text)
-        return f"{line.process} | {_plain(line.text)}\n"
-
-
-def _plain(text: str) -> str:
-    return _ESCAPES.sub("", text) if "\x1b" in text else text
+            return log.plain(line.text)
+        return f"{line.process} | {log.plain(line.text)}\n"
 
 
 def _joined(texts: Iterable[str]) -> Iterator[str]:
@@ -271,24 +262,6 @@ def _joined(texts: Iterable[str]) -> Iterator[str]:
         length += len(text)
     if parts:
         yield "".join(parts)
-
-
-def _wrapped(process: str, text: str) -> str:
-    """Return a child's line as JSON; it is JSON already where the child's logger wrote it."""
-    if text.startswith(log.RECORD + "{"):
-        try:
-            json.loads(text[1:])
-        except ValueError:
-            pass  # Another thread or program has written into it.
-        else:
-            return text[1:] + "\n"
-    fields = {
-        "time": datetime.now().astimezone().isoformat(),
-        "level": None,
-        "process": process,
-        "message": _plain(text),
-    }
-    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 def _open(config: log.FileConfig) -> Any:

@@ -31,6 +31,7 @@ from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from .pulse import Pulse
 from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
@@ -143,6 +144,8 @@ def main(spec: ChildSpec) -> None:
 
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
+    pulse = Pulse(context.dispatcher, port.word)
+    words["pulse"] = pulse.answer
     current.install(context)
     code: int | str | None = 1
     try:
@@ -152,7 +155,7 @@ def main(spec: ChildSpec) -> None:
                 context.get(f"{spec.name}-{kind}")
             except ChannelNotFound:
                 pass  # Somebody has closed it; who uses it here learns that.
-        code = _run(spec, port)
+        code = _run(spec, port, pulse)
     except KeyboardInterrupt:
         code = 0 if leaving.asked else 1 if leaving.orphaned else 130
     except ChannelError as error:
@@ -177,7 +180,7 @@ def main(spec: ChildSpec) -> None:
     sys.exit(code)
 
 
-def _run(spec: ChildSpec, port: LinkPort) -> int:
+def _run(spec: ChildSpec, port: LinkPort, pulse: Pulse) -> int:
     try:
         target, args, kwargs = pickle.loads(spec.call)
         function = load_target(target)
@@ -193,7 +196,7 @@ def _run(spec: ChildSpec, port: LinkPort) -> int:
     if inspect.iscoroutine(result):
         import asyncio
 
-        asyncio.run(result)
+        asyncio.run(pulse.watched(result))
     return 0
 
 

@@ -38,6 +38,7 @@ from ..errors import (
     ProcessStartError,
 )
 from . import child
+from .health import Hang, Health, Watch
 from .restart import RestartPolicy, Restarts
 
 if TYPE_CHECKING:
@@ -69,9 +70,13 @@ class ChildProcess:
     """What can be seen of a child process. Read it from any thread.
 
     `exitcode` is the last one's, `restarts` how often it was started again, `started_at` in UTC.
+    `loop_lag` is how many seconds its event loop was late last, or is by now, measured every 2 s;
+    None where it has no loop, or is not known, or its `hang_timeout` is 0.
     """
 
-    def __init__(self, name: str, target: str, call: bytes, policy: RestartPolicy) -> None:
+    def __init__(
+        self, name: str, target: str, call: bytes, policy: RestartPolicy, hang: Hang
+    ) -> None:
         self.name = name
         self.target = target
         self.state = ProcessState.STOPPED
@@ -79,6 +84,9 @@ class ChildProcess:
         self.exitcode: int | None = None
         self.started_at: datetime | None = None
         self.restarts = 0
+        self.loop_lag: float | None = None
+        self._hang = hang
+        self._watch: Watch | None = None
         self._call = call
         self._budget = Restarts(policy)
         self._starting: asyncio.Task[None] | None = None
@@ -103,11 +111,13 @@ class Supervisor:
         *,
         store_cache_bytes: int,
         stop_timeout: float,
+        hang_timeout: float,
     ) -> None:
         self._hub = hub
         self._log_config = log_config
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
+        self._health = Health(_kill, hang_timeout)
         self.children: dict[str, ChildProcess] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,6 +129,7 @@ class Supervisor:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         policy: RestartPolicy,
+        hang: Hang,
     ) -> ChildProcess:
         """Take in a process and make its channels. Raises what `LiteyukiBot.add_process` does."""
         check_name(name)
@@ -152,7 +163,7 @@ class Supervisor:
                 name,
             ) from error
         self._hub.add_process(name)
-        added = self.children[name] = ChildProcess(name, text, call, policy)
+        added = self.children[name] = ChildProcess(name, text, call, policy, hang)
         return added
 
     def get(self, name: str) -> ChildProcess:
@@ -280,9 +291,11 @@ class Supervisor:
 
         def on_word(fields: dict[str, Any]) -> None:
             word = self._word(process, fields)
-            _on_loop(loop, word)
+            if word is not None:
+                _on_loop(loop, word)
 
         process._peer = self._hub.connect(process.name, ours, link_ended, on_word)
+        process._watch = self._health.watch(process, process._peer, process._hang)
 
         def wait() -> None:
             spawned.join()
@@ -293,16 +306,18 @@ class Supervisor:
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{process.name}", daemon=True).start()
 
-    def _word(self, process: ChildProcess, fields: dict[str, Any]) -> Callable[[], None]:
-        """Return what is to be done on the loop for a word of a child's. On the reader's thread.
+    def _word(self, process: ChildProcess, fields: dict[str, Any]) -> Callable[[], None] | None:
+        """Return what is to be done on the loop for a word of a child's, if anything.
 
-        Raises `FrameError` for one that is not known.
+        On the reader's thread. Raises `FrameError` for one that is not known.
         """
         match fields:
             case {"op": "ready", "called": bool()}:
                 return lambda: self._ready(process)
             case {"op": "failed", "why": str(why)}:
                 return lambda: self._failed(process, why)
+            case {"op": "pulse"} if process._watch is not None:
+                return process._watch.arrived(fields)
             case {"op": "restart", "name": str() | None as name}:
                 return lambda: self._restart_asked(process, name)
             case _:
@@ -336,6 +351,7 @@ class Supervisor:
         outcome = f"process {process.name} {_describe(code)}"
         spawned.close()
         process._process = None
+        self._health.forget(process)
         asked = process.state is ProcessState.STOPPING
         again, process._again = process._again, False
         if again and not self._stopping:
@@ -444,6 +460,11 @@ class Supervisor:
                     spawned.kill()
                 except (ValueError, OSError):
                     pass  # It has just ended.
+
+
+def _kill(process: ChildProcess) -> None:
+    if process._process is not None:
+        process._process.kill()
 
 
 def _spawn(spawned: SpawnProcess) -> None:

@@ -12,8 +12,8 @@ Invariants.
   a round at most. A round is at most half of the timeout of every child that was asked. So of the
   time that the main process was stopped, asleep or blocked in one go, less than half of a
   timeout is ever held against a child.
-- A process is not known to hang before its first answer: to spawn it and to connect may take long.
-  From then on STARTING makes no difference; imports do not keep it from answering.
+- A process is asked as it is spawned and answers as it connects. However long that takes, it does
+  not hang; from then on STARTING makes no difference, for imports do not keep it from answering.
 - A process that was asked to stop, or says that it leaves, is not judged: how long that may take
   is the supervisor's matter.
 - One line in the log when it begins to hang, one when that is over.
@@ -215,8 +215,10 @@ class Health:
         watch = self._watches[child] = Watch(child, peer, hang, self._look)
         if self._timer is None:
             self._ticked = monotonic()
+            self._planned = 0.0
             self._next_round = self._clock + self._round()
             self._plan()
+        watch.ask(self._now())
         return watch
 
     def forget(self, child: ChildProcess) -> None:

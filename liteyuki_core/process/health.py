@@ -134,16 +134,20 @@ class Watch:
         """Whether it was found to hang and that is not over."""
         return self.silent_since is not None or self.blocked_for is not None
 
-    @property
-    def due(self) -> float | None:
-        """When it has to be looked at, if that may be before the next round."""
-        since = self.waits if self.asked is None else self.asked if self.known else None
-        return None if since is None or self.hangs else since + self.timeout
+    def due(self, now: float) -> list[float]:
+        """Return when it may be found to hang, as far as that is still to come."""
+        begun = (self.asked, self.waits)
+        times = [since + self.timeout for since in begun if since is not None]
+        return [time for time in times if time > now]
+
+    def is_suspect(self, now: float) -> bool:
+        """Return whether it is found to hang if a mark that waited waits still."""
+        return self.waits is not None and self._is_long(now - self.waits) and not self.hangs
 
     def ask(self, now: float) -> None:
         """Ask it how it is."""
         self.asked = now
-        stack = self.waits is not None and self._is_long(now - self.waits) and not self.hangs
+        stack = self.is_suspect(now)
         self.urgent = stack or self.hangs
         self.peer.control(op="pulse", at=now, stack=stack)
 
@@ -236,8 +240,8 @@ class Health:
         return self._clock + min(monotonic() - self._ticked, self._planned)
 
     def _plan(self) -> None:
-        due = [watch.due for watch in self._watches.values()]
-        at = min([self._next_round, *(time for time in due if time is not None)])
+        due = [time for watch in self._watches.values() for time in watch.due(self._clock)]
+        at = min([self._next_round, *due])
         self._planned = max(at - self._clock, _MOMENT)
         self._timer = asyncio.get_running_loop().call_later(self._planned, self._tick)
 
@@ -255,9 +259,7 @@ class Health:
         is_round = self._clock >= self._next_round - _MOMENT
         for watch in list(self._watches.values()):
             self._look(watch)
-            due = watch.due
-            is_due = due is not None and self._clock >= due - _MOMENT
-            if watch.asked is None and (is_round or is_due):
+            if watch.asked is None and (is_round or watch.is_suspect(self._clock)):
                 watch.ask(self._clock)
         if self._watches:
             if is_round:

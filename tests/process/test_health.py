@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from liteyuki_core.process.health import Hang, Health
-from tests.conftest import free_port
+from tests.conftest import DEADLINE, free_port
 from tests.program import Program, listing, nonebot_plugin, running, write_files
 
 Environment = dict[str, str]
@@ -266,38 +267,46 @@ async def block():
         assert not bot.found("has not answered|has an event loop|is killed|started again")
 
 
-class Silent:
+class Puppet:
     """A child and its peer at once, whose answers are up to the test."""
 
-    name = "silent"
+    name = "puppet"
     pid = None
     loop_lag: float | None = None
     clean = False
 
     def __init__(self) -> None:
         self.asked: list[float] = []
+        self.stacks: list[float] = []
+        """When it was asked for a stack as well."""
         self.on_asked: Callable[[], object] = lambda: None
 
-    def control(self, *, at: float, **_: Any) -> None:
+    def control(self, *, op: str, at: float, stack: bool) -> None:
         """Be asked."""
         self.asked.append(at)
+        if stack:
+            self.stacks.append(at)
         self.on_asked()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until something is so."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 async def test_what_main_missed_is_not_counted() -> None:
     """An answer that is late because main was blocked is no hang; one that never comes is."""
     killed: list[Any] = []
     health = Health(killed.append, 0)
-    child: Any = Silent()
+    child: Any = Puppet()
     watch = health.watch(child, child, Hang(0.5, "restart"))
     assert watch is not None
 
     def answer() -> None:
         watch.arrived({"at": child.asked[-1], "lag": None, "waits": None, "stack": ""})
-
-    async def until(condition: Callable[[], object]) -> None:
-        while not condition():
-            await asyncio.sleep(0)
 
     answer()
     loop = asyncio.get_running_loop()
@@ -312,6 +321,34 @@ async def test_what_main_missed_is_not_counted() -> None:
     assert not killed
     await until(lambda: killed)
     assert killed == [child]
+
+
+async def test_a_stack_is_asked_for_when_it_is_time() -> None:
+    """Not only in the next round, and not again for the same mark."""
+    health = Health(lambda _: None, 0)
+    child, other = Puppet(), Puppet()
+    watches = {
+        puppet: health.watch(puppet, puppet, Hang(timeout, "warn"))
+        for puppet, timeout in ((child, 0.7), (other, 0.5))
+    }
+
+    def answer(puppet: Any) -> None:
+        waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
+        answered = {"at": puppet.asked[-1], "lag": 0, "waits": waits, "stack": "where"}
+        then = watches[puppet].arrived(answered)
+        if then is not None:
+            then()
+
+    loop = asyncio.get_running_loop()
+    for puppet in watches:
+        answer(puppet)
+        puppet.on_asked = partial(loop.call_soon, answer, puppet)
+    await until(lambda: len(child.asked) == 8)
+    for puppet in watches:
+        health.forget(puppet)
+    (at,) = child.stacks
+    assert 0.69 <= at - child.asked[1] < 0.75  # Rounds are every 0.25 of the clock that counts.
+    assert not other.stacks
 
 
 @unix

@@ -313,8 +313,7 @@ async def test_what_main_missed_is_not_counted() -> None:
     child.on_asked = lambda: loop.call_soon(time.sleep, 1)
     await until(lambda: len(child.asked) == 2)
     child.on_asked = lambda: None
-    health_clock = health._clock
-    await until(lambda: health._clock > health_clock)
+    await until(lambda: health._clock > child.asked[1])
     assert not killed
     answer()
     await until(lambda: len(child.asked) == 3)

@@ -34,7 +34,7 @@ from ..comm.peer import LinkPeer
 from ..errors import FrameError
 
 if TYPE_CHECKING:
-    from .supervisor import ChildProcess
+    from .state import ChildProcess
 
 HangAction = Literal["warn", "restart"]
 
@@ -89,15 +89,21 @@ class _Answer(NamedTuple):
 class Watch:
     """One process of a child as it is watched, from its start to its end.
 
-    `arrived` is called on the thread that reads the link, the rest on LiteyukiBot's loop.
+    `arrived` is called on the thread that reads the link, the rest on LiteyukiBot's loop. `kill`
+    ends the process so that this counts as a crash.
     """
 
     def __init__(
-        self, child: ChildProcess, peer: LinkPeer, hang: Hang, judge: Callable[[Watch], None]
+        self,
+        child: ChildProcess,
+        peer: LinkPeer,
+        hang: Hang,
+        kill: Callable[[], None],
     ) -> None:
         self.child = child
         self.peer = peer
         self.hang = hang
+        self.kill = kill
         self.timeout = max(hang.timeout, _SHORTEST)
         self.asked: float | None = None
         """When it was asked what it has not answered yet."""
@@ -110,10 +116,9 @@ class Watch:
         self.urgent = False
         """Whether the loop is to learn of the next answer at once."""
         self.answer: _Answer | None = None
-        self._judge = judge
 
-    def arrived(self, fields: dict[str, Any]) -> Callable[[], None] | None:
-        """Note an answer; return what is to be done on the loop, if anything is.
+    def arrived(self, fields: dict[str, Any]) -> bool:
+        """Note an answer; return whether `Health.look` is to see it at once.
 
         Raises `FrameError` for what is none.
         """
@@ -126,7 +131,7 @@ class Watch:
             }:
                 self.child.loop_lag = lag
                 self.answer = _Answer(at, lag, waits, stack)
-                return (lambda: self._judge(self)) if self.urgent else None
+                return self.urgent
         raise FrameError(f"control frame {fields!r} is not known")
 
     @property
@@ -197,12 +202,11 @@ class Watch:
 class Health:
     """Watches the children, all with one timer. On LiteyukiBot's loop.
 
-    It owns the timer, which runs while there is somebody to watch. `kill` ends a child so that this
-    counts as a crash. `own_timeout` is for the main process's own loop, 0 for none.
+    It owns the timer, which runs while there is somebody to watch. `own_timeout` is for the main
+    process's own loop, 0 for none.
     """
 
-    def __init__(self, kill: Callable[[ChildProcess], None], own_timeout: float) -> None:
-        self._kill = kill
+    def __init__(self, own_timeout: float) -> None:
         self._own_timeout = own_timeout
         self._watches: dict[ChildProcess, Watch] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -211,19 +215,18 @@ class Health:
         self._planned = 0.0
         self._next_round = 0.0
 
-    def watch(self, child: ChildProcess, peer: LinkPeer, hang: Hang) -> Watch | None:
+    def add(self, watch: Watch) -> None:
         """Watch a process that has just been started, until `forget`."""
-        child.loop_lag = None
-        if not hang.timeout:
-            return None
-        watch = self._watches[child] = Watch(child, peer, hang, self._look)
+        watch.child.loop_lag = None
+        if not watch.hang.timeout:
+            return
+        self._watches[watch.child] = watch
         if self._timer is None:
             self._ticked = monotonic()
             self._planned = 0.0
             self._next_round = self._clock + self._round()
             self._plan()
         watch.ask(self._now())
-        return watch
 
     def forget(self, child: ChildProcess) -> None:
         """Watch a child no more: its process has ended, or is about to."""
@@ -258,7 +261,8 @@ class Health:
             )
         is_round = self._clock >= self._next_round - _MOMENT
         for watch in list(self._watches.values()):
-            self._look(watch)
+            self.look(watch)
+        for watch in self._watches.values():
             if watch.asked is None and (is_round or watch.is_suspect(self._clock)):
                 watch.ask(self._clock)
         if self._watches:
@@ -266,7 +270,8 @@ class Health:
                 self._next_round = self._clock + self._round()
             self._plan()
 
-    def _look(self, watch: Watch) -> None:
+    def look(self, watch: Watch) -> None:
+        """Look at what a process has answered, or has not, and do what is to be done then."""
         child = watch.child
         if self._watches.get(child) is not watch:
             return
@@ -282,7 +287,7 @@ class Health:
         what, _, stack = wrong.partition("\n")
         log.logger.error(f"process {child.name} is killed: it {what}\n{stack}".rstrip("\n"))
         self.forget(child)
-        self._kill(child)
+        watch.kill()
 
 
 def _state(pid: int | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.process.health import Hang, Health
+from liteyuki_core.process.health import Hang, Health, Watch
 from tests.conftest import DEADLINE, free_port
 from tests.program import Program, listing, nonebot_plugin, running, write_files
 
@@ -299,11 +299,11 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_what_main_missed_is_not_counted() -> None:
     """An answer that is late because main was blocked is no hang; one that never comes is."""
-    killed: list[Any] = []
-    health = Health(killed.append, 0)
+    killed: list[bool] = []
+    health = Health(0)
     child: Any = Puppet()
-    watch = health.watch(child, child, Hang(0.5, "restart"))
-    assert watch is not None
+    watch = Watch(child, child, Hang(0.5, "restart"), lambda: killed.append(True))
+    health.add(watch)
 
     def answer() -> None:
         watch.arrived({"at": child.asked[-1], "lag": None, "waits": None, "stack": ""})
@@ -319,27 +319,27 @@ async def test_what_main_missed_is_not_counted() -> None:
     await until(lambda: len(child.asked) == 3)
     assert not killed
     await until(lambda: killed)
-    assert killed == [child]
+    assert killed == [True]
 
 
 async def test_a_stack_is_asked_for_when_it_is_time() -> None:
     """Not only in the next round, and not again for the same mark."""
-    health = Health(lambda _: None, 0)
+    health = Health(0)
     child, other = Puppet(), Puppet()
     watches = {
-        puppet: health.watch(puppet, puppet, Hang(timeout, "warn"))
+        puppet: Watch(puppet, puppet, Hang(timeout, "warn"), lambda: None)
         for puppet, timeout in ((child, 0.7), (other, 0.5))
     }
 
     def answer(puppet: Any) -> None:
         waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
         answered = {"at": puppet.asked[-1], "lag": 0, "waits": waits, "stack": "where"}
-        then = watches[puppet].arrived(answered)
-        if then is not None:
-            then()
+        if watches[puppet].arrived(answered):
+            health.look(watches[puppet])
 
     loop = asyncio.get_running_loop()
-    for puppet in watches:
+    for puppet, watch in watches.items():
+        health.add(watch)
         answer(puppet)
         puppet.on_asked = partial(loop.call_soon, answer, puppet)
     await until(lambda: len(child.asked) == 8)

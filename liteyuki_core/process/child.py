@@ -40,6 +40,7 @@ from .request import will_call_ready
 _CONNECT_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0
 _LEAVE_SECONDS = 4.0
+_LINK_SECONDS = 0.005
 
 
 class ChildSpec(NamedTuple):
@@ -112,22 +113,36 @@ class _Leaving:
         log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
 
     def _interrupt(self) -> None:
-        if self.finished:
+        ident = threading.main_thread().ident
+        if self.finished or ident is None:
             return
-        if sys.platform == "win32":
+        if _is_in_link(ident):
+            self._after(_LINK_SECONDS, self._interrupt)
+        elif sys.platform == "win32":
             import _thread
 
             _thread.interrupt_main()
         else:
-            ident = threading.main_thread().ident
-            if ident is not None:
-                signal.pthread_kill(ident, signal.SIGINT)
+            signal.pthread_kill(ident, signal.SIGINT)
 
     def _after(self, seconds: float, act: Callable[[], object]) -> None:
         timer = threading.Timer(seconds, act)
         timer.name = "liteyuki-leave"
         timer.daemon = True
         timer.start()
+
+
+def _is_in_link(thread: int) -> bool:
+    """Return whether a thread is sending: an exception would leave a frame half written.
+
+    Nobody else could send any more then, not even at the end.
+    """
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == Endpoint.__module__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def main(spec: ChildSpec) -> None:

@@ -9,9 +9,8 @@ As a mark is there only from the next round on, that is told up to a round late.
 Invariants.
 - All times are of one clock, `_clock`, that goes only while the main process is awake and asks:
   each tick adds what has passed since the one before, but never more than was planned, which is
-  a round at most. A round is at most half of the timeout of every child that was asked. So of the
-  time that the main process was stopped, asleep or blocked in one go, less than half of a
-  timeout is ever held against a child.
+  a round at most, and that is at most half of the timeout of every child that was asked. So of the
+  time that main was stopped, asleep or blocked in one go, no child has to answer for more than that.
 - A process is asked as it is spawned and answers as it connects. However long that takes, it does
   not hang; from then on STARTING makes no difference, for imports do not keep it from answering.
 - A process that was asked to stop, or says that it leaves, is not judged: how long that may take

@@ -27,6 +27,7 @@ from .comm.letters import DeadLetter
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
+from .process.health import Hang, HangAction
 from .process.lock import ProjectLock
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
@@ -101,6 +102,7 @@ class LiteyukiBot:
             self._hooks,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
+            hang_timeout=self._settings.hang_timeout,
         )
         self._children_start = False
         """Whether children that are added are started at once."""
@@ -129,6 +131,8 @@ class LiteyukiBot:
         kwargs: Mapping[str, Any] | None = None,
         *,
         restart: RestartPolicy | None = None,
+        hang_timeout: float | None = None,
+        hang_action: HangAction | None = None,
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`.
 
@@ -136,15 +140,23 @@ class LiteyukiBot:
         is imported in the child only; a coroutine function is run to its end. The channels
         `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
         at once if the bot runs. `restart` says when it is started again after it has ended by
-        itself, as `RestartPolicy()` if it is not given.
+        itself, as `RestartPolicy()` if it is not given. It hangs when it has not answered, or its
+        event loop was blocked, for `hang_timeout` seconds (0: it is not watched); `hang_action`
+        "warn" logs that, "restart" kills it, which counts as a crash. None is what
+        LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION say.
 
         Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
-        for a name that no channel could have.
+        for a name that no channel could have or for what is not allowed.
         """
         policy = RestartPolicy() if restart is None else restart
         if not isinstance(policy, RestartPolicy):
             raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
-        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy)
+        settings = self._settings
+        hang = Hang(
+            settings.hang_timeout if hang_timeout is None else hang_timeout,
+            settings.hang_action if hang_action is None else hang_action,
+        )
+        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy, hang)
         if self._children_start:
             self._on_loop(lambda: self._supervisor.start(self._supervisor.get(name)))
 

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     log_json: bool = False
     stop_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Seconds that stopping everything may take."""
+    hang_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """Seconds without an answer, or of a blocked loop, after which a child hangs; 0 for off."""
+    hang_action: Annotated[Literal["warn", "restart"], BeforeValidator(_lower)] = "warn"
+    """What is done about a child that hangs."""
     max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
     """Longest serialised message in bytes."""
     max_redeliveries: Annotated[int, Field(ge=2, le=1000)] = 3

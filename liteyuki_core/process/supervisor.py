@@ -43,6 +43,7 @@ from ..writer import Writer
 from . import child
 from .ending import Ending, classify, describe
 from .group import Group
+from .health import Hang, Health, Watch
 from .output import Output
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
@@ -61,8 +62,12 @@ _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 class _Child(ChildProcess):
     """A child with what the supervisor has of it. Only on LiteyukiBot's loop but for `_group`."""
 
-    def __init__(self, name: str, target: str, call: bytes, policy: RestartPolicy) -> None:
+    def __init__(
+        self, name: str, target: str, call: bytes, policy: RestartPolicy, hang: Hang
+    ) -> None:
         super().__init__(name, target)
+        self._hang = hang
+        self._watch: Watch | None = None
         self._call = call
         self._budget = Restarts(policy)
         self._starting: asyncio.Task[None] | None = None
@@ -95,6 +100,7 @@ class Supervisor:
         *,
         store_cache_bytes: int,
         stop_timeout: float,
+        hang_timeout: float,
     ) -> None:
         self._hub = hub
         self._log_config = log_config
@@ -102,6 +108,7 @@ class Supervisor:
         self._hooks = hooks
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
+        self._health = Health(hang_timeout)
         self.children: dict[str, _Child] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,6 +120,7 @@ class Supervisor:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         policy: RestartPolicy,
+        hang: Hang,
     ) -> None:
         """Take in a process and make its channels. Raises what `LiteyukiBot.add_process` does."""
         check_name(name)
@@ -147,7 +155,7 @@ class Supervisor:
             ) from error
         self._hub.add_process(name)
         self._writer.add_process(name)
-        self.children[name] = _Child(name, text, call, policy)
+        self.children[name] = _Child(name, text, call, policy, hang)
 
     def get(self, name: str) -> _Child:
         """Return the child of that name. Raises `ProcessNotFound`."""
@@ -343,9 +351,13 @@ class Supervisor:
             _on_loop(loop, process._link_ended.set)
 
         def on_word(fields: dict[str, Any]) -> None:
-            _on_loop(loop, self._word(process, fields))
+            word = self._word(process, fields)
+            if word is not None:
+                _on_loop(loop, word)
 
         process._peer = self._hub.connect(process.name, ours, link_ended, on_word)
+        process._watch = Watch(process, process._peer, process._hang, group.kill)
+        self._health.add(process._watch)
 
         def wait() -> None:
             group.wait()
@@ -358,16 +370,18 @@ class Supervisor:
 
     # ------------------------------------------------------------- what children say
 
-    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], None]:
-        """Return what is to be done on the loop for a word of a child's. On the reader's thread.
+    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], None] | None:
+        """Return what is to be done on the loop for a word of a child's, if anything.
 
-        Raises `FrameError` for one that is not known.
+        On the reader's thread. Raises `FrameError` for one that is not known.
         """
         match fields:
             case {"op": "ready", "called": bool() as called}:
                 return lambda: self._ready(process, called)
             case {"op": "failed", "why": str() as why}:
                 return lambda: self._failed(process, why)
+            case {"op": "pulse"} if (watch := process._watch) is not None:
+                return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
             case {"op": "restart", "name": str() | None as name}:
                 return lambda: self._restart_asked(process, name)
             case _:
@@ -400,6 +414,7 @@ class Supervisor:
         code = process.exitcode = spawned.exitcode or 0
         spawned.close()
         process._process = None
+        self._health.forget(process)
         ending = classify(
             code,
             asked=process.state is ProcessState.STOPPING,

@@ -107,8 +107,10 @@ ARROWS: dict[str, set[str]] = {
         "comm.current",
         "comm.context",
         "comm.link",
+        "process.listening",
         "process.request",
     },
+    "process.listening": {"errors", "comm.current", "comm.link"},
     "process.request": {"comm.current"},
     "process.restart": set(),
     "process.supervisor": {
@@ -119,6 +121,7 @@ ARROWS: dict[str, set[str]] = {
         "comm.link",
         "comm.peer",
         "process.child",
+        "process.listening",
         "process.restart",
     },
     "process": {"process.request", "process.restart", "process.supervisor"},
@@ -141,7 +144,10 @@ ARROWS: dict[str, set[str]] = {
         "comm.channel",
         "comm.runner",
         "comm.worker",
+        "frameworks.uvicorn",
+        "process.request",
     },
+    "frameworks.uvicorn": {"process.listening"},
     "": {"errors", "bot", "comm", "log"},
 }
 """Which room may import which, from the pure ones up to those that compose them."""

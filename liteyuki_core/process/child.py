@@ -31,6 +31,7 @@ from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from .listening import use_way
 from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
@@ -45,6 +46,7 @@ class ChildSpec(NamedTuple):
     target: str
     call: bytes
     endpoint: Endpoint
+    listening: Endpoint | None
     log: log.LogConfig
     max_message_bytes: int
     cells: Cells | None
@@ -144,6 +146,7 @@ def main(spec: ChildSpec) -> None:
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
     current.install(context)
+    use_way(spec.listening)
     code: int | str | None = 1
     try:
         port.start(_CONNECT_SECONDS)
@@ -174,6 +177,8 @@ def main(spec: ChildSpec) -> None:
         context.close(_FLUSH_SECONDS, handled=handled)
     except KeyboardInterrupt:
         pass  # Asked to stop while stopping.
+    if spec.listening is not None:
+        spec.listening.close()
     sys.exit(code)
 
 

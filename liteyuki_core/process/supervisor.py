@@ -38,6 +38,7 @@ from ..errors import (
     ProcessStartError,
 )
 from . import child
+from .listening import Listening
 from .restart import RestartPolicy, Restarts
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class ChildProcess:
         self._failure: str | None = None
         self._process: SpawnProcess | None = None
         self._peer: LinkPeer | None = None
+        self._listening = Listening()
         self._ended = asyncio.Event()
         self._link_ended = asyncio.Event()
 
@@ -224,11 +226,13 @@ class Supervisor:
         process._link_ended.clear()
         loop = asyncio.get_running_loop()
         ours, theirs = connection_pair()
+        way = process._listening.open_way()
         spec = child.ChildSpec(
             process.name,
             process.target,
             process._call,
             theirs,
+            way,
             self._log_config,
             hub.max_message_bytes,
             hub.store.cells,
@@ -249,6 +253,8 @@ class Supervisor:
             raise
         except Exception as error:
             ours.close()
+            process._listening.close_way()
+            process._listening.close()
             process.state = ProcessState.FAILED
             log.logger.opt(exception=error).error(f"process {process.name}: can't be started")
             self._hub.process_ended(
@@ -258,6 +264,8 @@ class Supervisor:
         finally:
             # Only the child may hold its end, or nobody would notice its death.
             theirs.close()
+            if way is not None:
+                way.close()
         self._started(process, spawned, ours, loop)
 
     def _started(
@@ -293,7 +301,7 @@ class Supervisor:
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{process.name}", daemon=True).start()
 
-    def _word(self, process: ChildProcess, fields: dict[str, Any]) -> Callable[[], None]:
+    def _word(self, process: ChildProcess, fields: dict[str, Any]) -> Callable[[], object]:
         """Return what is to be done on the loop for a word of a child's. On the reader's thread.
 
         Raises `FrameError` for one that is not known.
@@ -303,6 +311,9 @@ class Supervisor:
                 return lambda: self._ready(process)
             case {"op": "failed", "why": str(why)}:
                 return lambda: self._failed(process, why)
+            case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
+                run = self._hub.local.context.dispatcher.threads.run
+                return lambda: self._run(process._listening.asked(host, port, backlog, run))
             case {"op": "restart", "name": str() | None as name}:
                 return lambda: self._restart_asked(process, name)
             case _:
@@ -335,6 +346,7 @@ class Supervisor:
         code = process.exitcode = spawned.exitcode
         outcome = f"process {process.name} {_describe(code)}"
         spawned.close()
+        process._listening.close_way()
         process._process = None
         asked = process.state is ProcessState.STOPPING
         again, process._again = process._again, False
@@ -352,6 +364,7 @@ class Supervisor:
 
     def _gone_for_good(self, process: ChildProcess, state: ProcessState, outcome: str) -> None:
         process.state = state
+        process._listening.close()
         kind: type[ChannelError] = ChannelBroken if state is ProcessState.FAILED else ChannelClosed
         self._hub.process_ended(process.name, kind, f"{outcome} and is not started again")
 
@@ -405,11 +418,14 @@ class Supervisor:
             process._starting = None
             if process._process is None and process.state in _ABOUT_TO_START:
                 process.state = ProcessState.STOPPED
+                process._listening.close()
                 why = f"process {process.name} was stopped"
                 self._hub.process_ended(process.name, ChannelClosed, why)
         alive = [process for process in processes if process._process is not None]
         for process in alive:
             process.state = ProcessState.STOPPING
+            if not process._again or self._stopping:
+                process._listening.close()
             if process._peer is not None:
                 process._peer.clean = True
                 process._peer.control(op="stop", seconds=span * _ASK_SHARE)

@@ -21,6 +21,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import nullcontext
 from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
@@ -272,6 +273,7 @@ async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
 
 
 def _make_mixin() -> type[BaseMixin]:
+    from nonebot.drivers import ASGIMixin
     from nonebot.drivers import Mixin as BaseMixin
 
     class Mixin(BaseMixin):
@@ -302,7 +304,9 @@ def _make_mixin() -> type[BaseMixin]:
             return func
 
         def run(self, *args: Any, **kwargs: Any) -> None:
-            with self._liteyuki_startup.server:
+            # A driver that does not serve may be the loop of another server, of some plugin's.
+            serves = isinstance(self, ASGIMixin)
+            with self._liteyuki_startup.server if serves else nullcontext():
                 super().run(*args, **kwargs)  # type: ignore[misc]
 
         async def _liteyuki_begin(self) -> None:

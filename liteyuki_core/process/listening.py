@@ -76,8 +76,10 @@ class Listening:
             self.close()
             try:
                 bound = await run(lambda: bind(host, port, backlog))
-            except OSError as error:
-                _pass(way, {"code": error.errno, "text": error.strerror or str(error)}, [])
+            except (OSError, OverflowError, UnicodeError) as error:
+                code = getattr(error, "errno", errno.EINVAL)
+                text = getattr(error, "strerror", None) or str(error)
+                _pass(way, {"code": code, "text": text}, [])
                 return
             self.close()
             self._address, self._sockets = (host, port), bound
@@ -100,15 +102,10 @@ def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
     """Return sockets that listen on every address of `host`, as asyncio's servers do.
 
     "" is every interface, port 0 a free port, the same for all addresses. Waits for the name
-    service. Raises `OSError`.
+    service. Raises `OSError`, also `OverflowError` or `UnicodeError` for what is no address.
     """
     bound: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OverflowError, UnicodeError) as error:
-        raise OSError(errno.EINVAL, str(error)) from error
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     missing: OSError | None = None
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):

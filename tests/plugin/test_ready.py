@@ -1,4 +1,4 @@
-"""When a NoneBot child is RUNNING: after its startup hooks, when its port accepts, if it has one."""
+"""When a NoneBot child is RUNNING: its startup hooks have ended and its port, if any, accepts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """uvicorn in a child process: the main process's listening socket for it, and when it serves.
 
-It is told by `startup` and `shutdown` of the server object. uvicorn is not imported here: whoever
-serves with it has done that.
+All that is changed is `startup` and `shutdown` of one server object. uvicorn is not imported
+here: whoever serves with it has done that.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ class FirstServer:
             if sockets is None and config.fd is None and config.uds is None:
                 # Before anything of the application runs, so that nobody waits for this thread.
                 ours = listen(config.host, config.port, config.backlog)
-            if ours is not None:
-                server.shutdown = partial(_shutdown, server, server.shutdown)
+            server.shutdown = partial(_shutdown, server, server.shutdown)
             await original(sockets=sockets if ours is None else ours)
         except OSError as error:
             self._on_refused(config.host, config.port, error)
@@ -87,8 +86,8 @@ class FirstServer:
 
 
 async def _shutdown(server: Any, original: Callable[..., Any], sockets: Any = None) -> None:
-    # Who connects from now on is served by the next process. Who was accepted just before has
-    # to have become a connection that uvicorn knows, or it would never be told of the end.
+    # Who connects from now on waits for the next process. Who was accepted just before has to
+    # become a connection that uvicorn knows: it would never be told of the end, nor the end come.
     for each in server.servers:
         each.close()
     await asyncio.sleep(_LAST_SECONDS)

@@ -9,9 +9,9 @@ ends the process after the deadline.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -26,10 +26,14 @@ from .comm.hub import Hub
 from .comm.letters import DeadLetter
 from .config import Settings
 from .errors import LiteyukiError, NotConnected
+from .hooks import Hooks, name_of
 from .process.restart import RestartPolicy
-from .process.supervisor import ChildProcess, Supervisor
+from .process.state import ChildProcess, ProcessState
+from .process.supervisor import Supervisor
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
+ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
+StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WATCHDOG_GRACE = 2.0
@@ -78,16 +82,20 @@ class LiteyukiBot:
             max_redeliveries=self._settings.max_redeliveries,
             store_path=self._settings.store_path,
         )
+        self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
             self._hub,
             self._settings.log,
+            self._hooks,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
         )
-        self._before_start: list[Callable[[], Any]] = []
-        self._after_start: list[Callable[[], Any]] = []
-        self._after_shutdown: list[Callable[[], Any]] = []
+        self._children_start = False
+        """Whether children that are added are started at once."""
+        self._folder = os.getcwd()
+        self._replacement: list[str] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
         self._stop_asked = asyncio.Event()
         self._stop_early = False
         self._has_run = False
@@ -124,22 +132,34 @@ class LiteyukiBot:
         policy = RestartPolicy() if restart is None else restart
         if not isinstance(policy, RestartPolicy):
             raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
-        process = self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy)
-        self._on_loop(lambda: self._start_later(process))
+        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy)
+        if self._children_start:
+            self._on_loop(lambda: self._supervisor.start(self._supervisor.get(name)))
 
     @property
     def processes(self) -> Mapping[str, ChildProcess]:
         """The child processes by name."""
         return MappingProxyType(self._supervisor.children)
 
+    async def wait_ready(self, name: str, timeout: float | None = None) -> None:
+        """Wait until a child is RUNNING, at most `timeout` seconds. On LiteyukiBot's loop.
+
+        A NoneBot child is RUNNING when its startup hooks have ended and its port accepts, any other
+        when it is connected and its target imported, or, decorated with `calls_ready`, when it
+        calls `ready`. Raises `ProcessNotFound`; `ProcessStartError` for one that has ended and
+        is not about to start; `ProcessTimeout`.
+        """
+        await self._supervisor.wait_ready(self._supervisor.get(name), timeout)
+
     def start_process(self, name: str) -> None:
         """Have a child that is stopped or has failed started; returns at once. From any thread.
 
-        Nothing happens to one that runs. Raises `ProcessNotFound`.
+        One that is stopping is started when it has stopped, nothing happens to one that runs.
+        Raises `ProcessNotFound`.
         """
         process = self._supervisor.get(name)
         self._hub.process_comes(name)
-        self._on_loop(lambda: self._start_later(process))
+        self._on_loop(lambda: self._supervisor.start(process))
 
     def stop_process(self, name: str) -> None:
         """Have a child stopped, as when the bot stops; returns at once. From any thread.
@@ -148,7 +168,7 @@ class LiteyukiBot:
         Raises `ProcessNotFound`.
         """
         process = self._supervisor.get(name)
-        self._on_loop(lambda: self._supervisor.stop_one(process))
+        self._on_loop(lambda: self._supervisor.stop(process))
 
     def restart_process(self, name: str) -> None:
         """Have a child stopped, if it runs, and started again; returns at once. From any thread.
@@ -183,7 +203,7 @@ class LiteyukiBot:
 
     def on_before_start(self, hook: Hook) -> Hook:
         """Decorate a hook, sync or async, that runs before children start; it is waited for."""
-        self._before_start.append(hook)
+        self._hooks.add("on_before_start", hook)
         return hook
 
     def on_after_start(self, hook: Hook) -> Hook:
@@ -191,7 +211,7 @@ class LiteyukiBot:
 
         It runs beside everything else and may go on for ever; when the bot stops it is cancelled.
         """
-        self._after_start.append(hook)
+        self._hooks.add("on_after_start", hook)
         return hook
 
     def on_after_shutdown(self, hook: Hook) -> Hook:
@@ -199,7 +219,38 @@ class LiteyukiBot:
 
         It has what is left of the time for stopping.
         """
-        self._after_shutdown.append(hook)
+        self._hooks.add("on_after_shutdown", hook)
+        return hook
+
+    def on_before_process_shutdown(self, hook: ProcessHook) -> ProcessHook:
+        """Decorate a hook, sync or async, that gets the name of a child before that is stopped.
+
+        Its channels still work. It is waited for, but no longer than for a third of the time for
+        stopping. It is not called for a child that ends by itself.
+        """
+        self._hooks.add("on_before_process_shutdown", hook)
+        return hook
+
+    def on_before_process_restart(self, hook: ProcessHook) -> ProcessHook:
+        """Decorate a hook, sync or async, that gets the name of a child before its restart.
+
+        Before it is stopped where a restart was asked for, before it is started again where it
+        has ended by itself. It is waited for as that before a shutdown is.
+        """
+        self._hooks.add("on_before_process_restart", hook)
+        return hook
+
+    def on_after_restart(self, hook: ProcessHook) -> ProcessHook:
+        """Decorate a hook, sync or async, that gets the name of a child that is RUNNING again."""
+        self._hooks.add("on_after_restart", hook)
+        return hook
+
+    def on_process_state(self, hook: StateHook) -> StateHook:
+        """Decorate a hook, sync or async, that gets a child's name and each state it enters.
+
+        They are called one after another, in order; a slow one delays those that follow.
+        """
+        self._hooks.add("on_process_state", hook)
         return hook
 
     # ------------------------------------------------------------- running
@@ -232,22 +283,31 @@ class LiteyukiBot:
                     _bot = None
                 if self._watchdog is not None:
                     self._watchdog.cancel()
+        if self._replacement is not None:
+            _replace_process(self._replacement, self._folder)
 
     def stop(self) -> None:
         """Ask the bot to stop; returns at once. From any thread, hook or callback. Idempotent."""
-        loop = self._loop
-        if loop is None:
-            self._stop_early = True
-            return
-        try:
-            loop.call_soon_threadsafe(self._ask_to_stop, "asked to stop")
-        except RuntimeError:
-            pass  # It has stopped meanwhile.
+        self._stop_early = True
+        self._on_loop(lambda: self._ask_to_stop("asked to stop"))
+
+    def restart(self) -> None:
+        """Stop everything, then replace this process by a new one; returns at once.
+
+        From any thread, hook or callback. The new one runs the same command in the same directory
+        with the same process id; on Windows it is a child of this process, which only waits for it.
+        Keys of shared_memory that are durable are there again, what channels hold is not.
+        """
+        self._replacement = [sys.executable, *sys.orig_argv[1:]]
+        self._stop_early = True
+        self._on_loop(lambda: self._ask_to_stop("asked to restart"))
 
     async def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._thread = threading.get_ident()
         restore = self._catch_signals(loop)
         self._context.dispatcher.bind(loop)
+        telling = loop.create_task(self._hooks.tell_states(), name="liteyuki-states")
         try:
             if self._stop_early:
                 return
@@ -264,29 +324,27 @@ class LiteyukiBot:
             try:
                 await self._shutdown()
             finally:
+                telling.cancel()
                 restore()
 
     async def _start(self) -> None:
-        for hook in self._before_start:
-            await self._guard(hook, "on_before_start")
-        for process in list(self._supervisor.children.values()):
-            if process.started_at is not None:
-                continue  # It was added by a hook just now.
-            await self._supervisor.start(process)
-        for hook in self._after_start:
-            self._in_background(self._guard(hook, "on_after_start"))
+        await self._hooks.call_all("on_before_start")
+        self._children_start = True
+        await self._supervisor.start_all()
+        for hook in self._hooks.of("on_after_start"):
+            self._in_background(self._hooks.call(hook, "on_after_start"))
 
     def _on_loop(self, call: Callable[[], object]) -> None:
         loop = self._loop
-        if loop is not None:
-            try:
-                loop.call_soon_threadsafe(call)
-            except RuntimeError:
-                pass  # It has stopped meanwhile.
-
-    def _start_later(self, process: ChildProcess) -> None:
-        if not self._stop_asked.is_set():
-            self._in_background(self._supervisor.start(process))
+        if loop is None:
+            return
+        if threading.get_ident() == self._thread:
+            call()  # So that its caller sees the new state.
+            return
+        try:
+            loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            pass  # It has stopped meanwhile.
 
     def _in_background(self, coroutine: Any) -> None:
         assert self._loop is not None
@@ -300,33 +358,17 @@ class LiteyukiBot:
             task.cancel()
         await self._supervisor.stop_all(monotonic() + self._left())
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._left()))
+        await self._hooks.states_told(min(_DRAIN_SECONDS, self._left()))
         self._context.dispatcher.unbind()
-        for hook in reversed(self._after_shutdown):
-            guarded = asyncio.ensure_future(self._guard(hook, "on_after_shutdown"))
+        for hook in reversed(self._hooks.of("on_after_shutdown")):
+            guarded = asyncio.ensure_future(self._hooks.call(hook, "on_after_shutdown"))
             done, _ = await asyncio.wait({guarded}, timeout=self._left())
             if not done:
                 guarded.cancel()
                 log.logger.error(
-                    f"on_after_shutdown hook {_name(hook)} did not end in time and is left"
+                    f"on_after_shutdown hook {name_of(hook)} did not end in time and is left"
                 )
         log.logger.info("LiteyukiBot has stopped")
-
-    async def _guard(self, hook: Callable[[], Any], kind: str) -> None:
-        try:
-            if inspect.iscoroutinefunction(hook):
-                await hook()
-            else:
-                running = asyncio.ensure_future(self._context.dispatcher.threads.run(hook))
-                try:
-                    result = await asyncio.shield(running)
-                except asyncio.CancelledError:
-                    # The thread goes on; what it raises is still to be heard of.
-                    running.add_done_callback(lambda ended: _report(ended.exception(), hook, kind))
-                    raise
-                if inspect.isawaitable(result):
-                    await result
-        except Exception as error:
-            _report(error, hook, kind)
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         tasks = asyncio.all_tasks(loop)
@@ -385,6 +427,7 @@ class LiteyukiBot:
         if loop is None or now - self._signalled_at < _ECHO_SECONDS:
             return
         self._signalled_at = now
+        self._replacement = None  # Whoever signals wants an end.
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals == 1:
@@ -410,10 +453,11 @@ class LiteyukiBot:
         os._exit(1)
 
 
-def _report(error: BaseException | None, hook: Callable[[], Any], kind: str) -> None:
-    if error is not None:
-        log.logger.opt(exception=error).error(f"{kind} hook {_name(hook)} raised {error!r}")
-
-
-def _name(hook: Any) -> str:
-    return getattr(hook, "__qualname__", None) or repr(hook)
+def _replace_process(command: list[str], folder: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.chdir(folder)
+    if sys.platform == "win32":
+        # An exec there starts a new process and ends this one, which a console waits for.
+        sys.exit(subprocess.call(command))
+    os.execv(command[0], command)

@@ -150,6 +150,10 @@ class ProcessStartError(ProcessError):
     """A child process could not be started."""
 
 
+class ProcessTimeout(ProcessError, TimeoutError):
+    """A child process was not ready in time."""
+
+
 class NotConnected(LiteyukiError, RuntimeError):
     """Used outside a running LiteyukiBot or its child processes."""
 

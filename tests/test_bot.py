@@ -477,14 +477,12 @@ def test_a_hook_that_never_returns(
 def last():
     print("last hook", flush=True)
 
-@bot.on_{kind}
-{how}
-
 @bot.on_before_start
 def ready():
     print("begun", flush=True)
 
-bot._before_start.reverse()
+@bot.on_{kind}
+{how}
 """,
     )
     with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="1") as bot:
@@ -612,12 +610,16 @@ def test_get_bot_in_a_child(tmp_path: Path, environment: Environment) -> None:
 
 @unix
 def test_a_fork_lets_go_of_the_link(tmp_path: Path, environment: Environment) -> None:
-    """A copy of a child made by fork can't use its channels, and doesn't hide its death."""
+    """A copy of a child made by fork can't use its channels, and doesn't hide its death.
+
+    It has left the child's group; otherwise it would be ended with it.
+    """
     program(
         tmp_path,
         """
 def forks():
     if os.fork() == 0:
+        os.setsid()
         try:
             active_channel.send("from the copy")
         except Exception as error:

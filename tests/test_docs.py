@@ -154,7 +154,8 @@ def folder(tmp_path: Path, environment: dict[str, str]) -> Path:
 def alike(line: str) -> str:
     """Return a line of the log without what differs from run to run."""
     line = re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "TIME ", line)
-    return re.sub(r"\(pid \d+\)", "(pid PID)", line)
+    line = re.sub(r"\(pid \d+\)", "(pid PID)", line)
+    return re.sub(r"[\d.]+ s (?=after its start|\(restart)", "N s ", line)
 
 
 @pytest.mark.parametrize("name", names(RUN))

@@ -22,6 +22,7 @@ from liteyuki_core.process.restart import Restarts
         ({"backoff": -1}, ValueError, "backoff"),
         ({"max_backoff": float("inf")}, ValueError, "max_backoff"),
         ({"backoff": float("nan")}, ValueError, "backoff"),
+        ({"backoff": 60.0}, ValueError, "backoff must not be above max_backoff"),
     ],
 )
 def test_bad_numbers(bad: dict[str, Any], error: type[Exception], words: str) -> None:
@@ -41,21 +42,40 @@ def test_modes(mode: Any, after_clean: bool, after_crash: bool) -> None:
 
 
 def test_backoff() -> None:
-    """It doubles up to its maximum, and is given up after so many in the window."""
-    budget = Restarts(RestartPolicy(max_restarts=5, window=60, backoff=0.5, max_backoff=3))
-    assert [budget.delay(now) for now in range(6)] == [0.5, 1.0, 2.0, 3.0, 3.0, None]
-    assert budget.recent == 5
+    """It doubles up to its maximum, shortened by chance, and is given up after so many."""
+    policy = RestartPolicy(max_restarts=5, window=60, backoff=0.5, max_backoff=3)
+    drawn = []
+    for _ in range(200):
+        budget = Restarts(policy)
+        *delays, given_up = [budget.delay(now) for now in range(6)]
+        assert given_up is None
+        assert budget.recent == 5
+        drawn.append(delays)
+    for delays, longest in zip(zip(*drawn, strict=True), [0.5, 1, 2, 3, 3], strict=True):
+        assert longest / 2 <= min(delays) < 0.6 * longest
+        assert 0.9 * longest < max(delays) <= longest
 
 
 def test_what_is_long_ago_counts_no_more() -> None:
     """A child that ran well for the length of the window begins anew."""
     budget = Restarts(RestartPolicy(max_restarts=2, window=10, backoff=1))
-    assert [budget.delay(now) for now in (0, 5, 9, 10, 15)] == [1.0, 2.0, None, 2.0, 2.0]
-    assert budget.delay(100) == 1.0
+    delays = [budget.delay(now) for now in (0, 5, 9, 10, 15)]
+    assert delays[2] is None
+    assert all(0.5 <= delay <= 1 for delay in (delays[0], budget.delay(100)))
+    assert all(1 <= delays[i] <= 2 for i in (1, 3, 4))
+
+
+def test_a_reset_forgets() -> None:
+    """Who looks after a child by hand gives it a fresh start."""
+    budget = Restarts(RestartPolicy(max_restarts=1))
+    assert budget.delay(0) is not None
+    assert budget.delay(1) is None
+    budget.reset()
+    assert budget.delay(2) is not None
 
 
 def test_many_restarts_overflow_nothing() -> None:
     """The delay stays at its maximum however many there are."""
     budget = Restarts(RestartPolicy(max_restarts=5000, backoff=0.1, max_backoff=1))
     delays = [budget.delay(0) for _ in range(5000)]
-    assert delays[-1] == 1
+    assert 0.5 <= delays[-1] <= 1

@@ -2,7 +2,7 @@
 
 from .request import calls_ready, ready, request_restart
 from .restart import RestartPolicy
-from .supervisor import ChildProcess, ProcessState
+from .state import ChildProcess, ProcessState
 
 __all__ = [
     "ChildProcess",

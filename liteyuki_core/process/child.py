@@ -9,11 +9,13 @@ channels with `receive` then gets `ChannelClosed` and ends after the message in 
 and one that goes on for half of the time it has, gets a KeyboardInterrupt on its main thread,
 as by Ctrl+C. A Ctrl+C in the terminal itself does
 not reach children: how they stop is for the main process to decide. When the main process is
-gone, the child is asked in the same way and ends by force after `_LEAVE_SECONDS`.
+gone, the child is asked in the same way and ends by force after `_LEAVE_SECONDS`; what it has
+started itself it then ends with itself.
 """
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
 import pickle
@@ -31,6 +33,7 @@ from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from .group import leave_with_group
 from .listening import use_way
 from .request import will_call_ready
 
@@ -83,8 +86,13 @@ class _Leaving:
         self.name = name
         self.context: Context
         self.asked = False
-        self.orphaned = False
+        self._lost = False
         self.finished = False
+
+    @property
+    def orphaned(self) -> bool:
+        # Who waits in `receive` is woken before `lost` is called.
+        return self._lost or self.context.ended
 
     def stop(self, seconds: float) -> None:
         self.asked = True
@@ -95,8 +103,8 @@ class _Leaving:
             self._interrupt()
 
     def lost(self, why: str | None) -> None:
-        self.orphaned = True
-        self._after(_LEAVE_SECONDS, lambda: os._exit(1))
+        self._lost = True
+        self._after(_LEAVE_SECONDS, leave_with_group)
         if self.context.received_by_main_thread():
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
         else:
@@ -170,13 +178,15 @@ def main(spec: ChildSpec) -> None:
     except Exception as error:
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     leaving.finished = True
-    handled = not code
+    handled, orphaned = not code, leaving.orphaned
     if handled or leaving.asked:
         port.word(op="clean")
     try:
         context.close(_FLUSH_SECONDS, handled=handled)
     except KeyboardInterrupt:
         pass  # Asked to stop while stopping.
+    if orphaned:
+        atexit.register(leave_with_group)
     if spec.listening is not None:
         spec.listening.close()
     sys.exit(code)

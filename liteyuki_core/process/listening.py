@@ -72,6 +72,8 @@ class Listening:
         `run` calls a function in a worker thread: a host name may take its time.
         """
         way = self._way
+        if way is None:
+            return
         if (host, port) != self._address:
             self.close()
             try:
@@ -89,8 +91,8 @@ class Listening:
             _pass(way, {}, self._sockets)
 
 
-def _pass(way: socket.socket | None, answer: dict[str, Any], sockets: list[socket.socket]) -> None:
-    if way is None or sys.platform == "win32":
+def _pass(way: socket.socket, answer: dict[str, Any], sockets: list[socket.socket]) -> None:
+    if sys.platform == "win32":
         return
     try:
         socket.send_fds(way, [json.dumps(answer).encode()], [sock.fileno() for sock in sockets])

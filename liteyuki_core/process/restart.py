@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import isfinite
+from random import uniform
 from typing import Literal, get_args
 
 Mode = Literal["on-failure", "always", "never"]
@@ -16,7 +17,9 @@ class RestartPolicy:
 
     `mode`: "on-failure" after a crash (a non-zero exit code or a signal), "always" also after exit
     code 0, "never". More than `max_restarts` in `window` seconds, and it is given up. Before the
-    first of them it waits `backoff` seconds, then twice as long each time, up to `max_backoff`.
+    first of them it waits `backoff` seconds, then twice as long each time, up to `max_backoff`;
+    each wait is shortened by chance, to half at most, so that children which fail together do not
+    start together. What is longer ago than `window` seconds of good health counts no more.
 
     Raises `ValueError` or `TypeError` for what can't be.
     """
@@ -45,6 +48,11 @@ class RestartPolicy:
                 raise TypeError(f"{name} must be a number, not {type(value).__name__}")
             if not isfinite(value) or value < 0 or (name == "window" and not value):
                 raise ValueError(f"{name} must be a number of seconds, not {value}")
+        if self.backoff > self.max_backoff:
+            raise ValueError(
+                f"backoff must not be above max_backoff, as {self.backoff} is above "
+                f"{self.max_backoff}"
+            )
 
     def wants(self, clean: bool) -> bool:
         """Return whether a child is to be started again after a clean end, or after a crash."""
@@ -73,4 +81,8 @@ class Restarts:
         # The exponent stays small: powers of two overflow.
         delay = min(policy.max_backoff, policy.backoff * 2.0 ** min(len(times), 32))
         times.append(now)
-        return delay
+        return delay * uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Forget what was: somebody has looked after the child."""
+        self._times.clear()

@@ -1,19 +1,19 @@
 """The main process's side of child processes: starting, watching, stopping, starting again.
 
 Ownership. The supervisor runs on LiteyukiBot's loop and decides there. For each child it owns
-the multiprocessing process, a thread that waits for that process to end (the only one that
-reaps it), and through the hub the link. A child's end is taken notice of once: when the
+the multiprocessing process, its group, a thread that waits for that process to end (the only
+one that reaps it), and through the hub the link. A child's end is taken notice of once: when the
 process has ended and its link was read to the end; then it is decided what follows.
 
 Invariants: a child has one process at most; it is about to have one (`_starting`), has one
 (`_process`), or neither. Whoever wants it stopped and started again says so in `_again`, and
-the end of the process that it has then sees to it: restarts asked for at once are one.
+the end of the process that it has then sees to it: restarts asked for at once are one. A state
+is changed by `_enter` alone, which says so once to the log's reader, hooks and who waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import multiprocessing
 import signal
 import sys
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from .. import log
 from ..comm.channel import check_name
 from ..comm.hub import Hub
-from ..comm.link import connection_pair
+from ..comm.link import Endpoint, connection_pair
 from ..comm.peer import LinkPeer
 from ..errors import (
     ChannelBroken,
@@ -36,81 +36,70 @@ from ..errors import (
     ProcessExists,
     ProcessNotFound,
     ProcessStartError,
+    ProcessTimeout,
 )
+from ..hooks import Hooks, Kind
 from . import child
+from .ending import Ending, classify, describe
+from .group import Group
 from .listening import Listening
 from .restart import RestartPolicy, Restarts
+from .state import ChildProcess, ProcessState
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
+_HOOK_SHARE = 0.3
 _ASK_SHARE = 0.6
 _TERMINATE_SHARE = 0.85
 _DRAIN_SECONDS = 1.0
 
-COULD_NOT_START = 3
-"""Exit code of a child that could not start and would not if it were started again."""
+_OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
 
-class ProcessState(enum.Enum):
-    """Where a child process is in its life."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    BACKOFF = "backoff"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
-_ABOUT_TO_START = (ProcessState.STARTING, ProcessState.BACKOFF)
-
-
-class ChildProcess:
-    """What can be seen of a child process. Read it from any thread.
-
-    `exitcode` is the last one's, `restarts` how often it was started again, `started_at` in UTC.
-    """
+class _Child(ChildProcess):
+    """A child with what the supervisor has of it. Only on LiteyukiBot's loop but for `_group`."""
 
     def __init__(self, name: str, target: str, call: bytes, policy: RestartPolicy) -> None:
-        self.name = name
-        self.target = target
-        self.state = ProcessState.STOPPED
-        self.pid: int | None = None
-        self.exitcode: int | None = None
-        self.started_at: datetime | None = None
-        self.restarts = 0
+        super().__init__(name, target)
         self._call = call
         self._budget = Restarts(policy)
         self._starting: asyncio.Task[None] | None = None
-        self._again = False
-        self._failure: str | None = None
         self._process: SpawnProcess | None = None
+        self._group: Group | None = None
         self._peer: LinkPeer | None = None
         self._listening = Listening()
         self._ended = asyncio.Event()
         self._link_ended = asyncio.Event()
-
-    def __repr__(self) -> str:
-        return f"<ChildProcess {self.name!r} {self.state.value} pid={self.pid}>"
+        self._again = False
+        """Whether it is to be started again when the process that it has is gone."""
+        self._is_spawning = False
+        self._is_restart = False
+        self._restart_announced = False
+        self._begun = 0.0
+        self._called_ready = False
+        self._has_been_ready = False
+        self._failure: str | None = None
 
 
 class Supervisor:
-    """Starts and stops the children. `add` from any thread, the rest on LiteyukiBot's loop."""
+    """Starts and stops the children. `add` and `get` from any thread, the rest on the loop."""
 
     def __init__(
         self,
         hub: Hub,
         log_config: log.LogConfig,
+        hooks: Hooks,
         *,
         store_cache_bytes: int,
         stop_timeout: float,
     ) -> None:
         self._hub = hub
         self._log_config = log_config
+        self._hooks = hooks
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
-        self.children: dict[str, ChildProcess] = {}
+        self.children: dict[str, _Child] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -121,7 +110,7 @@ class Supervisor:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         policy: RestartPolicy,
-    ) -> ChildProcess:
+    ) -> None:
         """Take in a process and make its channels. Raises what `LiteyukiBot.add_process` does."""
         check_name(name)
         if name in self.children:
@@ -154,11 +143,10 @@ class Supervisor:
                 name,
             ) from error
         self._hub.add_process(name)
-        added = self.children[name] = ChildProcess(name, text, call, policy)
-        return added
+        self.children[name] = _Child(name, text, call, policy)
 
-    def get(self, name: str) -> ChildProcess:
-        """Return the child of that name. From any thread. Raises `ProcessNotFound`."""
+    def get(self, name: str) -> _Child:
+        """Return the child of that name. Raises `ProcessNotFound`."""
         try:
             return self.children[name]
         except KeyError:
@@ -167,40 +155,100 @@ class Supervisor:
                 f"no process is named {name!r} (there are: {known})", name
             ) from None
 
-    async def start(self, process: ChildProcess) -> None:
-        """Start a child that has no process; return once it is spawned, or has failed to be."""
-        if process._process is None and not self._stopping:
-            starting = process._starting
-            if starting is None or process.state is not ProcessState.STARTING:
-                starting = self._begin(process, 0.0)
-            await asyncio.shield(starting)
+    # ------------------------------------------------------------- what is asked for
 
-    def restart(self, process: ChildProcess) -> None:
+    async def start_all(self) -> None:
+        """Start every child that was not started yet, one after another."""
+        for process in list(self.children.values()):
+            if process.started_at is None:
+                self.start(process)
+            if process._starting is not None:
+                await asyncio.wait({process._starting})
+
+    def start(self, process: _Child) -> None:
+        """Start a child that has no process; one that is stopping, when it has stopped."""
+        if self._stopping:
+            return
+        self._hub.process_comes(process.name)
+        process._budget.reset()
+        if process.state is ProcessState.STOPPING:
+            process._again = True
+        elif process._process is None and process.state is not ProcessState.STARTING:
+            self._begin(process, 0.0)
+
+    def restart(self, process: _Child) -> None:
         """Stop a child if it has a process, and start it again."""
         if self._stopping:
             return
         self._hub.process_comes(process.name)
-        if process._process is not None:
+        process._budget.reset()
+        if process._process is not None or process.state is ProcessState.STOPPING:
             process._again = True
-            if process.state is not ProcessState.STOPPING:
-                self._run(self.stop([process], monotonic() + self._stop_timeout))
-        elif process._starting is None or process.state is not ProcessState.STARTING:
+            if self._leave(process):
+                self._stop_soon(process)
+        elif process.state is not ProcessState.STARTING:
             self._begin(process, 0.0, again=process.started_at is not None)
 
-    def stop_one(self, process: ChildProcess) -> None:
+    def stop(self, process: _Child) -> None:
         """Stop a child; it is not started again by itself."""
         process._again = False
-        if process.state is not ProcessState.STOPPING:
-            self._run(self.stop([process], monotonic() + self._stop_timeout))
+        if self._leave(process):
+            self._stop_soon(process)
 
-    def _begin(
-        self, process: ChildProcess, delay: float, *, again: bool = False
-    ) -> asyncio.Task[None]:
+    async def wait_ready(self, process: _Child, timeout: float | None) -> None:
+        """Wait until a child is RUNNING. Raises `ProcessStartError` or `ProcessTimeout`."""
+        try:
+            await asyncio.wait_for(self._until_ready(process), timeout)
+        except asyncio.TimeoutError:
+            raise ProcessTimeout(
+                f"process {process.name} was not ready within {timeout:g} s: it is "
+                f"{process.state.value}",
+                process.name,
+            ) from None
+
+    async def _until_ready(self, process: _Child) -> None:
+        while process.state is not ProcessState.RUNNING:
+            ended = process.state in _OVER and process.outcome is not None
+            if ended and process._starting is None:
+                raise ProcessStartError(
+                    f"process {process.name} is {process.state.value} and not about to start: "
+                    f"{process.outcome}",
+                    process.name,
+                )
+            await process._changed()
+
+    # ------------------------------------------------------------- states
+
+    def _enter(self, process: _Child, state: ProcessState, line: str, level: str = "INFO") -> None:
+        """Change a child's state; `line`, if not empty, says so in the log."""
+        process._enter(state)
+        if state in _OVER:
+            process._listening.close()
+        if line:
+            log.logger.log(level, line)
+        self._hooks.state(process.name, state)
+
+    def _ready(self, process: _Child, called: bool) -> None:
+        process._called_ready |= called
+        process._has_been_ready = True
+        if process.state is not ProcessState.STARTING:
+            return
+        seconds = monotonic() - process._begun
+        line = f"process {process.name} is ready, {seconds:.2f} s after its start"
+        self._enter(process, ProcessState.RUNNING, line)
+        if process._is_restart:
+            self._run(self._hooks.call_all("on_after_restart", process.name))
+
+    # ------------------------------------------------------------- starting
+
+    def _begin(self, process: _Child, delay: float, *, again: bool = False) -> None:
+        """Have a child started; the line that says so comes when it has a process."""
         if process._starting is not None:
             process._starting.cancel()
-        process.state = ProcessState.BACKOFF if delay else ProcessState.STARTING
-        process._starting = self._run(self._start(process, delay, again))
-        return process._starting
+        process._is_restart = again
+        if not delay:
+            self._enter(process, ProcessState.STARTING, "")
+        process._starting = self._run(self._start(process, delay))
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -208,23 +256,29 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _start(self, process: ChildProcess, delay: float, again: bool) -> None:
+    async def _start(self, process: _Child, delay: float) -> None:
         try:
-            await asyncio.sleep(delay)
-            if again:
+            if delay:
+                await asyncio.sleep(delay)
+                self._enter(process, ProcessState.STARTING, "")
+            if process._is_restart:
                 process.restarts += 1
+                if not process._restart_announced:
+                    kinds: list[Kind] = ["on_before_process_restart"]
+                    await self._call_hooks({process: kinds}, self._stop_timeout * _HOOK_SHARE)
+                process._restart_announced = False
             await self._spawn(process)
         finally:
             if process._starting is asyncio.current_task():
                 process._starting = None
 
-    async def _spawn(self, process: ChildProcess) -> None:
+    async def _spawn(self, process: _Child) -> None:
         hub = self._hub
-        process.state = ProcessState.STARTING
         process._ended.clear()
-        process._failure = None
         process._link_ended.clear()
-        loop = asyncio.get_running_loop()
+        process._failure = None
+        process._called_ready = False
+        process._begun = monotonic()
         ours, theirs = connection_pair()
         way = process._listening.open_way()
         spec = child.ChildSpec(
@@ -244,38 +298,38 @@ class Supervisor:
         spawning = asyncio.ensure_future(
             hub.local.context.dispatcher.threads.run(lambda: _spawn(spawned))
         )
+        process._is_spawning = True
+        cancelled: asyncio.CancelledError | None = None
         try:
             await asyncio.shield(spawning)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            cancelled = error
             await asyncio.wait([spawning])
-            if spawning.exception() is None:
-                self._started(process, spawned, ours, loop)
-            raise
-        except Exception as error:
+        except Exception:
+            pass
+        process._is_spawning = False
+        # Only the child may hold its end, or nobody would notice its death.
+        theirs.close()
+        if way is not None:
+            way.close()
+        failure = spawning.exception()
+        if failure is None:
+            self._started(process, spawned, ours)
+        else:
             ours.close()
             process._listening.close_way()
-            process._listening.close()
-            process.state = ProcessState.FAILED
-            log.logger.opt(exception=error).error(f"process {process.name}: can't be started")
-            self._hub.process_ended(
-                process.name, ChannelBroken, f"process {process.name} can't be started: {error}"
-            )
-            return
-        finally:
-            # Only the child may hold its end, or nobody would notice its death.
-            theirs.close()
-            if way is not None:
-                way.close()
-        self._started(process, spawned, ours, loop)
+            process._again = False
+            process.outcome = f"it can't be started: {failure!r}"
+            line = f"process {process.name}: {process.outcome}"
+            self._enter(process, ProcessState.FAILED, line, "ERROR")
+            self._hub.process_ended(process.name, ChannelBroken, line)
+        if cancelled is not None:
+            raise cancelled
 
-    def _started(
-        self,
-        process: ChildProcess,
-        spawned: SpawnProcess,
-        ours: Any,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def _started(self, process: _Child, spawned: SpawnProcess, ours: Endpoint) -> None:
+        loop = asyncio.get_running_loop()
         process._process = spawned
+        group = process._group = Group(spawned)
         process.pid = spawned.pid
         process.exitcode = None
         process.started_at = datetime.now(timezone.utc)
@@ -287,13 +341,12 @@ class Supervisor:
             _on_loop(loop, process._link_ended.set)
 
         def on_word(fields: dict[str, Any]) -> None:
-            word = self._word(process, fields)
-            _on_loop(loop, word)
+            _on_loop(loop, self._word(process, fields))
 
         process._peer = self._hub.connect(process.name, ours, link_ended, on_word)
 
         def wait() -> None:
-            spawned.join()
+            group.wait()
             _on_loop(loop, ended)
 
         def ended() -> None:
@@ -301,15 +354,17 @@ class Supervisor:
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{process.name}", daemon=True).start()
 
-    def _word(self, process: ChildProcess, fields: dict[str, Any]) -> Callable[[], object]:
+    # ------------------------------------------------------------- what children say
+
+    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], object]:
         """Return what is to be done on the loop for a word of a child's. On the reader's thread.
 
         Raises `FrameError` for one that is not known.
         """
         match fields:
-            case {"op": "ready", "called": bool()}:
-                return lambda: self._ready(process)
-            case {"op": "failed", "why": str(why)}:
+            case {"op": "ready", "called": bool() as called}:
+                return lambda: self._ready(process, called)
+            case {"op": "failed", "why": str() as why}:
                 return lambda: self._failed(process, why)
             case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
                 run = self._hub.local.context.dispatcher.threads.run
@@ -319,14 +374,10 @@ class Supervisor:
             case _:
                 raise FrameError(f"control frame {fields!r} is not known")
 
-    def _ready(self, process: ChildProcess) -> None:
-        if process.state is ProcessState.STARTING:
-            process.state = ProcessState.RUNNING
-
-    def _failed(self, process: ChildProcess, why: str) -> None:
+    def _failed(self, process: _Child, why: str) -> None:
         process._failure = why
 
-    def _restart_asked(self, process: ChildProcess, name: str | None) -> None:
+    def _restart_asked(self, process: _Child, name: str | None) -> None:
         try:
             wanted = process if name is None else self.get(name)
         except ProcessNotFound as error:
@@ -335,7 +386,9 @@ class Supervisor:
         log.logger.info(f"process {process.name} has asked for a restart of {wanted.name}")
         self.restart(wanted)
 
-    async def _ended(self, process: ChildProcess, spawned: SpawnProcess) -> None:
+    # ------------------------------------------------------------- an end
+
+    async def _ended(self, process: _Child, spawned: SpawnProcess) -> None:
         peer = process._peer
         assert peer is not None
         try:
@@ -343,70 +396,113 @@ class Supervisor:
         except asyncio.TimeoutError:
             # Something the child started holds the connection open.
             peer.link.close(0)
-        code = process.exitcode = spawned.exitcode
-        outcome = f"process {process.name} {_describe(code)}"
+        code = process.exitcode = spawned.exitcode or 0
         spawned.close()
         process._listening.close_way()
         process._process = None
-        asked = process.state is ProcessState.STOPPING
+        ending = classify(
+            code,
+            asked=process.state is ProcessState.STOPPING,
+            ready=process.state is ProcessState.RUNNING,
+            called=process._called_ready,
+            failure=process._failure,
+        )
+        process.outcome = describe(code)
+        line = f"process {process.name} {process.outcome}"
         again, process._again = process._again, False
         if again and not self._stopping:
-            self._hub.process_ended(process.name, ChannelClosed, outcome, for_good=False)
-            log.logger.info(f"{outcome}; it is started again")
+            self._hub.process_ended(process.name, ChannelClosed, line, for_good=False)
+            log.logger.info(f"{line}; it is started again")
             self._begin(process, 0.0, again=True)
-        elif asked:
-            log.logger.info(outcome)
-            self._gone_for_good(process, ProcessState.STOPPED, outcome)
-        elif not self._start_after(process, code, outcome, process._failure):
-            state = ProcessState.FAILED if code else ProcessState.STOPPED
-            self._gone_for_good(process, state, outcome)
+        elif ending is Ending.ASKED:
+            self._gone_for_good(process, ending, line, line)
+        else:
+            self._ended_by_itself(process, ending, line)
         process._ended.set()
 
-    def _gone_for_good(self, process: ChildProcess, state: ProcessState, outcome: str) -> None:
-        process.state = state
-        process._listening.close()
-        kind: type[ChannelError] = ChannelBroken if state is ProcessState.FAILED else ChannelClosed
+    def _ended_by_itself(self, process: _Child, ending: Ending, outcome: str) -> None:
+        """Start a child again if its policy says so, or give it up; one line says which."""
+        budget = process._budget
+        policy = budget.policy
+        line = outcome
+        if process._failure:
+            line += f": {process._failure}"
+            process.outcome = f"{process.outcome}: {process._failure}"
+        elif ending in (Ending.CRASH, Ending.NOT_READY):
+            line += "; its own lines above say why"
+        call = f"mend it, then call restart_process({process.name!r}) or restart the bot"
+        if self._stopping or not policy.wants(ending is Ending.CLEAN):
+            self._gone_for_good(process, ending, line, outcome)
+            return
+        if ending is Ending.NOT_READY:
+            if process.state is ProcessState.RUNNING or not process._has_been_ready:
+                line = f"{line}; it could not start and is not started again: {call}"
+                self._gone_for_good(process, ending, line, outcome)
+                return
+            # It could start once: what it lacks may come back, but it is not hammered.
+            delay = policy.max_backoff
+            line = f"{line}; it could not start and is tried again in {delay:g} s"
+        else:
+            limit = f"{policy.max_restarts} times in {policy.window:g} s"
+            wait = budget.delay(monotonic())
+            if wait is None:
+                line = f"{line}; it was started again {limit} and is given up: {call}"
+                self._gone_for_good(process, ending, line, outcome, level="CRITICAL")
+                return
+            delay = wait
+            line = (
+                f"{line}; it is started again in {delay:.2g} s (restart {budget.recent} of at most "
+                f"{limit})"
+            )
+        self._hub.process_ended(process.name, ChannelBroken, outcome, for_good=False)
+        level = "INFO" if ending is Ending.CLEAN else "ERROR"
+        self._enter(process, ProcessState.BACKOFF, line, level)
+        self._begin(process, delay, again=True)
+
+    def _gone_for_good(
+        self, process: _Child, ending: Ending, line: str, outcome: str, level: str = "ERROR"
+    ) -> None:
+        kind: type[ChannelError] = ChannelBroken
+        state = ProcessState.FAILED
+        if ending in (Ending.ASKED, Ending.CLEAN):
+            kind, state, level = ChannelClosed, ProcessState.STOPPED, "INFO"
+        self._enter(process, state, line, level)
         self._hub.process_ended(process.name, kind, f"{outcome} and is not started again")
 
-    def _start_after(
-        self, process: ChildProcess, code: int | None, outcome: str, failure: str | None
-    ) -> bool:
-        """Log how a child ended by itself; start it again if its policy says so."""
-        budget = process._budget
-        limit = f"{budget.policy.max_restarts} times in {budget.policy.window:g} s"
-        if failure:
-            outcome += f": {failure}"
-        elif code and code > 0:
-            outcome += "; its own lines above say why"
-        say = log.logger.error if code else log.logger.info
-        if self._stopping or not budget.policy.wants(code == 0):
-            say(outcome)
-            return False
-        if failure or code == COULD_NOT_START:
-            say(f"{outcome}; it could not start and is not started again")
-            return False
-        delay = budget.delay(monotonic())
-        if delay is None:
-            say(
-                f"{outcome}; it was started again {limit} and is given up: mend it, then call "
-                f"restart_process({process.name!r}) or restart the bot"
-            )
-            return False
-        say(
-            f"{outcome}; it is started again in {delay:g} s (restart {budget.recent} of at most "
-            f"{limit})"
-        )
-        self._hub.process_ended(process.name, ChannelBroken, outcome, for_good=False)
-        self._begin(process, delay, again=True)
-        return True
+    # ------------------------------------------------------------- stopping
 
     async def stop_all(self, deadline: float) -> None:
         """Stop every child by `deadline`; none is started again from now on."""
         self._stopping = True
-        await self.stop(list(self.children.values()), deadline)
+        for process in self.children.values():
+            self._leave(process)
+        stopping = [p for p in self.children.values() if p.state is ProcessState.STOPPING]
+        await self._stop(stopping, deadline)
 
-    async def stop(self, processes: list[ChildProcess], deadline: float) -> None:
-        """Stop children by `deadline`: ask, then terminate, then kill."""
+    def _leave(self, process: _Child) -> bool:
+        """Note that a child is to stop; return whether that is still to be done."""
+        if process._process is not None or process._is_spawning:
+            if process.state is ProcessState.STOPPING:
+                return False
+            self._enter(process, ProcessState.STOPPING, f"process {process.name} is to stop")
+            return True
+        if process._starting is not None:
+            process._starting.cancel()
+            process._starting = None
+            self._not_started(process)
+        return False
+
+    def _not_started(self, process: _Child) -> None:
+        process.outcome = "it was stopped before it was started"
+        line = f"process {process.name}: {process.outcome}"
+        self._enter(process, ProcessState.STOPPED, line)
+        self._hub.process_ended(process.name, ChannelClosed, line)
+
+    def _stop_soon(self, process: _Child) -> None:
+        self._run(self._stop([process], monotonic() + self._stop_timeout))
+
+    async def _stop(self, processes: list[_Child], deadline: float) -> None:
+        """Stop children by `deadline`: hooks, then ask, then terminate, then kill."""
         begun = monotonic()
         span = max(0.0, deadline - begun)
         starting = [p._starting for p in processes if p._starting is not None]
@@ -414,21 +510,21 @@ class Supervisor:
             task.cancel()
         if starting:
             await asyncio.wait(starting, timeout=span)
-        for process in processes:
-            process._starting = None
-            if process._process is None and process.state in _ABOUT_TO_START:
-                process.state = ProcessState.STOPPED
-                process._listening.close()
-                why = f"process {process.name} was stopped"
-                self._hub.process_ended(process.name, ChannelClosed, why)
         alive = [process for process in processes if process._process is not None]
+        calls: dict[_Child, list[Kind]] = {}
         for process in alive:
-            process.state = ProcessState.STOPPING
+            calls[process] = ["on_before_process_shutdown"]
+            if process._again:
+                process._restart_announced = True
+                calls[process].insert(0, "on_before_process_restart")
+        await self._call_hooks(calls, begun + span * _HOOK_SHARE - monotonic())
+        for process in alive:
             if not process._again or self._stopping:
                 process._listening.close()
             if process._peer is not None:
                 process._peer.clean = True
-                process._peer.control(op="stop", seconds=span * _ASK_SHARE)
+                left = max(0.0, begun + span * _ASK_SHARE - monotonic())
+                process._peer.control(op="stop", seconds=left)
         waits = {asyncio.ensure_future(p._ended.wait()): p for p in alive}
         for share, what in ((_ASK_SHARE, "terminate"), (_TERMINATE_SHARE, "kill"), (1.0, "")):
             if not waits:
@@ -451,15 +547,31 @@ class Supervisor:
         for wait in waits:
             wait.cancel()
 
+    async def _call_hooks(self, calls: dict[_Child, list[Kind]], timeout: float) -> None:
+        """Call hooks for several children beside each other; leave those that take too long."""
+
+        async def call(name: str, kinds: list[Kind]) -> None:
+            while kinds:
+                await self._hooks.call_all(kinds[0], name)
+                del kinds[0]
+
+        tasks = {asyncio.ensure_future(call(p.name, kinds)): p for p, kinds in calls.items()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=max(0.0, timeout))
+        for task in late:
+            task.cancel()
+            process = tasks[task]
+            log.logger.error(
+                f"{' and '.join(calls[process])} hooks of process {process.name} did not end in "
+                "time and are left"
+            )
+
     def kill_all(self) -> None:
         """Kill every child at once. From any thread, also in a signal handler."""
         for process in list(self.children.values()):
-            spawned = process._process
-            if spawned is not None:
-                try:
-                    spawned.kill()
-                except (ValueError, OSError):
-                    pass  # It has just ended.
+            if process._process is not None and process._group is not None:
+                process._group.kill()
 
 
 def _spawn(spawned: SpawnProcess) -> None:
@@ -479,12 +591,3 @@ def _on_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Non
         loop.call_soon_threadsafe(call)
     except RuntimeError:
         pass  # The loop is closed: nobody watches any more.
-
-
-def _describe(code: int | None) -> str:
-    if code is not None and code < 0:
-        try:
-            return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-        except ValueError:
-            return f"was ended by signal {-code}"
-    return f"exited with code {code}"

@@ -436,7 +436,7 @@ if __name__ == "__main__":
         why = "channel w-active: process w exited with code 9"
         well(bot, f"^3 received, then {why}", f"^send: {why}")
         assert len(bot.found("错误.*process w exited with code 9.*it is started again in")) == 2
-        assert len(bot.found("错误.*started again 2 times in 60 s and is given up")) == 1
+        assert len(bot.found("严重.*started again 2 times in 60 s and is given up")) == 1
         assert bot.found("警告.*channel w-active has ended with 4 messages")
 
 

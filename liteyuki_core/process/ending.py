@@ -1,0 +1,64 @@
+"""How a child process has ended. Pure: the supervisor decides what follows."""
+
+from __future__ import annotations
+
+import enum
+import signal
+
+COULD_NOT_START = 3
+"""Exit code of a child that could not start and would not if it were started again at once."""
+
+
+class Ending(enum.Enum):
+    """The classes of ends. Only the last two are crashes."""
+
+    ASKED = "asked"
+    """It was asked to stop, whatever its exit code is then."""
+    CLEAN = "clean"
+    """It ended by itself with exit code 0."""
+    NOT_READY = "not ready"
+    """It failed before it was ready: nothing is gained by starting it again at once."""
+    CRASH = "crash"
+    """It was ready and ended with another exit code."""
+    SIGNAL = "signal"
+    """A signal has ended it, ready or not."""
+
+
+def classify(
+    code: int, *, asked: bool, ready: bool, called: bool, failure: str | None = None
+) -> Ending:
+    """Return the class of an end.
+
+    `ready` says that it was RUNNING, `called` that it was so by its own word; `failure` is what
+    it said itself was wrong. Where it never said that it is ready, exit code 3 means that it
+    could not start.
+    """
+    if asked:
+        return Ending.ASKED
+    if code == 0:
+        return Ending.CLEAN
+    if failure is not None:
+        return Ending.NOT_READY
+    if signal_of(code) is not None:
+        return Ending.SIGNAL
+    if not ready or (code == COULD_NOT_START and not called):
+        return Ending.NOT_READY
+    return Ending.CRASH
+
+
+def signal_of(code: int) -> int | None:
+    """Return the signal that an exit code stands for; shells add 128 to it."""
+    number = -code if code < 0 else code - 128
+    return number if code < 0 or number in set(map(int, signal.Signals)) else None
+
+
+def describe(code: int) -> str:
+    """Return an exit code in words."""
+    number = signal_of(code)
+    if number is None:
+        return f"exited with code {code}"
+    try:
+        name = f" ({signal.Signals(number).name})"
+    except ValueError:
+        name = ""
+    return f"was ended by signal {number}{name}"

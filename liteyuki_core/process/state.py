@@ -1,0 +1,63 @@
+"""What can be seen of a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from datetime import datetime
+
+
+class ProcessState(enum.Enum):
+    """Where a child process is in its life."""
+
+    STARTING = "starting"
+    """About to have a process, or it has one that is not ready yet."""
+    RUNNING = "running"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    """It has failed and waits to be started again."""
+    STOPPED = "stopped"
+    """Not started yet, or ended as it should."""
+    FAILED = "failed"
+    """It has failed and is not started again by itself."""
+
+
+class ChildProcess:
+    """What can be seen of a child process. Read it from any thread.
+
+    `exitcode` is the last one's, negative for a signal; `restarts` how often it was started again;
+    `started_at` in UTC, None before the first start.
+    """
+
+    def __init__(self, name: str, target: str) -> None:
+        self.name = name
+        self.target = target
+        self.state = ProcessState.STOPPED
+        self.pid: int | None = None
+        self.exitcode: int | None = None
+        self.started_at: datetime | None = None
+        self.restarts = 0
+        self.outcome: str | None = None
+        """In words, how it ended last or why it could not be started."""
+        self._changes: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<ChildProcess {self.name!r} {self.state.value} pid={self.pid}>"
+
+    def _enter(self, state: ProcessState) -> None:
+        """Change the state. On LiteyukiBot's loop."""
+        self.state = state
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if not change.done():
+                change.set_result(None)
+
+    async def _changed(self) -> None:
+        """Wait for the next change of the state. On LiteyukiBot's loop."""
+        change = asyncio.get_running_loop().create_future()
+        self._changes.append(change)
+        try:
+            await change
+        finally:
+            if change in self._changes:
+                self._changes.remove(change)

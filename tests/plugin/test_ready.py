@@ -77,9 +77,8 @@ def test_without_a_port_it_is_running_when_its_hooks_have_ended(
         assert program.stop() == 0
 
 
-@pytest.mark.parametrize("driver", ["~fastapi", "~none"])
 def test_a_failing_hook_keeps_it_from_ever_running(
-    project: Path, environment: dict[str, str], driver: str
+    project: Path, environment: dict[str, str]
 ) -> None:
     """It goes from STARTING to FAILED after the hooks before that one, and nothing listens."""
     failing = """
@@ -89,15 +88,14 @@ def test_a_failing_hook_keeps_it_from_ever_running(
     """
     files = {"bot.py": main_process(*WATCH), "hooks.py": nonebot_plugin(SLOW, failing)}
     write_files(project, files)
-    with running(project, environment, DRIVER=driver) as program:
+    with running(project, environment) as program:
         assert program.wait_for_line(r"\] then: (.*)$")[1] == "FAILED"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(environment["PORT"])))
         assert program.stop() == 0
 
 
-@pytest.mark.parametrize("driver", ["~fastapi", "~none"])
-@pytest.mark.parametrize("form", ["sync", "async"])
+@pytest.mark.parametrize(("driver", "form"), [("~fastapi", "sync"), ("~none", "async")])
 def test_a_hook_that_serves_a_channel_does_not_delay_it(
     project: Path, environment: dict[str, str], driver: str, form: str
 ) -> None:

@@ -50,6 +50,7 @@ _ERRORS = (
     "ProcessNotFound",
     "ProcessStartError",
     "NotConnected",
+    "AlreadyRunning",
     "ConfigError",
     "FrameError",
 )

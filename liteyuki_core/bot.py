@@ -24,9 +24,10 @@ from .comm import current
 from .comm.context import Context
 from .comm.hub import Hub
 from .comm.letters import DeadLetter
-from .config import Settings
+from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
+from .process.lock import ProjectLock
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
@@ -60,7 +61,8 @@ class LiteyukiBot:
     """The main process: it hosts channels and supervises child processes.
 
     Create one in bot.py, under `if __name__ == "__main__":`, add processes, then `run` it.
-    Raises `ConfigError` for a setting that is not allowed.
+    Raises `ConfigError` for a setting that is not allowed, `StoreError` or `AlreadyRunning` where
+    another LiteyukiBot has the store's file.
     """
 
     def __init__(self) -> None:
@@ -74,6 +76,11 @@ class LiteyukiBot:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
         self._settings = Settings.load()
         log.configure(self._settings.log)
+        for line in unknown_keys():
+            log.logger.warning(line)
+        self._lock = ProjectLock()
+        if self._settings.store_path is not None:
+            self._lock.look()  # Or who is second hears of the store's file first, not of the pid.
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
@@ -260,6 +267,8 @@ class LiteyukiBot:
 
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
+
+        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory.
         """
         global _bot
         if self._has_run:
@@ -268,7 +277,15 @@ class LiteyukiBot:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(self._main(loop))
+            self._lock.acquire()
+            main = loop.create_task(self._main(loop), name="liteyuki-main")
+            try:
+                loop.run_until_complete(main)
+            except BaseException as error:
+                if not main.done():  # A hook has ended the loop, not the bot.
+                    self._ask_to_stop(repr(error))
+                    loop.run_until_complete(main)
+                raise
         finally:
             self._loop = None
             try:
@@ -283,6 +300,7 @@ class LiteyukiBot:
                     _bot = None
                 if self._watchdog is not None:
                     self._watchdog.cancel()
+                self._lock.release()
         if self._replacement is not None:
             _replace_process(self._replacement, self._folder)
 
@@ -431,13 +449,22 @@ class LiteyukiBot:
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals == 1:
-            self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)
-            loop.call_soon_threadsafe(self._ask_to_stop, name)
+            if not self._stop_asked.is_set():
+                self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)
+            loop.call_soon_threadsafe(self._first_signal, name)
             return
         self._deadline = monotonic()
         self._supervisor.kill_all()
         self._start_watchdog(_AT_ONCE_SECONDS)
         loop.call_soon_threadsafe(log.logger.warning, f"{name} again: everything is ended at once")
+
+    def _first_signal(self, name: str) -> None:
+        if self._stop_asked.is_set():
+            log.logger.info(
+                f"{name}: LiteyukiBot stops already; another one ends everything at once"
+            )
+        else:
+            self._ask_to_stop(name)
 
     def _start_watchdog(self, seconds: float) -> None:
         if self._watchdog is not None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
 
 from .comm.frames import MAX_MESSAGE_BYTES
 from .errors import ConfigError
 from .log import LogConfig
+
+_PREFIX = "LITEYUKI_"
+
+PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST",)
+"""What NoneBot's plugin reads of the same file."""
 
 
 def _upper(value: Any) -> Any:
@@ -24,7 +35,7 @@ class Settings(BaseSettings):
     """What LiteyukiBot itself can be told. NoneBot reads its own keys from the same file."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LITEYUKI_",
+        env_prefix=_PREFIX,
         env_file=".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
@@ -59,7 +70,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             lines = []
             for problem in error.errors():
-                key = "LITEYUKI_" + "_".join(map(str, problem["loc"])).upper()
+                key = _PREFIX + "_".join(map(str, problem["loc"])).upper()
                 lines.append(f"{key}={problem['input']!s}: {problem['msg']}")
             text = "; ".join(lines)
         except UnicodeDecodeError as error:
@@ -70,3 +81,26 @@ class Settings(BaseSettings):
     def log(self) -> LogConfig:
         """How lines of the log look."""
         return LogConfig(self.log_level, self.log_icon, self.log_lang)
+
+
+def unknown_keys() -> list[str]:
+    """Return a line about each LITEYUKI_ key that is set and known to nobody."""
+    known = [*(_PREFIX + name.upper() for name in Settings.model_fields), *PLUGIN_KEYS]
+    places: dict[str, list[str]] = {}
+    for place, source in (("the environment", EnvSettingsSource), (".env", DotEnvSettingsSource)):
+        for name in source(Settings).env_vars:
+            key = name.upper()
+            if key.startswith(_PREFIX) and key not in known:
+                places.setdefault(key, []).append(place)
+    lines = []
+    for key, where in places.items():
+        near = get_close_matches(
+            key.removeprefix(_PREFIX), [k.removeprefix(_PREFIX) for k in known], 1
+        )
+        hint = (
+            f"did you mean {_PREFIX}{near[0]}?"
+            if near
+            else "the settings are listed in README and .env.example"
+        )
+        lines.append(f"{key} (in {' and '.join(where)}) is no setting of LiteyukiBot: {hint}")
+    return lines

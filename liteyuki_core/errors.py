@@ -8,6 +8,7 @@ survive pickle, because an error may be sent through a channel like any other va
 from __future__ import annotations
 
 __all__ = [
+    "AlreadyRunning",
     "ChannelBroken",
     "ChannelClosed",
     "ChannelEmpty",
@@ -156,6 +157,18 @@ class ProcessTimeout(ProcessError, TimeoutError):
 
 class NotConnected(LiteyukiError, RuntimeError):
     """Used outside a running LiteyukiBot or its child processes."""
+
+
+class AlreadyRunning(LiteyukiError):
+    """Another LiteyukiBot runs in this working directory; `pid` is its process id."""
+
+    def __init__(self, message: str, pid: int | None = None) -> None:
+        super().__init__(message, pid)
+
+    @property
+    def pid(self) -> int | None:
+        """The other one's process id, or None where its lock file does not say."""
+        return self.args[1] if len(self.args) > 1 else None
 
 
 class ConfigError(LiteyukiError, ValueError):

@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import DEADLINE, ROOT, wait_until
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="it counts what /proc says")
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with `arguments` to its end."""
@@ -125,6 +127,18 @@ def test_growth_measures_each_axis(tmp_path: Path) -> None:
     assert not drawing or picture.read_bytes().startswith(b"\x89PNG")
 
 
+@linux
+def test_idle_counts_who_wakes() -> None:
+    """A short run has a figure for each bot, and names the thread of NoneBot's that ticks."""
+    result = run("benchmarks/idle.py", "--quick", "--rows", "25b")
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert len(lines) == 2 + 3, result.stdout
+    for key, process in (("b", "NoneBot alone"), ("5", "child-1")):
+        _, _, wakers = result.stdout.partition(f"\nRow {key}, who wakes:\n")
+        assert f"- {process}, MainThread: " in wakers.partition("\n\n")[0], result.stdout
+
+
 def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
     """Who has not installed matplotlib hears at once what to install."""
     hidden = (
@@ -139,7 +153,9 @@ def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C can't be sent to one process there")
-@pytest.mark.parametrize("program", ["channels.py", "growth.py", "store.py"])
+@pytest.mark.parametrize(
+    "program", ["channels.py", "growth.py", "store.py", pytest.param("idle.py", marks=linux)]
+)
 def test_ctrl_c_ends_a_benchmark_and_its_children(program: str) -> None:
     """Interrupted in the middle it exits with 130, and no child goes on."""
     command = [sys.executable, f"benchmarks/{program}", "--repetitions", "1000"]

@@ -521,9 +521,12 @@ class Link:
     def _ended(self, error: BaseException) -> None:
         self._shutdown()
         self._close_handles()
-        self._on_end(str(error) if isinstance(error, FrameError) else None)
-        # A connection reset is an end like any other.
-        if not isinstance(error, FrameError | OSError | EOFError):
+        if isinstance(error, OSError | EOFError):
+            self._on_end(None)  # A connection reset is an end like any other.
+        elif isinstance(error, FrameError):
+            self._on_end(str(error))
+        else:
+            self._on_end(f"{error!r} was raised while its frames were handled")
             raise error
 
     def _close_handles(self) -> None:

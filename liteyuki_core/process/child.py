@@ -34,6 +34,7 @@ from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from .group import leave_with_group
+from .listening import use_way
 from .output import WriteEnd
 from .pulse import Pulse
 from .request import will_call_ready
@@ -52,6 +53,7 @@ class ChildSpec(NamedTuple):
     call: bytes
     endpoint: Endpoint
     output: WriteEnd
+    listening: Endpoint | None
     log: log.LogConfig
     max_message_bytes: int
     cells: Cells | None
@@ -175,6 +177,7 @@ def main(spec: ChildSpec) -> None:
     pulse = Pulse(context.dispatcher, port.word)
     words["pulse"] = pulse.answer
     current.install(context)
+    use_way(spec.listening)
     code: int | str | None = 1
     try:
         port.start(_CONNECT_SECONDS)
@@ -207,6 +210,8 @@ def main(spec: ChildSpec) -> None:
         pass  # Asked to stop while stopping.
     if orphaned:
         atexit.register(leave_with_group)
+    if spec.listening is not None:
+        spec.listening.close()
     sys.exit(code)
 
 

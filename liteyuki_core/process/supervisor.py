@@ -44,6 +44,7 @@ from . import child
 from .ending import Ending, classify, describe
 from .group import Group
 from .health import Hang, Health, Watch
+from .listening import Listening
 from .output import Output
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
@@ -74,6 +75,7 @@ class _Child(ChildProcess):
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._peer: LinkPeer | None = None
+        self._listening = Listening()
         self._ended = asyncio.Event()
         self._link_ended = asyncio.Event()
         self._output_ended = asyncio.Event()
@@ -234,6 +236,8 @@ class Supervisor:
     def _enter(self, process: _Child, state: ProcessState, line: str, level: str = "INFO") -> None:
         """Change a child's state; `line`, if not empty, says so in the log."""
         process._enter(state)
+        if state in _OVER:
+            process._listening.close()
         if line:
             log.logger.log(level, line)
         self._hooks.state(process.name, state)
@@ -293,12 +297,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         ours, theirs = connection_pair()
         output = Output(process.name, self._writer.lines, lambda: _on_loop(loop, output_ended.set))
+        way = process._listening.open_way()
         spec = child.ChildSpec(
             process.name,
             process.target,
             process._call,
             theirs,
             output.theirs,
+            way,
             self._log_config._replace(process=process.name),
             hub.max_message_bytes,
             hub.store.cells,
@@ -323,11 +329,14 @@ class Supervisor:
         # Only the child may hold its ends, or nobody would notice its death.
         theirs.close()
         output.theirs.close()
+        if way is not None:
+            way.close()
         failure = spawning.exception()
         if failure is None:
             self._started(process, spawned, ours)
         else:
             ours.close()
+            process._listening.close_way()
             process._again = False
             process.outcome = f"it can't be started: {failure!r}"
             line = f"process {process.name}: {process.outcome}"
@@ -370,7 +379,7 @@ class Supervisor:
 
     # ------------------------------------------------------------- what children say
 
-    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], None] | None:
+    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], object] | None:
         """Return what is to be done on the loop for a word of a child's, if anything.
 
         On the reader's thread. Raises `FrameError` for one that is not known.
@@ -382,6 +391,9 @@ class Supervisor:
                 return lambda: self._failed(process, why)
             case {"op": "pulse"} if (watch := process._watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
+            case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
+                run = self._hub.local.context.dispatcher.threads.run
+                return lambda: self._run(process._listening.asked(host, port, backlog, run))
             case {"op": "restart", "name": str() | None as name}:
                 return lambda: self._restart_asked(process, name)
             case _:
@@ -413,6 +425,7 @@ class Supervisor:
                 peer.link.close(0)
         code = process.exitcode = spawned.exitcode or 0
         spawned.close()
+        process._listening.close_way()
         process._process = None
         self._health.forget(process)
         ending = classify(
@@ -534,6 +547,8 @@ class Supervisor:
                 calls[process].insert(0, "on_before_process_restart")
         await self._call_hooks(calls, begun + span * _HOOK_SHARE - monotonic())
         for process in alive:
+            if not process._again or self._stopping:
+                process._listening.close()
             if process._peer is not None:
                 process._peer.clean = True
                 left = max(0.0, begun + span * _ASK_SHARE - monotonic())

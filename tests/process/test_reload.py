@@ -112,15 +112,15 @@ def test_a_change_restarts_only_its_child(tmp_path: Path, reloading: Environment
     write_files(tmp_path, files)
     more = {"DRIVER": "~fastapi", "PORT": str(free_port()), "PYTHONDONTWRITEBYTECODE": ""}
     with running(tmp_path, reloading, **more) as program:
-        first = program.wait_for_line(r"^took \d+ (\d+)")[1]
-        plain = program.wait_for_line(r"^plain (\d+): one")[1]
+        first = program.wait_for_line(r"took \d+ (\d+)")[1]
+        plain = program.wait_for_line(r"plain (\d+): one")[1]
         program.wait_for_line(STARTED)
-        change(tmp_path, {"plugins/one.py": plugin + "\nprint('changed', flush=True)\n"})
-        program.wait_for_line("^changed")
+        change(tmp_path, {"plugins/one.py": plugin + "\nprint('loaded anew', flush=True)\n"})
+        program.wait_for_line("loaded anew")
         program.wait_for_line(STARTED, 2)
-        took = len(program.found(r"^took "))
-        program.wait_for_line(r"^took ", took + 100)
-        took_by = [(int(m[1]), m[2]) for m in program.found(r"^took (\d+) (\d+)")]
+        took = len(program.found(r"took "))
+        program.wait_for_line(r"took ", took + 100)
+        took_by = [(int(m[1]), m[2]) for m in program.found(r"took (\d+) (\d+)")]
         assert [number for number, _ in took_by] == list(range(len(took_by)))
         second = took_by[-1][1]
         assert second != first
@@ -129,7 +129,7 @@ def test_a_change_restarts_only_its_child(tmp_path: Path, reloading: Environment
         assert psutil.pid_exists(int(plain))
 
         change(tmp_path, {"part.py": "TEXT = 'the other'"})
-        assert program.wait_for_line(r"^plain (\d+): the other")[1] != plain
+        assert program.wait_for_line(r"plain (\d+): the other")[1] != plain
         assert restarts(program)[1:] == ["process plain is restarted: part.py has changed"]
         assert psutil.pid_exists(int(second))
         # By time and size it is the same file, and Python would take its bytecode.
@@ -137,7 +137,7 @@ def test_a_change_restarts_only_its_child(tmp_path: Path, reloading: Environment
         write_files(tmp_path, {"part.new": "TEXT = 'the third'"})
         os.utime(tmp_path / "part.new", (time, time))
         os.replace(tmp_path / "part.new", tmp_path / "part.py")
-        program.wait_for_line(r"^plain \d+: the third")
+        program.wait_for_line(r"plain \d+: the third")
         assert program.stop() == 0
         assert len(program.found("^main")) == 1
         assert not program.found("Traceback|has not stopped|task .* is left")
@@ -159,7 +159,7 @@ def test_a_file_that_does_not_compile_keeps_the_old_child(
     write_files(tmp_path, files)
     with running(tmp_path, reloading) as program:
         pid = program.wait_for_line(r"two (\d+)$")[1]
-        program.wait_for_line("^plain")
+        program.wait_for_line("plain")
         program.wait_for_line(STARTED)
         nobodys = ("README.md", "plugins/__pycache__/x.py", ".git/hooks.py", "data.db", "lock")
         change(tmp_path, dict.fromkeys(nobodys, "nobody's"))
@@ -169,7 +169,7 @@ def test_a_file_that_does_not_compile_keeps_the_old_child(
         change(tmp_path, {"plugins/two.py": says("two again")})
         # What another child has loaded is not held up, and comes after all that was before.
         change(tmp_path, {"part.py": "TEXT = 'another'"})
-        program.wait_for_line("^plain .*another")
+        program.wait_for_line("plain .*another")
         assert restarts(program) == ["process plain is restarted: part.py has changed"]
         assert psutil.pid_exists(int(pid))
 
@@ -179,7 +179,7 @@ def test_a_file_that_does_not_compile_keeps_the_old_child(
         program.wait_for_line("two again")
         program.wait_for_line(r"new \d+ ", 20)
         change(tmp_path, {"part.py": "TEXT = 'the last'"})
-        program.wait_for_line("^plain .*the last")
+        program.wait_for_line("plain .*the last")
         assert restarts(program)[1:] == [
             "process nonebot is restarted: plugins/new_0.py has changed, and 21 more",
             "process plain is restarted: part.py has changed",
@@ -244,7 +244,7 @@ def test_changes_during_a_restart_are_one_more(tmp_path: Path, reloading: Enviro
     write_files(project, files)
     link(project / "part", tmp_path / "elsewhere")
     with running(project, reloading) as program:
-        program.wait_for_line("^plain")
+        program.wait_for_line("plain")
         program.wait_for_line(STARTED)
         change(project, {"plugins/one.py": says("second") + waits})
         program.wait_for_line(r"second \d+$")
@@ -253,7 +253,7 @@ def test_changes_during_a_restart_are_one_more(tmp_path: Path, reloading: Enviro
         change(project, {"go": ""})
         program.wait_for_line(STARTED, 2)
         change(project, {"part/__init__.py": "TEXT = 'the last'"})
-        program.wait_for_line("^plain .*the last")
+        program.wait_for_line("plain .*the last")
         where = loaded.place(project / "part" / "__init__.py")
         assert restarts(program) == [
             "process nonebot is restarted: plugins/one.py has changed",
@@ -285,22 +285,22 @@ def test_a_child_is_reloaded_for_what_it_watches(tmp_path: Path, environment: En
     write_files(project, files)
     link(project / "link", tmp_path / "outside")
     with running(project, environment) as program:
-        program.wait_for_line(r"^plain \d+: 1", 2)
+        program.wait_for_line(r"plain \d+: 1", 2)
         for number in (2, 3):
             change(project, {"other.py": "# " * number, "texts/data.json": "{}"})
             change(project, {"part.py": f"TEXT = '{'1' * number}'"})
-            program.wait_for_line(rf"^plain \d+: {'1' * number}$", 2)
+            program.wait_for_line(rf"plain \d+: {'1' * number}$", 2)
         assert len(restarts(program)) == 4
 
         shutil.rmtree(project / "texts")
-        program.wait_for_line(r"^plain \d+: ", 7)
+        program.wait_for_line(r"plain \d+: ", 7)
         change(project, {"texts/three.py": "", "texts/lock": ""})
-        program.wait_for_line(r"^plain \d+: ", 8)
+        program.wait_for_line(r"plain \d+: ", 8)
         (project / "texts" / "lock").unlink()
         change(project, {"texts/three.py": "# changed"})
-        program.wait_for_line(r"^plain \d+: ", 9)
+        program.wait_for_line(r"plain \d+: ", 9)
         change(project, {"link/two.py": "# changed"})
-        program.wait_for_line(r"^plain \d+: ", 10)
+        program.wait_for_line(r"plain \d+: ", 10)
         found = [
             line.replace("process ", "").split(" is restarted: ") for line in restarts(program)
         ]
@@ -376,8 +376,8 @@ def test_a_child_that_has_failed_is_started_again(tmp_path: Path, reloading: Env
         program.wait_for_line(r"process part is not restarted until .* deeper\.py, line 1: ")
         mended = "def run():\n    print('it runs', flush=True)"
         change(tmp_path, {"deeper.py": mended, "part.py": "from deeper import run; TEXT = 2"})
-        program.wait_for_line("^it runs")
-        program.wait_for_line(r"^plain \d+: 2")
+        program.wait_for_line("it runs$")
+        program.wait_for_line(r"plain \d+: 2")
 
 
 def test_main_is_restarted_for_what_it_has_loaded(tmp_path: Path, reloading: Environment) -> None:
@@ -389,7 +389,7 @@ def test_main_is_restarted_for_what_it_has_loaded(tmp_path: Path, reloading: Env
     files = {"bot.py": whole, "part.py": "from shared import TEXT", "shared.py": "TEXT = 'one'"}
     write_files(tmp_path, files)
     with running(tmp_path, reloading) as program:
-        program.wait_for_line(r"^plain \d+: one")
+        program.wait_for_line(r"plain \d+: one")
         change(tmp_path, {"bot.py": whole + "    )\n"})
         line = len(whole.strip().splitlines()) + 1
         program.wait_for_line(
@@ -401,9 +401,9 @@ def test_main_is_restarted_for_what_it_has_loaded(tmp_path: Path, reloading: Env
         change(tmp_path, {"bot.py": whole + "    # mended\n"})
         change(tmp_path, {"shared.py": "TEXT = 'the other'"})
         program.wait_for_line("^main", 2)
-        program.wait_for_line(r"^plain \d+: the other")
+        program.wait_for_line(r"plain \d+: the other")
         change(tmp_path, {"part.py": "TEXT = 'reloading goes on'"})
-        program.wait_for_line(r"^plain \d+: reloading goes on")
+        program.wait_for_line(r"plain \d+: reloading goes on")
         assert restarts(program) == [
             "LiteyukiBot is restarted: bot.py has changed, and 1 more",
             "process plain is restarted: part.py has changed",

@@ -1,9 +1,9 @@
 """LiteyukiBot: the main process. It composes the rooms: settings, hub, supervisor, hooks, signals.
 
 Ownership. `run` owns the loop and the signal handlers; what it starts it ends, within one
-deadline: tasks of hooks, children, shutdown hooks, the hub, the loop. A signal handler only
-notes that it was called; the loop decides. Where the loop itself hangs, a watchdog thread
-ends the process after the deadline.
+deadline: tasks of hooks, children, shutdown hooks, the hub, the loop, the log's writer. A signal
+handler only notes that it was called; the loop decides. Where the loop itself hangs, a watchdog
+thread ends the process after the deadline.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from .comm.letters import DeadLetter
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
+from .process.health import Hang, HangAction
 from .process.lock import ProjectLock
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
+from .writer import Writer
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
@@ -39,6 +41,8 @@ StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WATCHDOG_GRACE = 2.0
 _AT_ONCE_SECONDS = 1.0
+_FLUSH_SECONDS = 1.0
+"""Time for standard output and the log file to take what is left of the log, at least."""
 _DRAIN_SECONDS = 2.0
 """Time for callbacks to end when children are gone; it is part of the time for stopping."""
 _ECHO_SECONDS = 0.1
@@ -75,7 +79,8 @@ class LiteyukiBot:
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
         self._settings = Settings.load()
-        log.configure(self._settings.log)
+        log_config = log.configure(self._settings.log)
+        self._writer = Writer(log_config, self._settings.log_to)
         for line in unknown_keys():
             log.logger.warning(line)
         self._lock = ProjectLock()
@@ -92,10 +97,12 @@ class LiteyukiBot:
         self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
             self._hub,
-            self._settings.log,
+            log_config,
+            self._writer,
             self._hooks,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
+            hang_timeout=self._settings.hang_timeout,
         )
         self._children_start = False
         """Whether children that are added are started at once."""
@@ -124,6 +131,8 @@ class LiteyukiBot:
         kwargs: Mapping[str, Any] | None = None,
         *,
         restart: RestartPolicy | None = None,
+        hang_timeout: float | None = None,
+        hang_action: HangAction | None = None,
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`.
 
@@ -131,15 +140,23 @@ class LiteyukiBot:
         is imported in the child only; a coroutine function is run to its end. The channels
         `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
         at once if the bot runs. `restart` says when it is started again after it has ended by
-        itself, as `RestartPolicy()` if it is not given.
+        itself, as `RestartPolicy()` if it is not given. It hangs when it has not answered, or its
+        event loop was blocked, for `hang_timeout` seconds (0: it is not watched); `hang_action`
+        "warn" logs that, "restart" kills it, which counts as a crash. None is what
+        LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION say.
 
         Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
-        for a name that no channel could have.
+        for a name that no channel could have or for what is not allowed.
         """
         policy = RestartPolicy() if restart is None else restart
         if not isinstance(policy, RestartPolicy):
             raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
-        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy)
+        settings = self._settings
+        hang = Hang(
+            settings.hang_timeout if hang_timeout is None else hang_timeout,
+            settings.hang_action if hang_action is None else hang_action,
+        )
+        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy, hang)
         if self._children_start:
             self._on_loop(lambda: self._supervisor.start(self._supervisor.get(name)))
 
@@ -268,7 +285,8 @@ class LiteyukiBot:
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
 
-        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory.
+        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory,
+        `ConfigError` for a log file that can't be opened.
         """
         global _bot
         if self._has_run:
@@ -278,6 +296,7 @@ class LiteyukiBot:
         asyncio.set_event_loop(loop)
         try:
             self._lock.acquire()
+            self._writer.start()
             main = loop.create_task(self._main(loop), name="liteyuki-main")
             try:
                 loop.run_until_complete(main)
@@ -298,6 +317,7 @@ class LiteyukiBot:
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None
+                self._writer.close(max(_FLUSH_SECONDS, self._left()))
                 if self._watchdog is not None:
                     self._watchdog.cancel()
                 self._lock.release()
@@ -477,6 +497,7 @@ class LiteyukiBot:
     def _end_by_force(self) -> None:
         self._supervisor.kill_all()
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
+        self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
 
 

@@ -29,6 +29,8 @@ class Dispatcher:
         self._own_loop = own_loop
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.bound: tuple[asyncio.AbstractEventLoop, int] | None = None
+        """The loop that callbacks run on, if it runs, and its thread."""
         self._runners: dict[Runner, None] = {}
         self._started_loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -91,6 +93,7 @@ class Dispatcher:
             return
         with self._lock:
             self._loop = loop
+            self.bound = (loop, threading.get_ident())
             self.ending = self.stopping = False
             for runner in self._runners:
                 loop.call_soon(runner.step)
@@ -112,7 +115,7 @@ class Dispatcher:
     def unbind(self) -> None:
         """Run no more callbacks; those that run are cancelled and stay unacknowledged."""
         with self._lock:
-            self._loop = None
+            self._loop = self.bound = None
             self.stopping = True
             runners = list(self._runners)
         for runner in runners:

@@ -74,7 +74,9 @@ def run(
     _expect_loop()
     import nonebot
     from nonebot.config import Config, Env
+    from nonebot.log import default_filter, logger_id
 
+    log.take_in(nonebot.logger, logger_id, level=0, filter=default_filter)
     if "driver" not in config:
         environment = Env().environment
         config["driver"] = Config(_env_file=(".env", f".env.{environment}")).driver

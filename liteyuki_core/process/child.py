@@ -35,11 +35,14 @@ from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from .group import leave_with_group
 from .listening import use_way
+from .output import WriteEnd
+from .pulse import Pulse
 from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0
 _LEAVE_SECONDS = 4.0
+_LINK_SECONDS = 0.005
 
 
 class ChildSpec(NamedTuple):
@@ -49,6 +52,7 @@ class ChildSpec(NamedTuple):
     target: str
     call: bytes
     endpoint: Endpoint
+    output: WriteEnd
     listening: Endpoint | None
     log: log.LogConfig
     max_message_bytes: int
@@ -82,8 +86,9 @@ def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
 class _Leaving:
     """How this process is asked to end. Called on the thread that reads the link."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, output: WriteEnd) -> None:
         self.name = name
+        self.output = output
         self.context: Context
         self.asked = False
         self._lost = False
@@ -104,6 +109,7 @@ class _Leaving:
 
     def lost(self, why: str | None) -> None:
         self._lost = True
+        self.output.give_back()
         self._after(_LEAVE_SECONDS, leave_with_group)
         if self.context.received_by_main_thread():
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
@@ -113,16 +119,17 @@ class _Leaving:
         log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
 
     def _interrupt(self) -> None:
-        if self.finished:
+        ident = threading.main_thread().ident
+        if self.finished or ident is None:
             return
-        if sys.platform == "win32":
+        if _is_in_link(ident):
+            self._after(_LINK_SECONDS, self._interrupt)
+        elif sys.platform == "win32":
             import _thread
 
             _thread.interrupt_main()
         else:
-            ident = threading.main_thread().ident
-            if ident is not None:
-                signal.pthread_kill(ident, signal.SIGINT)
+            signal.pthread_kill(ident, signal.SIGINT)
 
     def _after(self, seconds: float, act: Callable[[], object]) -> None:
         timer = threading.Timer(seconds, act)
@@ -131,11 +138,25 @@ class _Leaving:
         timer.start()
 
 
+def _is_in_link(thread: int) -> bool:
+    """Return whether a thread is sending: an exception would leave a frame half written.
+
+    Nobody else could send any more then, not even at the end.
+    """
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == Endpoint.__module__:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def main(spec: ChildSpec) -> None:
     """Run one child process. Called by multiprocessing in the new process, nowhere else."""
     _leave_terminal()
+    spec.output.take_over(bool(spec.log.colour))
     log.configure(spec.log)
-    leaving = _Leaving(spec.name)
+    leaving = _Leaving(spec.name, spec.output)
     context = Context(
         spec.name,
         max_message_bytes=spec.max_message_bytes,
@@ -153,6 +174,8 @@ def main(spec: ChildSpec) -> None:
 
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
+    pulse = Pulse(context.dispatcher, port.word)
+    words["pulse"] = pulse.answer
     current.install(context)
     use_way(spec.listening)
     code: int | str | None = 1
@@ -163,7 +186,7 @@ def main(spec: ChildSpec) -> None:
                 context.get(f"{spec.name}-{kind}")
             except ChannelNotFound:
                 pass  # Somebody has closed it; who uses it here learns that.
-        code = _run(spec, port)
+        code = _run(spec, port, pulse)
     except KeyboardInterrupt:
         code = 0 if leaving.asked else 1 if leaving.orphaned else 130
     except ChannelError as error:
@@ -192,7 +215,7 @@ def main(spec: ChildSpec) -> None:
     sys.exit(code)
 
 
-def _run(spec: ChildSpec, port: LinkPort) -> int:
+def _run(spec: ChildSpec, port: LinkPort, pulse: Pulse) -> int:
     try:
         target, args, kwargs = pickle.loads(spec.call)
         function = load_target(target)
@@ -208,7 +231,7 @@ def _run(spec: ChildSpec, port: LinkPort) -> int:
     if inspect.iscoroutine(result):
         import asyncio
 
-        asyncio.run(result)
+        asyncio.run(pulse.watched(result))
     return 0
 
 

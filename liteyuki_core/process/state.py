@@ -26,7 +26,9 @@ class ChildProcess:
     """What can be seen of a child process. Read it from any thread.
 
     `exitcode` is the last one's, negative for a signal; `restarts` how often it was started again;
-    `started_at` in UTC, None before the first start.
+    `started_at` in UTC, None before the first start. `loop_lag` is how many seconds its event loop
+    was late last, or is by now, measured every 2 s; None where it has no loop, or that is not
+    known, or its `hang_timeout` is 0.
     """
 
     def __init__(self, name: str, target: str) -> None:
@@ -37,6 +39,7 @@ class ChildProcess:
         self.exitcode: int | None = None
         self.started_at: datetime | None = None
         self.restarts = 0
+        self.loop_lag: float | None = None
         self.outcome: str | None = None
         """In words, how it ended last or why it could not be started."""
         self._changes: list[asyncio.Future[None]] = []

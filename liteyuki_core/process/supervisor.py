@@ -39,10 +39,13 @@ from ..errors import (
     ProcessTimeout,
 )
 from ..hooks import Hooks, Kind
+from ..writer import Writer
 from . import child
 from .ending import Ending, classify, describe
 from .group import Group
+from .health import Hang, Health, Watch
 from .listening import Listening
+from .output import Output
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
 
@@ -60,8 +63,12 @@ _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 class _Child(ChildProcess):
     """A child with what the supervisor has of it. Only on LiteyukiBot's loop but for `_group`."""
 
-    def __init__(self, name: str, target: str, call: bytes, policy: RestartPolicy) -> None:
+    def __init__(
+        self, name: str, target: str, call: bytes, policy: RestartPolicy, hang: Hang
+    ) -> None:
         super().__init__(name, target)
+        self._hang = hang
+        self._watch: Watch | None = None
         self._call = call
         self._budget = Restarts(policy)
         self._starting: asyncio.Task[None] | None = None
@@ -71,6 +78,7 @@ class _Child(ChildProcess):
         self._listening = Listening()
         self._ended = asyncio.Event()
         self._link_ended = asyncio.Event()
+        self._output_ended = asyncio.Event()
         self._again = False
         """Whether it is to be started again when the process that it has is gone."""
         self._is_spawning = False
@@ -89,16 +97,20 @@ class Supervisor:
         self,
         hub: Hub,
         log_config: log.LogConfig,
+        writer: Writer,
         hooks: Hooks,
         *,
         store_cache_bytes: int,
         stop_timeout: float,
+        hang_timeout: float,
     ) -> None:
         self._hub = hub
         self._log_config = log_config
+        self._writer = writer
         self._hooks = hooks
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
+        self._health = Health(hang_timeout)
         self.children: dict[str, _Child] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +122,7 @@ class Supervisor:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         policy: RestartPolicy,
+        hang: Hang,
     ) -> None:
         """Take in a process and make its channels. Raises what `LiteyukiBot.add_process` does."""
         check_name(name)
@@ -143,7 +156,8 @@ class Supervisor:
                 name,
             ) from error
         self._hub.add_process(name)
-        self.children[name] = _Child(name, text, call, policy)
+        self._writer.add_process(name)
+        self.children[name] = _Child(name, text, call, policy, hang)
 
     def get(self, name: str) -> _Child:
         """Return the child of that name. Raises `ProcessNotFound`."""
@@ -276,18 +290,22 @@ class Supervisor:
         hub = self._hub
         process._ended.clear()
         process._link_ended.clear()
+        output_ended = process._output_ended = asyncio.Event()
         process._failure = None
         process._called_ready = False
         process._begun = monotonic()
+        loop = asyncio.get_running_loop()
         ours, theirs = connection_pair()
+        output = Output(process.name, self._writer.lines, lambda: _on_loop(loop, output_ended.set))
         way = process._listening.open_way()
         spec = child.ChildSpec(
             process.name,
             process.target,
             process._call,
             theirs,
+            output.theirs,
             way,
-            self._log_config,
+            self._log_config._replace(process=process.name),
             hub.max_message_bytes,
             hub.store.cells,
             self._store_cache_bytes,
@@ -308,8 +326,9 @@ class Supervisor:
         except Exception:
             pass
         process._is_spawning = False
-        # Only the child may hold its end, or nobody would notice its death.
+        # Only the child may hold its ends, or nobody would notice its death.
         theirs.close()
+        output.theirs.close()
         if way is not None:
             way.close()
         failure = spawning.exception()
@@ -341,9 +360,13 @@ class Supervisor:
             _on_loop(loop, process._link_ended.set)
 
         def on_word(fields: dict[str, Any]) -> None:
-            _on_loop(loop, self._word(process, fields))
+            word = self._word(process, fields)
+            if word is not None:
+                _on_loop(loop, word)
 
         process._peer = self._hub.connect(process.name, ours, link_ended, on_word)
+        process._watch = Watch(process, process._peer, process._hang, group.kill)
+        self._health.add(process._watch)
 
         def wait() -> None:
             group.wait()
@@ -356,16 +379,18 @@ class Supervisor:
 
     # ------------------------------------------------------------- what children say
 
-    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], object]:
-        """Return what is to be done on the loop for a word of a child's. On the reader's thread.
+    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], object] | None:
+        """Return what is to be done on the loop for a word of a child's, if anything.
 
-        Raises `FrameError` for one that is not known.
+        On the reader's thread. Raises `FrameError` for one that is not known.
         """
         match fields:
             case {"op": "ready", "called": bool() as called}:
                 return lambda: self._ready(process, called)
             case {"op": "failed", "why": str() as why}:
                 return lambda: self._failed(process, why)
+            case {"op": "pulse"} if (watch := process._watch) is not None:
+                return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
             case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
                 run = self._hub.local.context.dispatcher.threads.run
                 return lambda: self._run(process._listening.asked(host, port, backlog, run))
@@ -391,15 +416,18 @@ class Supervisor:
     async def _ended(self, process: _Child, spawned: SpawnProcess) -> None:
         peer = process._peer
         assert peer is not None
+        # Something the child started may hold either open. Its last words stand before its end.
+        drained = asyncio.gather(process._link_ended.wait(), process._output_ended.wait())
         try:
-            await asyncio.wait_for(process._link_ended.wait(), _DRAIN_SECONDS)
+            await asyncio.wait_for(drained, _DRAIN_SECONDS)
         except asyncio.TimeoutError:
-            # Something the child started holds the connection open.
-            peer.link.close(0)
+            if not process._link_ended.is_set():
+                peer.link.close(0)
         code = process.exitcode = spawned.exitcode or 0
         spawned.close()
         process._listening.close_way()
         process._process = None
+        self._health.forget(process)
         ending = classify(
             code,
             asked=process.state is ProcessState.STOPPING,

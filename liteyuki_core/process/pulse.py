@@ -1,0 +1,118 @@
+"""A child's side of its supervision: how it answers the main process's question how it is.
+
+The thread that reads the link answers at once, so an answer says that the process runs and
+that its interpreter lock is not held. Whether its event loops turn is told by marks: with each
+question every loop is given one, unless it still has one, and the next answer says when
+the mark ran or for how long it has been waiting.
+
+Nothing here waits, reads files or runs what users wrote; there is no thread and no timer.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import Callable, Coroutine, Iterator
+from time import monotonic
+from types import FrameType
+from typing import Any, TypeVar
+
+from ..comm.dispatch import Dispatcher
+
+T = TypeVar("T")
+
+_STACK_CHARACTERS = 8000
+
+
+class Pulse:
+    """Answers for this process. `answer` is called by whoever reads the link, one at a time."""
+
+    def __init__(self, dispatcher: Dispatcher, say: Callable[..., None]) -> None:
+        self._dispatcher = dispatcher
+        self._say = say
+        self._target: tuple[AbstractEventLoop, int] | None = None
+        self._marks: dict[AbstractEventLoop, _Mark] = {}
+
+    async def watched(self, target: Coroutine[Any, Any, T]) -> T:
+        """Run an async target, whose loop is watched until it ends."""
+        self._target = (get_running_loop(), threading.get_ident())
+        try:
+            return await target
+        finally:
+            self._target = None
+
+    def answer(self, at: float, stack: bool) -> None:
+        """Answer the question of `at`; with the stack of a loop's thread whose mark waits.
+
+        `at` is a time of the main process's own clock, which is only handed back: `lag` is in
+        seconds, `waits` the question whose mark is the oldest that has not run.
+        """
+        lag: float | None = None
+        oldest: _Mark | None = None
+        marks: dict[AbstractEventLoop, _Mark] = {}
+        for loop, thread in self._loops():
+            mark = self._marks.get(loop)
+            if mark is not None:
+                ran = mark.lag
+                lag = max(lag or 0.0, monotonic() - mark.posted if ran is None else ran)
+                if ran is None and (oldest is None or mark.at < oldest.at):
+                    oldest = mark
+            if mark is None or mark.lag is not None:
+                mark = _Mark(at, thread)
+                try:
+                    loop.call_soon_threadsafe(mark.run)
+                except RuntimeError:
+                    continue  # The loop is closed.
+            marks[loop] = mark
+        self._marks = marks
+        self._say(
+            op="pulse",
+            at=at,
+            lag=lag,
+            waits=None if oldest is None else oldest.at,
+            stack=_stack(oldest.thread) if stack and oldest is not None else "",
+        )
+
+    def _loops(self) -> Iterator[tuple[AbstractEventLoop, int]]:
+        """Return the loops that users' code runs on, with their threads."""
+        target, bound = self._target, self._dispatcher.bound
+        if target is not None:
+            yield target
+        if bound is not None and (target is None or bound[0] is not target[0]):
+            yield bound
+
+
+class _Mark:
+    """What a loop runs to show that it turns. `lag` is set there, the rest is the reader's."""
+
+    __slots__ = ("at", "lag", "posted", "thread")
+
+    def __init__(self, at: float, thread: int) -> None:
+        self.at = at
+        self.thread = thread
+        self.posted = monotonic()
+        self.lag: float | None = None
+
+    def run(self) -> None:
+        self.lag = monotonic() - self.posted
+
+
+def _stack(thread: int) -> str:
+    """Return where a thread is, innermost call last, without the lines of its files.
+
+    Those would have to be read, and whoever reads the link waits for no disk.
+    """
+    frame: FrameType | None = sys._current_frames().get(thread)
+    lines: list[str] = []
+    size = 0
+    while frame is not None:
+        code = frame.f_code
+        line = f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
+        size += len(line)
+        if size > _STACK_CHARACTERS:
+            lines.append("  ...")
+            break
+        lines.append(line)
+        frame = frame.f_back
+    return "\n".join(reversed(lines))

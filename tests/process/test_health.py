@@ -1,0 +1,428 @@
+"""Real children that hang, each in its own way, and healthy ones that only look like it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liteyuki_core.process.health import Hang, Health, Watch
+from tests.conftest import DEADLINE, free_port
+from tests.program import Program, listing, nonebot_plugin, running, write_files
+
+Environment = dict[str, str]
+unix = pytest.mark.skipif(sys.platform == "win32", reason="stopping a process as Unix does")
+
+HANG = "1"
+"""LITEYUKI_HANG_TIMEOUT here: rounds are twice a second then."""
+
+HEAD = """
+import asyncio
+import ctypes
+import os
+import threading
+import time
+
+from liteyuki_core import LiteyukiBot, get_channel
+from liteyuki_core.comm import active_channel, passive_channel
+from liteyuki_core.process import ProcessState, RestartPolicy
+
+
+def say(line):
+    os.write(1, f"{line}\\n".encode())
+
+
+def echo():
+    for data in active_channel:
+        active_channel.send(data)
+"""
+
+
+def program(folder: Path, children: str, main: str) -> None:
+    """Write a bot.py: `children` at the top of the module, `main` under its guard."""
+    body = "\n".join("    " + line for line in main.strip("\n").splitlines())
+    guard = 'if __name__ == "__main__":\n    bot = LiteyukiBot()\n'
+    write_files(folder, {"bot.py": f"{HEAD}\n{children}\n\n{guard}{body}\n    bot.run()\n"})
+
+
+def pid(bot: Program, name: str) -> int:
+    """Return the process id that the log says a child was started with."""
+    return int(bot.wait_for_line(rf"process {name} started \(pid (\d+)\)")[1])
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Have a process do nothing, as by Ctrl+Z, until the end."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+@unix
+def test_a_child_that_is_stopped(tmp_path: Path, environment: Environment) -> None:
+    """Warned about once, or killed and started again, as configured; no message is lost."""
+    program(
+        tmp_path,
+        "",
+        """
+bot.add_process("kept", echo)
+bot.add_process("killed", echo, hang_action="restart", restart=RestartPolicy(backoff=0.01))
+
+async def talk(name):
+    channel = get_channel(f"{name}-active")
+    channel.send("hello")
+    assert await channel.async_receive() == "hello"
+    say(f"{name} is up")
+    while not os.path.exists("stopped"):
+        await asyncio.sleep(0.01)
+    channel.send("meanwhile")
+    while await channel.async_receive() != "meanwhile":
+        pass  # It may have been stopped before it acknowledged the first.
+    say(f"{name} has answered, restarts: {bot.processes[name].restarts}")
+
+@bot.on_after_start
+async def both():
+    await asyncio.gather(talk("kept"), talk("killed"))
+""",
+    )
+    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT=HANG) as bot:
+        bot.wait_for_line("is up", 2)
+        os.kill(pid(bot, "killed"), signal.SIGSTOP)
+        with stopped(pid(bot, "kept")):
+            (tmp_path / "stopped").touch()
+            warning = bot.wait_for_line(r"警告\] process kept has not answered for [\d.]+ s(.*)")
+            bot.wait_for_line(r"错误\] process killed is killed: it has not answered for [\d.]+ s")
+            bot.wait_for_line("killed has answered, restarts: 1")
+            assert not bot.found("kept has answered")
+        bot.wait_for_line("信息] process kept answers again, after".replace("]", r"\]"))
+        bot.wait_for_line("kept has answered, restarts: 0")
+        if sys.platform == "linux":
+            assert warning[1] == ": it is stopped by a signal"
+        assert bot.stop() == 0
+        assert len(bot.found("has not answered")) == 2
+        assert bot.found(r"process killed was ended by signal 9 \(SIGKILL\); it is started again")
+        assert not bot.found("Traceback|process killed answers again")
+
+
+BLOCKED = """
+def wait_for_the_gate():
+    began = time.monotonic()
+    open("gate").close()
+    say(f"blocked for {time.monotonic() - began}")
+
+def callbacks():
+    @active_channel.on_receive()
+    async def handle(data):
+        wait_for_the_gate()
+    threading.Event().wait()
+
+async def target():
+    await active_channel.async_receive()
+    wait_for_the_gate()
+    await asyncio.sleep(3600)
+
+def locked():
+    active_channel.receive()
+    # Python's lock is not let go of in this call.
+    ctypes.PyDLL(None).open(b"gate", os.O_RDONLY)
+    threading.Event().wait()
+"""
+
+PLUGIN = nonebot_plugin(
+    """
+    @active_channel.on_receive()
+    async def handle(data):
+        handle_it()
+
+    def handle_it():
+        open("gate").close()
+    """
+)
+
+
+@unix
+def test_a_child_that_is_blocked(tmp_path: Path, environment: Environment) -> None:
+    """The warning has the stack of the loop's thread, `loop_lag` is how long that was blocked."""
+    program(
+        tmp_path,
+        BLOCKED,
+        """
+for target in (callbacks, target, locked):
+    bot.add_process(target.__name__, target)
+bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
+bot.add_process("unwatched", callbacks, hang_timeout=0)
+
+@bot.on_after_start
+async def watch():
+    for name in bot.processes:
+        get_channel(f"{name}-active").send("wait for the gate")
+    longest = dict.fromkeys(bot.processes, 0.0)
+    while not os.path.exists("enough"):
+        for name, child in bot.processes.items():
+            longest[name] = max(longest[name], child.loop_lag or 0.0)
+        await asyncio.sleep(0.01)
+    say(f"longest: {longest}")
+""",
+    )
+    write_files(tmp_path, {"own.py": PLUGIN, "pyproject.toml": listing("own")})
+    os.mkfifo(tmp_path / "gate")
+    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT=HANG, PORT=str(free_port())) as bot:
+        for name in ("callbacks", "target", "nonebot"):
+            bot.wait_for_line(rf"警告\] process {name} has an event loop .* for [\d.]+ s, in$")
+        bot.wait_for_line(r'^  File ".*bot.py", line \d+, in wait_for_the_gate$', 2)
+        bot.wait_for_line(r'^  File ".*own.py", line \d+, in handle_it$')
+        bot.wait_for_line(r"警告\] process locked has not answered for [\d.]+ s")
+        os.close(os.open(tmp_path / "gate", os.O_WRONLY))
+        for name in ("callbacks", "target", "nonebot"):
+            bot.wait_for_line(rf"信息\] process {name}: its event loop runs again, after [\d.]+ s$")
+        bot.wait_for_line(r"信息\] process locked answers again, after [\d.]+ s$")
+        (tmp_path / "enough").touch()
+        longest = bot.wait_for_line("longest: .*'callbacks': ([0-9.]+).*'unwatched': 0.0}")
+        blocked = [float(match[1]) for match in bot.found(r"blocked for ([\d.]+)$")]
+        assert float(HANG) <= float(longest[1]) <= max(blocked)
+        assert bot.stop() == 0
+        assert len(bot.found("has an event loop")) == 3
+        assert len(bot.found("has not answered")) == 1
+        assert not bot.found("Traceback|unwatched has|is killed")
+
+
+def test_a_message_that_blocks_the_loop(tmp_path: Path, environment: Environment) -> None:
+    """With "restart" it is a message like any other that kills: found, set aside, passed by."""
+    program(
+        tmp_path,
+        """
+def worker():
+    @active_channel.on_receive()
+    async def handle(data):
+        if data == "poison":
+            time.sleep(3600)
+        passive_channel.send(data)
+    threading.Event().wait()
+""",
+        """
+bot.add_process("worker", worker, restart=RestartPolicy(backoff=0.01, max_backoff=0.01))
+
+@bot.on_after_start
+async def watch():
+    for data in ("poison", "good"):
+        get_channel("worker-active").send(data)
+    assert await get_channel("worker-passive").async_receive() == "good"
+    say(f"set aside: {[letter.load() for letter in bot.dead_letters()]}")
+    bot.stop()
+""",
+    )
+    settings = {"LITEYUKI_HANG_TIMEOUT": "0.5", "LITEYUKI_HANG_ACTION": "Restart"}
+    with running(tmp_path, environment, LITEYUKI_MAX_REDELIVERIES="2", **settings) as bot:
+        bot.wait_for_line(r"set aside: \['poison'\]")
+        assert bot.wait() == 0
+        assert len(bot.found(r"错误\] process worker is killed: it has an event loop .*, in$")) >= 2
+        assert len(bot.found(r"^  File .* in handle$")) >= 2
+
+
+@unix
+def test_a_main_process_that_was_blocked_or_asleep(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """It says so of itself, and holds it against no child."""
+    program(
+        tmp_path,
+        """
+async def turns():
+    while True:
+        await asyncio.sleep(0.05)
+""",
+        """
+for name, target in (("echo", echo), ("turns", turns)):
+    bot.add_process(name, target, hang_action="restart")
+
+@bot.on_after_start
+async def block():
+    while bot.processes["turns"].loop_lag is None:
+        await asyncio.sleep(0.01)
+    time.sleep(2)
+    say("no longer blocked")
+""",
+    )
+    still = r"警告\] LiteyukiBot's event loop stood still for ([\d.]+) s or more"
+    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT=HANG) as bot:
+        bot.wait_for_line("no longer blocked")
+        assert float(bot.wait_for_line(still)[1]) > float(HANG)
+        with stopped(bot.process.pid):
+            time.sleep(2)  # Longer than the timeout, whatever the round it falls into.
+        bot.wait_for_line(still, 2)
+        time.sleep(float(HANG) * 2)  # What was counted wrongly would show by now.
+        assert bot.stop() == 0
+        assert not bot.found("has not answered|has an event loop|is killed|started again")
+
+
+class Puppet:
+    """A child and its peer at once, whose answers are up to the test."""
+
+    name = "puppet"
+    pid = None
+    loop_lag: float | None = None
+    clean = False
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.stacks: list[float] = []
+        """When it was asked for a stack as well."""
+        self.on_asked: Callable[[], object] = lambda: None
+
+    def control(self, *, op: str, at: float, stack: bool) -> None:
+        """Be asked."""
+        self.asked.append(at)
+        if stack:
+            self.stacks.append(at)
+        self.on_asked()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until something is so."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_what_main_missed_is_not_counted() -> None:
+    """An answer that is late because main was blocked is no hang; one that never comes is."""
+    killed: list[bool] = []
+    health = Health(0)
+    child: Any = Puppet()
+    watch = Watch(child, child, Hang(0.5, "restart"), lambda: killed.append(True))
+    health.add(watch)
+
+    def answer() -> None:
+        watch.arrived({"at": child.asked[-1], "lag": None, "waits": None, "stack": ""})
+
+    answer()
+    loop = asyncio.get_running_loop()
+    child.on_asked = lambda: loop.call_soon(time.sleep, 1)
+    await until(lambda: len(child.asked) == 2)
+    child.on_asked = lambda: None
+    await until(lambda: health._clock > child.asked[1])
+    assert not killed
+    answer()
+    await until(lambda: len(child.asked) == 3)
+    assert not killed
+    await until(lambda: killed)
+    assert killed == [True]
+
+
+async def test_a_stack_is_asked_for_when_it_is_time() -> None:
+    """Not only in the next round, and not again for the same mark."""
+    health = Health(0)
+    child, other = Puppet(), Puppet()
+    watches = {
+        puppet: Watch(puppet, puppet, Hang(timeout, "warn"), lambda: None)
+        for puppet, timeout in ((child, 0.7), (other, 0.5))
+    }
+
+    def answer(puppet: Any) -> None:
+        waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
+        answered = {"at": puppet.asked[-1], "lag": 0, "waits": waits, "stack": "where"}
+        if watches[puppet].arrived(answered):
+            health.look(watches[puppet])
+
+    loop = asyncio.get_running_loop()
+    for puppet, watch in watches.items():
+        health.add(watch)
+        answer(puppet)
+        puppet.on_asked = partial(loop.call_soon, answer, puppet)
+    await until(lambda: len(child.asked) == 8)
+    for puppet in watches:
+        health.forget(puppet)
+    (at,) = child.stacks
+    assert 0.69 <= at - child.asked[1] < 0.75  # Rounds are every 0.25 of the clock that counts.
+    assert not other.stacks
+
+
+@unix
+def test_healthy_children(tmp_path: Path, environment: Environment) -> None:
+    """Busy, flooded, slow to import or slow to be spawned: none of them hangs."""
+    program(
+        tmp_path,
+        """
+def busy():
+    def compute():
+        while True:
+            sum(range(1000))
+    threading.Thread(target=compute, daemon=True).start()
+    @active_channel.on_receive()
+    async def handle(data):
+        await passive_channel.async_send(len(data))
+    threading.Event().wait()
+""",
+        """
+bot.add_process("spawned", echo)
+bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
+bot.add_process("busy", busy)
+
+@bot.on_after_start
+async def flood():
+    send, back = get_channel("busy-active"), get_channel("busy-passive")
+    deadline = time.monotonic() + 4
+    sending = asyncio.create_task(pour(send, deadline))
+    count = 0
+    async for size in back:
+        count += 1
+        if not size:
+            break
+    say(f"flooded with {count}, lag known: {bot.processes['busy'].loop_lag is not None}")
+
+async def pour(send, deadline):
+    while time.monotonic() < deadline:
+        await send.async_send("x" * 1000)
+    await send.async_send("")
+""",
+    )
+    plugin = nonebot_plugin("import time\ntime.sleep(3)\nlogger.info('imported')\n")
+    write_files(tmp_path, {"own.py": plugin, "pyproject.toml": listing("own")})
+    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT="2", PORT=str(free_port())) as bot:
+        with stopped(pid(bot, "spawned")):
+            bot.wait_for_line("imported$")
+        bot.wait_for_line(r"flooded with \d+, lag known: True")
+        bot.wait_for_line("Application startup complete")
+        assert bot.stop() == 0
+        assert not bot.found("has not answered|has an event loop|stood still|is killed")
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ("hang_timeout=-1", "ValueError: hang_timeout must be seconds, or 0 for off, not -1"),
+        ("hang_timeout=float('nan')", "ValueError: hang_timeout must be seconds"),
+        ("hang_timeout='5'", "TypeError: hang_timeout must be a number, not str"),
+        ("hang_action='kill'", "ValueError: hang_action must be 'warn' or 'restart', not 'kill'"),
+    ],
+)
+def test_what_is_not_allowed(
+    tmp_path: Path, environment: Environment, given: str, error: str
+) -> None:
+    """It is said when the process is added."""
+    program(tmp_path, "", f'bot.add_process("echo", echo, {given})')
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 1
+        assert bot.found(re.escape(error))
+
+
+def test_settings_that_are_not_allowed(tmp_path: Path, environment: Environment) -> None:
+    """Each is named."""
+    program(tmp_path, "", "")
+    settings = {"LITEYUKI_HANG_TIMEOUT": "-1", "LITEYUKI_HANG_ACTION": "kill"}
+    with running(tmp_path, environment, **settings) as bot:
+        assert bot.wait() == 1
+        assert bot.found("ConfigError: LITEYUKI_HANG_TIMEOUT=-1: .*; LITEYUKI_HANG_ACTION=kill: ")

@@ -101,6 +101,7 @@ class LiteyukiBot:
             log_config,
             self._writer,
             self._hooks,
+            self._broken,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
             hang_timeout=self._settings.hang_timeout,
@@ -111,6 +112,7 @@ class LiteyukiBot:
             self.restart,
             everywhere=self._settings.reload,
         )
+        self._fault: BaseException | None = None
         self._children_start = False
         """Whether children that are added are started at once."""
         self._folder = os.getcwd()
@@ -335,6 +337,8 @@ class LiteyukiBot:
                 if self._watchdog is not None:
                     self._watchdog.cancel()
                 self._lock.release()
+        if self._fault is not None:
+            raise self._fault
         if self._replacement is not None:
             _replace_process(self._replacement, self._folder)
 
@@ -443,6 +447,13 @@ class LiteyukiBot:
         log.logger.info(f"LiteyukiBot stops: {why}")
         self._start_watchdog(timeout + _WATCHDOG_GRACE)
         self._stop_asked.set()
+
+    def _broken(self, error: BaseException) -> None:
+        self._fault = self._fault or error
+        log.logger.opt(exception=error).critical(
+            "LiteyukiBot itself is broken: please report this; everything is stopped"
+        )
+        self._ask_to_stop(repr(error))
 
     def _left(self) -> float:
         return 0.0 if self._deadline is None else max(0.0, self._deadline - monotonic())

@@ -91,7 +91,10 @@ class _Child(ChildProcess):
 
 
 class Supervisor:
-    """Starts and stops the children. `add` and `get` from any thread, the rest on the loop."""
+    """Starts and stops the children. `add` and `get` from any thread, the rest on the loop.
+
+    `on_broken` is called there with an error of its own code, or of the hub's, that it can't mend.
+    """
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class Supervisor:
         log_config: log.LogConfig,
         writer: Writer,
         hooks: Hooks,
+        on_broken: Callable[[BaseException], None],
         *,
         store_cache_bytes: int,
         stop_timeout: float,
@@ -108,6 +112,7 @@ class Supervisor:
         self._log_config = log_config
         self._writer = writer
         self._hooks = hooks
+        self._on_broken = on_broken
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
         self._health = Health(hang_timeout)
@@ -300,8 +305,13 @@ class Supervisor:
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_broken(error)
 
     async def _start(self, process: _Child, delay: float) -> None:
         try:
@@ -449,6 +459,13 @@ class Supervisor:
     # ------------------------------------------------------------- an end
 
     async def _ended(self, process: _Child, spawned: SpawnProcess) -> None:
+        try:
+            await self._after_its_end(process, spawned)
+        finally:
+            process._process = None
+            process._ended.set()
+
+    async def _after_its_end(self, process: _Child, spawned: SpawnProcess) -> None:
         peer = process._peer
         assert peer is not None
         # Something the child started may hold either open. Its last words stand before its end.
@@ -481,7 +498,6 @@ class Supervisor:
             self._gone_for_good(process, ending, line, line)
         else:
             self._ended_by_itself(process, ending, line)
-        process._ended.set()
 
     def _ended_by_itself(self, process: _Child, ending: Ending, outcome: str) -> None:
         """Start a child again if its policy says so, or give it up; one line says which."""

@@ -65,7 +65,7 @@ async def obey(bot):
             restarts, wanted = process.restarts, ProcessState.STOPPED
         else:
             restarts, wanted = process.restarts, ProcessState[verb]
-        while process.restarts != restarts or process.state is not wanted:
+        while process.restarts < restarts or process.state is not wanted:
             await asyncio.sleep(0.01)
         logger.info(f"order {number} done by {process.pid}")
 
@@ -144,7 +144,9 @@ class Orders:
         written = self._folder / "order"
         written.write_text(f"{verb} {name}")
         written.rename(self._folder / f"order-{self._given}")
-        done = self.program.wait_for_line(rf"order {self._given} done by (\d+)")
+        done = self.program.wait_for_line(
+            rf"order {self._given} done by (\d+)", timeout=3 * DEADLINE
+        )
         self._given += 1
         return int(done[1])
 

@@ -1,9 +1,9 @@
 """LiteyukiBot: the main process. It composes the rooms: settings, hub, supervisor, hooks, signals.
 
 Ownership. `run` owns the loop and the signal handlers; what it starts it ends, within one
-deadline: tasks of hooks, children, shutdown hooks, the hub, the loop. A signal handler only
-notes that it was called; the loop decides. Where the loop itself hangs, a watchdog thread
-ends the process after the deadline.
+deadline: tasks of hooks, children, shutdown hooks, the hub, the loop, the log's writer. A signal
+handler only notes that it was called; the loop decides. Where the loop itself hangs, a watchdog
+thread ends the process after the deadline.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .process.lock import ProjectLock
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
+from .writer import Writer
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
@@ -40,6 +41,8 @@ StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WATCHDOG_GRACE = 2.0
 _AT_ONCE_SECONDS = 1.0
+_FLUSH_SECONDS = 1.0
+"""Time for standard output and the log file to take what is left of the log, at least."""
 _DRAIN_SECONDS = 2.0
 """Time for callbacks to end when children are gone; it is part of the time for stopping."""
 _ECHO_SECONDS = 0.1
@@ -76,7 +79,8 @@ class LiteyukiBot:
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
         self._settings = Settings.load()
-        log.configure(self._settings.log)
+        log_config = log.configure(self._settings.log)
+        self._writer = Writer(log_config, self._settings.log_to)
         for line in unknown_keys():
             log.logger.warning(line)
         self._lock = ProjectLock()
@@ -93,12 +97,15 @@ class LiteyukiBot:
         self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
             self._hub,
-            self._settings.log,
+            log_config,
+            self._writer,
             self._hooks,
+            self._broken,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
             hang_timeout=self._settings.hang_timeout,
         )
+        self._fault: BaseException | None = None
         self._children_start = False
         """Whether children that are added are started at once."""
         self._folder = os.getcwd()
@@ -280,7 +287,8 @@ class LiteyukiBot:
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
 
-        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory.
+        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory,
+        `ConfigError` for a log file that can't be opened.
         """
         global _bot
         if self._has_run:
@@ -290,6 +298,7 @@ class LiteyukiBot:
         asyncio.set_event_loop(loop)
         try:
             self._lock.acquire()
+            self._writer.start()
             main = loop.create_task(self._main(loop), name="liteyuki-main")
             try:
                 loop.run_until_complete(main)
@@ -310,9 +319,12 @@ class LiteyukiBot:
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None
+                self._writer.close(max(_FLUSH_SECONDS, self._left()))
                 if self._watchdog is not None:
                     self._watchdog.cancel()
                 self._lock.release()
+        if self._fault is not None:
+            raise self._fault
         if self._replacement is not None:
             _replace_process(self._replacement, self._folder)
 
@@ -421,6 +433,13 @@ class LiteyukiBot:
         self._start_watchdog(timeout + _WATCHDOG_GRACE)
         self._stop_asked.set()
 
+    def _broken(self, error: BaseException) -> None:
+        self._fault = self._fault or error
+        log.logger.opt(exception=error).critical(
+            "LiteyukiBot itself is broken: please report this; everything is stopped"
+        )
+        self._ask_to_stop(repr(error))
+
     def _left(self) -> float:
         return 0.0 if self._deadline is None else max(0.0, self._deadline - monotonic())
 
@@ -489,6 +508,7 @@ class LiteyukiBot:
     def _end_by_force(self) -> None:
         self._supervisor.kill_all()
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
+        self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
 
 

@@ -15,7 +15,7 @@ from pydantic_settings import (
 
 from .comm.frames import MAX_MESSAGE_BYTES
 from .errors import ConfigError
-from .log import LogConfig
+from .log import FileConfig, LogConfig
 
 _PREFIX = "LITEYUKI_"
 
@@ -48,6 +48,15 @@ class Settings(BaseSettings):
     ] = "INFO"
     log_icon: bool = True
     log_lang: Annotated[Literal["zh", "en"], BeforeValidator(_lower)] = "zh"
+    log_file: str | None = None
+    """The file that the main process writes all lines to, its own and those of children."""
+    log_rotation: str = "10 MB"
+    """When a new file is begun, as loguru understands it."""
+    log_retention: str = "10"
+    """How many old files are kept, or for how long, as loguru understands it."""
+    log_compression: str | None = None
+    """The format that old files are compressed to, as loguru names it."""
+    log_json: bool = False
     stop_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Seconds that stopping everything may take."""
     hang_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
@@ -84,7 +93,16 @@ class Settings(BaseSettings):
     @property
     def log(self) -> LogConfig:
         """How lines of the log look."""
-        return LogConfig(self.log_level, self.log_icon, self.log_lang)
+        return LogConfig(self.log_level, self.log_icon, self.log_lang, self.log_json)
+
+    @property
+    def log_to(self) -> FileConfig | None:
+        """The log file, if there is to be one."""
+        if self.log_file is None:
+            return None
+        return FileConfig(
+            self.log_file, self.log_rotation, self.log_retention, self.log_compression
+        )
 
 
 def unknown_keys() -> list[str]:

@@ -2,19 +2,22 @@
 
 It is not loguru's global logger, whose sinks NoneBot removes and replaces: nothing of ours
 goes there, so no line is printed twice. It is made when it is first asked for, from the
-environment; LiteyukiBot and the entry of a child process then `configure` it.
+environment; LiteyukiBot and the entry of a child process then `configure` it. Lines go to
+standard output in the thread that logs; while LiteyukiBot runs, its `Writer` takes them.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from loguru import Logger, Record
+    from loguru import Logger, Message, Record
 
     logger: Logger
 
@@ -28,6 +31,12 @@ LEVELS = {
     "CRITICAL": ("严重", "❌"),
 }
 
+RECORD = "\x1e"
+"""What a line begins with that a child writes as JSON itself; RFC 7464 has it so."""
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
 
 class LogConfig(NamedTuple):
     """How lines look and which are written; a plain value, so that children can be given it."""
@@ -35,6 +44,20 @@ class LogConfig(NamedTuple):
     level: str = "INFO"
     icon: bool = True
     lang: str = "zh"
+    json: bool = False
+    colour: bool | None = None
+    """None: as standard output and the environment have it."""
+    process: str | None = None
+    """The name of the child process that writes; None in the main process."""
+
+
+class FileConfig(NamedTuple):
+    """The log file and what becomes of it as it grows; as loguru understands these."""
+
+    path: str
+    rotation: str
+    retention: str
+    compression: str | None
 
 
 def from_environment() -> LogConfig:
@@ -45,39 +68,154 @@ def from_environment() -> LogConfig:
     level = os.environ.get("LITEYUKI_LOG_LEVEL", "").upper()
     icon = os.environ.get("LITEYUKI_LOG_ICON", "").lower()
     lang = os.environ.get("LITEYUKI_LOG_LANG", "").lower()
+    json = os.environ.get("LITEYUKI_LOG_JSON", "").lower()
     return LogConfig(
         level if level in LEVELS else "INFO",
         icon not in ("0", "false", "no", "off"),
         "en" if lang == "en" else "zh",
+        json in ("1", "true", "yes", "on"),
     )
 
 
-def configure(config: LogConfig) -> None:
-    """Write lines to standard output as `config` says, from now on."""
+def configure(config: LogConfig) -> LogConfig:
+    """Write lines to standard output as `config` says, from now on; return what it can show."""
+    global _config
     log = _get()
     log.remove()
-    stream = sys.stdout
-    if stream is None:  # A Windows program without a console.
-        return
-    icon = config.icon
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        "".join(text for level in LEVELS.values() for text in level).encode(encoding)
-    except UnicodeEncodeError:
-        icon = False
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    config = _config = _suited(config)
 
     def line(record: Record) -> str:
+        if config.json:
+            return "{exception}"
         name = record["level"].name
         text, symbol = LEVELS.get(name, (name, ""))
-        label = (symbol if icon else "") + (name if config.lang == "en" else text)
+        label = (symbol if config.icon else "") + (name if config.lang == "en" else text)
         return (
             "<green>{time:YYYY-MM-DD HH:mm:ss}</green> "
             f"<level>[{label}]</level> {{message}}\n{{exception}}"
         )
 
-    log.add(stream, level=config.level, format=line, diagnose=False, backtrace=False)
+    log.add(
+        _Sink(sys.stdout, config),
+        level=config.level,
+        format=line,
+        colorize=config.colour,
+        diagnose=False,
+        backtrace=False,
+    )
+    return config
+
+
+def _suited(config: LogConfig) -> LogConfig:
+    """Return `config` with what standard output can show: its icons, its colours."""
+    stream = sys.stdout
+    if config.colour is None:
+        config = config._replace(colour=not config.json and _shows_colours(stream))
+        if config.colour and sys.platform == "win32":
+            colorama: Any = import_module("colorama")
+            colorama.just_fix_windows_console()
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        "".join(text for level in LEVELS.values() for text in level).encode(encoding)
+    except UnicodeEncodeError:
+        config = config._replace(icon=False)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    return config
+
+
+def _shows_colours(stream: Any) -> bool:
+    environ = os.environ
+    if stream is None or environ.get("NO_COLOR"):  # https://no-color.org
+        return False
+    # The console of PyCharm and the terminals of Unix tools on Windows are pipes to a program.
+    known = "PYCHARM_HOSTED" in environ or (sys.platform == "win32" and "TERM" in environ)
+    return known or bool(environ.get("FORCE_COLOR")) or bool(stream.isatty())
+
+
+def divert(to: Callable[[str], bool] | None) -> None:
+    """Give each line to `to`, which must not wait; where it says False, or None: write it here."""
+    global _divert
+    _divert = to
+
+
+_config = LogConfig()
+_divert: Callable[[str], bool] | None = None
+
+
+class _Sink:
+    """Where the logger's lines go. Called by any thread; loguru lets in one at a time."""
+
+    def __init__(self, stream: Any, config: LogConfig) -> None:
+        self._stream = stream
+        self._config = config
+
+    def write(self, message: Message) -> None:
+        text = as_json(message, self._config.process) if self._config.json else str(message)
+        if _divert is not None and _divert(text):
+            return
+        if self._stream is not None:  # None: a Windows program without a console.
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def as_json(message: Message, process: str | None, **more: Any) -> str:
+    """Return a line of JSON for what a sink was given whose format is "{exception}"."""
+    import json
+
+    record = message.record
+    fields: dict[str, Any] = {
+        "time": record["time"].isoformat(),
+        "level": record["level"].name,
+        "process": process or "main",
+        **more,
+        "message": record["message"],
+    }
+    if message:
+        fields["exception"] = message.rstrip("\n")
+    return ("" if process is None else RECORD) + json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def line_as_json(process: str, text: str) -> str:
+    """Return a child's line as JSON; it is JSON already where the child's logger wrote it."""
+    import json
+    from datetime import datetime
+
+    if text.startswith(RECORD + "{"):
+        try:
+            json.loads(text[1:])
+        except ValueError:
+            pass  # Another thread or program has written into it.
+        else:
+            return text[1:] + "\n"
+    fields = {
+        "time": datetime.now().astimezone().isoformat(),
+        "level": None,
+        "process": process,
+        "message": plain(text),
+    }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def plain(text: str) -> str:
+    """Return a text without the colours of a terminal."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
+
+
+def take_in(other: Any, handler: int, **options: Any) -> None:
+    """Replace a handler of another loguru logger by one that writes as LITEYUKI_LOG_JSON asks for.
+
+    Nothing happens where it is not set. `options` are those of loguru's `add`.
+    """
+    config = _config
+    if not config.json:
+        return
+
+    def write(message: Message) -> None:
+        sys.stdout.write(as_json(message, config.process, module=message.record["name"]))
+
+    other.remove(handler)
+    other.add(write, format=lambda record: "{exception}", diagnose=False, **options)
 
 
 _logger: Any = None
@@ -86,24 +224,29 @@ _logger: Any = None
 def _get() -> Any:
     global _logger
     if _logger is None:
-        # loguru documents only deep copies of its logger for this, and a copy fails once a
-        # stream is among the sinks; these two are what it makes its own logger of.
-        private: Any = import_module("loguru._logger")
-        _logger = private.Logger(
-            core=private.Core(),
-            exception=None,
-            depth=0,
-            record=False,
-            lazy=False,
-            colors=False,
-            raw=False,
-            capture=True,
-            patchers=[],
-            extra={},
-        )
+        _logger = new_logger()
         atexit.register(_logger.remove)
         configure(from_environment())
     return _logger
+
+
+def new_logger() -> Any:
+    """Return a loguru logger that shares no sink with any other and has none yet."""
+    # loguru documents only deep copies of its logger for this, and a copy fails once a
+    # stream is among the sinks; these two are what it makes its own logger of.
+    private: Any = import_module("loguru._logger")
+    return private.Logger(
+        core=private.Core(),
+        exception=None,
+        depth=0,
+        record=False,
+        lazy=False,
+        colors=False,
+        raw=False,
+        capture=True,
+        patchers=[],
+        extra={},
+    )
 
 
 def __getattr__(name: str) -> Any:

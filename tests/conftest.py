@@ -84,6 +84,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("LITEYUKI_")}
     for name in ("HOST", "PORT", "DRIVER", "ENVIRONMENT", "ONEBOT_ACCESS_TOKEN"):
         kept.pop(name, None)
+    for name in ("FORCE_COLOR", "NO_COLOR", "PYCHARM_HOSTED"):
+        kept.pop(name, None)
     kept["PYTHONUNBUFFERED"] = "1"
     kept["PYTHONUTF8"] = "1"
     return kept

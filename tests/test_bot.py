@@ -31,6 +31,9 @@ NEVER = RestartPolicy(mode="never")
 
 """
 
+READY = r"^(?:\w+ \| )?ready"
+"""A child's line; where there are several it begins with the child's name."""
+
 Environment = dict[str, str]
 pytestmark = pytest.mark.filterwarnings("error")
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
@@ -67,7 +70,7 @@ def stubborn():
 
 def pids(bot: Any) -> list[psutil.Process]:
     """Return the children that have said they are ready."""
-    return [psutil.Process(int(match[1])) for match in bot.found(r"^ready (\d+)")]
+    return [psutil.Process(int(match[1])) for match in bot.found(READY + r" (\d+)")]
 
 
 # ------------------------------------------------------------- running and stopping
@@ -130,7 +133,7 @@ bot.add_process("waits", waits)
 """,
     )
     with running(tmp_path, environment) as bot:
-        bot.wait_for_line("^ready")
+        bot.wait_for_line(READY)
         family = bot.children()
         if name == "SIGINT":
             bot.interrupt()
@@ -150,7 +153,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(
     """Children have left the terminal's process group: main decides how they stop."""
     program(tmp_path, WAITS, 'bot.add_process("waits", waits)')
     with running(tmp_path, environment) as bot:
-        bot.wait_for_line("^ready")
+        bot.wait_for_line(READY)
         (child,) = pids(bot)
         assert os.getpgid(child.pid) != os.getpgid(bot.process.pid)
         assert bot.stop() == 0
@@ -167,7 +170,7 @@ def test_started_with_signals_ignored(tmp_path: Path, environment: Environment) 
     guarded = text.replace("    bot = LiteyukiBot()", "    exec(IGNORE)\n    bot = LiteyukiBot()")
     (tmp_path / "bot.py").write_text(f"IGNORE = {ignore!r}\n{guarded}", encoding="utf-8")
     with running(tmp_path, environment) as bot:
-        bot.wait_for_line("^ready")
+        bot.wait_for_line(READY)
         bot.process.send_signal(signal.SIGHUP)
         bot.process.send_signal(signal.SIGTERM)
         assert bot.wait() == 0
@@ -236,7 +239,7 @@ def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, environment: Envir
         'bot.add_process("stubborn", stubborn)\nbot.add_process("echo", echo)',
     )
     with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="2") as bot:
-        bot.wait_for_line("^ready")
+        bot.wait_for_line(READY)
         assert bot.stop() == 0
         assert bot.found("process stubborn has not stopped: terminate")
         assert bot.found("process stubborn has not stopped: kill")
@@ -249,7 +252,7 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path, environment: En
     """However long the deadline, a second signal kills what is left."""
     program(tmp_path, STUBBORN, 'bot.add_process("stubborn", stubborn)')
     with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="600") as bot:
-        bot.wait_for_line("^ready")
+        bot.wait_for_line(READY)
         family = bot.children()
         bot.interrupt()
         bot.wait_for_line("LiteyukiBot stops: SIGINT")
@@ -281,7 +284,7 @@ async def blocks():
     )
     with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="1") as bot:
         bot.wait_for_line("^blocking")
-        bot.wait_for_line("^ready")
+        bot.wait_for_line(READY)
         family = bot.children()
         bot.interrupt()
         assert bot.wait() == 1
@@ -320,7 +323,7 @@ def blocks_signals():
         ),
     )
     with running(tmp_path, environment) as bot:
-        bot.wait_for_line("^ready", 4)
+        bot.wait_for_line(READY, 4)
         children = pids(bot)
         bot.process.kill()
         wait_until(lambda: not living(children), "all children gone", timeout=5)

@@ -133,19 +133,34 @@ def test_driver_is_respected_and_gets_the_mixin_once(
 
 
 def test_a_port_in_use_is_said_clearly(project: Path, environment: dict[str, str]) -> None:
-    """NoneBot exits with 3, although a hook waits; a line of ours names host and port."""
-    serve = "@driver.on_startup\ndef serve():\n    active_channel.receive()\n"
-    write_files(project, {"own.py": nonebot_plugin(serve)})
+    """NoneBot exits with 3 and is not ready; the line that says so names host and port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with running(project, environment, PORT=str(port)) as program:
-            line = program.wait_for_line(rf"\[⭕错误\] .*127\.0\.0\.1:{port}")
-            assert "in use" in line.string
-            program.wait_for_line(r"\[⭕错误\] process nonebot exited with code 3")
+            line = program.wait_for_line(r"\[⭕错误\] process nonebot exited with code 3: (.*)")
+            for words in (f"127.0.0.1:{port} ", "in use", "PORT in .env"):
+                assert words in line[1]
             assert program.process.poll() is None
             assert program.stop() == 0
+
+
+def test_without_a_host_a_port_in_use_is_said_clearly(
+    project: Path, environment: dict[str, str]
+) -> None:
+    """uvicorn binds itself then; NoneBot exits with 3, although a hook waits."""
+    code = f"from {MIXIN} import run; run()"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running(project, environment, "-c", code, PORT=str(port)) as program:
+            assert program.wait() == 3
+            said = program.found(r"\[⭕错误\] NoneBot could not start: (.*)")
+            assert [match[1] for match in said] == [
+                f"127.0.0.1:{port} can't be listened on (is it in use? see HOST and PORT in .env)"
+            ]
 
 
 def test_it_runs_nonebot_without_a_host(project: Path, environment: dict[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,47 @@ def test_settings(
     """The LITEYUKI_LOG_ variables say which lines are written and how they look."""
     result = python(ALL, tmp_path, environment, **more)
     assert labels(result.stdout)[:2] == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": ""}, True),
+        ({"FORCE_COLOR": "1", "LITEYUKI_LOG_JSON": "true"}, False),
+    ],
+)
+def test_colours(
+    tmp_path: Path, environment: Environment, more: dict[str, str], coloured: bool
+) -> None:
+    """Without a terminal there are none, unless they are asked for."""
+    result = python(ALL, tmp_path, environment, **more)
+    assert ("\x1b[32m" in result.stdout) == coloured
+    assert ("\x1b" in result.stdout) == coloured
+
+
+def test_json(tmp_path: Path, environment: Environment) -> None:
+    """One object a line, whatever is in it, readable as it is."""
+    code = """
+    from liteyuki_core.log import logger
+    logger.debug("not written")
+    logger.info("雪\\n{} <red> \\x1b[1m \\ud800")
+    try:
+        raise ValueError("two\\nlines")
+    except ValueError:
+        logger.opt(exception=True).error("failed")
+    """
+    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
+    result = python(code, tmp_path, environment, LITEYUKI_LOG_JSON="true")
+    plain, failed = map(json.loads, result.stdout.splitlines())
+    assert datetime.fromisoformat(plain.pop("time")).tzinfo is not None
+    message = "雪\n{} <red> \x1b[1m \ud800"
+    assert plain == {"level": "INFO", "process": "main", "message": message}
+    assert "雪" in result.stdout
+    assert failed["exception"].startswith("Traceback")
+    assert failed["exception"].endswith("ValueError: two\nlines")
 
 
 def test_no_line_is_printed_twice(tmp_path: Path, environment: Environment) -> None:

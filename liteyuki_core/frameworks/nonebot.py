@@ -9,14 +9,19 @@ How that works: NoneBot awaits startup hooks one after another. The mixin has ea
 own, a sync one in a worker thread, and goes on with the startup when the hook ends, or starts
 to wait in a `receive`, or has received for over a second. A hook left running ends when NoneBot
 shuts down, because then its `receive` raises `ChannelClosed`; the shutdown waits for that.
+
+It tells the main process that NoneBot is ready, when its startup hooks have ended and, if
+it serves, its port accepts; or why it could not start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import nullcontext
 from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +38,8 @@ from ..comm.channel import receive_observer
 from ..comm.runner import is_async
 from ..comm.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
+from ..process.request import calls_ready, ready
+from .uvicorn import FirstServer
 
 if TYPE_CHECKING:
     from nonebot.drivers import Driver
@@ -46,9 +53,9 @@ _MIXIN = __name__
 _SERVING_SECONDS = 1.0
 _END_SECONDS = 3.0
 """How long a shutdown waits for callbacks, and for hooks left running, to end."""
-_COULD_NOT_START = 3
 
 
+@calls_ready
 def run(
     *,
     pyproject: str | os.PathLike[str] | None = "pyproject.toml",
@@ -67,7 +74,9 @@ def run(
     _expect_loop()
     import nonebot
     from nonebot.config import Config, Env
+    from nonebot.log import default_filter, logger_id
 
+    log.take_in(nonebot.logger, logger_id, level=0, filter=default_filter)
     if "driver" not in config:
         environment = Env().environment
         config["driver"] = Config(_env_file=(".env", f".env.{environment}")).driver
@@ -84,16 +93,7 @@ def run(
     if table and pyproject is not None:
         nonebot.load_from_toml(str(pyproject))
     nonebot.load_all_plugins(plugins, plugin_dirs)
-    try:
-        nonebot.run()
-    except SystemExit as error:
-        if error.code == _COULD_NOT_START:
-            log.logger.error(
-                "NoneBot could not start: a startup hook failed, or "
-                f"{driver.config.host}:{driver.config.port} can't be listened on (is it in use? "
-                "see HOST and PORT in .env); its own lines above say which"
-            )
-        raise
+    nonebot.run()
 
 
 def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -150,6 +150,43 @@ def _expect_loop() -> None:
         pass  # Without a host NoneBot works, and channels say what is wrong when they are used.
 
 
+class _Startup:
+    """What becomes of one driver's startup. On NoneBot's loop."""
+
+    def __init__(self) -> None:
+        self.server = FirstServer(self.ready, self._refused)
+        self._hooks_ended = False
+
+    def hooks_ended(self) -> None:
+        self._hooks_ended = True
+        if not self.server.found:
+            self.ready()
+
+    def ready(self) -> None:
+        try:
+            ready()
+        except NotConnected:
+            pass  # Nobody waits for it.
+
+    def failed(self, why: str) -> None:
+        """Give the reason, to the main process if there is one: it logs how its child ends."""
+        try:
+            current.current().port.word(op="failed", why=why)
+        except NotConnected:
+            log.logger.error(f"NoneBot could not start: {why}")
+
+    def _refused(self, host: str, port: int, error: OSError | None) -> None:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if error is not None and error.errno == errno.EADDRINUSE:
+            self.failed(f"{address} is in use; set PORT in .env")
+        elif error is not None:
+            self.failed(
+                f"{address} can't be listened on: {error.strerror}; see HOST and PORT in .env"
+            )
+        elif self._hooks_ended:
+            self.failed(f"{address} can't be listened on (is it in use? see HOST and PORT in .env)")
+
+
 async def _ended(hooks: set[asyncio.Future[Any]]) -> None:
     if hooks:
         await asyncio.wait(hooks, timeout=_END_SECONDS)
@@ -159,11 +196,17 @@ class _Hook:
     """Runs one startup hook so that it may go on beside NoneBot."""
 
     def __init__(
-        self, function: Callable[[], Any], threads: Threads, left: set[asyncio.Future[Any]]
+        self,
+        function: Callable[[], Any],
+        threads: Threads,
+        left: set[asyncio.Future[Any]],
+        failed: Callable[[str], None],
     ) -> None:
         self._function = function
+        self._name = getattr(function, "__qualname__", repr(function))
         self._threads = threads
         self._left = left
+        self._failed = failed
 
     async def __call__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -188,7 +231,11 @@ class _Hook:
         finally:
             watching.cancel()
         if running.done():
-            running.result()
+            try:
+                running.result()
+            except Exception as error:
+                self._failed(f"startup hook {self._name} raised {error!r}")
+                raise
         else:
             self._left.add(running)
             running.add_done_callback(self._left_running)
@@ -203,9 +250,9 @@ class _Hook:
         self._left.discard(running)
         error = None if running.cancelled() else running.exception()
         if error is not None and not _says_the_end(error):
-            name = getattr(self._function, "__qualname__", repr(self._function))
             log.logger.opt(exception=error).error(
-                f"startup hook {name}, left running because it serves a channel, raised {error!r}"
+                f"startup hook {self._name}, left running because it serves a channel, raised "
+                f"{error!r}"
             )
 
 
@@ -228,6 +275,7 @@ async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
 
 
 def _make_mixin() -> type[BaseMixin]:
+    from nonebot.drivers import ASGIMixin
     from nonebot.drivers import Mixin as BaseMixin
 
     class Mixin(BaseMixin):
@@ -236,22 +284,40 @@ def _make_mixin() -> type[BaseMixin]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._liteyuki_threads = Threads()
+            self._liteyuki_startup = _Startup()
             self.liteyuki_hooks: set[asyncio.Future[Any]] = set()
             self.on_shutdown(self._liteyuki_threads.close)  # type: ignore[attr-defined]
             bind_lifespan(self)  # type: ignore[arg-type]
+            self.on_startup(self._liteyuki_begin)
 
         @property
         def type(self) -> str:
             return "liteyuki"
 
         def on_startup(self, func: Callable[[], Any]) -> Callable[[], Any]:
-            hook = _Hook(func, self._liteyuki_threads, self.liteyuki_hooks)
+            hook = _Hook(
+                func, self._liteyuki_threads, self.liteyuki_hooks, self._liteyuki_startup.failed
+            )
 
             async def run() -> None:
                 await hook()
 
             super().on_startup(run)  # type: ignore[misc]
             return func
+
+        def run(self, *args: Any, **kwargs: Any) -> None:
+            # A driver that does not serve may be the loop of another server, of some plugin's.
+            serves = isinstance(self, ASGIMixin)
+            with self._liteyuki_startup.server if serves else nullcontext():
+                super().run(*args, **kwargs)  # type: ignore[misc]
+
+        async def _liteyuki_begin(self) -> None:
+            # NoneBot goes on with what is added to a list while it is at it: now, this is last.
+            lifespan = self._lifespan  # type: ignore[attr-defined]
+            lifespan.on_ready(self._liteyuki_end)
+
+        async def _liteyuki_end(self) -> None:
+            self._liteyuki_startup.hooks_ended()
 
     return Mixin
 

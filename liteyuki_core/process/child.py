@@ -34,6 +34,8 @@ from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from .group import leave_with_group
+from .listening import use_way
+from .output import WriteEnd
 from .pulse import Pulse
 from .request import will_call_ready
 
@@ -50,6 +52,8 @@ class ChildSpec(NamedTuple):
     target: str
     call: bytes
     endpoint: Endpoint
+    output: WriteEnd
+    listening: Endpoint | None
     log: log.LogConfig
     max_message_bytes: int
     cells: Cells | None
@@ -82,8 +86,9 @@ def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
 class _Leaving:
     """How this process is asked to end. Called on the thread that reads the link."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, output: WriteEnd) -> None:
         self.name = name
+        self.output = output
         self.context: Context
         self.asked = False
         self._lost = False
@@ -104,6 +109,7 @@ class _Leaving:
 
     def lost(self, why: str | None) -> None:
         self._lost = True
+        self.output.give_back()
         self._after(_LEAVE_SECONDS, leave_with_group)
         if self.context.received_by_main_thread():
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
@@ -148,8 +154,9 @@ def _is_in_link(thread: int) -> bool:
 def main(spec: ChildSpec) -> None:
     """Run one child process. Called by multiprocessing in the new process, nowhere else."""
     _leave_terminal()
+    spec.output.take_over(bool(spec.log.colour))
     log.configure(spec.log)
-    leaving = _Leaving(spec.name)
+    leaving = _Leaving(spec.name, spec.output)
     context = Context(
         spec.name,
         max_message_bytes=spec.max_message_bytes,
@@ -170,6 +177,7 @@ def main(spec: ChildSpec) -> None:
     pulse = Pulse(context.dispatcher, port.word)
     words["pulse"] = pulse.answer
     current.install(context)
+    use_way(spec.listening)
     code: int | str | None = 1
     try:
         port.start(_CONNECT_SECONDS)
@@ -202,6 +210,8 @@ def main(spec: ChildSpec) -> None:
         pass  # Asked to stop while stopping.
     if orphaned:
         atexit.register(leave_with_group)
+    if spec.listening is not None:
+        spec.listening.close()
     sys.exit(code)
 
 

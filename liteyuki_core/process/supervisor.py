@@ -39,10 +39,13 @@ from ..errors import (
     ProcessTimeout,
 )
 from ..hooks import Hooks, Kind
+from ..writer import Writer
 from . import child
 from .ending import Ending, classify, describe
 from .group import Group
 from .health import Hang, Health, Watch
+from .listening import Listening
+from .output import Output
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
 
@@ -72,8 +75,10 @@ class _Child(ChildProcess):
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._peer: LinkPeer | None = None
+        self._listening = Listening()
         self._ended = asyncio.Event()
         self._link_ended = asyncio.Event()
+        self._output_ended = asyncio.Event()
         self._again = False
         """Whether it is to be started again when the process that it has is gone."""
         self._is_spawning = False
@@ -86,13 +91,18 @@ class _Child(ChildProcess):
 
 
 class Supervisor:
-    """Starts and stops the children. `add` and `get` from any thread, the rest on the loop."""
+    """Starts and stops the children. `add` and `get` from any thread, the rest on the loop.
+
+    `on_broken` is called there with an error of its own code, or of the hub's, that it can't mend.
+    """
 
     def __init__(
         self,
         hub: Hub,
         log_config: log.LogConfig,
+        writer: Writer,
         hooks: Hooks,
+        on_broken: Callable[[BaseException], None],
         *,
         store_cache_bytes: int,
         stop_timeout: float,
@@ -100,7 +110,9 @@ class Supervisor:
     ) -> None:
         self._hub = hub
         self._log_config = log_config
+        self._writer = writer
         self._hooks = hooks
+        self._on_broken = on_broken
         self._store_cache_bytes = store_cache_bytes
         self._stop_timeout = stop_timeout
         self._health = Health(hang_timeout)
@@ -149,6 +161,7 @@ class Supervisor:
                 name,
             ) from error
         self._hub.add_process(name)
+        self._writer.add_process(name)
         self.children[name] = _Child(name, text, call, policy, hang)
 
     def get(self, name: str) -> _Child:
@@ -228,6 +241,8 @@ class Supervisor:
     def _enter(self, process: _Child, state: ProcessState, line: str, level: str = "INFO") -> None:
         """Change a child's state; `line`, if not empty, says so in the log."""
         process._enter(state)
+        if state in _OVER:
+            process._listening.close()
         if line:
             log.logger.log(level, line)
         self._hooks.state(process.name, state)
@@ -257,8 +272,13 @@ class Supervisor:
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_broken(error)
 
     async def _start(self, process: _Child, delay: float) -> None:
         try:
@@ -280,16 +300,22 @@ class Supervisor:
         hub = self._hub
         process._ended.clear()
         process._link_ended.clear()
+        output_ended = process._output_ended = asyncio.Event()
         process._failure = None
         process._called_ready = False
         process._begun = monotonic()
+        loop = asyncio.get_running_loop()
         ours, theirs = connection_pair()
+        output = Output(process.name, self._writer.lines, lambda: _on_loop(loop, output_ended.set))
+        way = process._listening.open_way()
         spec = child.ChildSpec(
             process.name,
             process.target,
             process._call,
             theirs,
-            self._log_config,
+            output.theirs,
+            way,
+            self._log_config._replace(process=process.name),
             hub.max_message_bytes,
             hub.store.cells,
             self._store_cache_bytes,
@@ -310,13 +336,17 @@ class Supervisor:
         except Exception:
             pass
         process._is_spawning = False
-        # Only the child may hold its end, or nobody would notice its death.
+        # Only the child may hold its ends, or nobody would notice its death.
         theirs.close()
+        output.theirs.close()
+        if way is not None:
+            way.close()
         failure = spawning.exception()
         if failure is None:
             self._started(process, spawned, ours)
         else:
             ours.close()
+            process._listening.close_way()
             process._again = False
             process.outcome = f"it can't be started: {failure!r}"
             line = f"process {process.name}: {process.outcome}"
@@ -359,7 +389,7 @@ class Supervisor:
 
     # ------------------------------------------------------------- what children say
 
-    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], None] | None:
+    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], object] | None:
         """Return what is to be done on the loop for a word of a child's, if anything.
 
         On the reader's thread. Raises `FrameError` for one that is not known.
@@ -371,6 +401,9 @@ class Supervisor:
                 return lambda: self._failed(process, why)
             case {"op": "pulse"} if (watch := process._watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
+            case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
+                run = self._hub.local.context.dispatcher.threads.run
+                return lambda: self._run(process._listening.asked(host, port, backlog, run))
             case {"op": "restart", "name": str() | None as name}:
                 return lambda: self._restart_asked(process, name)
             case _:
@@ -391,15 +424,25 @@ class Supervisor:
     # ------------------------------------------------------------- an end
 
     async def _ended(self, process: _Child, spawned: SpawnProcess) -> None:
+        try:
+            await self._after_its_end(process, spawned)
+        finally:
+            process._process = None
+            process._ended.set()
+
+    async def _after_its_end(self, process: _Child, spawned: SpawnProcess) -> None:
         peer = process._peer
         assert peer is not None
+        # Something the child started may hold either open. Its last words stand before its end.
+        drained = asyncio.gather(process._link_ended.wait(), process._output_ended.wait())
         try:
-            await asyncio.wait_for(process._link_ended.wait(), _DRAIN_SECONDS)
+            await asyncio.wait_for(drained, _DRAIN_SECONDS)
         except asyncio.TimeoutError:
-            # Something the child started holds the connection open.
-            peer.link.close(0)
+            if not process._link_ended.is_set():
+                peer.link.close(0)
         code = process.exitcode = spawned.exitcode or 0
         spawned.close()
+        process._listening.close_way()
         process._process = None
         self._health.forget(process)
         ending = classify(
@@ -420,7 +463,6 @@ class Supervisor:
             self._gone_for_good(process, ending, line, line)
         else:
             self._ended_by_itself(process, ending, line)
-        process._ended.set()
 
     def _ended_by_itself(self, process: _Child, ending: Ending, outcome: str) -> None:
         """Start a child again if its policy says so, or give it up; one line says which."""
@@ -521,6 +563,8 @@ class Supervisor:
                 calls[process].insert(0, "on_before_process_restart")
         await self._call_hooks(calls, begun + span * _HOOK_SHARE - monotonic())
         for process in alive:
+            if not process._again or self._stopping:
+                process._listening.close()
             if process._peer is not None:
                 process._peer.clean = True
                 left = max(0.0, begun + span * _ASK_SHARE - monotonic())

@@ -144,6 +144,43 @@ async def use():
         assert bot.found(r"in breaks$")
 
 
+def test_the_supervisor_breaks(tmp_path: Path, environment: Environment) -> None:
+    """Nobody knows what its children do then: all is stopped in order, and `run` raises."""
+    program(
+        tmp_path,
+        ECHO
+        + WAITS
+        + """
+def crashes():
+    os._exit(7)
+""",
+        """
+bot.add_process("waits", waits)
+bot.add_process("echo", echo)
+bot.add_process("crashes", crashes)
+ended = bot._hub.process_ended
+
+def breaks(name, *args, **kwargs):
+    if name == "crashes":
+        raise ZeroDivisionError("the hub has a bug")
+    ended(name, *args, **kwargs)
+
+bot._hub.process_ended = breaks
+
+@bot.on_after_shutdown
+def last():
+    print("exit codes", [p.exitcode for p in bot.processes.values()], flush=True)
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("严重.*LiteyukiBot itself is broken")
+        assert bot.wait(LEAVE_SECONDS) == 1
+        assert bot.found("LiteyukiBot stops: ZeroDivisionError")
+        assert bot.found(r"^exit codes \[0, 0, 7\]")
+        assert bot.found("in breaks$")
+        assert not bot.found("run returned|has not stopped")
+
+
 @unix
 def test_a_signal_while_it_stops_is_answered(tmp_path: Path, environment: Environment) -> None:
     """The first says that it stops already and changes nothing; the next ends all at once."""

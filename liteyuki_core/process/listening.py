@@ -1,0 +1,178 @@
+"""Listening sockets that outlive the child process that accepts from them.
+
+Ownership. The main process binds them and keeps them while their child is restarted: who
+connects meanwhile waits in the kernel's queue for the next process. A child has copies, which
+come to it over a socket pair of its own, for descriptors can't cross the link; it closes those
+when it is to accept no more. With the main process's own, that closes the port.
+
+Invariants: a child has the sockets of one address at most, and what it asks for again it gets
+again. None is left when it is not about to run any more: whoever connects then is refused.
+On Windows each child binds its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..comm.current import current
+from ..comm.link import Endpoint
+from ..errors import NotConnected
+
+_ANSWER_SECONDS = 30.0
+"""How long a child waits for its sockets: longer than a main process is usually blocked."""
+_ANSWER_BYTES = 4096
+_MOST = 64
+"""Addresses that one host name may have."""
+
+Run = Callable[[Callable[[], list[socket.socket]]], Awaitable[list[socket.socket]]]
+
+
+class Listening:
+    """The main process's side of one child's listening sockets. On LiteyukiBot's loop only.
+
+    `close` closes the sockets. The way over which they are passed is another for each process
+    that the child has: `open_way` makes it, `close_way` closes this side of it.
+    """
+
+    def __init__(self) -> None:
+        self._address: tuple[str, int] | None = None
+        self._sockets: list[socket.socket] = []
+        self._way: socket.socket | None = None
+
+    def open_way(self) -> Endpoint | None:
+        """Return the end for the child's next process; None where it has to bind its own."""
+        if sys.platform == "win32":
+            return None
+        self.close_way()
+        self._way, theirs = socket.socketpair()
+        self._way.setblocking(False)
+        return Endpoint(theirs)
+
+    def close_way(self) -> None:
+        """Close this side of the way to the child's process. Idempotent."""
+        if self._way is not None:
+            self._way.close()
+            self._way = None
+
+    def close(self) -> None:
+        """Close the sockets. Idempotent."""
+        for sock in self._sockets:
+            sock.close()
+        self._address, self._sockets = None, []
+
+    async def asked(self, host: str, port: int, backlog: int, run: Run) -> None:
+        """Pass the sockets of an address, bound if need be, or say why there are none.
+
+        `run` calls a function in a worker thread: a host name may take its time.
+        """
+        way = self._way
+        if way is None:
+            return
+        if (host, port) != self._address:
+            self.close()
+            try:
+                bound = await run(lambda: bind(host, port, backlog))
+            except (OSError, OverflowError, UnicodeError) as error:
+                code = getattr(error, "errno", errno.EINVAL)
+                text = getattr(error, "strerror", None) or str(error)
+                _pass(way, {"code": code, "text": text}, [])
+                return
+            self.close()
+            self._address, self._sockets = (host, port), bound
+            if way is not self._way:
+                self.close()  # That process is gone; the next one asks itself.
+        if way is self._way:
+            _pass(way, {}, self._sockets)
+
+
+def _pass(way: socket.socket, answer: dict[str, Any], sockets: list[socket.socket]) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        socket.send_fds(way, [json.dumps(answer).encode()], [sock.fileno() for sock in sockets])
+    except OSError:
+        pass  # The child is gone.
+
+
+def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Return sockets that listen on every address of `host`, as asyncio's servers do.
+
+    "" is every interface, port 0 a free port, the same for all addresses. Waits for the name
+    service. Raises `OSError`, also `OverflowError` or `UnicodeError` for what is no address.
+    """
+    bound: list[socket.socket] = []
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    missing: OSError | None = None
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:
+                missing = error  # A kind of address that this machine does not have.
+                continue
+            bound.append(sock)
+            if os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            host_part, port_part, *rest = address
+            try:
+                sock.bind((host_part, port or port_part, *rest))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                missing = error
+                bound.pop().close()
+                continue
+            sock.listen(backlog)
+            port = port or sock.getsockname()[1]
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    if not bound:
+        raise missing or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return bound
+
+
+_way: socket.socket | None = None
+"""In a child: where its sockets come from. The entry of a child process puts it here."""
+
+
+def use_way(endpoint: Endpoint | None) -> None:
+    """Have `listen` ask over this way, or not at all. The caller closes it."""
+    global _way
+    _way = None if endpoint is None else endpoint.connection
+
+
+def listen(host: str, port: int, backlog: int) -> list[socket.socket] | None:
+    """Return copies of this child's listening sockets; None where it has to bind its own.
+
+    Waits for the main process; not from two threads at a time. Raises `OSError` as binding
+    would, `NotConnected` if the main process is gone or does not answer.
+    """
+    if sys.platform == "win32" or _way is None:
+        return None
+    current().port.word(op="listen", host=host, port=port, backlog=backlog)
+    _way.settimeout(_ANSWER_SECONDS)
+    try:
+        answer, files, _, _ = socket.recv_fds(_way, _ANSWER_BYTES, _MOST)
+    except TimeoutError:
+        raise NotConnected(
+            f"the main process gave no listening socket within {_ANSWER_SECONDS:g} s"
+        ) from None
+    for file in files:
+        os.set_inheritable(file, False)
+    if not answer:
+        raise NotConnected("the main process is gone")
+    fields = json.loads(answer)
+    if fields:
+        raise OSError(fields["code"], fields["text"])
+    # Event loops set TCP_NODELAY only on what says that it is TCP.
+    return [socket.socket(proto=socket.IPPROTO_TCP, fileno=file) for file in files]

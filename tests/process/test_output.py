@@ -1,0 +1,593 @@
+"""What children write: to the terminal, to the log file, as JSON; to the last word."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liteyuki_core.process.output import Lines
+from tests.conftest import DEADLINE, free_port, wait_until
+from tests.program import running, write_files
+
+Environment = dict[str, str]
+unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and files as Unix has them")
+OURS = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \["
+
+HEAD = """
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from liteyuki_core import LiteyukiBot, get_bot, get_channel, logger
+from liteyuki_core.comm import active_channel, passive_channel
+from liteyuki_core.process import RestartPolicy
+
+NEVER = RestartPolicy(mode="never")
+
+
+"""
+
+ENDS = """
+@bot.on_after_start
+async def when_all_have_ended():
+    while any(child.exitcode is None for child in bot.processes.values()):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    bot.stop()
+"""
+
+
+def program(folder: Path, children: str, main: str) -> None:
+    """Write a bot.py: `children` at the top of the module, `main` under its guard."""
+    body = "\n".join("    " + line for line in main.strip("\n").splitlines())
+    text = HEAD + children + '\n\nif __name__ == "__main__":\n    bot = LiteyukiBot()\n' + body
+    write_files(folder, {"bot.py": text + "\n    bot.run()\n"})
+
+
+def written(folder: Path) -> list[str]:
+    """Return the lines of all log files of a project, the compressed ones too."""
+    lines: list[str] = []
+    for path in (folder / "logs").iterdir():
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+            lines += file.read().splitlines()
+    return lines
+
+
+TALKS = """
+def talks():
+    logger.warning("by the logger")
+    print("by print", flush=True)
+    sys.stderr.write("to stderr\\n")
+    os.write(1, b"not UTF-8: \\xff\\n")
+    os.write(2, b"no newline")
+"""
+
+
+# ------------------------------------------------------------- lines
+
+
+@pytest.mark.parametrize(("size", "length"), [(1, 10), (997, 50_000), (100_000, 50_000)])
+def test_bytes_to_lines(size: int, length: int) -> None:
+    """However the bytes come: every line once, long ones in parts, none in mid-character."""
+    long = "é" * length
+    record = "\x1e" + "r" * 2 * length
+    data = f"one\n\ntwo\r\n{long}\n{record}\nlast".encode() + b"\xff"
+    lines, found = Lines(), []
+    for start in range(0, len(data), size):
+        found += lines.feed(data[start : start + size])
+    found += lines.end()
+    assert found[:3] == ["one", "", "two"]
+    assert found[-2:] == [record, "last\\xff"]
+    assert "".join(found[3:-2]) == long
+    assert len(found[3:-2]) == (2 if length == 50_000 else 1)
+    assert all(len(part.encode()) <= 65536 for part in found[3:-2])
+    assert lines.end() == []
+
+
+def test_what_one_child_writes_is_passed_on(tmp_path: Path, environment: Environment) -> None:
+    """Everything as it is, whichever way it was written; the file has the child's name."""
+    program(tmp_path, TALKS, 'bot.add_process("talks", talks)' + ENDS)
+    more = {"LITEYUKI_LOG_FILE": "logs/bot.log", "FORCE_COLOR": "1"}
+    with running(tmp_path, environment, **more) as bot:
+        assert bot.wait() == 0
+    for prefix, lines in (("", bot.lines), (r"talks \| ", written(tmp_path))):
+        for pattern in (
+            OURS + "⚠️警告] by the logger$",
+            "by print$",
+            "to stderr$",
+            r"not UTF-8: \\xff$",
+            "no newline$",
+        ):
+            assert len([x for x in lines if re.match(prefix + pattern, x)]) == 1, (pattern, lines)
+        ended = [x for x in lines if re.match(OURS + ".*process talks exited with code 0", x)]
+        assert lines.index(ended[0]) > max(i for i, x in enumerate(lines) if "no newline" in x)
+    assert "\x1b" not in "".join(written(tmp_path))
+
+
+def test_lines_of_several_children_begin_with_their_names(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """With more than one child added; main's own lines do not."""
+    program(tmp_path, TALKS, 'bot.add_process("a", talks)\nbot.add_process("other", talks)' + ENDS)
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 0
+    for name in ("a", "other"):
+        assert bot.found(rf"^{name} \| {OURS}.*by the logger$")
+        assert bot.found(rf"^{name} \| by print$")
+    assert bot.found(f"^{OURS}.*LiteyukiBot has stopped")
+    assert not bot.found("^by print")
+
+
+@contextmanager
+def on_a_terminal(folder: Path, environment: Environment, **more: str) -> Iterator[list[bytes]]:
+    """Run bot.py with a pseudo-terminal as its standard output; give what it has written."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "bot.py"],
+        cwd=folder,
+        env={**environment, **more},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    chunks: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while data := os.read(ours, 65536):
+                chunks.append(data)
+        except OSError:
+            pass  # How a terminal says that nobody writes any more.
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield chunks
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: process.poll() is not None, "an end")
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+        reader.join(DEADLINE)
+        os.close(ours)
+
+
+@unix
+@pytest.mark.parametrize("colours", [True, False])
+def test_colours_on_a_terminal(tmp_path: Path, environment: Environment, colours: bool) -> None:
+    """Names, LiteyukiBot's labels and NoneBot's lines are coloured there, and nowhere else."""
+    environment["PORT"] = str(free_port())
+    more = {} if colours else {"NO_COLOR": "1"}
+    program(
+        tmp_path,
+        TALKS,
+        """
+bot.add_process("talks", talks, restart=NEVER)
+bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driver": "~none"})
+""",
+    )
+    with on_a_terminal(tmp_path, environment, LITEYUKI_LOG_FILE="logs/bot.log", **more) as chunks:
+
+        def screen() -> str:
+            return b"".join(chunks).decode()
+
+        wait_until(lambda: "NoneBot is init" in screen() and "process talks exited" in screen())
+        wait_until(lambda: "startup complete" in screen())
+    text = screen()
+    escape = re.escape("\x1b[")
+    names = {
+        name: set(re.findall(rf"^({escape}[\d;]+m){name} \| {escape}0m", text, re.M))
+        for name in ("talks", "nonebot")
+    }
+    assert [len(found) for found in names.values()] == ([1, 1] if colours else [0, 0])
+    assert not names["talks"] & names["nonebot"]
+    assert bool(re.search(rf"{escape}32m.*by the logger", text)) == colours
+    assert bool(re.search(rf"{escape}32m.*has stopped", text)) == colours
+    assert bool(re.search(rf"{escape}32m.*SUCCESS.*NoneBot is init", text)) == colours
+    assert ("\x1b" in text) == colours
+    assert not [line for line in written(tmp_path) if "\x1b" in line]
+    assert [line for line in written(tmp_path) if line.startswith("nonebot | ")]
+
+
+# ------------------------------------------------------------- last words
+
+
+ENDINGS = {
+    "raises": ('raise ValueError("uncaught")', "^ValueError: uncaught", "code 1"),
+    "exits": ('os.write(1, b"said"); os._exit(7)', "^said$", "code 7"),
+    "says": ('sys.exit("said")', "^said$", "code 1"),
+}
+if sys.platform != "win32":
+    ENDINGS |= {
+        "crashes": ("ctypes.string_at(0)", "^Fatal Python error: Segm", "SIGSEGV"),
+        "aborts": ("os.abort()", "^Fatal Python error: Abort", "SIGABRT"),
+        "killed": ('print("said"); os.kill(os.getpid(), 9)', "^said$", "SIGKILL"),
+    }
+
+
+def test_last_words(tmp_path: Path, environment: Environment) -> None:
+    """They are on the terminal and in the file, before the line that says how the child ended."""
+    program(
+        tmp_path,
+        "\n\n".join(f"def {name}():\n    {how[0]}\n" for name, how in ENDINGS.items()),
+        "\n".join(f'bot.add_process("{name}", {name}, restart=NEVER)' for name in ENDINGS) + ENDS,
+    )
+    with running(tmp_path, environment, LITEYUKI_LOG_FILE="logs/bot.log") as bot:
+        assert bot.wait() == 0
+    for lines in (bot.lines, written(tmp_path)):
+        for name, (_, words, line) in ENDINGS.items():
+            words = words.replace("^", rf"^{name} \| ")
+            said = [i for i, text in enumerate(lines) if re.search(words, text)]
+            ended = [
+                i for i, text in enumerate(lines) if re.search(f"process {name} .*{line}", text)
+            ]
+            assert said, (name, lines)
+            assert ended, (name, lines)
+            assert said[-1] < ended[0]
+
+
+@unix
+def test_who_outlives_the_child_is_still_read(tmp_path: Path, environment: Environment) -> None:
+    """A program that the child left behind holds nobody up, and its lines go on to arrive."""
+    program(
+        tmp_path,
+        '''
+LEFT = """
+import pathlib, time
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+print("left behind", flush=True)
+while not pathlib.Path("end").exists():
+    time.sleep(0.01)
+"""
+
+
+def leaves():
+    subprocess.Popen([sys.executable, "-c", LEFT], start_new_session=True)
+    os._exit(0)
+''',
+        'bot.add_process("leaves", leaves)',
+    )
+    with running(tmp_path, environment, LITEYUKI_LOG_FILE="logs/bot.log") as bot:
+        bot.wait_for_line("process leaves exited with code 0")
+        (tmp_path / "go").touch()
+        bot.wait_for_line("^left behind")
+        (tmp_path / "end").touch()
+        assert bot.stop() == 0
+    assert "leaves | left behind" in written(tmp_path)
+
+
+@unix
+def test_the_last_words_of_an_orphan(tmp_path: Path, environment: Environment) -> None:
+    """When main is killed, what its children still say goes where main wrote."""
+    program(
+        tmp_path,
+        """
+def orphan():
+    print("ready", flush=True)
+    try:
+        while True:
+            time.sleep(0.1)
+    finally:
+        print("left alone", flush=True)
+""",
+        'bot.add_process("orphan", orphan)',
+    )
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("^ready")
+        bot.children()
+        bot.process.kill()
+        bot.wait_for_line("process orphan: the main process is gone")
+        bot.wait_for_line("^left alone")
+        bot.wait()
+
+
+# ------------------------------------------------------------- nobody takes the lines
+
+CHATTY = """
+COUNT = 60_000
+
+
+def chatty():
+    for i in range(COUNT):
+        print(f"line {i} " + "x" * 100)
+    Path("said").touch()
+    threading.Event().wait()
+"""
+
+BUSY = """
+bot.add_process("chatty", chatty)
+Path("main").write_text("0")
+
+@bot.on_after_start
+async def goes_on():
+    number = turns = 0
+    while True:
+        # More than there is room for, once lines of the child have been dropped.
+        burst = 12_000 if number < 12_000 and Path("said").exists() else 1
+        for _ in range(burst):
+            logger.info(f"main {number}.")
+            number += 1
+        turns += 1
+        Path("main").write_text(str(turns))
+        await asyncio.sleep(0.005)
+"""
+
+
+@contextmanager
+def unread(folder: Path, environment: Environment, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run bot.py with a pipe as its standard output that nobody reads."""
+    with subprocess.Popen(
+        [sys.executable, "bot.py"],
+        cwd=folder,
+        env={**environment, **more},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def turns(folder: Path) -> int:
+    """Return how far main's loop has come."""
+    path = folder / "main"
+    return int(path.read_text() or 0) if path.exists() else 0
+
+
+@unix
+def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) -> None:
+    """Children and main's loop go on; when it is read again, each line is there or counted."""
+    program(tmp_path, CHATTY, BUSY)
+    with unread(tmp_path, environment) as process:
+        wait_until(lambda: (tmp_path / "said").exists(), "the child has said all")
+        before = turns(tmp_path)
+        wait_until(lambda: turns(tmp_path) > before + 20, "main's loop goes on")
+        lines: list[str] = []
+        assert process.stdout is not None
+        reader = threading.Thread(target=lambda: lines.extend(process.stdout or []))
+        reader.start()
+        dropped = r"警告\] (\d+) lines were dropped, .*\((.*)\)"
+        wait_until(lambda: re.search(dropped, "".join(lines)))
+        wait_until(lambda: re.search(r"main \d+\.$", lines[-1]), "main's lines come again")
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+        reader.join(DEADLINE)
+    text = "".join(lines)
+    lost: Counter[str] = Counter()
+    for total, names in re.findall(dropped, text):
+        counts = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", names)}
+        assert sum(counts.values()) == int(total)
+        assert not lost.keys() & counts.keys(), "it is said once"
+        lost.update(counts)
+    children = [int(number) for number in re.findall(r"^line (\d+) x{100}$", text, re.M)]
+    main = [int(number) for number in re.findall(r"main (\d+)\.$", text, re.M)]
+    for source, numbers, last in (("chatty", children, 59_999), ("main", main, main[-1])):
+        assert lost[source] > 0
+        assert len(numbers) + lost[source] == last + 1
+        assert numbers == sorted(set(numbers))
+    before, after = re.split(r".*lines were dropped.*main \d+\)", text)
+    gap = [int(re.findall(r"main (\d+)\.$", before, re.M)[-1])]
+    gap += map(int, re.findall(r"main (\d+)\.$", after, re.M)[:1])
+    assert gap[1] - gap[0] == lost["main"] + 1
+    assert text.rstrip().endswith("LiteyukiBot has stopped")
+    assert "\x1b" not in text
+
+
+@unix
+def test_a_bot_ends_while_nobody_reads_its_output(tmp_path: Path, environment: Environment) -> None:
+    """It leaves in time, with exit code 0, although there are lines that nobody takes."""
+    program(tmp_path, CHATTY, BUSY)
+    with unread(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="2") as process:
+        wait_until(lambda: (tmp_path / "said").exists(), "the child has said all")
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+
+
+# ------------------------------------------------------------- the log file
+
+WRITES = """
+def writes(name, count):
+    for i in range(count):
+        logger.info(f"<{name} {i}>")
+"""
+
+MANY = """
+for name in "abc":
+    bot.add_process(name, writes, (name, 2000))
+
+@bot.on_after_start
+async def main_writes():
+    for i in range(2000):
+        logger.info(f"<main {i}>")
+        if i % 100 == 0:
+            await asyncio.sleep(0)
+"""
+
+
+@pytest.mark.parametrize(("retention", "compression"), [("1000", "gz"), ("2", "")])
+def test_rotation(
+    tmp_path: Path, environment: Environment, retention: str, compression: str
+) -> None:
+    """Each line of all processes is in one file, whole; as many files are kept as is said."""
+    program(tmp_path, WRITES, MANY + ENDS)
+    with running(
+        tmp_path,
+        environment,
+        LITEYUKI_LOG_FILE="logs/deep/../bot.log",
+        LITEYUKI_LOG_ROTATION="20 KB",
+        LITEYUKI_LOG_RETENTION=retention,
+        LITEYUKI_LOG_COMPRESSION=compression,
+    ) as bot:
+        assert bot.wait() == 0
+    files = list((tmp_path / "logs").iterdir())
+    if retention == "2":
+        assert len(files) == 3
+        return
+    assert len(files) > 10
+    assert len([path for path in files if path.suffix == ".gz"]) == len(files) - 1
+    found = Counter(re.findall(r"<(\w+) (\d+)>$", "\n".join(written(tmp_path)), re.M))
+    for name in ("a", "b", "c", "main"):
+        assert [found[name, str(i)] for i in range(2000)] == [1] * 2000, name
+    assert found.total() == 4 * 2000
+    for line in written(tmp_path):
+        assert re.match(rf"([abc] \| )?{OURS}", line), line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("FILE", "taken", "can't be opened: IsADirectoryError|PermissionError"),
+        ("FILE", "bot.py/bot.log", "can't be opened"),
+        ("FILE", "logs/{nonsense}.log", "can't be opened"),
+        ("ROTATION", "sometimes", "Cannot parse rotation"),
+        ("RETENTION", "10 files", "parsing duration: .files."),
+        ("COMPRESSION", "rar", "Invalid compression"),
+    ],
+)
+def test_a_log_file_that_can_not_be(
+    tmp_path: Path, environment: Environment, key: str, value: str, message: str
+) -> None:
+    """The error names the key, before anything is started."""
+    (tmp_path / "taken").mkdir()
+    program(tmp_path, TALKS, 'bot.add_process("talks", talks)')
+    more = {"LITEYUKI_LOG_FILE": "logs/bot.log", f"LITEYUKI_LOG_{key}": value}
+    with running(tmp_path, environment, **more) as bot:
+        assert bot.wait() == 1
+        assert bot.found(f"ConfigError: LITEYUKI_LOG_{key}={re.escape(value)}: .*(?:{message})")
+        assert not bot.found("process talks")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
+def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
+    """It is said once, every line is on standard output, and no handler can end the writing."""
+    program(
+        tmp_path,
+        WRITES + "\ndef handler(message):\n    raise ValueError('of a handler')\n",
+        'bot.add_process("a", writes, ("a", 1000))\n'
+        'logger.add(handler, level="ERROR", catch=False)' + ENDS,
+    )
+    with running(tmp_path, environment, LITEYUKI_LOG_FILE="/dev/full") as bot:
+        assert bot.wait() == 0
+        assert len(bot.found("^ValueError: of a handler")) == 1
+        assert len(bot.found(r"<a \d+>$")) == 1000
+        assert len(bot.found("错误.*the log file can't be written.*No space left")) == 1
+
+
+# ------------------------------------------------------------- JSON
+
+
+def test_json(tmp_path: Path, environment: Environment) -> None:
+    """Every line is an object: of main, of a child's logger, of NoneBot, and what else is said."""
+    environment["PORT"] = str(free_port())
+    program(
+        tmp_path,
+        """
+def talks():
+    logger.warning("雪 {} <red>")
+    print("by print: 雪", flush=True)
+    print('{"level": "ERROR"}', flush=True)
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logger.exception("divided")
+    raise ValueError("uncaught")
+""",
+        """
+bot.add_process("talks", talks, restart=NEVER)
+bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driver": "~none"})
+""",
+    )
+    with running(
+        tmp_path, environment, LITEYUKI_LOG_JSON="true", LITEYUKI_LOG_FILE="logs/bot.log"
+    ) as bot:
+        bot.wait_for_line("startup complete")
+        bot.wait_for_line("process talks exited")
+        assert bot.stop() == 0
+    assert sorted(written(tmp_path)) == sorted(bot.lines)
+    lines: list[dict[str, Any]] = [json.loads(line) for line in bot.lines]
+    for line in lines:
+        assert datetime.fromisoformat(line["time"]).tzinfo is not None
+        assert {"time", "level", "process", "message"} <= set(line)
+
+    def one(process: str, start: str) -> dict[str, Any]:
+        (found,) = [
+            line
+            for line in lines
+            if line["process"] == process and line["message"].startswith(start)
+        ]
+        return found
+
+    assert one("talks", "雪 {} <red>")["level"] == "WARNING"
+    assert bot.found("雪 {} <red>")
+    assert one("talks", "by print: 雪")["level"] is None
+    assert one("talks", '{"level": "ERROR"}')["level"] is None
+    assert one("talks", "divided")["exception"].endswith("ZeroDivisionError: division by zero")
+    assert "uncaught" in one("talks", "process talks: __main__:talks raised")["exception"]
+    assert one("main", "process talks exited")["level"] == "ERROR"
+    assert one("nonebot", "NoneBot is initializing")["level"] == "SUCCESS"
+    assert one("nonebot", "NoneBot is initializing")["module"] == "nonebot"
+
+
+def test_a_long_json_record_stays_whole(tmp_path: Path, environment: Environment) -> None:
+    """A line of a child's logger that is longer than other lines may be is still one object."""
+    program(
+        tmp_path,
+        'def long():\n    logger.info("x" * 300_000)\n    print("y" * 300_000)\n',
+        'bot.add_process("long", long)' + ENDS,
+    )
+    with running(tmp_path, environment, LITEYUKI_LOG_JSON="true") as bot:
+        assert bot.wait() == 0
+    lines = [json.loads(line) for line in bot.lines]
+    assert [line["level"] for line in lines if line["message"] == "x" * 300_000] == ["INFO"]
+    parts = [line["message"] for line in lines if line["message"].startswith("yy")]
+    assert "".join(parts) == "y" * 300_000
+    assert max(map(len, parts)) <= 65536
+
+
+@unix
+def test_a_fork_of_main_writes_its_lines_itself(tmp_path: Path, environment: Environment) -> None:
+    """It has no thread that would; nothing waits for it."""
+    program(
+        tmp_path,
+        "",
+        """
+@bot.on_after_start
+async def forks():
+    pid = os.fork()
+    if pid == 0:
+        logger.info("from the fork")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    bot.stop()
+""",
+    )
+    with running(tmp_path, environment, "-W", "ignore", "bot.py") as bot:
+        assert bot.wait() == 0
+        assert len(bot.found("信息.*from the fork")) == 1

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from types import FrameType, MappingProxyType
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
 from .process.health import Hang, HangAction
 from .process.lock import ProjectLock
+from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
@@ -106,6 +107,12 @@ class LiteyukiBot:
             hang_timeout=self._settings.hang_timeout,
         )
         self._fault: BaseException | None = None
+        self._reload = Reload(
+            self._supervisor,
+            self._context.dispatcher.threads,
+            self.restart,
+            everywhere=self._settings.reload,
+        )
         self._children_start = False
         """Whether children that are added are started at once."""
         self._folder = os.getcwd()
@@ -135,6 +142,7 @@ class LiteyukiBot:
         restart: RestartPolicy | None = None,
         hang_timeout: float | None = None,
         hang_action: HangAction | None = None,
+        watch: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`.
 
@@ -142,10 +150,12 @@ class LiteyukiBot:
         is imported in the child only; a coroutine function is run to its end. The channels
         `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
         at once if the bot runs. `restart` says when it is started again after it has ended by
-        itself, as `RestartPolicy()` if it is not given. It hangs when it has not answered, or its
-        event loop was blocked, for `hang_timeout` seconds (0: it is not watched); `hang_action`
-        "warn" logs that, "restart" kills it, which counts as a crash. None is what
-        LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION say.
+        itself, as `RestartPolicy()` if it is not given. A change of a Python file, .env file or
+        pyproject.toml in a folder of `watch`, or of a file that is named there, restarts it;
+        with LITEYUKI_RELOAD on, one without `watch` is restarted for files that it has loaded.
+        It hangs when it has not answered, or its event loop was blocked, for `hang_timeout`
+        seconds (0: it is not watched); `hang_action` "warn" logs that, "restart" kills it, which
+        counts as a crash. None is what LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION say.
 
         Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
         for a name that no channel could have or for what is not allowed.
@@ -153,12 +163,16 @@ class LiteyukiBot:
         policy = RestartPolicy() if restart is None else restart
         if not isinstance(policy, RestartPolicy):
             raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
+        watched = find_watched(name, watch)
         settings = self._settings
         hang = Hang(
             settings.hang_timeout if hang_timeout is None else hang_timeout,
             settings.hang_action if hang_action is None else hang_action,
         )
         self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy, hang)
+        if watched:
+            self._reload.add(name, watched)
+            self._on_loop(self._reload.look_again)
         if self._children_start:
             self._on_loop(lambda: self._supervisor.start(self._supervisor.get(name)))
 
@@ -370,6 +384,7 @@ class LiteyukiBot:
                 restore()
 
     async def _start(self) -> None:
+        self._in_background(self._reload.run())
         await self._hooks.call_all("on_before_start")
         self._children_start = True
         await self._supervisor.start_all()

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """Seconds without an answer, or of a blocked loop, after which a child hangs; 0 for off."""
     hang_action: Annotated[Literal["warn", "restart"], BeforeValidator(_lower)] = "warn"
     """What is done about a child that hangs."""
+    reload: bool = False
+    """Whether a file that has changed restarts the processes that have loaded it."""
     max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
     """Longest serialised message in bytes."""
     max_redeliveries: Annotated[int, Field(ge=2, le=1000)] = 3

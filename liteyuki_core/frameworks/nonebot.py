@@ -38,6 +38,7 @@ from ..comm.channel import receive_observer
 from ..comm.runner import is_async
 from ..comm.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
+from ..process import loaded
 from ..process.request import calls_ready, ready
 from .uvicorn import FirstServer
 
@@ -85,6 +86,12 @@ def run(
     nonebot.init(**config)
     driver = nonebot.get_driver()
     table = _nonebot_table(pyproject)
+    plugins, plugin_dirs = list(plugins), list(plugin_dirs)
+    _note_files(
+        pyproject,
+        [*_entries(table.get("plugins", [])), *plugins],
+        [*table.get("plugin_dirs", []), *plugin_dirs],
+    )
     modules = [entry["module_name"] for entry in _entries(table.get("adapters", []))]
     for module in (*modules, *adapters):
         driver.register_adapter(import_module(module).Adapter)
@@ -102,6 +109,18 @@ def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
     with open(pyproject, "rb") as file:
         table = tomllib.load(file).get("tool", {}).get("nonebot", {})
     return table if isinstance(table, dict) else {}
+
+
+def _note_files(
+    pyproject: str | os.PathLike[str] | None, plugins: list[str], plugin_dirs: list[str]
+) -> None:
+    """Have a change of these count, also of a plugin that can't be imported now."""
+    if pyproject is not None:
+        loaded.note(pyproject)
+    loaded.note(*plugin_dirs)
+    for plugin in plugins:
+        path = os.path.join(*plugin.split("."))
+        loaded.note(path, f"{path}.py")
 
 
 def _entries(listed: Any) -> list[Any]:
@@ -122,6 +141,7 @@ def bind_lifespan(driver: Driver) -> None:
     if getattr(driver, "_liteyuki_bound", False):
         return
     driver._liteyuki_bound = True  # type: ignore[attr-defined]
+    loaded.note(".env", f".env.{driver.env}")
     _expect_loop()
 
     async def bind() -> None:

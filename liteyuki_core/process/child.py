@@ -33,6 +33,7 @@ from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
 from ..comm.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from . import loaded
 from .group import leave_with_group
 from .listening import use_way
 from .output import WriteEnd
@@ -172,6 +173,11 @@ def main(spec: ChildSpec) -> None:
             raise FrameError(f"control frame {op!r} of {fields!r} is not known")
         words[op](**fields)
 
+    def tell_loaded(request: int, paths: list[str]) -> None:
+        had, near = loaded.compare(paths)
+        port.word(op="answer", request=request, loaded=had, near=near)
+
+    words["loaded"] = tell_loaded
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
     pulse = Pulse(context.dispatcher, port.word)

@@ -118,6 +118,8 @@ class Supervisor:
         self._health = Health(hang_timeout)
         self.children: dict[str, _Child] = {}
         self._stopping = False
+        self._questions: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(
@@ -207,6 +209,37 @@ class Supervisor:
                 self._stop_soon(process)
         elif process.state is not ProcessState.STARTING:
             self._begin(process, 0.0, again=process.started_at is not None)
+
+    def has_begun(self, process: _Child) -> bool:
+        """Return whether a child runs, or has failed, with files as they were until now.
+
+        The process of any other has yet to be started, if it ever is, and will load what is there.
+        """
+        if process.state is ProcessState.STARTING:
+            return process._process is not None
+        return process.state in (ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.FAILED)
+
+    async def ask(
+        self, process: _Child, op: str, timeout: float, **fields: Any
+    ) -> dict[str, Any] | None:
+        """Send a child a word that it answers; return the answer, or None where none comes."""
+        if process._process is None or process._peer is None:
+            return None
+        self._asked += 1
+        number = self._asked
+        answer = self._questions[number] = asyncio.get_running_loop().create_future()
+        try:
+            process._peer.control(op=op, request=number, **fields)
+            return await asyncio.wait_for(answer, timeout)
+        except asyncio.TimeoutError:
+            return None
+        finally:
+            del self._questions[number]
+
+    def _answered(self, number: int, fields: dict[str, Any]) -> None:
+        answer = self._questions.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(fields)
 
     def stop(self, process: _Child) -> None:
         """Stop a child; it is not started again by itself."""
@@ -406,6 +439,8 @@ class Supervisor:
                 return lambda: self._run(process._listening.asked(host, port, backlog, run))
             case {"op": "restart", "name": str() | None as name}:
                 return lambda: self._restart_asked(process, name)
+            case {"op": "answer", "request": int(number)}:
+                return lambda: self._answered(number, fields)
             case _:
                 raise FrameError(f"control frame {fields!r} is not known")
 

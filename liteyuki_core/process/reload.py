@@ -1,0 +1,321 @@
+"""Hot reload: a changed file restarts the child that it concerns.
+
+Whom a change concerns. Where LITEYUKI_RELOAD is on: main, if main has loaded the file, and then
+nobody else; otherwise the children that have loaded it; where nobody has, because it is new
+or could not be imported, those that have loaded something from its folder. A child that was
+added with `watch` is concerned by what changes there, and by nothing else. A child that has
+failed can't be asked what it had loaded: all that changes concerns it.
+
+Invariants: what concerns a child is held in `_held` until it is restarted, and it is restarted only
+when all that is held for it compiles. A child whose successor has not been spawned yet needs
+no restart: its successor loads what is there. So however many files change, and however
+often, during a restart, at most one more follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tokenize
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from importlib.util import cache_from_source
+from typing import Any, NamedTuple
+
+from .. import log
+from ..comm.worker import Threads
+from ..errors import ProcessStartError
+from . import loaded
+from .state import ProcessState
+from .supervisor import Supervisor
+
+_QUIET_MILLISECONDS = 100
+"""Changes are one when none of them is later than this after another."""
+_ANSWER_SECONDS = 5.0
+"""A child that has just been spawned takes a while to be there."""
+_SETTINGS = (".env", "pyproject.toml")
+_MAIN = ""
+"""Holds what concerns the main process; no child has this name."""
+
+
+def find_watched(name: str, paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Return the places that a child is to be reloaded for. Raises what `add_process` does."""
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise TypeError(f"process {name}: watch must be a list of paths, not {paths!r}")
+    found = []
+    for path in paths:
+        if not os.path.exists(path):
+            raise ProcessStartError(
+                f"process {name}: there is no {os.fspath(path)!r} to watch in {os.getcwd()}", name
+            )
+        # Of a link to a folder it is the folder that is watched.
+        found.append(loaded.place(os.path.realpath(path) if os.path.isdir(path) else path))
+    return tuple(found)
+
+
+class Reload:
+    """Watches files and restarts whom a change concerns. On LiteyukiBot's loop.
+
+    `run` owns the tasks that watch and the one that decides, and ends them when it is cancelled.
+    Whoever runs it is told by `restart_main` that the main process is to be restarted.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        threads: Threads,
+        restart_main: Callable[[], None],
+        *,
+        everywhere: bool,
+    ) -> None:
+        self._supervisor = supervisor
+        self._threads = threads
+        self._restart_main = restart_main
+        self._folder = loaded.place(os.curdir) if everywhere else None
+        self._watch: dict[str, tuple[str, ...]] = {}
+        self._look_again = asyncio.Event()
+        self._changed: set[str] = set()
+        self._has_changed = asyncio.Event()
+        self._held: dict[str, set[str]] = {}
+        self._flaws: dict[str, dict[str, str]] = {}
+        """What was logged to keep processes from their restart, by process and file."""
+
+    def add(self, name: str, watched: tuple[str, ...]) -> None:
+        """Watch for a child what `find_watched` has returned. From any thread.
+
+        While `run` runs, `look_again` is to follow.
+        """
+        self._watch[name] = watched
+
+    def look_again(self) -> None:
+        """Watch what was added too."""
+        self._look_again.set()
+
+    # ------------------------------------------------------------- watching
+
+    async def run(self) -> None:
+        """Reload until cancelled, or until the main process is to be restarted."""
+        deciding = asyncio.create_task(self._decide(), name="liteyuki-reload")
+        watching: list[asyncio.Task[Any]] = []
+        try:
+            while not deciding.done():
+                self._look_again.clear()
+                before = watching
+                watching = [asyncio.create_task(self._look_again.wait()), *self._open()]
+                # From its first step on a task watches, so that nothing is missed between.
+                await asyncio.sleep(0)
+                await _end(before)
+                done, _ = await asyncio.wait(
+                    {deciding, *watching}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+        except Exception as error:
+            unforeseen = None if isinstance(error, OSError) else error
+            log.logger.opt(exception=unforeseen).error(
+                "files can't be watched, so nothing is reloaded until LiteyukiBot is restarted: "
+                f"{error}"
+            )
+        finally:
+            await _end([deciding, *watching])
+
+    def _open(self) -> list[asyncio.Task[None]]:
+        """Start to watch: folders with all that is in them, and where a watched path itself is.
+
+        The latter because a file that is replaced, or a folder that is made anew, is another one
+        to the system, which would go on to watch the old one.
+        """
+        watched = {path for paths in self._watch.values() for path in paths}
+        deep = {path for path in watched if os.path.isdir(path)}
+        flat = {os.path.dirname(path) for path in watched}
+        if self._folder is not None:
+            folder = self._folder
+            deep = {path for path in deep if not loaded.is_in(path, folder)} | {folder}
+            flat = {path for path in flat if not loaded.is_in(path, folder)}
+        return [
+            asyncio.create_task(self._watch_paths(paths, recursive), name="liteyuki-watch")
+            for paths, recursive in ((deep, True), (flat, False))
+            if paths
+        ]
+
+    async def _watch_paths(self, paths: set[str], recursive: bool) -> None:
+        from watchfiles import Change, DefaultFilter, awatch
+
+        ignores = DefaultFilter(ignore_dirs=_ignored())
+        watched = {path for watch in self._watch.values() for path in watch}
+
+        def is_wanted(change: Change, path: str) -> bool:
+            if loaded.place(path) in watched:
+                return True
+            root = max((p for p in paths if loaded.is_in(path, p)), key=len, default=None)
+            # What the root itself is in is no reason to leave all of it out.
+            if not recursive or root is None or not ignores(change, os.path.relpath(path, root)):
+                return False
+            if change is Change.added and os.path.isdir(path):
+                return True
+            # Whether it was a folder nobody can tell any more.
+            was_folder = change is Change.deleted and "." not in os.path.basename(path)
+            return was_folder or _is_source(path)
+
+        changes = awatch(
+            *paths, watch_filter=is_wanted, step=_QUIET_MILLISECONDS, recursive=recursive
+        )
+        async for found in changes:
+            places = {loaded.place(path) for _, path in found}
+            self._changed |= places
+            self._has_changed.set()
+            if not recursive and places & watched:
+                self._look_again.set()
+
+    # ------------------------------------------------------------- deciding
+
+    async def _decide(self) -> None:
+        while True:
+            await self._has_changed.wait()
+            self._has_changed.clear()
+            changed, self._changed = self._changed, set()
+            paths = await self._threads.run(partial(_files, changed))
+            for name, found in await self._concerned(paths):
+                self._held.setdefault(name, set()).update(found)
+            held = {path for found in self._held.values() for path in found}
+            flaws = await self._threads.run(partial(_flaws, held))
+            await self._threads.run(partial(_forget_compiled, held))
+            # Each child imports bot.py when it starts: where main waits, so does everybody.
+            for name in [_MAIN] if _MAIN in self._held else list(self._held):
+                if not self._is_whole(name, flaws):
+                    continue
+                files = self._held.pop(name)
+                if name == _MAIN:
+                    log.logger.info(f"LiteyukiBot is restarted: {_changed(files)}")
+                    self._restart_main()
+                    return
+                process = self._supervisor.get(name)
+                if self._supervisor.has_begun(process):
+                    log.logger.info(f"process {name} is restarted: {_changed(files)}")
+                    self._supervisor.restart(process)
+
+    async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
+        """Return for each process that `paths` concern its name, and which of them do."""
+        mains: list[str] = []
+        if self._folder is not None:
+            mains, _ = await self._threads.run(lambda: loaded.compare(paths))
+        rest = [path for path in paths if path not in mains]
+        children = list(filter(self._supervisor.has_begun, self._supervisor.children.values()))
+        answers = await asyncio.gather(*(self._ask(process.name, rest) for process in children))
+        known = {path for answer in answers for path in answer.loaded}
+        concerned = [(_MAIN, mains)]
+        for process, answer in zip(children, answers, strict=True):
+            near = [p for p in answer.near if p not in known and os.path.isfile(p)]
+            concerned.append((process.name, [*answer.sure, *answer.loaded, *near]))
+        return [(name, found) for name, found in concerned if found]
+
+    async def _ask(self, name: str, paths: list[str]) -> _Answer:
+        watch = self._watch.get(name, ())
+        if watch:
+            paths = [path for path in paths if any(loaded.is_in(path, p) for p in watch)]
+            sure = [path for path in paths if path in watch or _is_source(path)]
+        else:
+            paths = paths if self._folder is not None else []
+            sure = []
+        asked = [path for path in paths if path not in sure]
+        if not asked:
+            return _Answer(sure, [], [])
+        answer = None
+        process = self._supervisor.get(name)
+        if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
+            answer = await self._supervisor.ask(process, "loaded", _ANSWER_SECONDS, paths=asked)
+        if answer is None:
+            return _Answer([*sure, *filter(_is_source, asked)], [], [])
+        return _Answer(sure, answer["loaded"], [] if watch else answer["near"])
+
+    def _is_whole(self, name: str, flaws: dict[str, str]) -> bool:
+        """Return whether all that is held for a process compiles; log what does not, once."""
+        found = {path: flaws[path] for path in sorted(self._held[name]) if path in flaws}
+        before = self._flaws.pop(name, {})
+        if found:
+            self._flaws[name] = found
+        who = f"process {name}" if name else "LiteyukiBot"
+        for path, flaw in found.items():
+            if before.get(path) != flaw:
+                log.logger.error(
+                    f"{who} is not restarted until this is mended: {_shown(path)}, {flaw}"
+                )
+        return not found
+
+
+class _Answer(NamedTuple):
+    """What of some changed files concerns a child: `sure` without its having been asked."""
+
+    sure: list[str]
+    loaded: list[str]
+    near: list[str]
+
+
+def _is_source(path: str) -> bool:
+    name = os.path.basename(path)
+    return name.endswith(".py") or name in _SETTINGS or name.startswith(".env.")
+
+
+def _ignored() -> tuple[str, ...]:
+    """Return the names of folders in which nothing matters."""
+    from watchfiles import DefaultFilter
+
+    return (*DefaultFilter.ignore_dirs, "site-packages")
+
+
+def _files(changed: set[str]) -> list[str]:
+    """Return what has changed, with the files of a new folder in place of it."""
+    found: set[str] = set()
+    ignored = _ignored()
+    for path in changed:
+        if os.path.isdir(path):
+            for folder, folders, names in os.walk(path):
+                folders[:] = [name for name in folders if name not in ignored]
+                found.update(os.path.join(folder, n) for n in names if _is_source(n))
+        else:
+            found.add(path)
+    return sorted(found)
+
+
+def _flaws(paths: Iterable[str]) -> dict[str, str]:
+    """Return what keeps Python files from compiling, by path."""
+    flaws = {}
+    for path in paths:
+        if not path.endswith(".py"):
+            continue
+        try:
+            with tokenize.open(path) as file:
+                compile(file.read(), path, "exec", dont_inherit=True)
+        except OSError:
+            pass  # It is gone, which its importers will find out.
+        except SyntaxError as error:
+            flaws[path] = f"line {error.lineno or 1}: {error.msg}"
+        except (ValueError, RecursionError, MemoryError) as error:
+            flaws[path] = f"it can't be compiled: {error}"
+    return flaws
+
+
+def _forget_compiled(paths: Iterable[str]) -> None:
+    """Remove the bytecode of files: it counts as theirs for all of a second, if their size is."""
+    for path in paths:
+        if path.endswith(".py"):
+            with suppress(OSError, NotImplementedError):
+                os.unlink(cache_from_source(path))
+
+
+def _shown(path: str) -> str:
+    folder = loaded.place(os.curdir)
+    return os.path.relpath(path, folder) if loaded.is_in(path, folder) else path
+
+
+def _changed(paths: set[str]) -> str:
+    first = _shown(min(paths))
+    return f"{first} has changed" + (f", and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

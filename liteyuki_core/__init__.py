@@ -49,6 +49,7 @@ _ERRORS = (
     "ProcessExists",
     "ProcessNotFound",
     "ProcessStartError",
+    "ProcessTimeout",
     "NotConnected",
     "AlreadyRunning",
     "ConfigError",

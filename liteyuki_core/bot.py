@@ -106,13 +106,13 @@ class LiteyukiBot:
             stop_timeout=self._settings.stop_timeout,
             hang_timeout=self._settings.hang_timeout,
         )
+        self._fault: BaseException | None = None
         self._reload = Reload(
             self._supervisor,
             self._context.dispatcher.threads,
             self.restart,
             everywhere=self._settings.reload,
         )
-        self._fault: BaseException | None = None
         self._children_start = False
         """Whether children that are added are started at once."""
         self._folder = os.getcwd()

@@ -28,6 +28,7 @@ __all__ = [
     "ProcessExists",
     "ProcessNotFound",
     "ProcessStartError",
+    "ProcessTimeout",
     "SendError",
     "StoreError",
     "StoreTimeout",

@@ -177,7 +177,7 @@ def test_bot_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> 
         shutil.copy(ROOT / name, folder / name)
     shown = [alike(line) for line in block(PRINTS, "bot.py").splitlines()]
     ours = {line for line in shown if line.startswith("TIME ")}
-    assert len(ours) == 3
+    assert len(ours) == 4
     with running(folder, environment) as program:
         program.wait_until(lambda: ours <= set(map(alike, program.lines)), f"lines: {ours}")
         address = address_of(program)
@@ -228,10 +228,23 @@ def test_own_project_answers(folder: Path, environment: dict[str, str]) -> None:
         assert stopped_by_itself(program), program.output
 
 
+def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:
+    """A plugin that is changed restarts NoneBot, which then has it anew."""
+    with project(folder, environment, "bot.py with reload") as program:
+        program.wait_for_line("process nonebot is ready")
+        with open(folder / "src/plugins/forward.py", "a", encoding="utf-8") as plugin:
+            plugin.write("\nprint('the plugin is new')\n")
+        program.wait_for_line("process nonebot is restarted: src/plugins/forward.py has changed")
+        program.wait_for_line("^the plugin is new")
+        program.wait_for_line("process nonebot is ready", count=2)
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
 @contextmanager
 def project(folder: Path, environment: dict[str, str], bot: str) -> Iterator[Program]:
     """Run a project made of the README's blocks, with the block `bot` as its bot.py."""
-    for name in {*names(PROJECT)} - {"bot.py", "bot.py with answers"}:
+    for name in {*names(PROJECT)} - {"bot.py", "bot.py with answers", "bot.py with reload"}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block(PROJECT, name), encoding="utf-8")
     (folder / "bot.py").write_text(block(PROJECT, bot), encoding="utf-8")

@@ -9,8 +9,8 @@ As a mark is there only from the next round on, that is told up to a round late.
 Invariants.
 - All times are of one clock, `_clock`, that goes only while the main process is awake and asks:
   each tick adds what has passed since the one before, but never more than was planned, which is
-  a round at most, and that is at most half of the timeout of every child that was asked. So of
-  the time that main was stopped, asleep or blocked in one go, no child answers for more than that.
+  a round at most, and that is at most half of the timeout of every child that was asked. No more
+  of the time that main was stopped, asleep or blocked in one go is held against a child.
 - A process is asked as it is spawned and answers as it connects. However long that takes, it does
   not hang; from then on STARTING makes no difference, for imports do not keep it from answering.
 - A process that was asked to stop, or says that it leaves, is not judged: how long that may take
@@ -163,10 +163,8 @@ class Watch:
             self.known = True
             self.waits = answer.waits
             return self._judge_answer(answer, now)
-        if self.asked is None or not self.known or self.hangs:
-            return ""
-        seconds = now - self.asked
-        if not self._is_long(seconds):
+        seconds = 0.0 if self.asked is None or not self.known else now - self.asked
+        if self.hangs or not self._is_long(seconds):
             return ""
         self.silent_since = self.asked
         self.urgent = True

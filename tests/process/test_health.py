@@ -297,57 +297,65 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_what_main_missed_is_not_counted() -> None:
+def test_what_main_missed_is_not_counted() -> None:
     """An answer that is late because main was blocked is no hang; one that never comes is."""
-    killed: list[bool] = []
-    health = Health(0)
-    child: Any = Puppet()
-    watch = Watch(child, child, Hang(0.5, "restart"), lambda: killed.append(True))
-    health.add(watch)
 
-    def answer() -> None:
-        watch.arrived({"at": child.asked[-1], "lag": None, "waits": None, "stack": ""})
-
-    answer()
-    loop = asyncio.get_running_loop()
-    child.on_asked = lambda: loop.call_soon(time.sleep, 1)
-    await until(lambda: len(child.asked) == 2)
-    child.on_asked = lambda: None
-    await until(lambda: health._clock > child.asked[1])
-    assert not killed
-    answer()
-    await until(lambda: len(child.asked) == 3)
-    assert not killed
-    await until(lambda: killed)
-    assert killed == [True]
-
-
-async def test_a_stack_is_asked_for_when_it_is_time() -> None:
-    """Not only in the next round, and not again for the same mark."""
-    health = Health(0)
-    child, other = Puppet(), Puppet()
-    watches = {
-        puppet: Watch(puppet, puppet, Hang(timeout, "warn"), lambda: None)
-        for puppet, timeout in ((child, 0.7), (other, 0.5))
-    }
-
-    def answer(puppet: Any) -> None:
-        waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
-        answered = {"at": puppet.asked[-1], "lag": 0, "waits": waits, "stack": "where"}
-        if watches[puppet].arrived(answered):
-            health.look(watches[puppet])
-
-    loop = asyncio.get_running_loop()
-    for puppet, watch in watches.items():
+    async def miss_an_answer() -> None:
+        killed: list[bool] = []
+        health = Health(0)
+        child: Any = Puppet()
+        watch = Watch(child, child, Hang(0.5, "restart"), lambda: killed.append(True))
         health.add(watch)
-        answer(puppet)
-        puppet.on_asked = partial(loop.call_soon, answer, puppet)
-    await until(lambda: len(child.asked) == 8)
-    for puppet in watches:
-        health.forget(puppet)
-    (at,) = child.stacks
-    assert 0.69 <= at - child.asked[1] < 0.75  # Rounds are every 0.25 of the clock that counts.
-    assert not other.stacks
+
+        def answer() -> None:
+            watch.arrived({"at": child.asked[-1], "lag": None, "waits": None, "stack": ""})
+
+        answer()
+        loop = asyncio.get_running_loop()
+        child.on_asked = lambda: loop.call_soon(time.sleep, 1)
+        await until(lambda: len(child.asked) == 2)
+        child.on_asked = lambda: None
+        await until(lambda: health._clock > child.asked[1])
+        assert not killed
+        answer()
+        await until(lambda: len(child.asked) == 3)
+        assert not killed
+        await until(lambda: killed)
+        assert killed == [True]
+
+    asyncio.run(miss_an_answer())
+
+
+def test_a_stack_is_asked_for_when_it_is_time() -> None:
+    """Not only in the next round, and not again for the same mark."""
+
+    async def keep_a_mark_waiting() -> None:
+        health = Health(0)
+        child, other = Puppet(), Puppet()
+        watches = {
+            puppet: Watch(puppet, puppet, Hang(timeout, "warn"), lambda: None)
+            for puppet, timeout in ((child, 0.7), (other, 0.5))
+        }
+
+        def answer(puppet: Any) -> None:
+            waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
+            answered = {"at": puppet.asked[-1], "lag": 0, "waits": waits, "stack": "where"}
+            if watches[puppet].arrived(answered):
+                health.look(watches[puppet])
+
+        loop = asyncio.get_running_loop()
+        for puppet, watch in watches.items():
+            health.add(watch)
+            answer(puppet)
+            puppet.on_asked = partial(loop.call_soon, answer, puppet)
+        await until(lambda: len(child.asked) == 8)
+        for puppet in watches:
+            health.forget(puppet)
+        (at,) = child.stacks
+        assert 0.69 <= at - child.asked[1] < 0.75  # Rounds are every 0.25 of the clock that counts.
+        assert not other.stacks
+
+    asyncio.run(keep_a_mark_waiting())
 
 
 @unix

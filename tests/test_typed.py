@@ -30,6 +30,9 @@ V = TypeVar("V")
 class Own:
     """Somebody's class that pydantic has never heard of."""
 
+    def __repr__(self) -> str:
+        return "Own()"  # Names of tests are to be the same in each process that runs some.
+
 
 class Row(typing.TypedDict):
     """The kind of TypedDict that pydantic takes only from Python 3.12 on."""
@@ -352,6 +355,9 @@ class Trees(Channel["list[Tree]"]):
 
 class Tree:
     """What `Trees` carries."""
+
+    def __repr__(self) -> str:
+        return "Tree()"
 
 
 @pytest.mark.parametrize(

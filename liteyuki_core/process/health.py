@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 HangAction = Literal["warn", "restart"]
 
-_ROUND = 2.0
+_ROUND = 2.5
 """Seconds from one round to the next at most: each wakes every process a few times."""
 
 _SHORTEST = 0.1

@@ -27,7 +27,7 @@ class ChildProcess:
 
     `exitcode` is the last one's, negative for a signal; `restarts` how often it was started again;
     `started_at` in UTC, None before the first start. `loop_lag` is how many seconds its event loop
-    was late last, or is by now, measured every 2 s; None where it has no loop, or that is not
+    was late last, or is by now, measured every 2.5 s; None where it has no loop, or that is not
     known, or its `hang_timeout` is 0.
     """
 

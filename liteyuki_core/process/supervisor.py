@@ -361,13 +361,11 @@ class Supervisor:
         )
         process._is_spawning = True
         cancelled: asyncio.CancelledError | None = None
-        try:
-            await asyncio.shield(spawning)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            await asyncio.wait([spawning])
-        except Exception:
-            pass
+        while not spawning.done():
+            try:
+                await asyncio.wait({spawning})
+            except asyncio.CancelledError as error:
+                cancelled = error  # Not before it is known what there is to be stopped.
         process._is_spawning = False
         # Only the child may hold its ends, or nobody would notice its death.
         theirs.close()

@@ -142,7 +142,7 @@ bot.add_process("waits", waits)
         assert bot.wait() == 0
         assert bot.found("run returned")
         wait_until(lambda: not living(family), "all are ended")
-        assert not bot.found("Traceback|has not stopped")
+        assert not bot.found("Traceback|has not stopped"), bot.output
         assert len(bot.found("exited with code 0$")) == 2
 
 

@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from .. import log
-from ..comm import current
+from ..comm import current, waiter
 from ..comm.cells import Cells
 from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
@@ -43,7 +43,10 @@ from .request import will_call_ready
 _CONNECT_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0
 _LEAVE_SECONDS = 4.0
-_LINK_SECONDS = 0.005
+_PAUSE_SECONDS = 0.005
+_PATIENCE = 200
+"""How many such pauses a main thread that is busy has: a second."""
+_COMM = f"{__name__.partition('.')[0]}.comm."
 
 
 class ChildSpec(NamedTuple):
@@ -85,7 +88,13 @@ def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 class _Leaving:
-    """How this process is asked to end. Called on the thread that reads the link."""
+    """How this process is asked to end. Called on the thread that reads the link.
+
+    Invariant: the main thread is interrupted only between `begin` and `end`, while the target is
+    imported or runs, and not in the middle of what this package does for it: an exception there
+    would leave a frame half written, or a thread made and never started. Whoever is asked to leave
+    earlier is told so by `begin`.
+    """
 
     def __init__(self, name: str, output: WriteEnd) -> None:
         self.name = name
@@ -93,7 +102,8 @@ class _Leaving:
         self.context: Context
         self.asked = False
         self._lost = False
-        self.finished = False
+        self._lock = threading.Lock()
+        self._in_target = False
 
     @property
     def orphaned(self) -> bool:
@@ -119,18 +129,35 @@ class _Leaving:
         reason = f": {why}" if why else ""
         log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
 
-    def _interrupt(self) -> None:
-        ident = threading.main_thread().ident
-        if self.finished or ident is None:
-            return
-        if _is_in_link(ident):
-            self._after(_LINK_SECONDS, self._interrupt)
-        elif sys.platform == "win32":
-            import _thread
+    def begin(self) -> None:
+        """Let the main thread be interrupted. Raises `KeyboardInterrupt` if it is to leave already.
 
-            _thread.interrupt_main()
-        else:
-            signal.pthread_kill(ident, signal.SIGINT)
+        On the main thread.
+        """
+        with self._lock:
+            leaves = self.asked or self.orphaned
+            self._in_target = not leaves
+        if leaves:
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """Interrupt the main thread no more. On that thread."""
+        with self._lock:
+            self._in_target = False
+
+    def _interrupt(self, patience: int = _PATIENCE) -> None:
+        ident = threading.main_thread().ident
+        with self._lock:
+            if not self._in_target or ident is None:
+                return
+            if patience and _is_busy(ident):
+                self._after(_PAUSE_SECONDS, lambda: self._interrupt(patience - 1))
+            elif sys.platform == "win32":
+                import _thread
+
+                _thread.interrupt_main()
+            else:
+                signal.pthread_kill(ident, signal.SIGINT)
 
     def _after(self, seconds: float, act: Callable[[], object]) -> None:
         timer = threading.Timer(seconds, act)
@@ -139,15 +166,16 @@ class _Leaving:
         timer.start()
 
 
-def _is_in_link(thread: int) -> bool:
-    """Return whether a thread is sending: an exception would leave a frame half written.
+def _is_busy(thread: int) -> bool:
+    """Return whether a thread is doing something for the target that can't be left half done.
 
-    Nobody else could send any more then, not even at the end.
+    A callback or a function of the user's, called from there, is not; nor is waiting.
     """
     frame = sys._current_frames().get(thread)
     while frame is not None:
-        if frame.f_globals.get("__name__") == Endpoint.__module__:
-            return True
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in sys.stdlib_module_names:
+            return bool(module.startswith(_COMM)) and module != waiter.__name__
         frame = frame.f_back
     return False
 
@@ -192,7 +220,11 @@ def main(spec: ChildSpec) -> None:
                 context.get(f"{spec.name}-{kind}")
             except ChannelNotFound:
                 pass  # Somebody has closed it; who uses it here learns that.
-        code = _run(spec, port, pulse)
+        leaving.begin()
+        try:
+            code = _run(spec, port, pulse)
+        finally:
+            leaving.end()
     except KeyboardInterrupt:
         code = 0 if leaving.asked else 1 if leaving.orphaned else 130
     except ChannelError as error:
@@ -206,7 +238,6 @@ def main(spec: ChildSpec) -> None:
         log.logger.error(f"process {spec.name}: {error}")
     except Exception as error:
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
-    leaving.finished = True
     handled, orphaned = not code, leaving.orphaned
     if handled or leaving.asked:
         port.word(op="clean")

@@ -1,33 +1,29 @@
 """The main process's side of child processes: starting, watching, stopping, starting again.
 
 Ownership. The supervisor runs on LiteyukiBot's loop and decides there. For each child it owns
-the multiprocessing process, its group, a thread that waits for that process to end (the only
-one that reaps it), and through the hub the link. A child's end is taken notice of once: when the
-process has ended and its link was read to the end; then it is decided what follows.
+the `Life` that it has, one process, and its listening sockets. A child's end is taken notice of
+once: when the process has ended and its link was read to the end; then it is decided what follows.
 
-Invariants: a child has one process at most; it is about to have one (`_starting`), has one
-(`_process`), or neither. Whoever wants it stopped and started again says so in `_again`, and
-the end of the process that it has then sees to it: restarts asked for at once are one. A state
-is changed by `_enter` alone, which says so once to the log's reader, hooks and who waits.
+Invariants: a child has one life at most; it is about to have one (`_starting`), has one (`_life`,
+from before its process is spawned), or neither. Whoever wants it stopped and started again says so
+in `_again`, and the end of the life that it has then sees to it: restarts asked for at once are
+one. A state is changed by `_enter` alone, which says so once to the log's reader, hooks and who
+waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
-import sys
-import threading
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import log
 from ..comm.channel import check_name
 from ..comm.hub import Hub
-from ..comm.link import Endpoint, connection_pair
-from ..comm.peer import LinkPeer
+from ..comm.link import Endpoint
 from ..errors import (
     ChannelBroken,
     ChannelClosed,
@@ -42,52 +38,43 @@ from ..hooks import Hooks, Kind
 from ..writer import Writer
 from . import child
 from .ending import Ending, classify, describe
-from .group import Group
 from .health import Hang, Health, Watch
+from .life import Life
 from .listening import Listening
-from .output import Output
+from .output import WriteEnd
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
-
-if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
 
 _HOOK_SHARE = 0.3
 _ASK_SHARE = 0.6
 _TERMINATE_SHARE = 0.85
-_DRAIN_SECONDS = 1.0
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
 
 class _Child(ChildProcess):
-    """A child with what the supervisor has of it. Only on LiteyukiBot's loop but for `_group`."""
+    """A child with what the supervisor has of it. Only on LiteyukiBot's loop."""
 
     def __init__(
         self, name: str, target: str, call: bytes, policy: RestartPolicy, hang: Hang
     ) -> None:
         super().__init__(name, target)
         self._hang = hang
-        self._watch: Watch | None = None
         self._call = call
         self._budget = Restarts(policy)
-        self._starting: asyncio.Task[None] | None = None
-        self._process: SpawnProcess | None = None
-        self._group: Group | None = None
-        self._peer: LinkPeer | None = None
         self._listening = Listening()
-        self._ended = asyncio.Event()
-        self._link_ended = asyncio.Event()
-        self._output_ended = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
+        self._life: Life | None = None
+        self._watch: Watch | None = None
         self._again = False
-        """Whether it is to be started again when the process that it has is gone."""
-        self._is_spawning = False
+        """Whether it is to be started again when the life that it has is over."""
         self._is_restart = False
         self._restart_announced = False
-        self._begun = 0.0
-        self._called_ready = False
         self._has_been_ready = False
-        self._failure: str | None = None
+
+    @property
+    def _is_spawned(self) -> bool:
+        return self._life is not None and self._life.is_spawned
 
 
 class Supervisor:
@@ -194,7 +181,7 @@ class Supervisor:
         process._budget.reset()
         if process.state is ProcessState.STOPPING:
             process._again = True
-        elif process._process is None and process.state is not ProcessState.STARTING:
+        elif process._life is None and process.state is not ProcessState.STARTING:
             self._begin(process, 0.0)
 
     def restart(self, process: _Child) -> None:
@@ -203,7 +190,7 @@ class Supervisor:
             return
         self._hub.process_comes(process.name)
         process._budget.reset()
-        if process._process is not None or process.state is ProcessState.STOPPING:
+        if process._is_spawned or process.state is ProcessState.STOPPING:
             process._again = True
             if self._leave(process):
                 self._stop_soon(process)
@@ -216,20 +203,21 @@ class Supervisor:
         The process of any other has yet to be started, if it ever is, and will load what is there.
         """
         if process.state is ProcessState.STARTING:
-            return process._process is not None
+            return process._is_spawned
         return process.state in (ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.FAILED)
 
     async def ask(
         self, process: _Child, op: str, timeout: float, **fields: Any
     ) -> dict[str, Any] | None:
         """Send a child a word that it answers; return the answer, or None where none comes."""
-        if process._process is None or process._peer is None:
+        life = process._life
+        if life is None or not life.is_spawned:
             return None
         self._asked += 1
         number = self._asked
         answer = self._questions[number] = asyncio.get_running_loop().create_future()
         try:
-            process._peer.control(op=op, request=number, **fields)
+            life.peer.control(op=op, request=number, **fields)
             return await asyncio.wait_for(answer, timeout)
         except asyncio.TimeoutError:
             return None
@@ -280,12 +268,12 @@ class Supervisor:
             log.logger.log(level, line)
         self._hooks.state(process.name, state)
 
-    def _ready(self, process: _Child, called: bool) -> None:
-        process._called_ready |= called
+    def _ready(self, process: _Child, life: Life, called: bool) -> None:
+        life.called_ready |= called
         process._has_been_ready = True
         if process.state is not ProcessState.STARTING:
             return
-        seconds = monotonic() - process._begun
+        seconds = monotonic() - life.begun
         line = f"process {process.name} is ready, {seconds:.2f} s after its start"
         self._enter(process, ProcessState.RUNNING, line)
         if process._is_restart:
@@ -330,106 +318,67 @@ class Supervisor:
                 process._starting = None
 
     async def _spawn(self, process: _Child) -> None:
-        hub = self._hub
-        process._ended.clear()
-        process._link_ended.clear()
-        output_ended = process._output_ended = asyncio.Event()
-        process._failure = None
-        process._called_ready = False
-        process._begun = monotonic()
-        loop = asyncio.get_running_loop()
-        ours, theirs = connection_pair()
-        output = Output(process.name, self._writer.lines, lambda: _on_loop(loop, output_ended.set))
-        way = process._listening.open_way()
-        spec = child.ChildSpec(
-            process.name,
-            process.target,
-            process._call,
-            theirs,
-            output.theirs,
-            way,
-            self._log_config._replace(process=process.name),
-            hub.max_message_bytes,
-            hub.store.cells,
-            self._store_cache_bytes,
-        )
-        spawned = multiprocessing.get_context("spawn").Process(
-            target=child.main, args=(spec,), name=f"liteyuki-{process.name}"
-        )
-        spawning = asyncio.ensure_future(
-            hub.local.context.dispatcher.threads.run(lambda: _spawn(spawned))
-        )
-        process._is_spawning = True
-        cancelled: asyncio.CancelledError | None = None
-        while not spawning.done():
-            try:
-                await asyncio.wait({spawning})
-            except asyncio.CancelledError as error:
-                cancelled = error  # Not before it is known what there is to be stopped.
-        process._is_spawning = False
-        # Only the child may hold its ends, or nobody would notice its death.
-        theirs.close()
-        output.theirs.close()
-        if way is not None:
-            way.close()
-        failure = spawning.exception()
-        if failure is None:
-            self._started(process, spawned, ours)
-        else:
-            ours.close()
-            process._listening.close_way()
+        def on_word(fields: dict[str, Any]) -> None:
+            word = self._word(process, life, fields)
+            if word is not None:
+                life.soon(word)
+
+        def on_end() -> None:
+            self._run(self._ended(process, life))
+
+        life = process._life = Life(process.name, self._hub, self._writer, on_word, on_end)
+        try:
+            await life.spawn(partial(self._spec, process), process._listening)
+        except Exception as error:
             process._again = False
-            process.outcome = f"it can't be started: {failure!r}"
+            process.outcome = f"it can't be started: {error!r}"
             line = f"process {process.name}: {process.outcome}"
             self._enter(process, ProcessState.FAILED, line, "ERROR")
             self._hub.process_ended(process.name, ChannelBroken, line)
-        if cancelled is not None:
-            raise cancelled
+        finally:
+            if life.is_spawned:
+                self._spawned(process, life)
+            else:
+                process._life = None
 
-    def _started(self, process: _Child, spawned: SpawnProcess, ours: Endpoint) -> None:
-        loop = asyncio.get_running_loop()
-        process._process = spawned
-        group = process._group = Group(spawned)
-        process.pid = spawned.pid
+    def _spec(
+        self, process: _Child, link: Endpoint, output: WriteEnd, way: Endpoint | None
+    ) -> child.ChildSpec:
+        return child.ChildSpec(
+            process.name,
+            process.target,
+            process._call,
+            link,
+            output,
+            way,
+            self._log_config._replace(process=process.name),
+            self._hub.max_message_bytes,
+            self._hub.store.cells,
+            self._store_cache_bytes,
+        )
+
+    def _spawned(self, process: _Child, life: Life) -> None:
+        process.pid = life.pid
         process.exitcode = None
         process.started_at = datetime.now(timezone.utc)
         log.logger.info(f"process {process.name} started (pid {process.pid})")
-
-        def link_ended(why: str | None) -> None:
-            if why is not None:
-                log.logger.error(f"process {process.name}: its link is ended: {why}")
-            _on_loop(loop, process._link_ended.set)
-
-        def on_word(fields: dict[str, Any]) -> None:
-            word = self._word(process, fields)
-            if word is not None:
-                _on_loop(loop, word)
-
-        process._peer = self._hub.connect(process.name, ours, link_ended, on_word)
-        process._watch = Watch(process, process._peer, process._hang, group.kill)
+        process._watch = Watch(process, life.peer, process._hang, life.kill)
         self._health.add(process._watch)
-
-        def wait() -> None:
-            group.wait()
-            _on_loop(loop, ended)
-
-        def ended() -> None:
-            self._run(self._ended(process, spawned))
-
-        threading.Thread(target=wait, name=f"liteyuki-wait-{process.name}", daemon=True).start()
 
     # ------------------------------------------------------------- what children say
 
-    def _word(self, process: _Child, fields: dict[str, Any]) -> Callable[[], object] | None:
+    def _word(
+        self, process: _Child, life: Life, fields: dict[str, Any]
+    ) -> Callable[[], object] | None:
         """Return what is to be done on the loop for a word of a child's, if anything.
 
         On the reader's thread. Raises `FrameError` for one that is not known.
         """
         match fields:
             case {"op": "ready", "called": bool() as called}:
-                return lambda: self._ready(process, called)
+                return lambda: self._ready(process, life, called)
             case {"op": "failed", "why": str() as why}:
-                return lambda: self._failed(process, why)
+                return lambda: setattr(life, "failure", why)
             case {"op": "pulse"} if (watch := process._watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
             case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
@@ -442,9 +391,6 @@ class Supervisor:
             case _:
                 raise FrameError(f"control frame {fields!r} is not known")
 
-    def _failed(self, process: _Child, why: str) -> None:
-        process._failure = why
-
     def _restart_asked(self, process: _Child, name: str | None) -> None:
         try:
             wanted = process if name is None else self.get(name)
@@ -456,34 +402,25 @@ class Supervisor:
 
     # ------------------------------------------------------------- an end
 
-    async def _ended(self, process: _Child, spawned: SpawnProcess) -> None:
+    async def _ended(self, process: _Child, life: Life) -> None:
         try:
-            await self._after_its_end(process, spawned)
+            process.exitcode = await life.drain()
+            process._listening.close_way()
+            self._health.forget(process)
+            process._life = None
+            self._go_on(process, life, process.exitcode)
         finally:
-            process._process = None
-            process._ended.set()
+            process._life = None if process._life is life else process._life
+            life.ended.set()
 
-    async def _after_its_end(self, process: _Child, spawned: SpawnProcess) -> None:
-        peer = process._peer
-        assert peer is not None
-        # Something the child started may hold either open. Its last words stand before its end.
-        drained = asyncio.gather(process._link_ended.wait(), process._output_ended.wait())
-        try:
-            await asyncio.wait_for(drained, _DRAIN_SECONDS)
-        except asyncio.TimeoutError:
-            if not process._link_ended.is_set():
-                peer.link.close(0)
-        code = process.exitcode = spawned.exitcode or 0
-        spawned.close()
-        process._listening.close_way()
-        process._process = None
-        self._health.forget(process)
+    def _go_on(self, process: _Child, life: Life, code: int) -> None:
+        """Decide what follows from the end of a life."""
         ending = classify(
             code,
             asked=process.state is ProcessState.STOPPING,
             ready=process.state is ProcessState.RUNNING,
-            called=process._called_ready,
-            failure=process._failure,
+            called=life.called_ready,
+            failure=life.failure,
         )
         process.outcome = describe(code)
         line = f"process {process.name} {process.outcome}"
@@ -495,16 +432,18 @@ class Supervisor:
         elif ending is Ending.ASKED:
             self._gone_for_good(process, ending, line, line)
         else:
-            self._ended_by_itself(process, ending, line)
+            self._ended_by_itself(process, ending, line, life.failure)
 
-    def _ended_by_itself(self, process: _Child, ending: Ending, outcome: str) -> None:
+    def _ended_by_itself(
+        self, process: _Child, ending: Ending, outcome: str, failure: str | None
+    ) -> None:
         """Start a child again if its policy says so, or give it up; one line says which."""
         budget = process._budget
         policy = budget.policy
         line = outcome
-        if process._failure:
-            line += f": {process._failure}"
-            process.outcome = f"{process.outcome}: {process._failure}"
+        if failure:
+            line += f": {failure}"
+            process.outcome = f"{process.outcome}: {failure}"
         elif ending in (Ending.CRASH, Ending.NOT_READY):
             line += "; its own lines above say why"
         call = f"mend it, then call restart_process({process.name!r}) or restart the bot"
@@ -558,7 +497,7 @@ class Supervisor:
 
     def _leave(self, process: _Child) -> bool:
         """Note that a child is to stop; return whether that is still to be done."""
-        if process._process is not None or process._is_spawning:
+        if process._life is not None:
             if process.state is ProcessState.STOPPING:
                 return False
             self._enter(process, ProcessState.STOPPING, f"process {process.name} is to stop")
@@ -587,7 +526,7 @@ class Supervisor:
             task.cancel()
         if starting:
             await asyncio.wait(starting, timeout=span)
-        alive = [process for process in processes if process._process is not None]
+        alive = {p: p._life for p in processes if p._life is not None and p._life.is_spawned}
         calls: dict[_Child, list[Kind]] = {}
         for process in alive:
             calls[process] = ["on_before_process_shutdown"]
@@ -595,14 +534,13 @@ class Supervisor:
                 process._restart_announced = True
                 calls[process].insert(0, "on_before_process_restart")
         await self._call_hooks(calls, begun + span * _HOOK_SHARE - monotonic())
-        for process in alive:
+        for process, life in alive.items():
             if not process._again or self._stopping:
                 process._listening.close()
-            if process._peer is not None:
-                process._peer.clean = True
-                left = max(0.0, begun + span * _ASK_SHARE - monotonic())
-                process._peer.control(op="stop", seconds=left)
-        waits = {asyncio.ensure_future(p._ended.wait()): p for p in alive}
+            life.peer.clean = True
+            left = max(0.0, begun + span * _ASK_SHARE - monotonic())
+            life.peer.control(op="stop", seconds=left)
+        waits = {asyncio.ensure_future(life.ended.wait()): life for life in alive.values()}
         for share, what in ((_ASK_SHARE, "terminate"), (_TERMINATE_SHARE, "kill"), (1.0, "")):
             if not waits:
                 return
@@ -610,17 +548,15 @@ class Supervisor:
             done, _ = await asyncio.wait(waits, timeout=max(0.0, left))
             for wait in done:
                 del waits[wait]
-            for process in waits.values():
+            for life in waits.values():
                 if not what:
-                    log.logger.critical(
-                        f"process {process.name} (pid {process.pid}) can't be ended"
-                    )
+                    log.logger.critical(f"process {life.name} (pid {life.pid}) can't be ended")
                     continue
-                log.logger.warning(
-                    f"process {process.name} has not stopped: {what} (pid {process.pid})"
-                )
-                if process._process is not None:
-                    getattr(process._process, what)()
+                log.logger.warning(f"process {life.name} has not stopped: {what} (pid {life.pid})")
+                if what == "kill":
+                    life.kill()
+                else:
+                    life.terminate()
         for wait in waits:
             wait.cancel()
 
@@ -647,24 +583,5 @@ class Supervisor:
     def kill_all(self) -> None:
         """Kill every child at once. From any thread, also in a signal handler."""
         for process in list(self.children.values()):
-            if process._process is not None and process._group is not None:
-                process._group.kill()
-
-
-def _spawn(spawned: SpawnProcess) -> None:
-    if sys.platform == "win32":
-        spawned.start()
-        return
-    # The child starts with SIGINT held back, until it has left the terminal's process group.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        spawned.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _on_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(call)
-    except RuntimeError:
-        pass  # The loop is closed: nobody watches any more.
+            if process._life is not None:
+                process._life.kill()

@@ -24,7 +24,7 @@ import threading
 import time
 from pathlib import Path
 
-from liteyuki_core import LiteyukiBot, get_channel, logger, shared_memory
+from liteyuki_core import Channel, LiteyukiBot, get_channel, logger, shared_memory
 from liteyuki_core.comm import active_channel
 from liteyuki_core.errors import ProcessError
 from liteyuki_core.process import (
@@ -613,3 +613,76 @@ if __name__ == "__main__":
     with running(tmp_path, environment) as bot:
         well(bot)
         assert len(spoken(bot)) == 1
+
+
+def test_what_it_does_for_a_target_is_not_left_half_done(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """A child is asked to stop at any moment of what this package does on its main thread."""
+    program(
+        tmp_path,
+        """
+def busy():
+    for number in range(1_000_000_000):
+        channel = Channel()
+        active_channel.send(number)
+        shared_memory["number"] = number
+        channel.close()
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    bot.add_process("busy", busy)
+    got = []
+    get_channel("busy-active").on_receive(ordered=True)(got.append)
+
+    async def act():
+        busy = bot.processes["busy"]
+        for turn in range(12):
+            await bot.wait_ready("busy", 20)
+            before = len(got)
+            await until(lambda: len(got) > before + turn, "it sends")
+            bot.restart_process("busy")
+            await until(lambda: busy.restarts > turn, "it is started again")
+        await bot.wait_ready("busy", 20)
+
+    main(bot, act)
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        well(bot)
+        assert len(bot.found("process busy exited with code 0; it is started again")) == 12
+        assert not bot.found("Traceback|has not stopped|错误"), bot.output
+
+
+def test_it_is_not_interrupted_before_its_target(tmp_path: Path, environment: Environment) -> None:
+    """A child that is asked to stop while it makes itself ready for its target ends after that."""
+    program(
+        tmp_path,
+        """
+if __name__ == "__mp_main__":
+    from liteyuki_core.comm.context import Context
+
+    get = Context.get
+
+    def slowly(self, name):
+        say("> begins")
+        time.sleep(0.5)
+        say("> ends")
+        return get(self, name)
+
+    Context.get = slowly
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    bot.add_process("w", waits)
+    bot.run()
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("begins$")
+        assert bot.stop() == 0
+        assert bot.found("process w exited with code 0$"), bot.output
+        assert len(bot.found("> begins$")) == len(bot.found("> ends$")) == 2, bot.output
+        assert not bot.found("Traceback"), bot.output

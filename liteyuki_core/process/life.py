@@ -1,0 +1,177 @@
+"""One process of a child: from before it is spawned until its last words are read.
+
+A child has one life after another; what it keeps from one to the next is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .. import log
+from ..comm.hub import Hub
+from ..comm.link import Endpoint, connection_pair
+from ..comm.peer import LinkPeer
+from ..writer import Writer
+from . import child
+from .group import Group
+from .listening import Listening
+from .output import Output, WriteEnd
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+_DRAIN_SECONDS = 1.0
+
+MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None], child.ChildSpec]
+
+
+class Life:
+    """One process. On LiteyukiBot's loop, but for `kill`.
+
+    It owns the multiprocessing process with its group, the thread that waits for its end, the
+    only one that reaps it, its output, and through the hub the link. `on_word` is called on the
+    thread that reads the link, `on_end` once on the loop when the process has ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hub: Hub,
+        writer: Writer,
+        on_word: Callable[[dict[str, Any]], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.begun = monotonic()
+        self.ended = asyncio.Event()
+        """Set by the supervisor, when it has decided what follows."""
+        self.called_ready = False
+        self.failure: str | None = None
+        """What it has said itself is wrong."""
+        self.pid: int | None = None
+        self._hub = hub
+        self._on_word = on_word
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._link_ended = asyncio.Event()
+        self._output_ended = asyncio.Event()
+        self._output = Output(name, writer.lines, lambda: self.soon(self._output_ended.set))
+        self._process: SpawnProcess | None = None
+        self._group: Group | None = None
+        self._peer: LinkPeer | None = None
+
+    @property
+    def peer(self) -> LinkPeer:
+        """Its link, from its spawning on."""
+        assert self._peer is not None
+        return self._peer
+
+    @property
+    def is_spawned(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    async def spawn(self, make_spec: MakeSpec, listening: Listening) -> None:
+        """Spawn it; `make_spec` is given what the process gets: its link, output and sockets.
+
+        Waits for a worker thread, and however often it is cancelled, it is known at its end
+        whether there is a process. Raises what spawning raises.
+        """
+        ours, theirs = connection_pair()
+        way = listening.open_way()
+        spec = make_spec(theirs, self._output.theirs, way)
+        process = multiprocessing.get_context("spawn").Process(
+            target=child.main, args=(spec,), name=f"liteyuki-{self.name}"
+        )
+        threads = self._hub.local.context.dispatcher.threads
+        spawning = asyncio.ensure_future(threads.run(lambda: _spawn(process)))
+        cancelled: asyncio.CancelledError | None = None
+        while not spawning.done():
+            try:
+                await asyncio.wait({spawning})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        # Only the child may hold its ends, or nobody would notice its death.
+        theirs.close()
+        self._output.theirs.close()
+        if way is not None:
+            way.close()
+        failure = spawning.exception()
+        if failure is None:
+            self._watch(process, ours)
+        else:
+            ours.close()
+            listening.close_way()
+        if cancelled is not None:
+            raise cancelled
+        if failure is not None:
+            raise failure
+
+    def _watch(self, process: SpawnProcess, ours: Endpoint) -> None:
+        self._process = process
+        self.pid = process.pid
+        group = self._group = Group(process)
+        self._peer = self._hub.connect(self.name, ours, self._on_link_ended, self._on_word)
+
+        def wait() -> None:
+            group.wait()
+            self.soon(self._on_end)
+
+        threading.Thread(target=wait, name=f"liteyuki-wait-{self.name}", daemon=True).start()
+
+    def _on_link_ended(self, why: str | None) -> None:
+        if why is not None:
+            log.logger.error(f"process {self.name}: its link is ended: {why}")
+        self.soon(self._link_ended.set)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Have something called on the loop, while it runs. From any thread."""
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            pass  # The loop is closed: nobody watches any more.
+
+    def terminate(self) -> None:
+        """Have the process ended, as far as it lets itself be."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill it and what it has started. From any thread, also in a signal handler."""
+        group = self._group
+        if group is not None:
+            group.kill()
+
+    async def drain(self) -> int:
+        """Read what it has left, after its end, and return its exit code."""
+        process = self._process
+        assert process is not None
+        # Something that it started may hold either open. Its last words stand before its end.
+        drained = asyncio.gather(self._link_ended.wait(), self._output_ended.wait())
+        try:
+            await asyncio.wait_for(drained, _DRAIN_SECONDS)
+        except asyncio.TimeoutError:
+            if not self._link_ended.is_set():
+                self.peer.link.close(0)
+        code = process.exitcode or 0
+        process.close()
+        return code
+
+
+def _spawn(process: SpawnProcess) -> None:
+    if sys.platform == "win32":
+        process.start()
+        return
+    # The child starts with SIGINT held back, until it has left the terminal's process group.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,12 +6,12 @@ import asyncio
 import inspect
 from collections import defaultdict
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any, Literal
 
 from . import log
 from .comm.worker import Threads
-from .process.state import ProcessState
 
 Kind = Literal[
     "on_before_start",
@@ -33,7 +33,7 @@ class Hooks:
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._hooks: defaultdict[Kind, list[Callable[..., Any]]] = defaultdict(list)
-        self._states: asyncio.Queue[tuple[str, ProcessState]] = asyncio.Queue()
+        self._states: asyncio.Queue[tuple[str, Enum]] = asyncio.Queue()
 
     def add(self, kind: Kind, hook: Callable[..., Any]) -> None:
         """Register a hook."""
@@ -66,7 +66,7 @@ class Hooks:
         for hook in self.of(kind):
             await self.call(hook, kind, *args)
 
-    def state(self, name: str, state: ProcessState) -> None:
+    def state(self, name: str, state: Enum) -> None:
         """Have the hooks for states called, in order, by `tell_states`."""
         if self._hooks["on_process_state"]:
             self._states.put_nowait((name, state))

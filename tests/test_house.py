@@ -127,7 +127,7 @@ ARROWS: dict[str, set[str]] = {
     "process.lock": {"errors", "log"},
     "process.restart": set(),
     "process.state": set(),
-    "hooks": {"log", "comm.worker", "process.state"},
+    "hooks": {"log", "comm.worker"},
     "process.life": {
         "log",
         "comm.hub",

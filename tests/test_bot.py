@@ -630,6 +630,7 @@ def forks():
         time.sleep(3)
         os._exit(0)
     active_channel.send("from the child")
+    active_channel.receive()  # Or another thread might still be about to write that.
     os._exit(9)
 """,
         """
@@ -639,6 +640,7 @@ channel = get_channel("forks-active")
 @bot.on_after_start
 async def watch():
     print(await channel.async_receive(10), flush=True)
+    channel.send("go")
     try:
         await channel.async_receive(2)
     except Exception as error:

@@ -104,7 +104,9 @@ class Bot:
 @contextmanager
 def running(kinds: tuple[str, ...]) -> Iterator[Bot]:
     """Run a bot in a folder of its own."""
-    with TemporaryDirectory() as folder:
+    # A bot that is just starting may make a file there while it is removed; that error would take
+    # the place of a Ctrl+C.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         bot = Bot(kinds, folder)
         try:
             yield bot

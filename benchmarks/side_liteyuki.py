@@ -7,11 +7,13 @@ over `NAME-passive`.
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import Future
 from functools import partial
 from importlib import metadata
 from itertools import cycle
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +199,7 @@ def _with_child(
 
 
 def run_bot(bot: LiteyukiBot, drive: Callable[[], Awaitable[float]]) -> float:
+    """Run a bot until it has driven its workload; in a folder of its own, as one a folder runs."""
     ended: Future[float] = Future()
 
     @bot.on_after_start
@@ -208,7 +211,13 @@ def run_bot(bot: LiteyukiBot, drive: Callable[[], Awaitable[float]]) -> float:
         finally:
             bot.stop()
 
-    bot.run()
+    home = os.getcwd()
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.chdir(folder)
+        try:
+            bot.run()
+        finally:
+            os.chdir(home)
     if not ended.done():
         raise KeyboardInterrupt
     return ended.result()

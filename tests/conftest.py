@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -16,6 +17,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 20.0
+
+
+def pytest_configure() -> None:
+    """Have programs under test interruptible: a shell's background job ignores Ctrl+C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_until(condition: Callable[[], Any], what: str = "", timeout: float = DEADLINE) -> Any:

@@ -34,6 +34,8 @@ if pid == 0:
 seen = b""
 while b"ready" not in seen or seen.count(b"started (pid") < 2:
     seen += os.read(terminal, 1000)
+    with open("seen", "wb") as file:
+        file.write(seen)
 print("ready", flush=True)
 while not os.path.exists("close"):
     time.sleep(0.01)
@@ -55,7 +57,11 @@ def test_a_closed_terminal(tmp_path: Path, environment: Environment) -> None:
     silent = text.replace("print('run returned')", "")
     write_files(tmp_path, {"bot.py": silent, "terminal.py": TERMINAL})
     with running(tmp_path, environment, "terminal.py") as terminal:
-        terminal.wait_for_line("^ready")
+        try:
+            terminal.wait_for_line("^ready")
+        except pytest.fail.Exception as failure:
+            seen = (tmp_path / "seen").read_text(encoding="utf-8", errors="replace")
+            pytest.fail(f"{failure}; the terminal has shown:\n{seen}")
         family = terminal.children()
         assert len(family) >= 3
         (tmp_path / "close").touch()

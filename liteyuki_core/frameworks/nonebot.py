@@ -333,6 +333,7 @@ def _make_mixin() -> type[BaseMixin]:
 
         async def _liteyuki_begin(self) -> None:
             # NoneBot goes on with what is added to a list while it is at it: now, this is last.
+            # NoneBot's drivers do not offer this list themselves.
             lifespan = self._lifespan  # type: ignore[attr-defined]
             lifespan.on_ready(self._liteyuki_end)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -125,6 +127,89 @@ def test_a_loop_that_is_woken_often_reads(connection: Connection) -> None:
     assert connection.by == [connection.reader.thread]
     connection.lend()
     wait_until(lambda: connection.woken == len(connection.got), "one wake-up a message")
+
+
+class Sleeps(selectors.DefaultSelector):
+    """Notes whether the loop sleeps, and how often it has looked without sleeping before that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[int] = [0]
+        self.sleeps = False
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout == 0:
+            self.looks[-1] += 1
+            return super().select(0)
+        self.sleeps = True
+        try:
+            return super().select(timeout)
+        finally:
+            self.sleeps = False
+            self.looks.append(0)
+
+
+@pytest.fixture
+def sleeps() -> Iterator[tuple[Connection, Sleeps]]:
+    """A connection whose loop's selector is watched."""
+    selector = Sleeps()
+    opened = Connection(lambda: asyncio.SelectorEventLoop(selector))
+    yield opened, selector
+    opened.close()
+
+
+def read_in_vain(connection: Connection, selector: Sleeps, count: int) -> list[int]:
+    """Have the loop read so many single messages, each while it sleeps; return its looks."""
+    looks: list[int] = []
+    while len(looks) < count:
+        wait_until(lambda: selector.sleeps)
+        at, before = len(selector.looks), len(connection.got)
+        connection.send(1)
+        if connection.by[-1] is not connection.running.thread:
+            connection.lend()
+            continue
+        wait_until(lambda at=at: len(selector.looks) > at)
+        assert len(connection.got) == before + 1
+        looks.append(selector.looks[at])
+    return looks
+
+
+def test_a_loop_that_reads_lingers(sleeps: tuple[Connection, Sleeps]) -> None:
+    """It looks for more before it sleeps, but seldom where nothing more comes."""
+    connection, selector = sleeps
+    connection.lend()
+    lingered = [looks > 2 for looks in read_in_vain(connection, selector, 100)]
+    assert any(lingered)
+    assert sum(lingered) <= 50, "a loop lingers in vain again and again"
+
+
+def test_a_loop_that_lingers_does_everything_else(sleeps: tuple[Connection, Sleeps]) -> None:
+    """Callbacks and timers of a loop that is kept awake run meanwhile."""
+    connection, _ = sleeps
+    loop = connection.running.loop
+    ran: list[str] = []
+
+    def again() -> None:
+        ran.append("soon")
+        loop.call_later(0.0001, ran.append, "later")
+
+    while "later" not in ran:
+        connection.lend()
+        loop.call_soon_threadsafe(again)
+        connection.send_at_once(500)
+    assert "soon" in ran
+
+
+def test_nobody_lingers_where_one_processor_is_all(
+    sleeps: tuple[Connection, Sleeps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other side could not run meanwhile."""
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    connection, selector = sleeps
+    connection.lend()
+    assert max(read_in_vain(connection, selector, 50)) <= 2
 
 
 def test_the_thread_reads_again_when_nothing_came(connection: Connection) -> None:

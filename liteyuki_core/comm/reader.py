@@ -10,6 +10,11 @@ busy and leaves the interpreter lock to its thread late is not to wait for what 
 The thread also reads where more is to be done than to read and hand over: then two threads get
 more done than one.
 
+To be woken takes longer than all else about a short message. So a loop that reads lingers: for
+`_LINGER` seconds after each read it looks for more, in turns of its own between which everything
+else on it runs, before it sleeps. Where nothing more came it has worked in vain, so that it then
+rests: it lingers in vain once in `_WORTH` reads at most, and never where there is one processor.
+
 Invariants. Only the holder of `turn` reads, so bytes are decoded and handed over in their
 order. The thread holds it but while it lends; the loop takes it for one read at a time and
 never waits for it. So whatever a loop does, reading goes on after at most 2 * `_LOOK`. Only
@@ -20,6 +25,7 @@ another connection's by then.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from asyncio import AbstractEventLoop
@@ -28,9 +34,17 @@ from time import monotonic
 
 from .wakes import Wake, fire
 
-_LOOK = 0.004
-"""Seconds between two looks at whether the loop that has been lent the reading reads; reads
-that come within this time after one another are in quick succession."""
+_LOOK = 0.008
+"""Seconds between two looks at whether the loop that has been lent the reading reads."""
+
+_QUICK = 0.004
+"""Reads that come within this time after one another are in quick succession."""
+
+_LINGER = 0.0001
+"""Seconds: more than it takes to be woken, and the other side to answer, which then lingers too."""
+
+_WORTH = 16
+"""How many reads have to come, at once or not, before a loop lingers in vain again."""
 
 _STREAK = 8
 """How many reads in quick succession have to wake the same loop before it is lent the reading."""
@@ -58,8 +72,9 @@ class Reader:
         self.open_handle = open_handle
         self.read = read
         self.turn = threading.Lock()
-        self.bell = threading.Semaphore(0)
         self.lendable = True
+        self._bell = threading.Lock()
+        self._bell.acquire()
         self._handle = open_handle(True)
         self._on_end = on_end
         self._loan: _Loan | None = None
@@ -75,11 +90,18 @@ class Reader:
         loan = self._loan
         if loan is not None:
             loan.recalled = True
-            self.bell.release()
+            self.ring()
+
+    def ring(self) -> None:
+        """Have the thread look now at what the loop does that has been lent the reading."""
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass  # It is on its way.
 
     def given_back(self) -> None:
         """Learn that a loop watches no more. On its thread: late if it was blocked."""
-        if monotonic() - self._last_read < _LOOK:
+        if monotonic() - self._last_read < _QUICK:
             self._streak = _STREAK - 1
 
     def close(self) -> None:
@@ -108,7 +130,7 @@ class Reader:
 
     def _is_worth_lending(self, loop: AbstractEventLoop, woke: bool, heavy: bool) -> bool:
         now = monotonic()
-        quick = now - self._last_read < _LOOK or not woke  # It was busy with what came before.
+        quick = now - self._last_read < _QUICK or not woke  # It was busy with what came before.
         quick = quick and loop is self._last and not heavy
         self._last_read, self._last = now, loop
         self._streak = self._streak + 1 if quick else 0
@@ -128,7 +150,7 @@ class Reader:
             else:
                 while loan.error is None and loan.reads != seen and not loan.recalled:
                     seen = loan.reads
-                    self.bell.acquire(timeout=_LOOK)
+                    self._bell.acquire(timeout=_LOOK)
         finally:
             self.turn.acquire()
             self._loan = None
@@ -150,6 +172,13 @@ class _Loan:
         self._handle = reader.open_handle(False)
         self._ended = False
         self._watches = False
+        self._lingers = _may_linger()
+        self._awake = False
+        self._awake_until = 0.0
+        self._more = 0
+        """How many reads came while it lingered."""
+        self._rest = 0
+        """How many reads are still to come before it lingers again."""
 
     def begin(self) -> bool:
         return self._call_soon(self._watch)
@@ -180,7 +209,7 @@ class _Loan:
             self._watches = True
         except NotImplementedError:
             self._reader.lendable = False  # Windows' usual loop can't watch connections.
-            self._reader.bell.release()
+            self._reader.ring()
 
     def _unwatch(self) -> None:
         if self._watches:
@@ -198,7 +227,7 @@ class _Loan:
             if not self._ended:
                 heavy, wakes = reader.read(self._handle, False)
                 if heavy:
-                    reader.bell.release()
+                    reader.ring()
                 else:
                     self.reads += 1
         except BlockingIOError:
@@ -206,8 +235,35 @@ class _Loan:
         except Exception as error:
             self.error = error
             self._unwatch()
-            reader.bell.release()
+            reader.ring()
         finally:
             reader.turn.release()
         if wakes:
             fire(wakes, self._loop)
+        if self._lingers:
+            self._linger()
+
+    def _linger(self) -> None:
+        if self._rest:
+            self._rest -= 1
+            return
+        self._awake_until = monotonic() + _LINGER
+        if self._awake:
+            self._more += 1
+        else:
+            self._awake, self._more = True, 0
+            self._loop.call_soon(self._stay_awake)
+
+    def _stay_awake(self) -> None:
+        if self._watches and monotonic() < self._awake_until:
+            self._loop.call_soon(self._stay_awake)
+        else:
+            self._awake = False
+            self._rest = max(0, _WORTH - self._more)
+
+
+def _may_linger() -> bool:
+    """Return whether the other side can run while a loop of this process lingers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) > 1
+    return (os.cpu_count() or 1) > 1

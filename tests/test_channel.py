@@ -198,6 +198,44 @@ def test_bounded(ends: Ends, door: Door, capacity: int) -> None:
     assert not waiting.is_alive()
 
 
+def test_a_little_room_is_enough_to_go_on(pair: Pair, door: Door) -> None:
+    """Who waits for room gets it soon, also where the receiver then takes no more."""
+    sender, receiver = pair.channel(100)
+    for i in range(100):
+        sender.send(i)
+    waiting = in_thread(door.send, sender, "last")
+    wait_until(lambda: sender._open().senders, "it waits")
+    assert [receiver.receive(10) for _ in range(3)] == [0, 1, 2]
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_a_blocked_loop_that_waits_for_room_holds_up_no_thread(pair: Pair) -> None:
+    """A thread that waits beside it gets the room that comes."""
+    sender, receiver = pair.channel(100)
+    for i in range(100):
+        sender.send(i)
+    release = threading.Event()
+
+    async def block() -> None:
+        task = asyncio.ensure_future(sender.async_send("of the loop"))
+        await asyncio.sleep(0)
+        release.wait(20)
+        await task
+
+    loop = in_thread(run_async, block())
+    wait_until(lambda: len(sender._open().senders) == 1, "the loop waits")
+    waiting = in_thread(sender.send, "of the thread")
+    wait_until(lambda: len(sender._open().senders) == 2, "the thread waits")
+    assert [receiver.receive(10) for _ in range(4)] == [0, 1, 2, 3]
+    waiting.join(10)
+    try:
+        assert not waiting.is_alive()
+    finally:
+        release.set()
+        loop.join(10)
+
+
 def test_a_waiting_send_that_is_cancelled_sends_nothing(ends: Ends, capacity: int) -> None:
     """Cancelling async_send leaves no message and no room taken."""
     sender, receiver = ends

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import chain
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -223,12 +224,16 @@ class Context:
                 f"channel {name}: {count} messages sent during its closing are dropped"
             )
 
-    def soon(self, act: Callable[[], None]) -> None:
+    def soon(self, act: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Have `act`, of an end or a listener, called within 5 ms.
 
-        From anywhere, also from a finaliser; what uses it calls `start_attending` before.
+        With a loop it is called there, and this is under the lock. Otherwise this is called from
+        anywhere, also from a finaliser; what uses it calls `start_attending` before.
         """
-        self._attendant.add(act)
+        if loop is None:
+            self._attendant.add(act)
+        else:
+            self.wakes.wake(loop, partial(loop.call_later, _GATHER_SECONDS, act))
 
     def start_attending(self) -> None:
         """Start the thread for `soon` unless it runs. Under the lock."""

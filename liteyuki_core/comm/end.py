@@ -59,6 +59,9 @@ _SMALL_PAYLOAD = 2048
 _ENOUGH = 0.0015
 """Seconds of work for the other side that are enough while those who wait for room sleep on."""
 
+_OVERDUE = 0.02
+"""Seconds after which nobody counts on it that those who wait for room are about to be roused."""
+
 _ACKNOWLEDGE_AT = 64
 
 _LINKED = -2
@@ -148,7 +151,8 @@ class End:
         self.gatherer = 0
         self.senders: Waiters = deque()
         self._acknowledged_at = 0.0
-        self._rousing = False
+        self._rousing_until = 0.0
+        """When a `_rouse` that was asked for is overdue."""
         # receiving
         self._inbox: deque[frames.Batch] = deque()
         self._opened: deque[tuple[int, Any]] = deque()
@@ -417,13 +421,14 @@ class End:
             free >= self.capacity // 5 and (self.capacity - free) * took < count * _ENOUGH
         ):
             self._wake(self.senders, free)
-        elif not self._rousing:
-            self._rousing = True
-            self.context.soon(self._rouse)
+        elif now >= self._rousing_until:
+            # A loop's own timer wakes nobody. Whoever waits beside it is not to wait for a loop.
+            self._rousing_until = now + _OVERDUE
+            self.context.soon(self._rouse, self.senders[0].loop if len(self.senders) == 1 else None)
 
     def _rouse(self) -> None:
         with self.lock:
-            self._rousing = False
+            self._rousing_until = 0.0
             self._wake(self.senders, self._free)
 
     # ------------------------------------------------------------- receiving

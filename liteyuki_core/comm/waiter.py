@@ -15,6 +15,8 @@ from .wakes import Resumption, Wakes
 class SyncWaiter:
     """A thread that waits, for one end or several. To be woken twice is as good as once."""
 
+    loop = None
+
     def __init__(self) -> None:
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -37,17 +39,17 @@ class AsyncWaiter:
     """A task that waits, for one end or several. To be woken twice is as good as once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self.woken = Resumption(loop)
 
     def wake(self, wakes: Wakes) -> None:
-        wakes.wake(self._loop, self.woken.resume)
+        wakes.wake(self.loop, self.woken.resume)
 
     async def wait(self, seconds: float | None) -> bool:
         """Return whether it was woken within so many seconds; None: for ever."""
         timer = None
         if seconds is not None:
-            timer = self._loop.call_later(seconds, self.woken.resume, False)
+            timer = self.loop.call_later(seconds, self.woken.resume, False)
         try:
             return bool(await self.woken)
         finally:

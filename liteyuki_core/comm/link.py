@@ -24,6 +24,7 @@ called while the link's lock is held.
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 import threading
@@ -91,6 +92,18 @@ def _send(connection: socket.socket, out: _Out, flags: int) -> int:
     if left:
         out[0] = memoryview(out[0])[left:]
     return size
+
+
+def _arrivals_of(connection: socket.socket) -> select.poll | None:
+    """Return where to wait for bytes.
+
+    A thread that waits in `recv` is also woken each time the other side has read something.
+    """
+    if sys.platform == "win32":
+        return None
+    arrivals = select.poll()
+    arrivals.register(connection.fileno(), select.POLLIN)
+    return arrivals
 
 
 class _Mark:
@@ -181,6 +194,7 @@ class Link:
         self._connection = endpoint.connection
         self._connection.setblocking(bool(_DONTWAIT))
         self._dontwait = _DONTWAIT
+        self._arrivals = _arrivals_of(self._connection) if _DONTWAIT else None
         self._lock = threading.Lock()
         self._streams: dict[int, deque[tuple[frames.Buffer, ...] | decoder.Piece | _Mark]] = {}
         self._turns: deque[int] = deque()
@@ -469,6 +483,8 @@ class Link:
         if not self._at_end:
             try:
                 flags = self._dontwait if lanes or not waits else 0
+                if self._arrivals is not None and waits and not lanes:
+                    self._arrivals.poll()
                 size = handle.recv_into(stream.buffer(), 0, flags)
                 self._at_end = not size
             except BlockingIOError:

@@ -38,6 +38,7 @@ from .group import leave_with_group
 from .listening import use_way
 from .output import WriteEnd
 from .pulse import Pulse
+from .report import Report
 from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
@@ -58,6 +59,7 @@ class ChildSpec(NamedTuple):
     endpoint: Endpoint
     output: WriteEnd
     listening: Endpoint | None
+    report: Report | None
     log: log.LogConfig
     max_message_bytes: int
     cells: Cells | None
@@ -208,7 +210,7 @@ def main(spec: ChildSpec) -> None:
     words["loaded"] = tell_loaded
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
-    pulse = Pulse(context.dispatcher, port.word)
+    pulse = Pulse(context.dispatcher, port.word, spec.report)
     words["pulse"] = pulse.answer
     current.install(context)
     use_way(spec.listening)

@@ -1,9 +1,10 @@
 """Whether the children are alive: the main process's side. `pulse.py` is a child's.
 
-In rounds every child is asked how it is, and asked again only when it has answered. What it
-says arrives on the thread that reads its link and is noted there; the loop looks at it in the
-next round, or at once where something depends on it. A child hangs when it does not answer for
-its `Hang.timeout`, or when a mark on one of its event loops has been waiting for that long.
+In rounds every child is asked how it is, and asked again only when it has answered, or once more
+when it is found not to. What it says stands in its `Report`, for the loop to look at in the next
+round; where something depends on it, or there is no report, it comes over the link. A child hangs
+when it does not answer for its `Hang.timeout`, or when a mark on one of its event loops has been
+waiting for that long.
 As a mark is there only from the next round on, that is told up to a round late.
 
 Invariants.
@@ -26,11 +27,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .. import log
 from ..comm.peer import LinkPeer
 from ..errors import FrameError
+from .report import Answer, Report
 
 if TYPE_CHECKING:
     from .state import ChildProcess
@@ -78,13 +80,6 @@ class Hang:
             raise ValueError(f"hang_action must be {actions}, not {self.action!r}")
 
 
-class _Answer(NamedTuple):
-    at: float
-    lag: float | None
-    waits: float | None
-    stack: str
-
-
 class Watch:
     """One process of a child as it is watched, from its start to its end.
 
@@ -98,11 +93,13 @@ class Watch:
         peer: LinkPeer,
         hang: Hang,
         kill: Callable[[], None],
+        report: Report | None,
     ) -> None:
         self.child = child
         self.peer = peer
         self.hang = hang
         self.kill = kill
+        self.report = report
         self.timeout = max(hang.timeout, _SHORTEST)
         self.asked: float | None = None
         """When it was asked what it has not answered yet."""
@@ -114,7 +111,7 @@ class Watch:
         self.blocked_for: float | None = None
         self.urgent = False
         """Whether the loop is to learn of the next answer at once."""
-        self.answer: _Answer | None = None
+        self.answer: Answer | None = None
 
     def arrived(self, fields: dict[str, Any]) -> bool:
         """Note an answer; return whether `Health.look` is to see it at once.
@@ -129,7 +126,7 @@ class Watch:
                 "stack": str(stack),
             }:
                 self.child.loop_lag = lag
-                self.answer = _Answer(at, lag, waits, stack)
+                self.answer = Answer(at, lag, waits, stack)
                 return self.urgent
         raise FrameError(f"control frame {fields!r} is not known")
 
@@ -153,12 +150,16 @@ class Watch:
         self.asked = now
         stack = self.is_suspect(now)
         self.urgent = stack or self.hangs
-        self.peer.control(op="pulse", at=now, stack=stack)
+        quietly = self.report is not None and not self.urgent
+        self.peer.control(op="pulse", at=now, stack=stack, quietly=quietly)
 
     def take(self, now: float) -> str:
         """Look at what it has answered; return what is wrong from now on, if anything is."""
         answer, self.answer = self.answer, None
+        if answer is None and self.report is not None:
+            answer = self.report.read()
         if answer is not None and answer.at == self.asked:
+            self.child.loop_lag = answer.lag
             self.asked = None
             self.known = True
             self.waits = answer.waits
@@ -167,10 +168,10 @@ class Watch:
         if self.hangs or not self._is_long(seconds):
             return ""
         self.silent_since = self.asked
-        self.urgent = True
+        self.ask(now)  # What it was asked before it may answer where nobody sees it at once.
         return f"has not answered for {seconds:.1f} s{_state(self.child.pid)}"
 
-    def _judge_answer(self, answer: _Answer, now: float) -> str:
+    def _judge_answer(self, answer: Answer, now: float) -> str:
         name = self.child.name
         blocked = answer.waits is not None and self._is_long(answer.at - answer.waits)
         if blocked and not self.hangs:

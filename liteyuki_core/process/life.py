@@ -23,13 +23,14 @@ from . import child
 from .group import Group
 from .listening import Listening
 from .output import Output, WriteEnd
+from .report import Report, shared
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _DRAIN_SECONDS = 1.0
 
-MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None], child.ChildSpec]
+MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None, Report | None], child.ChildSpec]
 
 
 class Life:
@@ -66,6 +67,8 @@ class Life:
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._peer: LinkPeer | None = None
+        self.report = shared()
+        """Where it says how it is. It is closed with the last look at it."""
 
     @property
     def peer(self) -> LinkPeer:
@@ -79,14 +82,14 @@ class Life:
         return self._process is not None
 
     async def spawn(self, make_spec: MakeSpec, listening: Listening) -> None:
-        """Spawn it; `make_spec` is given what the process gets: its link, output and sockets.
+        """Spawn it; `make_spec` is given what the process gets: link, output, sockets, report.
 
         Waits for a worker thread, and however often it is cancelled, it is known at its end
         whether there is a process. Raises what spawning raises.
         """
         ours, theirs = connection_pair()
         way = listening.open_way()
-        spec = make_spec(theirs, self._output.theirs, way)
+        spec = make_spec(theirs, self._output.theirs, way, self.report)
         process = multiprocessing.get_context("spawn").Process(
             target=child.main, args=(spec,), name=f"liteyuki-{self.name}"
         )
@@ -109,6 +112,7 @@ class Life:
         else:
             ours.close()
             listening.close_way()
+            self.close()
         if cancelled is not None:
             raise cancelled
         if failure is not None:
@@ -148,6 +152,11 @@ class Life:
         group = self._group
         if group is not None:
             group.kill()
+
+    def close(self) -> None:
+        """Let go of what is left, when nobody looks at it any more. Idempotent."""
+        if self.report is not None:
+            self.report.close()
 
     async def drain(self) -> int:
         """Read what it has left, after its end, and return its exit code."""

@@ -1,8 +1,9 @@
 """A child's side of its supervision: how it answers the main process's question how it is.
 
 The thread that reads the link answers at once, so an answer says that the process runs and
-that its interpreter lock is not held. Whether its event loops turn is told by marks: with each
-question every loop is given one, unless it still has one, and the next answer says when
+that its interpreter lock is not held. A loop that sleeps because it has nothing to do is not
+blocked, and is left asleep where that can be seen. Whether the others turn is told by marks: with
+each question every such loop is given one, unless it still has one, and the next answer says when
 the mark ran or for how long it has been waiting.
 
 Nothing here waits, reads files or runs what users wrote; there is no thread and no timer.
@@ -12,25 +13,32 @@ from __future__ import annotations
 
 import sys
 import threading
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop, BaseEventLoop, get_running_loop
 from collections.abc import Callable, Coroutine, Iterator
 from time import monotonic
 from types import FrameType
 from typing import Any, TypeVar
 
 from ..comm.dispatch import Dispatcher
+from .report import Answer, Report
 
 T = TypeVar("T")
 
 _STACK_CHARACTERS = 8000
 
+_TURN = BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
+"""It calls its selector's `select` itself, but callbacks through the `_run` of their handles."""
+
 
 class Pulse:
     """Answers for this process. `answer` is called by whoever reads the link, one at a time."""
 
-    def __init__(self, dispatcher: Dispatcher, say: Callable[..., None]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, say: Callable[..., None], report: Report | None
+    ) -> None:
         self._dispatcher = dispatcher
         self._say = say
+        self._report = report
         self._target: tuple[AbstractEventLoop, int] | None = None
         self._marks: dict[AbstractEventLoop, _Mark] = {}
 
@@ -42,15 +50,17 @@ class Pulse:
         finally:
             self._target = None
 
-    def answer(self, at: float, stack: bool) -> None:
+    def answer(self, at: float, stack: bool, quietly: bool) -> None:
         """Answer the question of `at`; with the stack of a loop's thread whose mark waits.
 
-        `at` is a time of the main process's own clock, which is only handed back: `lag` is in
-        seconds, `waits` the question whose mark is the oldest that has not run.
+        `quietly` is in the `Report`, where main finds it when it looks, and not over the link. `at`
+        is a time of the main process's own clock, which is only handed back: `lag` is in seconds,
+        `waits` the question whose mark is the oldest that has not run.
         """
         lag: float | None = None
         oldest: _Mark | None = None
         marks: dict[AbstractEventLoop, _Mark] = {}
+        calls = sys._current_frames()
         for loop, thread in self._loops():
             mark = self._marks.get(loop)
             if mark is not None:
@@ -59,6 +69,9 @@ class Pulse:
                 if ran is None and (oldest is None or mark.at < oldest.at):
                     oldest = mark
             if mark is None or mark.lag is not None:
+                if _sleeps(calls.get(thread)):
+                    lag = lag or 0.0
+                    continue
                 mark = _Mark(at, thread)
                 try:
                     loop.call_soon_threadsafe(mark.run)
@@ -66,13 +79,12 @@ class Pulse:
                     continue  # The loop is closed.
             marks[loop] = mark
         self._marks = marks
-        self._say(
-            op="pulse",
-            at=at,
-            lag=lag,
-            waits=None if oldest is None else oldest.at,
-            stack=_stack(oldest.thread) if stack and oldest is not None else "",
-        )
+        waits = None if oldest is None else oldest.at
+        if quietly and self._report is not None:
+            self._report.write(Answer(at, lag, waits))
+        else:
+            shown = _stack(oldest.thread) if stack and oldest is not None else ""
+            self._say(op="pulse", at=at, lag=lag, waits=waits, stack=shown)
 
     def _loops(self) -> Iterator[tuple[AbstractEventLoop, int]]:
         """Return the loops that users' code runs on, with their threads."""
@@ -96,6 +108,14 @@ class _Mark:
 
     def run(self) -> None:
         self.lag = monotonic() - self.posted
+
+
+def _sleeps(call: FrameType | None) -> bool:
+    """Return whether a thread whose innermost call this is waits for one of asyncio's own loops."""
+    waits = False
+    while call is not None and call.f_code.co_name == "select":
+        call, waits = call.f_back, True
+    return waits and call is not None and call.f_code is _TURN
 
 
 def _stack(thread: int) -> str:

@@ -42,6 +42,7 @@ from .health import Hang, Health, Watch
 from .life import Life
 from .listening import Listening
 from .output import WriteEnd
+from .report import Report
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
 
@@ -342,7 +343,12 @@ class Supervisor:
                 process._life = None
 
     def _spec(
-        self, process: _Child, link: Endpoint, output: WriteEnd, way: Endpoint | None
+        self,
+        process: _Child,
+        link: Endpoint,
+        output: WriteEnd,
+        way: Endpoint | None,
+        report: Report | None,
     ) -> child.ChildSpec:
         return child.ChildSpec(
             process.name,
@@ -351,6 +357,7 @@ class Supervisor:
             link,
             output,
             way,
+            report,
             self._log_config._replace(process=process.name),
             self._hub.max_message_bytes,
             self._hub.store.cells,
@@ -362,7 +369,7 @@ class Supervisor:
         process.exitcode = None
         process.started_at = datetime.now(timezone.utc)
         log.logger.info(f"process {process.name} started (pid {process.pid})")
-        process._watch = Watch(process, life.peer, process._hang, life.kill)
+        process._watch = Watch(process, life.peer, process._hang, life.kill, life.report)
         self._health.add(process._watch)
 
     # ------------------------------------------------------------- what children say
@@ -407,6 +414,7 @@ class Supervisor:
             process.exitcode = await life.drain()
             process._listening.close_way()
             self._health.forget(process)
+            life.close()
             process._life = None
             self._go_on(process, life, process.exitcode)
         finally:

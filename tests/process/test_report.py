@@ -1,0 +1,83 @@
+"""Answers in memory that the main process and a child share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from math import isnan
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from liteyuki_core.process.health import Hang, Watch
+from liteyuki_core.process.pulse import Pulse
+from liteyuki_core.process.report import Answer, Report, shared
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no such memory")
+
+ANSWERS = [Answer(2.5, None, None), Answer(5.0, 0.25, None), Answer(7.5, 3.0, 2.5)]
+
+
+@pytest.fixture
+def report() -> Any:
+    """Fresh memory, let go of with the test."""
+    made = shared()
+    assert made is not None
+    yield made
+    made.close()
+
+
+def test_what_was_written_last_is_read(report: Report) -> None:
+    """At first that is no answer to any question."""
+    assert isnan(report.read().at)
+    for answer in ANSWERS:
+        report.write(answer)
+        assert report.read() == answer
+        assert report.read() == answer
+
+
+def write(report: Report, answers: list[Answer]) -> None:
+    for answer in answers:
+        report.write(answer)
+
+
+def test_a_spawned_process_writes(report: Report) -> None:
+    """It has the same memory."""
+    child = multiprocessing.get_context("spawn").Process(target=write, args=(report, ANSWERS))
+    child.start()
+    child.join()
+    assert report.read() == ANSWERS[-1]
+
+
+def test_it_cannot_be_cut_short(report: Report) -> None:
+    """Reading what is not there any more would end the process that reads."""
+    with pytest.raises(PermissionError):
+        os.ftruncate(report._file, 0)
+
+
+def test_closing_twice_is_as_good_as_once(report: Report) -> None:
+    """And leaves nothing open, as after every test."""
+    report.close()
+    report.close()
+
+
+def test_a_child_that_is_well_says_nothing(report: Report) -> None:
+    """Its answers wake nobody; the main process finds them when it looks."""
+    asked: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    peer: Any = SimpleNamespace(control=lambda **fields: asked.append(fields), clean=False)
+    child: Any = SimpleNamespace(name="child", pid=None, loop_lag=None)
+    watch = Watch(child, peer, Hang(5, "warn"), lambda: None, report)
+    unbound: Any = SimpleNamespace(bound=None)
+    pulse = Pulse(unbound, lambda **fields: said.append(fields), report)
+    for at in (0.0, 2.5, 5.0):
+        watch.ask(at)
+        question = asked.pop()
+        del question["op"]
+        pulse.answer(**question)
+        assert watch.asked == at
+        assert not watch.take(at + 2.5)
+        assert watch.asked is None
+    assert not said

@@ -44,6 +44,41 @@ from nonebot import get_driver
 driver = get_driver()
 """
 
+ACTING = """
+import asyncio
+import os
+import time
+
+
+def say(*words):
+    # In one piece: other threads and processes write there too.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+
+async def until(condition, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"never: {what() if callable(what) else what}")
+        await asyncio.sleep(0.002)
+
+
+def main(bot, act):
+    @bot.on_after_start
+    async def guarded():
+        try:
+            await act()
+            say("all is well")
+        except BaseException as error:
+            say(f"FAILED: {type(error).__name__}: {error}")
+            raise
+        finally:
+            bot.stop()
+
+    bot.run()
+"""
+"""The head of a bot.py whose `main(bot, act)` runs a bot until `act` has ended, for `went_well`."""
+
 STARTED = r"Application startup complete"
 """NoneBot's line on either driver when all startup hooks are done."""
 
@@ -233,6 +268,12 @@ def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
             return False
 
     return [process for process in processes if lives(process)]
+
+
+def went_well(program: Program, timeout: float = 60) -> None:
+    """Wait for the end of a program with `ACTING`, whose `act` must come to its end."""
+    assert program.wait(timeout) == 0, program.output
+    assert program.found("^all is well$"), program.output
 
 
 def stopped_by_itself(program: Program) -> bool:

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import Program, running, write_files
+from tests.program import ACTING, Program, running, went_well, write_files
 
 SECONDS = 60
 
 _BOT = """
-import asyncio
-import os
 import random
 import signal
 import sys
-import time
 
 import psutil
 
@@ -28,11 +25,6 @@ from workers import callbacks, loops, receives
 NAMES = ("receives", "callbacks", "loops", "nonebot")
 SECONDS, SEED = float(sys.argv[1]), int(sys.argv[2])
 AGAIN = RestartPolicy(max_restarts=100_000, backoff=0.02, max_backoff=0.1)
-
-
-def say(*words):
-    # In one piece: other threads and processes write there too.
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 
 class Flow:
@@ -114,14 +106,6 @@ class Trouble:
             await asyncio.sleep(self.random.uniform(0.05, 0.6))
 
 
-async def until(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"never: {what()}")
-        await asyncio.sleep(0.01)
-
-
 def held():
     me = psutil.Process()
     return me.num_fds(), me.num_threads()
@@ -172,18 +156,7 @@ if __name__ == "__main__":
         for task in tasks:
             task.cancel()
 
-    @bot.on_after_start
-    async def guarded():
-        try:
-            await act()
-            say("all is well")
-        except BaseException as error:
-            say(f"FAILED: {type(error).__name__}: {error}")
-            raise
-        finally:
-            bot.stop()
-
-    bot.run()
+    main(bot, act)
 """
 
 _WORKERS = """
@@ -261,7 +234,7 @@ async def on_request(request):
 
 def project(folder: Path) -> None:
     """Write a project with four children, one of them NoneBot, and a watched file for each."""
-    files = {"bot.py": _BOT, "workers.py": _WORKERS, "bot_plugin.py": _PLUGIN}
+    files = {"bot.py": ACTING + _BOT, "workers.py": _WORKERS, "bot_plugin.py": _PLUGIN}
     for name in ("receives", "callbacks", "loops", "nonebot"):
         files[f"watched/{name}.py"] = "# a file\n"
     write_files(folder, files)
@@ -279,7 +252,6 @@ def test_a_minute_of_chaos(tmp_path: Path, environment: dict[str, str]) -> None:
 
 
 def _well(bot: Program) -> None:
-    assert bot.wait() == 0, bot.output
-    assert bot.found("^all is well$"), bot.output
+    went_well(bot)
     assert not bot.found("is given up|has ended with .* not acknowledged|can't be"), bot.output
     assert not bot.found("ignored its cancellation|did not end in time"), bot.output

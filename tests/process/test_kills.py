@@ -6,18 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import Program, running, write_files
+from tests.program import ACTING, Program, running, went_well, write_files
 
 Environment = dict[str, str]
 
-HEAD = """
-import asyncio
-import os
+HEAD = f"""{ACTING}
 import random
 import signal
 import sys
 import threading
-import time
 
 from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel
 from liteyuki_core.comm import active_channel, get_channels, passive_channel, set_channel
@@ -25,34 +22,6 @@ from liteyuki_core.process import ProcessState, RestartPolicy
 
 AGAIN = RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01)
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-
-
-def say(line):
-    # In one piece: other threads and processes write there too.
-    os.write(1, f"{line}\\n".encode())
-
-
-async def until(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"never: {what}")
-        await asyncio.sleep(0.002)
-
-
-def main(bot, act):
-    @bot.on_after_start
-    async def guarded():
-        try:
-            await act()
-            say("all is well")
-        except BaseException as error:
-            say(f"FAILED: {type(error).__name__}: {error}")
-            raise
-        finally:
-            bot.stop()
-
-    bot.run()
 """
 
 FLOW = """
@@ -135,10 +104,7 @@ def program(folder: Path, *parts: str) -> None:
 
 def well(bot: Program, *lines: str, timeout: float = 120) -> None:
     """Wait for the program's end and check that it found all as it should be."""
-    code = bot.wait(timeout)
-    assert code == 0, bot.output
-    assert bot.found("^all is well$"), bot.output
-    assert not bot.found("FAILED:"), bot.output
+    went_well(bot, timeout)
     for line in lines:
         assert bot.found(line), bot.output
 

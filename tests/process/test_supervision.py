@@ -9,19 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.program import Program, living, running, write_files
+from tests.program import ACTING, Program, living, running, went_well, write_files
 
 Environment = dict[str, str]
 unix = pytest.mark.skipif(sys.platform == "win32", reason="process groups as Unix has them")
 
-HEAD = """
-import asyncio
-import os
+HEAD = f"""{ACTING}
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from liteyuki_core import Channel, LiteyukiBot, get_channel, logger, shared_memory
@@ -34,34 +31,6 @@ from liteyuki_core.process import (
 QUICK = RestartPolicy(backoff=0.01, max_backoff=0.01)
 
 
-def say(*words):
-    # In one piece: other threads and processes write there too.
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
-
-
-async def until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"never: {what}")
-        await asyncio.sleep(0.002)
-
-
-def main(bot, act):
-    @bot.on_after_start
-    async def guarded():
-        try:
-            await act()
-            say("all is well")
-        except BaseException as error:
-            say(f"FAILED: {type(error).__name__}: {error}")
-            raise
-        finally:
-            bot.stop()
-
-    bot.run()
-
-
 def waits():
     active_channel.receive()
 """
@@ -70,12 +39,6 @@ def waits():
 def program(folder: Path, *parts: str) -> None:
     """Write a bot.py of these parts."""
     write_files(folder, {"bot.py": "\n\n".join((HEAD, *parts))})
-
-
-def well(bot: Program, timeout: float = 60) -> None:
-    """Wait for the end of a program whose `act` must come to its end."""
-    assert bot.wait(timeout) == 0, bot.output
-    assert bot.found("^all is well$"), bot.output
 
 
 def spoken(bot: Program, start: str = "> ") -> list[str]:
@@ -156,7 +119,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         up = ["slow STARTING", "slow RUNNING"]
         said = spoken(bot)
         states = [line for line in said if re.fullmatch("slow [A-Z]+", line)]
@@ -249,7 +212,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         said = spoken(bot)
         assert (
             said[0]
@@ -304,7 +267,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         loud = bot.found("严重.*process crashes exited with code 1.*started again 2 times in 60 s")
         assert len(loud) == 2
         assert len(bot.found("ValueError: again")) == 6
@@ -347,7 +310,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         said = spoken(bot)
         assert len(said) == 2
         assert all(line.startswith("NotConnected: this is the main process") for line in said)
@@ -394,7 +357,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="2") as bot:
-        well(bot)
+        went_well(bot)
         both = "on_before_process_restart and on_before_process_shutdown"
         assert bot.found(f"错误.*{both} hooks of process w did not end in time")
         assert bot.found(
@@ -576,7 +539,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         assert not bot.found("can't be|Traceback|has not stopped")
 
 
@@ -611,7 +574,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         assert len(spoken(bot)) == 1
 
 
@@ -650,7 +613,7 @@ if __name__ == "__main__":
 """,
     )
     with running(tmp_path, environment) as bot:
-        well(bot)
+        went_well(bot)
         assert len(bot.found("process busy exited with code 0; it is started again")) == 12
         assert not bot.found("Traceback|has not stopped|错误"), bot.output
 

@@ -66,6 +66,28 @@ class Hooks:
         for hook in self.of(kind):
             await self.call(hook, kind, *args)
 
+    async def call_in_time(self, calls: dict[str, list[Kind]], timeout: float) -> None:
+        """Call hooks of these kinds for several processes beside each other.
+
+        Leaves those that do not end within `timeout` seconds.
+        """
+
+        async def call(process: str, kinds: list[Kind]) -> None:
+            while kinds:
+                await self.call_all(kinds[0], process)
+                del kinds[0]
+
+        tasks = {asyncio.ensure_future(call(*some)): some for some in calls.items()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=max(0.0, timeout))
+        for task in late:
+            task.cancel()
+            process, kinds = tasks[task]
+            log.logger.error(
+                f"{' and '.join(kinds)} hooks of process {process} did not end in time and are left"
+            )
+
     def state(self, name: str, state: Enum) -> None:
         """Have the hooks for states called, in order, by `tell_states`."""
         if self._hooks["on_process_state"]:

@@ -142,6 +142,7 @@ ARROWS: dict[str, set[str]] = {
         "process.report",
         "writer",
     },
+    "process.stopping": {"log", "process.life"},
     "process.supervisor": {
         "errors",
         "hooks",
@@ -158,6 +159,7 @@ ARROWS: dict[str, set[str]] = {
         "process.listening",
         "process.restart",
         "process.state",
+        "process.stopping",
         "writer",
     },
     "process.reload": {

@@ -112,7 +112,6 @@ class Life:
         else:
             ours.close()
             listening.close_way()
-            self.close()
         if cancelled is not None:
             raise cancelled
         if failure is not None:
@@ -154,7 +153,7 @@ class Life:
             group.kill()
 
     def close(self) -> None:
-        """Let go of what is left, when nobody looks at it any more. Idempotent."""
+        """Let go of what is left, when nobody looks at it any more, or nothing was spawned."""
         if self.report is not None:
             self.report.close()
 

@@ -77,11 +77,15 @@ def shared() -> Report | None:
 
     try:
         file = os.memfd_create("liteyuki-report", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except (AttributeError, OSError):
+        return None
+    try:
         os.ftruncate(file, _BYTES)
         # Reading a mapping whose file was cut short would end the process.
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         report = Report(file)
-    except (AttributeError, OSError):
+    except OSError:
+        os.close(file)
         return None
     report.write(Answer(nan, None, None))
     return report

@@ -36,7 +36,7 @@ from ..errors import (
 )
 from ..hooks import Hooks, Kind
 from ..writer import Writer
-from . import child
+from . import child, stopping
 from .ending import Ending, classify, describe
 from .health import Hang, Health, Watch
 from .life import Life
@@ -45,10 +45,6 @@ from .output import WriteEnd
 from .report import Report
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
-
-_HOOK_SHARE = 0.3
-_ASK_SHARE = 0.6
-_TERMINATE_SHARE = 0.85
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
@@ -310,8 +306,10 @@ class Supervisor:
             if process._is_restart:
                 process.restarts += 1
                 if not process._restart_announced:
-                    kinds: list[Kind] = ["on_before_process_restart"]
-                    await self._call_hooks({process: kinds}, self._stop_timeout * _HOOK_SHARE)
+                    await self._hooks.call_in_time(
+                        {process.name: ["on_before_process_restart"]},
+                        self._stop_timeout * stopping.HOOK_SHARE,
+                    )
                 process._restart_announced = False
             await self._spawn(process)
         finally:
@@ -340,6 +338,7 @@ class Supervisor:
             if life.is_spawned:
                 self._spawned(process, life)
             else:
+                life.close()
                 process._life = None
 
     def _spec(
@@ -535,58 +534,17 @@ class Supervisor:
         if starting:
             await asyncio.wait(starting, timeout=span)
         alive = {p: p._life for p in processes if p._life is not None and p._life.is_spawned}
-        calls: dict[_Child, list[Kind]] = {}
+        calls: dict[str, list[Kind]] = {}
         for process in alive:
-            calls[process] = ["on_before_process_shutdown"]
+            kinds = calls[process.name] = ["on_before_process_shutdown"]
             if process._again:
                 process._restart_announced = True
-                calls[process].insert(0, "on_before_process_restart")
-        await self._call_hooks(calls, begun + span * _HOOK_SHARE - monotonic())
-        for process, life in alive.items():
+                kinds.insert(0, "on_before_process_restart")
+        await self._hooks.call_in_time(calls, begun + span * stopping.HOOK_SHARE - monotonic())
+        for process in alive:
             if not process._again or self._stopping:
                 process._listening.close()
-            life.peer.clean = True
-            left = max(0.0, begun + span * _ASK_SHARE - monotonic())
-            life.peer.control(op="stop", seconds=left)
-        waits = {asyncio.ensure_future(life.ended.wait()): life for life in alive.values()}
-        for share, what in ((_ASK_SHARE, "terminate"), (_TERMINATE_SHARE, "kill"), (1.0, "")):
-            if not waits:
-                return
-            left = begun + span * share - monotonic()
-            done, _ = await asyncio.wait(waits, timeout=max(0.0, left))
-            for wait in done:
-                del waits[wait]
-            for life in waits.values():
-                if not what:
-                    log.logger.critical(f"process {life.name} (pid {life.pid}) can't be ended")
-                    continue
-                log.logger.warning(f"process {life.name} has not stopped: {what} (pid {life.pid})")
-                if what == "kill":
-                    life.kill()
-                else:
-                    life.terminate()
-        for wait in waits:
-            wait.cancel()
-
-    async def _call_hooks(self, calls: dict[_Child, list[Kind]], timeout: float) -> None:
-        """Call hooks for several children beside each other; leave those that take too long."""
-
-        async def call(name: str, kinds: list[Kind]) -> None:
-            while kinds:
-                await self._hooks.call_all(kinds[0], name)
-                del kinds[0]
-
-        tasks = {asyncio.ensure_future(call(p.name, kinds)): p for p, kinds in calls.items()}
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=max(0.0, timeout))
-        for task in late:
-            task.cancel()
-            process = tasks[task]
-            log.logger.error(
-                f"{' and '.join(calls[process])} hooks of process {process.name} did not end in "
-                "time and are left"
-            )
+        await stopping.stop(alive.values(), begun, deadline)
 
     def kill_all(self) -> None:
         """Kill every child at once. From any thread, also in a signal handler."""

@@ -1,0 +1,63 @@
+"""How processes are stopped: asked, then terminated, then killed, all by one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from time import monotonic
+from typing import Literal
+
+from .. import log
+from .life import Life
+
+HOOK_SHARE = 0.3
+"""How much of the time that a stop may take hooks have at most."""
+
+_ASK_SHARE = 0.6
+_TERMINATE_SHARE = 0.85
+"""By when processes are to end that were asked, and that were terminated."""
+
+
+async def stop(lives: Iterable[Life], begun: float, deadline: float) -> None:
+    """Have processes end by `deadline`; `begun` is when it began that they are to. Monotonic times.
+
+    Waits until they have and it was decided what follows. Cancelled, it leaves them as they are.
+    """
+    span = max(0.0, deadline - begun)
+    waits: dict[asyncio.Future[Literal[True]], Life] = {}
+    for life in lives:
+        life.peer.clean = True
+        left = max(0.0, begun + span * _ASK_SHARE - monotonic())
+        life.peer.control(op="stop", seconds=left)
+        waits[asyncio.ensure_future(life.ended.wait())] = life
+    try:
+        for share, escalate in (
+            (_ASK_SHARE, _terminate),
+            (_TERMINATE_SHARE, _kill),
+            (1.0, _give_up),
+        ):
+            if not waits:
+                return
+            left = begun + span * share - monotonic()
+            done, _ = await asyncio.wait(waits, timeout=max(0.0, left))
+            for wait in done:
+                del waits[wait]
+            for life in waits.values():
+                escalate(life)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _terminate(life: Life) -> None:
+    log.logger.warning(f"process {life.name} has not stopped: terminate (pid {life.pid})")
+    life.terminate()
+
+
+def _kill(life: Life) -> None:
+    log.logger.warning(f"process {life.name} has not stopped: kill (pid {life.pid})")
+    life.kill()
+
+
+def _give_up(life: Life) -> None:
+    log.logger.critical(f"process {life.name} (pid {life.pid}) can't be ended")

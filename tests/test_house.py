@@ -122,7 +122,7 @@ ARROWS: dict[str, set[str]] = {
     "process.output": {"log"},
     "process.health": {"errors", "log", "comm.peer", "process.report"},
     "process.pulse": {"comm.dispatch", "process.report"},
-    "process.report": set(),
+    "process.report": {"comm.slots"},
     "process.listening": {"errors", "comm.current", "comm.link"},
     "process.loaded": set(),
     "process.request": {"comm.current"},

@@ -29,7 +29,7 @@ class Slots:
 
     def __init__(self, file: int, half: int) -> None:
         self.file = file
-        self._mapped = mmap.mmap(file, 2 * COUNT * SIZE)
+        self._mapped = mapped(file, 2 * COUNT * SIZE)
         self._view = memoryview(self._mapped)
         self._mine, self._theirs = half * COUNT * SIZE, (1 - half) * COUNT * SIZE
         self._used: set[int] = set()
@@ -59,17 +59,42 @@ class Slots:
             self._mapped.close()
 
 
-def shared() -> tuple[Slots, Slots] | None:
-    """Return both ends of fresh shared memory, or None where there is none to be had."""
+def sealed(name: str, size: int) -> int:
+    """Return the descriptor of fresh memory that can't be cut short under whoever reads it.
+
+    Raises `OSError`, or `AttributeError` where the system has none.
+    """
     if sys.platform != "linux":
-        return None
+        raise AttributeError("only Linux has what this needs")
     import fcntl
 
+    file = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        file = os.memfd_create("liteyuki-link", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(file, 2 * COUNT * SIZE)
-        # Reading a mapping whose file was cut short would end the process.
+        os.ftruncate(file, size)
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        return Slots(file, 0), Slots(os.dup(file), 1)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def mapped(file: int, size: int) -> mmap.mmap:
+    """Return a mapping of it. Raises `OSError`, and has closed the descriptor then."""
+    try:
+        return mmap.mmap(file, size)
+    except OSError:
+        os.close(file)
+        raise
+
+
+def shared() -> tuple[Slots, Slots] | None:
+    """Return both ends of fresh shared memory, or None where there is none to be had."""
+    try:
+        ours = Slots(sealed("liteyuki-link", 2 * COUNT * SIZE), 0)
     except (AttributeError, OSError):
+        return None
+    try:
+        return ours, Slots(os.dup(ours.file), 1)
+    except OSError:
+        ours.close()
         return None

@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +65,12 @@ class Life:
         self._loop = asyncio.get_running_loop()
         self._link_ended = asyncio.Event()
         self._output_ended = asyncio.Event()
-        self._output = Output(name, writer.lines, lambda: self.soon(self._output_ended.set))
+        self._writer = writer
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._peer: LinkPeer | None = None
-        self.report = shared()
-        """Where it says how it is. It is closed with the last look at it."""
+        self.report: Report | None = None
+        """Where it says how it is, if there is such memory. Closed with the last look at it."""
 
     @property
     def peer(self) -> LinkPeer:
@@ -87,41 +89,46 @@ class Life:
         Waits for a worker thread, and however often it is cancelled, it is known at its end
         whether there is a process. Raises what spawning raises.
         """
-        ours, theirs = connection_pair()
-        way = listening.open_way()
-        spec = make_spec(theirs, self._output.theirs, way, self.report)
-        process = multiprocessing.get_context("spawn").Process(
-            target=child.main, args=(spec,), name=f"liteyuki-{self.name}"
-        )
-        threads = self._hub.local.context.dispatcher.threads
-        spawning = asyncio.ensure_future(threads.run(lambda: _spawn(process)))
         cancelled: asyncio.CancelledError | None = None
-        while not spawning.done():
-            try:
-                await asyncio.wait({spawning})
-            except asyncio.CancelledError as error:
-                cancelled = error
-        # Only the child may hold its ends, or nobody would notice its death.
-        theirs.close()
-        self._output.theirs.close()
-        if way is not None:
-            way.close()
-        failure = spawning.exception()
-        if failure is None:
-            self._watch(process, ours)
-        else:
-            ours.close()
-            listening.close_way()
+        threads = self._hub.local.context.dispatcher.threads
+        with ExitStack() as kept:
+            # Only the child may hold its ends, or nobody would notice its death.
+            with ExitStack() as handed:
+                ended = partial(self.soon, self._output_ended.set)
+                output = Output(self.name, self._writer.lines, ended)
+                handed.callback(output.theirs.close)
+                ours, theirs = connection_pair()
+                kept.callback(ours.close)
+                handed.callback(theirs.close)
+                way = listening.open_way()
+                kept.callback(listening.close_way)
+                if way is not None:
+                    handed.callback(way.close)
+                self.report = shared()
+                kept.callback(self.close)
+                spec = make_spec(theirs, output.theirs, way, self.report)
+                process = multiprocessing.get_context("spawn").Process(
+                    target=child.main, args=(spec,), name=f"liteyuki-{self.name}"
+                )
+                spawning = asyncio.ensure_future(threads.run(lambda: _spawn(process)))
+                while not spawning.done():
+                    try:
+                        await asyncio.wait({spawning})
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+            if spawning.exception() is None:
+                kept.callback(_discard, process)
+                self._peer = self._hub.connect(self.name, ours, self._on_link_ended, self._on_word)
+                kept.pop_all()
+                self._watch(process)
         if cancelled is not None:
             raise cancelled
-        if failure is not None:
-            raise failure
+        spawning.result()
 
-    def _watch(self, process: SpawnProcess, ours: Endpoint) -> None:
+    def _watch(self, process: SpawnProcess) -> None:
         self._process = process
         self.pid = process.pid
         group = self._group = Group(process)
-        self._peer = self._hub.connect(self.name, ours, self._on_link_ended, self._on_word)
 
         def wait() -> None:
             group.wait()
@@ -171,6 +178,13 @@ class Life:
         code = process.exitcode or 0
         process.close()
         return code
+
+
+def _discard(process: SpawnProcess) -> None:
+    """End a process that has only just been spawned and that nobody can talk to."""
+    process.kill()
+    process.join()
+    process.close()
 
 
 def _spawn(process: SpawnProcess) -> None:

@@ -11,11 +11,11 @@ the last question counts, so nobody waits for anybody.
 
 from __future__ import annotations
 
-import mmap
 import os
-import sys
 from math import isnan, nan
 from typing import Any, NamedTuple
+
+from ..comm import slots
 
 _BYTES = 24
 
@@ -34,7 +34,7 @@ class Report:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._mapped = mmap.mmap(file, _BYTES)
+        self._mapped = slots.mapped(file, _BYTES)
         self._numbers = memoryview(self._mapped).cast("d")
 
     def write(self, answer: Answer) -> None:
@@ -71,21 +71,9 @@ class Report:
 
 def shared() -> Report | None:
     """Return fresh memory, or None where there is none to be had."""
-    if sys.platform != "linux":
-        return None
-    import fcntl
-
     try:
-        file = os.memfd_create("liteyuki-report", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        report = Report(slots.sealed("liteyuki-report", _BYTES))
     except (AttributeError, OSError):
-        return None
-    try:
-        os.ftruncate(file, _BYTES)
-        # Reading a mapping whose file was cut short would end the process.
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        report = Report(file)
-    except OSError:
-        os.close(file)
         return None
     report.write(Answer(nan, None, None))
     return report

@@ -330,15 +330,14 @@ class Supervisor:
             await life.spawn(partial(self._spec, process), process._listening)
         except Exception as error:
             process._again = False
-            process.outcome = f"it can't be started: {error!r}"
-            line = f"process {process.name}: {process.outcome}"
-            self._enter(process, ProcessState.FAILED, line, "ERROR")
-            self._hub.process_ended(process.name, ChannelBroken, line)
+            process._starting = None
+            process.outcome = "can't be started"
+            outcome = f"process {process.name} {process.outcome}"
+            self._ended_by_itself(process, Ending.NOT_READY, outcome, repr(error))
         finally:
             if life.is_spawned:
                 self._spawned(process, life)
             else:
-                life.close()
                 process._life = None
 
     def _spec(

@@ -649,3 +649,74 @@ if __name__ == "__main__":
         assert bot.found("process w exited with code 0$"), bot.output
         assert len(bot.found("> begins$")) == len(bot.found("> ends$")) == 2, bot.output
         assert not bot.found("Traceback"), bot.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors that can be limited")
+def test_no_descriptors_left_to_start_a_child(tmp_path: Path, environment: Environment) -> None:
+    """At whichever step they run out: it has failed with a line, and nothing else has."""
+    program(
+        tmp_path,
+        """
+def echo():
+    for data in active_channel:
+        active_channel.send(data)
+
+
+if __name__ == "__main__":
+    import gc
+    import resource
+
+    import psutil
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, most))
+    bot = LiteyukiBot()
+    bot.add_process("old", echo)
+    OVER = (ProcessState.FAILED, ProcessState.RUNNING)
+
+    async def answers(name, data):
+        channel = get_channel(f"{name}-active")
+        channel.send(data)
+        assert await channel.async_receive(20) == data
+
+    def held():
+        gc.collect()  # multiprocessing leaves a pipe of its own to it.
+        return psutil.Process().num_fds()
+
+    async def act():
+        await bot.wait_ready("old", 20)
+        await answers("old", "before")
+        before = held()
+        bot.add_process("new", echo)
+        new = bot.processes["new"]
+        spare = failures = 0
+        while new.state is not ProcessState.RUNNING:
+            taken = []
+            try:
+                while True:
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                for file in taken[:spare]:
+                    os.close(file)
+                del taken[:spare]
+            bot.start_process("new")
+            await until(lambda: new.state in OVER, lambda: f"{new.state} with {spare}")
+            for file in taken:
+                os.close(file)
+            if new.state is ProcessState.FAILED:
+                failures += 1
+                await until(lambda: held() <= before, lambda: f"{held()}, {before} before")
+            spare += 1
+        say(f"{failures} failures")
+        await answers("old", "after")
+        await answers("new", "at last")
+
+    main(bot, act)
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        went_well(bot)
+        failures = int(bot.wait_for_line(r"^(\d+) failures$")[1])
+        assert failures > 5
+        assert len(bot.found(r"错误\] process new can't be started: OSError")) == failures
+        assert not bot.found("Traceback|is broken|process old exited with code [1-9]")

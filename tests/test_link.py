@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -79,6 +80,28 @@ def test_writing_never_waits(peers: Any) -> None:
     other.gate.set()
     wait_until(lambda: len(other.frames) == 21)
     assert [frames.unpack(f).first for f in other.frames[1:]] == list(range(20))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors that can be limited")
+def test_no_more_handles_can_be_opened(peers: Any) -> None:
+    """What the writer thread is to write arrives, or the link ends: nothing is lost unheard."""
+    import resource
+
+    one, other = peers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            socket.socketpair()
+        for i in range(20):
+            one.link.queue(1, data(1_000_000, 1, i))
+            one.link.pump()
+        wait_until(lambda: len(other.frames) == 20 or (one.ends and other.ends))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if sys.platform == "linux" and link._DONTWAIT:
+        assert len(other.frames) == 20
+        assert not one.ends
 
 
 def test_a_long_message_lets_small_ones_pass(peers: Any) -> None:

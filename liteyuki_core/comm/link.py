@@ -31,6 +31,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from ..errors import FrameError
@@ -431,7 +432,13 @@ class Link:
     def _write(self) -> None:
         data: _Out | None = None  # Not None while this thread has the turn to write.
         try:
-            with self._open_handle(True) as handle:
+            waiting = nullcontext(self._connection) if self._dontwait else self._open_handle(True)
+        except OSError:
+            self._stop_writing()
+            self._shutdown()  # No more handles can be opened: better an end than a loss.
+            return
+        try:
+            with waiting as handle:
                 while True:
                     self._writer_turn.acquire()
                     data, self._left = self._left, None

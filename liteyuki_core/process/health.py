@@ -148,10 +148,12 @@ class Watch:
     def ask(self, now: float) -> None:
         """Ask it how it is."""
         self.asked = now
-        stack = self.is_suspect(now)
+        self._send(now, self.is_suspect(now))
+
+    def _send(self, at: float, stack: bool) -> None:
         self.urgent = stack or self.hangs
         quietly = self.report is not None and not self.urgent
-        self.peer.control(op="pulse", at=now, stack=stack, quietly=quietly)
+        self.peer.control(op="pulse", at=at, stack=stack, quietly=quietly)
 
     def take(self, now: float) -> str:
         """Look at what it has answered; return what is wrong from now on, if anything is."""
@@ -164,16 +166,24 @@ class Watch:
             self.known = True
             self.waits = answer.waits
             return self._judge_answer(answer, now)
-        seconds = 0.0 if self.asked is None or not self.known else now - self.asked
-        if self.hangs or not self._is_long(seconds):
+        if self.asked is None or not self.known or self.hangs:
+            return ""
+        seconds = now - self.asked
+        if not self._is_long(seconds):
             return ""
         self.silent_since = self.asked
-        self.ask(now)  # What it was asked before it may answer where nobody sees it at once.
+        # The same once more: what it was asked quietly it answers where nobody sees that at once.
+        self._send(self.asked, stack=False)
         return f"has not answered for {seconds:.1f} s{_state(self.child.pid)}"
 
     def _judge_answer(self, answer: Answer, now: float) -> str:
         name = self.child.name
-        blocked = answer.waits is not None and self._is_long(answer.at - answer.waits)
+        # By main's clock and by the child's: one that was stopped may have put the mark only now.
+        blocked = (
+            answer.waits is not None
+            and self._is_long(answer.at - answer.waits)
+            and self._is_long(answer.lag or 0.0)
+        )
         if blocked and not self.hangs:
             self.blocked_for = answer.lag or 0.0
             stack = answer.stack or "  (its thread is not known)"

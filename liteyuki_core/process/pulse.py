@@ -66,7 +66,7 @@ class Pulse:
             if mark is not None:
                 ran = mark.lag
                 lag = max(lag or 0.0, monotonic() - mark.posted if ran is None else ran)
-                if ran is None and (oldest is None or mark.at < oldest.at):
+                if ran is None and mark.at < at and (oldest is None or mark.at < oldest.at):
                     oldest = mark
             if mark is None or mark.lag is not None:
                 if _sleeps(calls.get(thread)):

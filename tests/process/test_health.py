@@ -326,6 +326,17 @@ def test_what_main_missed_is_not_counted() -> None:
     asyncio.run(miss_an_answer())
 
 
+def test_a_mark_that_came_late_is_not_taken_for_an_old_one() -> None:
+    """A child that was stopped gets all at once what waited for it; its loop has just begun."""
+    killed: list[bool] = []
+    child: Any = Puppet()
+    watch = Watch(child, child, Hang(5, "restart"), lambda: killed.append(True), None)
+    for lag, waits, found in ((None, None, False), (0.1, 2.5, False), (5.0, 2.5, True)):
+        watch.ask(7.5)
+        watch.arrived({"at": 7.5, "lag": lag, "waits": waits, "stack": ""})
+        assert bool(watch.take(7.5)) == found
+
+
 def test_a_stack_is_asked_for_when_it_is_time() -> None:
     """Not only in the next round, and not again for the same mark."""
 
@@ -339,7 +350,9 @@ def test_a_stack_is_asked_for_when_it_is_time() -> None:
 
         def answer(puppet: Any) -> None:
             waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
-            answered = {"at": puppet.asked[-1], "lag": 0, "waits": waits, "stack": "where"}
+            at = puppet.asked[-1]
+            lag = 0 if waits is None else at - waits
+            answered = {"at": at, "lag": lag, "waits": waits, "stack": "where"}
             if watches[puppet].arrived(answered):
                 health.look(watches[puppet])
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isnan
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +18,7 @@ import pytest
 from liteyuki_core.process.health import Hang, Watch
 from liteyuki_core.process.pulse import Pulse
 from liteyuki_core.process.report import Answer, Report, shared
+from tests.test_reader import LoopThread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no such memory")
 
@@ -81,3 +86,44 @@ def test_a_child_that_is_well_says_nothing(report: Report) -> None:
         assert not watch.take(at + 2.5)
         assert watch.asked is None
     assert not said
+
+
+def test_a_silence_is_over_with_the_first_answer(report: Report) -> None:
+    """Also where its loop has not run yet what it was given before the silence was noticed."""
+    asked: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    peer: Any = SimpleNamespace(control=lambda **fields: asked.append(fields), clean=False)
+    child: Any = SimpleNamespace(name="child", pid=None, loop_lag=None)
+    watch = Watch(child, peer, Hang(5, "warn"), lambda: None, report)
+    watch.known = True
+    with a_blocked_loop() as bound:
+        pulse = Pulse(bound, lambda **fields: said.append(fields), report)
+        watch.ask(0.0)
+        assert "has not answered" in watch.take(5.0)
+        for question in asked:
+            del question["op"]
+            pulse.answer(**question)
+        assert len(said) == 1
+        assert watch.arrived(said[0]), "nobody looks at it"
+        assert not watch.take(5.1)
+        assert not watch.hangs
+
+
+@contextmanager
+def a_blocked_loop() -> Iterator[Any]:
+    """What says that a loop is bound, which a callback keeps from turning."""
+    running = LoopThread(asyncio.SelectorEventLoop)
+    entered, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        entered.set()
+        release.wait(20)
+
+    running.loop.call_soon_threadsafe(block)
+    assert entered.wait(10)
+    try:
+        yield SimpleNamespace(bound=(running.loop, running.thread.ident))
+    finally:
+        release.set()
+        running.stop()
+        running.loop.close()

@@ -292,6 +292,7 @@ def test_a_peer_that_dies_in_the_middle_of_a_long_message(monkeypatch: Any, shar
         assert one.ends == [None]
         assert [f.channel for f in one.frames] == [1]
         assert not one.link._decoder.lanes
+        assert not one.link._decoder._long, "a view that is left to the collector is an error there"
 
 
 def test_what_is_in_slots_when_a_peer_ends_arrives(monkeypatch: Any) -> None:

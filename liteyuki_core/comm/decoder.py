@@ -154,6 +154,10 @@ class _LongFrame:
             return Frame(kind, flags, channel, bytes(self._segments[0]), tuple(self._segments[1:]))
         return Frame(kind, flags, channel, b"".join(self._segments))
 
+    def close(self) -> None:
+        """Let go of the memory: a view that is left to the collector is an error there."""
+        self._view.release()
+
 
 class Decoder:
     """Turns a stream of bytes into frames.
@@ -226,6 +230,12 @@ class Decoder:
         if lane:
             self.lanes[channel] = lane  # Behind the others: they take turns.
         return out
+
+    def close(self) -> None:
+        """Let go of long frames whose rest will not come."""
+        for frame in self._long.values():
+            frame.close()
+        self._long.clear()
 
     def _sort(self, frame: Frame, out: list[Frame]) -> None:
         """Have a frame wait in its channel's lane if it must, else take it in."""

@@ -544,6 +544,7 @@ class Link:
     def _ended(self, error: BaseException) -> None:
         self._shutdown()
         self._close_handles()
+        self._decoder.close()
         if isinstance(error, OSError | EOFError):
             self._on_end(None)  # A connection reset is an end like any other.
         elif isinstance(error, FrameError):

@@ -125,7 +125,6 @@ class Watch:
                 "waits": int() | float() | None as waits,
                 "stack": str(stack),
             }:
-                self.child.loop_lag = lag
                 self.answer = Answer(at, lag, waits, stack)
                 return self.urgent
         raise FrameError(f"control frame {fields!r} is not known")

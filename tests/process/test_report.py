@@ -68,43 +68,46 @@ def test_closing_twice_is_as_good_as_once(report: Report) -> None:
     report.close()
 
 
+class Asked:
+    """Main's and a child's side with a report between them; what is said over the link is kept."""
+
+    def __init__(self, report: Report, bound: Any) -> None:
+        self.said: list[dict[str, Any]] = []
+        self._questions: list[dict[str, Any]] = []
+        child: Any = SimpleNamespace(name="child", pid=None, loop_lag=None)
+        peer: Any = SimpleNamespace(control=lambda op, **fields: self._questions.append(fields))
+        self.watch = Watch(child, peer, Hang(5, "warn"), lambda: None, report)
+        self._pulse = Pulse(bound, lambda **fields: self.said.append(fields), report)
+
+    def answer(self) -> None:
+        """Have the child answer what it was asked."""
+        while self._questions:
+            self._pulse.answer(**self._questions.pop(0))
+
+
 def test_a_child_that_is_well_says_nothing(report: Report) -> None:
     """Its answers wake nobody; the main process finds them when it looks."""
-    asked: list[dict[str, Any]] = []
-    said: list[dict[str, Any]] = []
-    peer: Any = SimpleNamespace(control=lambda **fields: asked.append(fields), clean=False)
-    child: Any = SimpleNamespace(name="child", pid=None, loop_lag=None)
-    watch = Watch(child, peer, Hang(5, "warn"), lambda: None, report)
-    unbound: Any = SimpleNamespace(bound=None)
-    pulse = Pulse(unbound, lambda **fields: said.append(fields), report)
+    asked = Asked(report, SimpleNamespace(bound=None))
     for at in (0.0, 2.5, 5.0):
-        watch.ask(at)
-        question = asked.pop()
-        del question["op"]
-        pulse.answer(**question)
-        assert watch.asked == at
-        assert not watch.take(at + 2.5)
-        assert watch.asked is None
-    assert not said
+        asked.watch.ask(at)
+        asked.answer()
+        assert asked.watch.asked == at
+        assert not asked.watch.take(at + 2.5)
+        assert asked.watch.asked is None
+    assert not asked.said
 
 
 def test_a_silence_is_over_with_the_first_answer(report: Report) -> None:
     """Also where its loop has not run yet what it was given before the silence was noticed."""
-    asked: list[dict[str, Any]] = []
-    said: list[dict[str, Any]] = []
-    peer: Any = SimpleNamespace(control=lambda **fields: asked.append(fields), clean=False)
-    child: Any = SimpleNamespace(name="child", pid=None, loop_lag=None)
-    watch = Watch(child, peer, Hang(5, "warn"), lambda: None, report)
-    watch.known = True
     with a_blocked_loop() as bound:
-        pulse = Pulse(bound, lambda **fields: said.append(fields), report)
+        asked = Asked(report, bound)
+        watch = asked.watch
+        watch.known = True
         watch.ask(0.0)
         assert "has not answered" in watch.take(5.0)
-        for question in asked:
-            del question["op"]
-            pulse.answer(**question)
-        assert len(said) == 1
-        assert watch.arrived(said[0]), "nobody looks at it"
+        asked.answer()
+        assert len(asked.said) == 1
+        assert watch.arrived(asked.said[0]), "nobody looks at it"
         assert not watch.take(5.1)
         assert not watch.hangs
 

@@ -720,3 +720,46 @@ if __name__ == "__main__":
         assert failures > 5
         assert len(bot.found(r"错误\] process new can't be started: OSError")) == failures
         assert not bot.found("Traceback|is broken|process old exited with code [1-9]")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors that can be limited")
+def test_a_successor_that_cannot_be_spawned_is_tried_again(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """What a child that ran once lacks for its next process may come back; it is not given up."""
+    program(
+        tmp_path,
+        """
+def echo():
+    for data in active_channel:
+        active_channel.send(data)
+
+
+if __name__ == "__main__":
+    import resource
+
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    bot = LiteyukiBot()
+    bot.add_process("echo", echo, restart=QUICK)
+
+    async def act():
+        await bot.wait_ready("echo", 20)
+        child = bot.processes["echo"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+        try:
+            bot.restart_process("echo")
+            await until(lambda: child.state is ProcessState.BACKOFF, lambda: f"{child.state}")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+        await bot.wait_ready("echo", 20)
+        channel = get_channel("echo-active")
+        channel.send("hello")
+        assert await channel.async_receive(20) == "hello"
+
+    main(bot, act)
+""",
+    )
+    with running(tmp_path, environment) as bot:
+        went_well(bot)
+        assert bot.found(r"process echo can't be started: OSError.*tried again in 0\.01 s")
+        assert not bot.found("Traceback|is broken")

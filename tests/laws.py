@@ -146,8 +146,9 @@ class Flow:
 class Waiting:
     """A call that waits in a thread, or as a task of a loop."""
 
-    def __init__(self, future: Future[Any]) -> None:
+    def __init__(self, future: Future[Any], *, in_own_thread: bool = False) -> None:
         self.future = future
+        self.in_own_thread = in_own_thread
 
     @classmethod
     def in_thread(cls, call: Callable[[], Any]) -> Waiting:
@@ -162,7 +163,7 @@ class Waiting:
                 future.set_exception(error.with_traceback(None))
 
         Thread(target=run, name="waits", daemon=True).start()
-        return cls(future)
+        return cls(future, in_own_thread=True)
 
     def outcome(self) -> Any:
         """Return what it returned, or the class of what it raised."""
@@ -231,6 +232,8 @@ class Half:
         """Whether `receive` was used on it; None where a select may have asked it or not."""
         self.receiving: Waiting | None = None
         self.sending: Waiting | None = None
+        self.let_go = False
+        """Whether it was let go of, so that the other side may hear of a close until it is back."""
         self.shaky: set[type[Exception]] = set()
         """Errors of the other side's past that this one may not have seen the end of."""
 

@@ -274,6 +274,8 @@ class Channels(RuleBasedStateMachine):
         allowed = other.errors() | (set() if quiet else half.shaky)
         if other.state == "absent" and self.w_died:
             allowed = allowed | {ChannelBroken}
+        if other.let_go:
+            allowed = allowed | {ChannelClosed}
         assert outcome in allowed, f"{outcome}, but the other side is {other.state}"
 
     @rule(at=some, turns=st.integers(0, 2))
@@ -337,7 +339,7 @@ class Channels(RuleBasedStateMachine):
             assert data is ChannelClosed or how == "cancel"
             return False
         if not isinstance(data, type):
-            self._took(half, data)
+            self._took(half, data, own=how == "loop")
             return True
         self._absorb()
         if data is nothing:
@@ -351,11 +353,18 @@ class Channels(RuleBasedStateMachine):
             self._check_error(half, data, quiet)
         return False
 
-    def _took(self, half: Half, data: Any, *, lives: bool = True) -> None:
+    def _took(self, half: Half, data: Any, *, own: bool = False, lives: bool = True) -> None:
+        """Learn what was received; with `own` by a thread or task that was there for this alone."""
         flow, number = half.into, number_in(data)
-        flow.ask()
-        flow.give(number)
-        flow.held = number
+        if own:
+            # It has ended, and says nothing of what others have received.
+            flow.give(number)
+            flow.upper.add(number)
+            flow.lower.add(number)
+        else:
+            flow.ask()
+            flow.give(number)
+            flow.held = number
         if lives and isinstance(data, dict):
             self._hold(half.who, data)
 
@@ -374,12 +383,12 @@ class Channels(RuleBasedStateMachine):
         if half is None:
             return
         self._stir()
-        half.into.ask()
         half.receives = True
         channel = half.handles[0]
         if door == "sync":
             half.receiving = Waiting.in_thread(lambda: channel.receive(60))
         else:
+            half.into.ask()
             half.receiving = self._task(channel.async_receive(60))
 
     @rule(
@@ -440,7 +449,7 @@ class Channels(RuleBasedStateMachine):
             assert found in (StopIteration, StopAsyncIteration), found
             assert not due, "select ended, but messages are to come"
             for half in halves.values():
-                assert ChannelClosed in half.other.errors() | half.shaky
+                assert half.other.let_go or ChannelClosed in half.other.errors() | half.shaky
             return
 
     @rule(
@@ -517,6 +526,7 @@ class Channels(RuleBasedStateMachine):
         self._stir()
         half.into.ask()
         half.leave("closed" if half.i == 0 else "absent")
+        half.let_go = half.i == 1
         half.handles.clear()
         gc.collect()
         end = half.end
@@ -646,11 +656,12 @@ class Channels(RuleBasedStateMachine):
             if waiting is not None:
                 _eventually(waiting.future.done, "what waits in a dead process ends")
         if half.receiving is not None:
-            data, half.receiving = half.receiving.outcome(), None
+            waiting, half.receiving = half.receiving, None
+            data = waiting.outcome()
             if isinstance(data, type):
                 assert data in (ChannelBroken, ChannelClosed)
             else:
-                self._took(half, data, lives=False)
+                self._took(half, data, own=waiting.in_own_thread, lives=False)
         if half.sending is not None:
             outcome, half.sending = half.sending.outcome(), None
             if outcome is None and half.out.limbo is not None:
@@ -752,7 +763,7 @@ class Channels(RuleBasedStateMachine):
         if half.receiving is not None and errors:
             return "a receive waits, but none will come"
         if bool(errors) != (end._gone is not None) and not (
-            other.state == "absent" and self.w_died
+            other.state == "absent" and (self.w_died or other.let_go)
         ):
             return f"the other side is {other.state}, and {end._gone!r}"
         return ""
@@ -765,7 +776,7 @@ class Channels(RuleBasedStateMachine):
                 half.receiving = None
                 data = waiting.outcome()
                 if not isinstance(data, type):
-                    self._took(half, data)
+                    self._took(half, data, own=waiting.in_own_thread)
                 elif half.state == "closed":
                     # What ended the wait may be older than the close, and its thread slow to say.
                     if data is not ChannelClosed:
@@ -886,6 +897,8 @@ class Channels(RuleBasedStateMachine):
             self._absorb()
             if half.receiving is not None:
                 if not half.into.owed() and half.into.limbo is None:
+                    half.into.ask()
+                    assert _outcome(half.handles[0].receive_nowait) is not None
                     return
                 time.sleep(0)
             elif not self._receive(half, "sync") and not half.into.owed():

@@ -55,6 +55,8 @@ def test_set_and_get_many(side: Any) -> None:
     assert [listed[name].capacity for name in ("one", "two")] == [3, 5]
     listed["one"].send(1)
     assert Channel._of(there.get("one")).receive(10) == 1
+    with pytest.raises(ChannelTimeout):
+        Channel._of(there.get("one")).receive(0)  # That acknowledges it: nothing is under way.
     assert get_channel("one")._open() is made["one"]._open()
     set_channel("one", made["one"])
     with pytest.raises(ChannelExists, match="'two'"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import _get_running_loop
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from threading import TIMEOUT_MAX, get_ident
 from time import monotonic
@@ -17,6 +17,8 @@ from ..errors import (
 )
 from .current import current
 from .end import SMALL, CarriesChannel, End, Handle
+from .receiver import Receiver, of_thread
+from .receiver import current as current_receiver
 from .runner import Registration
 from .typed import Check, check_for
 
@@ -215,8 +217,9 @@ class Channel(Handle, Generic[T]):
     def receive(self, timeout: float | None = None) -> T:
         """Return the next message, waiting up to `timeout` seconds (None: for ever).
 
-        Asking for the next message acknowledges the one before. On a thread that runs an
-        event loop this does not wait: `WouldBlockLoop` if there is no message yet.
+        The message is acknowledged when the thread or task that calls this asks for the next, or
+        ends. On a thread that runs an event loop this does not wait: `WouldBlockLoop` if there is
+        no message yet.
 
         Raises `ChannelTimeout`, `WouldBlockLoop`, `ChannelModeError`, `NotConnected`, and when
         everything is received `ChannelClosed` or `ChannelBroken`. A timeout loses nothing.
@@ -227,13 +230,12 @@ class Channel(Handle, Generic[T]):
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
-        if not end.received_by_main_thread:
-            end.note_receiver()
-        left = timeout
+        who = of_thread()
+        if not end.received_by_target:
+            end.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            with end.lock:
-                message = end.ask()
+            message = end.take_nowait(who)
             if message is None:
                 if _get_running_loop() is not None:
                     end.pump()  # The other side is to learn that this one receives.
@@ -243,12 +245,13 @@ class Channel(Handle, Generic[T]):
                     )
                 if observer is not None:
                     observer(True)
-                message = end.wait(end.receivers, end.ask, left, "no message came")
+                message = end.wait(
+                    end.receivers, lambda: end.ask(who), timeout, "no message came", deadline
+                )
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
-            left = None if deadline is None else max(0.0, deadline - monotonic())
 
     def receive_nowait(self) -> T:
         """Return the next message that has arrived. Never waits.
@@ -256,43 +259,50 @@ class Channel(Handle, Generic[T]):
         Raises `ChannelEmpty` when there is none, and otherwise what `receive` does.
         """
         end = self._end or self._open()
+        who = of_thread()
         while True:
-            with end.lock:
-                message = end.ask()
+            message = end.take_nowait(who)
             if message is None:
-                end.flush()
+                end.poll()
                 raise ChannelEmpty(f"channel {end.name}: no message has arrived", end.name)
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
-    async def async_receive(self, timeout: float | None = None) -> T:
-        """Return the next message, waiting up to `timeout` seconds (None: for ever).
+    def async_receive(self, timeout: float | None = None) -> Coroutine[Any, Any, T]:
+        """Return the next message, waiting up to `timeout` seconds (None: for ever). Awaitable.
 
-        From any event loop. Cancelled or timed out, it has lost nothing. Raises what `receive`
-        does, but never `WouldBlockLoop`.
+        From any event loop. The message is acknowledged when the task that calls this asks for the
+        next, or ends. Cancelled or timed out, it has lost nothing. Raises what `receive` does, but
+        never `WouldBlockLoop`.
         """
+        # Who calls this handles the message; what awaits it may be a task for this alone.
+        return self._async_receive(timeout, current_receiver())
+
+    async def _async_receive(self, timeout: float | None, caller: Receiver | None) -> T:
         if timeout is not None:
             timeout = check_timeout(timeout)
         end = self._end or self._open()
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
-        left = timeout
+        who = caller or of_thread()
+        if not end.received_by_target:
+            end.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            with end.lock:
-                message = end.ask()
+            message = end.take_nowait(who)
             if message is None:
                 if observer is not None:
                     observer(True)
-                message = await end.async_wait(end.receivers, end.ask, left, "no message came")
+                message = await end.async_wait(
+                    end.receivers, lambda: end.ask(who), timeout, "no message came", deadline
+                )
             end.pump()
             rebuilt, data = end.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
-            left = None if deadline is None else max(0.0, deadline - monotonic())
 
     def __iter__(self) -> Iterator[T]:
         """Receive until the channel is closed and everything is received."""
@@ -307,9 +317,12 @@ class Channel(Handle, Generic[T]):
         # No async generator: one that is left would want its loop to close it.
         return self
 
-    async def __anext__(self) -> T:
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._next(current_receiver())
+
+    async def _next(self, caller: Receiver | None) -> T:
         try:
-            return await self.async_receive()
+            return await self._async_receive(None, caller)
         except ChannelClosed:
             raise StopAsyncIteration from None
 

@@ -38,11 +38,14 @@ from .copies import Copies
 from .dispatch import Dispatcher
 from .end import End, Port
 from .link import Endpoint, Link
+from .receiver import Receiver, of_thread
 from .wakes import Wake, Wakes
 
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005
 _QUICK_SECONDS = 0.0001
+_SETTLE_SECONDS = 0.005
+"""How often a stop looks whether messages are still in hand."""
 
 
 class ContextPort(Port):
@@ -55,6 +58,10 @@ class ContextPort(Port):
 
     def names(self) -> Mapping[str, tuple[int, str]]:
         """Return the names of all channels that can be got, with capacities and keys."""
+        raise NotImplementedError
+
+    def find(self, name: str) -> tuple[int, str] | None:
+        """Return the capacity and the key of the channel of that name. Under the lock."""
         raise NotImplementedError
 
     def open(self, number: int, key: str | None, capacity: int) -> None:
@@ -87,8 +94,11 @@ class ContextPort(Port):
         """Learn that this thread will wait, though it runs a loop that may be reading."""
         raise NotImplementedError
 
-    def shut(self, timeout: float) -> None:
-        """Send what is queued within `timeout` seconds and end the way. Not under the lock."""
+    def shut(self, timeout: float) -> dict[int, int]:
+        """Send what is queued within `timeout` seconds and end the way. Not under the lock.
+
+        Returns how many messages could not be sent, by the channel's number.
+        """
         raise NotImplementedError
 
     def abandon(self) -> None:
@@ -113,8 +123,18 @@ class Context:
         self.wakes = Wakes()
         self.dispatcher = Dispatcher(self.wakes, own_loop=own_loop)
         self.ends: dict[int, End] = {}
+        self.stopping: str | None = None
+        """Why nothing more is begun."""
+        self.stop_at: float | None = None
+        """By when, of `time.monotonic`, what is in hand is to be handled, where that was said."""
+        self.crashed = False
+        """Whether this process is about to end as one that has crashed."""
+        self.target: set[Receiver] = set()
+        """The thread and the task of this process's target."""
         self._last_sent = 0.0
         self._turns: dict[asyncio.AbstractEventLoop, list[End]] = {}
+        self._still: dict[asyncio.AbstractEventLoop, list[End]] = {}
+        self._watches_turns = False
         """The ends on which the turn of a loop gathers messages; under the lock."""
         self.port: ContextPort
         self._by_key: dict[str, End] = {}
@@ -134,15 +154,15 @@ class Context:
     def get(self, name: str) -> End:
         """Return this process's end of channel `name`. Raises `ChannelNotFound`."""
         with self.lock:
-            names = self.port.names()
-            if name not in names:
-                known = ", ".join(sorted(names)) or "none"
+            found = self.port.find(name)
+            if found is None:
+                known = ", ".join(sorted(self.port.names())) or "none"
                 raise ChannelNotFound(
                     f"no channel is named {name!r} (there are: {known}); whoever makes it has "
                     "to call set_channel, and a process has to be added, before it can be got",
                     name,
                 )
-            capacity, key = names[name]
+            capacity, key = found
             end = self.reach(key, name, False, capacity)
             end.anonymous = False
         self.port.pump()
@@ -162,12 +182,20 @@ class Context:
     def register(self, name: str, end: End) -> None:
         """Let every process get the channel of `end` as `name`. Raises `ChannelExists`."""
         with self.lock:
-            if self.port.names().get(name, (0, ""))[1] == end.key:
+            found = self.port.find(name)
+            if found is not None and found[1] == end.key:
                 return
         self.port.register(end.number, name)
         with self.lock:
             end.name = name
             end.anonymous = False
+
+    def hold(self, key: str) -> None:
+        """Learn that a message with the channel `key` in it is sent. Under the lock."""
+        self.port.hold(key)
+        end = self._by_key.get(key)
+        if end is not None:
+            end.is_sent()
 
     def rekey(self, number: int, key: str) -> None:
         """Learn that the channel held as `number` goes on as `key`. Under the lock."""
@@ -203,6 +231,9 @@ class Context:
                 del self._turns[other]
             self._turns[loop] = [end]
             loop.call_soon(self._end_turn, loop)
+            if not self._watches_turns:
+                self._watches_turns = True
+                self._attendant.add(self._look_at_turns)
             return True
         ends.append(end)
         return False
@@ -211,13 +242,33 @@ class Context:
         """Return the ends on which turns gather messages. Under the lock."""
         return chain.from_iterable(self._turns.values())
 
-    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        dropped = []
+    def _look_at_turns(self) -> None:
+        """End the turns of loops that stand still: they were stopped before they could do it."""
+        dropped: list[tuple[str, int]] = []
         with self.lock:
-            for end in self._turns.pop(loop, ()):
-                count = end.end_turn()
-                if count:
-                    dropped.append((end.name, count))
+            still = {loop: ends for loop, ends in self._turns.items() if not loop.is_running()}
+            before, self._still = self._still, still
+            for loop, ends in still.items():
+                if before.get(loop) is ends:
+                    dropped += self._finish_turn(loop)
+                for end in ends:
+                    end.gatherer = 0  # Where the loop runs again, it has to wait for the lock.
+            self._watches_turns = bool(self._turns)
+            if self._watches_turns:
+                self._attendant.add(self._look_at_turns)
+        self._end_turns(dropped)
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self.lock:
+            dropped = self._finish_turn(loop)
+        self._end_turns(dropped)
+
+    def _finish_turn(self, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
+        """Pass on what a turn has gathered; return what is dropped of it. Under the lock."""
+        ended = [(end.name, end.end_turn()) for end in self._turns.pop(loop, ())]
+        return [(name, count) for name, count in ended if count]
+
+    def _end_turns(self, dropped: list[tuple[str, int]]) -> None:
         self.port.pump()
         for name, count in dropped:
             log.logger.warning(
@@ -239,25 +290,65 @@ class Context:
         """Start the thread for `soon` unless it runs. Under the lock."""
         self._attendant.start()
 
+    # ------------------------------------------------------------- stopping
+
+    def begin_stop(self, why: str) -> None:
+        """Begin nothing more: whoever serves a channel gets `ChannelClosed` for the next message.
+
+        What is in hand goes on, and what is waited for to handle it. Idempotent.
+        """
+        with self.lock:
+            if self.stopping is not None:
+                return
+            self.stopping = why
+            for end in self.ends.values():
+                end.begin_stop(why)
+
+    def settle(self, timeout: float) -> None:
+        """Wait until no message is in hand, at most `timeout` seconds. After `begin_stop`.
+
+        Not on a thread that runs an event loop.
+        """
+        deadline = monotonic() + timeout
+        self.dispatcher.finish(timeout)
+        while self.is_handling() and monotonic() < deadline:
+            sleep(_SETTLE_SECONDS)
+
+    async def async_settle(self, timeout: float) -> None:
+        """Do the same on the loop that callbacks run on."""
+        deadline = monotonic() + timeout
+        await self.dispatcher.drain(timeout, begun=True)
+        while self.is_handling() and monotonic() < deadline:
+            await asyncio.sleep(_SETTLE_SECONDS)
+
+    def is_handling(self) -> bool:
+        """Return whether a thread or task has a message in hand that it has received."""
+        with self.lock:
+            return any(end.is_handling() for end in self.ends.values())
+
+    def holds(self, who: Receiver) -> bool:
+        """Return whether one that receives has a message in hand. Under the lock."""
+        return any(end.holds(who) for end in self.ends.values())
+
     def stop_receiving(self, why: str) -> None:
         """Wake everyone who waits in a `receive` of this process, and let none wait again."""
+        self.begin_stop(why)
         with self.lock:
-            ends = list(self.ends.values())
-        for end in ends:
-            end.stop_receiving(why)
-        with self.lock:
+            for end in list(self.ends.values()):
+                end.stop_receiving(why)
             self.access.stop_listening()
 
-    def received_by_main_thread(self) -> bool:
-        """Return whether the main thread is one that serves channels with `receive`."""
+    def received_by_target(self) -> bool:
+        """Return whether the target of this process itself receives, so that it ends by that."""
         with self.lock:
-            return any(end.received_by_main_thread for end in self.ends.values())
+            return any(end.received_by_target for end in self.ends.values())
 
-    def main_thread_runs_loop(self) -> None:
-        """Learn that the main thread serves no channels with `receive` from now on."""
+    def target_runs_loop(self) -> None:
+        """Learn that the target runs somebody else's loop, and receives no more from now on."""
         with self.lock:
+            self.target.clear()
             for end in self.ends.values():
-                end.received_by_main_thread = False
+                end.received_by_target = False
 
     @property
     def ended(self) -> bool:
@@ -275,16 +366,29 @@ class Context:
     def close(self, timeout: float, *, handled: bool = True) -> None:
         """Flush and end everything within about `timeout` seconds. Idempotent.
 
-        Unless `handled`, what `receive` gave last stays unacknowledged.
+        Unless `handled`, what this thread was given last stays unacknowledged. What others have in
+        hand is waited for half of the time, and unacknowledged after that.
         """
         deadline = monotonic() + timeout
+        if handled:
+            for end in list(self.ends.values()):
+                end.handled(of_thread())
+        begun = self.stopping is not None
+        self.begin_stop("this process is stopping")
+        self.dispatcher.close(timeout / 2, begun=begun)
+        while handled and self.is_handling() and monotonic() < deadline - timeout / 2:
+            sleep(_SETTLE_SECONDS)
         self.stop_receiving("this process is stopping")
-        self.dispatcher.close(timeout / 2)
         self._attendant.close()
         for end in list(self.ends.values()):
-            end.attend(handled)
+            end.attend()
             end.flush()
-        self.port.shut(max(0.0, deadline - monotonic()))
+        names = {number: end.name for number, end in self.ends.items()}
+        for number, count in self.port.shut(max(0.0, deadline - monotonic())).items():
+            log.logger.error(
+                f"channel {names.get(number, '(closed)')}: {count} messages could not be handed to "
+                f"the main process within {timeout:.1f} s and are lost"
+            )
         self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
 
     def abandon(self) -> None:
@@ -297,8 +401,9 @@ class Context:
             raise NotConnected(f"channel {name} can't be used any more: {self._closed}")
         self.start_attending()
         number = self._last_number = self._last_number + 1
+        made = key is None
         key = key or f"{self.port.prefix}{number}"
-        end = End(self, number, key, name, anonymous, capacity)
+        end = End(self, number, key, name, anonymous, capacity, made)
         self.ends[number] = self._by_key[key] = end
         return end
 
@@ -398,8 +503,16 @@ class LinkPort(ContextPort):
     def begin(self, number: int, first: int) -> None:
         self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
 
-    def ready(self, number: int, window: int) -> None:
-        self._link.queue(number, frames.control(number, op="ready", window=window))
+    def ready(self, number: int, window: int, asks: bool) -> None:
+        self._link.queue(number, frames.control(number, op="ready", window=window, asks=asks))
+
+    def ask_for(self, number: int, period: int, count: int) -> None:
+        frame = frames.control(number, op="ask_for", period=period, count=count)
+        self._link.queue(number, frame)
+
+    def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
+        frame = frames.control(number, op="back", period=period, ranges=ranges)
+        self._link.queue(number, frame)
 
     def close(self, number: int) -> None:
         self._link.queue(number, frames.control(number, op="close"))
@@ -418,6 +531,9 @@ class LinkPort(ContextPort):
 
     def names(self) -> Mapping[str, tuple[int, str]]:
         return self._names
+
+    def find(self, name: str) -> tuple[int, str] | None:
+        return self._names.get(name)
 
     def open(self, number: int, key: str | None, capacity: int) -> None:
         # Before everything else, so that a message that carries the channel does not overtake it.
@@ -454,9 +570,9 @@ class LinkPort(ContextPort):
     def loop_waits(self) -> None:
         self._link.loop_waits()
 
-    def shut(self, timeout: float) -> None:
+    def shut(self, timeout: float) -> dict[int, int]:
         self._shutting = True
-        self._link.close(timeout)
+        return self._link.close(timeout)
 
     def abandon(self) -> None:
         self._link.abandon()
@@ -466,6 +582,7 @@ class LinkPort(ContextPort):
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         context = self._context
         words = []
+        answers = False
         with context.lock:
             wakes = context.wakes.gather()
             try:
@@ -483,10 +600,13 @@ class LinkPort(ContextPort):
                         self._on_store(*frames.stored(frame))
                     else:
                         fields = frames.fields(frame)
+                        answers = answers or fields["op"] == "shared"
                         if not self._on_control(frame.channel, fields, end):
                             words.append(fields)
             finally:
                 context.wakes.release()
+        if answers:
+            self._link.pump()
         for fields in words:
             self._on_word(fields)
         return wakes
@@ -517,18 +637,22 @@ class LinkPort(ContextPort):
             case {"op": "dropped", "count": int(count)}:
                 if end is not None:
                     end.on_dropped(count)
+            case {"op": "shared", "period": int(period)}:
+                if end is not None:
+                    end.on_shared(period)
             case {"op": "gone", "how": "back"}:
                 if end is not None:
-                    end.on_gone(None, "", False)
+                    end.on_gone(None, "", False, 0)
             case {
                 "op": "gone",
                 "how": "closed" | "broken" as how,
                 "why": str(why),
                 "last": bool(last),
+                "holds": int(holds),
             }:
                 if end is not None:
                     kind = ChannelBroken if how == "broken" else ChannelClosed
-                    end.on_gone(kind, why, last)
+                    end.on_gone(kind, why, last, holds)
             case {"op": "reply", "request": int(request), "error": error, "key": key}:
                 if key is not None:
                     self._context.rekey(number, key)

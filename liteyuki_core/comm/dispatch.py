@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
 from .. import log
@@ -38,7 +40,10 @@ class Dispatcher:
         self.threads = Threads()
         self.ending = False
         """Whether what is left is handled and nothing waits for more."""
+        self.pausing = False
+        """Whether what was begun is handled to its end, and nothing else is begun."""
         self.stopping = False
+        """Whether callbacks are broken off."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -83,6 +88,11 @@ class Dispatcher:
         if loop is not None:
             self._wakes.wake(loop, runner.step)
 
+    def call_back(self, runner: Runner) -> None:
+        """Have `runner` give back what no callback was given; under the source's lock."""
+        runner.call_back()
+        self.ready(runner)
+
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run callbacks on `loop` from now on, which is the running one."""
         if self._started_loop not in (None, loop):
@@ -94,13 +104,21 @@ class Dispatcher:
         with self._lock:
             self._loop = loop
             self.bound = (loop, threading.get_ident())
-            self.ending = self.stopping = False
+            self.ending = self.pausing = self.stopping = False
             for runner in self._runners:
                 loop.call_soon(runner.step)
 
-    async def drain(self, timeout: float) -> None:
-        """Wait until no messages are handled or about to be, at most `timeout` seconds."""
-        self.ending = True
+    async def drain(self, timeout: float, *, begun: bool = False) -> None:
+        """Wait until no messages are handled or about to be, at most `timeout` seconds.
+
+        With `begun` nothing is begun any more, and what was begun is waited for.
+        """
+        if begun:
+            self.pausing = True
+            for runner in list(self._runners):
+                runner.pause()
+        else:
+            self.ending = True
         deadline = monotonic() + timeout
         while (left := deadline - monotonic()) > 0:
             busy = [runner for runner in list(self._runners) if runner.busy()]
@@ -112,6 +130,25 @@ class Dispatcher:
             else:
                 await asyncio.sleep(0.001)
 
+    def finish(self, timeout: float) -> None:
+        """Begin nothing more and wait for what was begun, at most `timeout` seconds.
+
+        What has not ended then is broken off. From another thread than the loop's.
+        """
+        loop = self._loop
+        self.pausing = True
+        if loop is None:
+            return
+        drain = self.drain(timeout, begun=True)
+        try:
+            asyncio.run_coroutine_threadsafe(drain, loop).result(timeout)
+        except RuntimeError:
+            drain.close()  # The loop is closed.
+        except (TimeoutError, asyncio.TimeoutError, FutureTimeout, CancelledError):
+            self.stopping = True  # The loop may be blocked.
+        else:
+            self.stopping = any(runner.pumps() for runner in list(self._runners))
+
     def unbind(self) -> None:
         """Run no more callbacks; those that run are cancelled and stay unacknowledged."""
         with self._lock:
@@ -121,15 +158,16 @@ class Dispatcher:
         for runner in runners:
             runner.cancel()
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float, *, begun: bool = False) -> None:
         """End the loop that was started here, if any, and the worker threads. Idempotent.
 
-        Callbacks that run there have `timeout` seconds to end.
+        Callbacks that run there, or with `begun` those that run already, have `timeout` seconds.
         """
         self._closed = True
         thread, loop = self._thread, self._started_loop
         if thread is not None and loop is not None and thread.is_alive():
-            draining = asyncio.run_coroutine_threadsafe(self.drain(timeout), loop)
+            drain = self.drain(timeout, begun=begun)
+            draining = asyncio.run_coroutine_threadsafe(drain, loop)
             draining.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
             if thread is not threading.current_thread():
                 thread.join(timeout + 1.0)

@@ -17,6 +17,11 @@ wakes a loop):
 - messages leave in the order in which they were accepted, and before every acknowledgement of
   this process that comes after them
 - a message is in exactly one place: pending, the hub's custody, the inbox, handed out
+- what a thread or task was handed is acknowledged when that one asks for more here or ends, with
+  what was left behind by a task that was cancelled or failed; not by what others here do
+- where other processes receive too (`_period` is not 0), `_asked` is what the hub was told of how
+  many messages are asked for, less what has come since; after each change it is
+  `_asking` - (messages that nobody has taken), see `route.py`
 - who waits is in `senders` or `receivers`; whoever makes room or brings a message wakes as
   many as can go on; one that was woken and can't use it wakes the next
 - on a loop's thread nothing of this waits
@@ -26,8 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import threading
-from asyncio import _get_running_loop
+from asyncio import Task, _get_running_loop
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
@@ -43,8 +47,9 @@ from ..errors import (
     MessageTooLarge,
     SendError,
 )
-from . import frames
-from .runner import Registration
+from . import frames, receiver
+from .receiver import Receiver
+from .runner import SYNC_CALLBACKS, Registration
 from .waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
 
 if TYPE_CHECKING:
@@ -94,8 +99,14 @@ class Port(Protocol):
     def begin(self, number: int, first: int) -> None:
         """Say that the handling of a message begins."""
 
-    def ready(self, number: int, window: int) -> None:
-        """Say that this end receives, and how many messages are handled at a time."""
+    def ready(self, number: int, window: int, asks: bool) -> None:
+        """Say that this end receives: by asking, or with callbacks for `window` messages."""
+
+    def ask_for(self, number: int, period: int, count: int) -> None:
+        """Say that so many messages more are asked for, where others receive too."""
+
+    def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
+        """Give back messages that nobody has taken, at the start of a period."""
 
     def close(self, number: int) -> None:
         """Say that this end is closed."""
@@ -119,7 +130,14 @@ class End:
     loads = staticmethod(pickle.loads)
 
     def __init__(
-        self, context: Context, number: int, key: str, name: str, anonymous: bool, capacity: int
+        self,
+        context: Context,
+        number: int,
+        key: str,
+        name: str,
+        anonymous: bool,
+        capacity: int,
+        made: bool = False,
     ) -> None:
         self.context = context
         self.number = number
@@ -158,7 +176,9 @@ class End:
         self._opened: deque[tuple[int, Any]] = deque()
         self._prompt = False
         """Whether what is opened is to be reported as begun, and as handled at once."""
-        self._handed: list[int] = []
+        self._handed: dict[Receiver, list[int]] = {}
+        """What was handed to each that has received here and has not ended."""
+        self._left_behind: list[int] = []
         self._acknowledgements: list[tuple[int, int]] = []
         self._acknowledging = 0
         self._worth_sending = min(_ACKNOWLEDGE_AT, max(1, capacity // 4))
@@ -167,12 +187,21 @@ class End:
         self._runner: Any = None
         self.idle = True
         """Whether nothing is left to take, and the runner is made ready when that changes."""
-        self.received_by_main_thread = False
+        self.received_by_target = False
+        """Whether the target of this process itself receives here."""
+        self._period = 0
+        self._asking = 0
+        """How many threads and tasks wait for a message."""
+        self._asked = 0
         # ending
         self._closed = False
+        self._stopping = context.stopping
         self._deaf: str | None = None
         self._gone: ChannelError | None = None
         self._last = False
+        self._made = made
+        self._holds = 0
+        """How many messages were sent from here with this channel in them."""
         # counting
         self._arrived = 0
         """Messages that came and were not let go of unread."""
@@ -377,7 +406,7 @@ class End:
 
     def _pass_linked(self, payload: frames.Linked) -> None:
         for key in payload.carried():
-            self._port.hold(key)
+            self.context.hold(key)
         batch = frames.pack_linked(self._next, payload)
         self._next += 1
         self._bytes += batch.size
@@ -439,6 +468,7 @@ class End:
             return
         self._inbox.append(batch)
         self._arrived += batch.count
+        self._asked -= batch.count
         self._bytes += batch.size
         if batch.flags & frames.REDELIVERED:
             self.redelivered += batch.count
@@ -449,18 +479,26 @@ class End:
         else:
             self._wake(self.receivers, batch.count)
 
-    def ask(self) -> tuple[int, Any] | None:
-        """Acknowledge what `receive` gave before; return the next message, not yet rebuilt.
+    def ask(self, who: Receiver) -> tuple[int, Any] | None:
+        """Acknowledge what `who` was given before; return the next message, not yet rebuilt.
 
-        None where there is none yet. Under the lock. Raises when none will come.
+        None where there is none yet. Under the lock; `balance` follows. Raises when none will come.
         """
         if self._mode != "receive":
-            self._enter("receive")
-        self._acknowledge_handed()
-        if self._closed or self._deaf is not None:
-            raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
+            self._enter("receive", asks=True)
+        handed = self._handed.get(who)
+        if handed:
+            self._acknowledge_all(handed)
+        elif len(self._handed) > 1 or handed is None:
+            self._acknowledge_thread(who)
+        if self._stopping is not None or self._closed:
+            self._check_receiver(who)
+        elif self._left_behind:
+            self._acknowledge_all(self._left_behind)
         while not self._opened:
             if not self._inbox:
+                if len(self._handed) > 1:
+                    self._acknowledge_idle()
                 if self._prompt or self._acknowledging >= self._worth_sending:
                     self._flush_acknowledgements()
                 if self._last:
@@ -470,36 +508,137 @@ class End:
             self._opened = deque(enumerate(batch.payloads(), batch.first))
             self._prompt = bool(batch.flags & frames.PROMPT)
         message = self._opened.popleft()
-        self._handed.append(message[0])
+        if handed is None:
+            handed = self._handed[who] = []
+            receiver.note(who, self)
+        handed.append(message[0])
         if self._prompt:
             self._flush_acknowledgements()
             self._port.begin(self.number, message[0])
         return message
 
-    def ask_or_wait(self, waiter: Waiter | None) -> tuple[int, Any] | None:
-        """Do what `ask` does; where there is no message yet, a waiter is woken for the next.
-
-        Whoever waits for several ends stands in the queue of each, and must `leave` them all.
-        """
+    def take_nowait(self, who: Receiver) -> tuple[int, Any] | None:
+        """Return the next message, or None where there is none yet; see `ask`."""
         with self.lock:
-            message = self.ask()
-            if message is None and waiter is not None:
-                self.receivers.append(waiter)
+            message = self.ask(who)
+            self.balance()
         return message
 
-    def leave(self, waiter: Waiter) -> None:
-        """Wait no more. A message for which the waiter was woken wakes the next."""
+    def poll(self) -> None:
+        """Have a message come for the next time, if one waits for whoever may have it."""
         with self.lock:
-            try:
-                self.receivers.remove(waiter)
-            except ValueError:
-                if self._opened or self._inbox:
-                    self._wake(self.receivers, 1)
+            if self._period:
+                self._port.ask_for(self.number, self._period, 0)
+        self._port.flush()
 
-    def handled(self) -> None:
-        """Acknowledge what `receive` gave last."""
+    def wait_here(self, waiter: Waiter) -> None:
+        """Have a waiter woken for the next message, until it leaves. Under the lock.
+
+        Whoever waits for several ends waits at each.
+        """
+        self.receivers.append(waiter)
+        self._asking += 1
+
+    def leave(self, waiter: Waiter) -> None:
+        """Wait no more. A message for which the waiter was woken wakes the next. Under the lock."""
+        self._asking -= 1
+        try:
+            self.receivers.remove(waiter)
+        except ValueError:
+            if self._opened or self._inbox:
+                self._wake(self.receivers, 1)
+
+    def balance(self) -> None:
+        """Tell the hub how many messages are asked for here now. Under the lock."""
+        if not self._period or self._closed:
+            return
+        count = self._asking - self._unread() - self._asked
+        if count:
+            self._asked += count
+            self._port.ask_for(self.number, self._period, count)
+
+    def on_shared(self, period: int) -> None:
+        """Learn whether others receive too. What nobody here asks for is theirs. Under the lock."""
+        self._period = period
+        if not period or self._closed:
+            return
+        self._give_back(max(0, self._unread() - self._asking))
+        self._asked = 0
+        if self._runner is None:
+            self.balance()
+        else:
+            self.context.dispatcher.call_back(self._runner)
+
+    def _give_back(self, count: int) -> None:
+        ranges = []
+        self._arrived -= count
+        while count and self._inbox:
+            batch = self._inbox.pop()
+            kept = max(0, batch.count - count)
+            ranges.append((batch.first + kept, batch.count - kept))
+            count -= batch.count - kept
+            if kept:
+                self._inbox.append(batch.part(0, kept))
+        if count:
+            for _ in range(count):
+                first, _ = self._opened.pop()
+            ranges.append((first, count))
+        self._port.give_back(self.number, self._period, ranges)
+
+    def return_unbegun(self, first: int, count: int) -> None:
+        """Give back messages that a runner has taken and no callback was given."""
         with self.lock:
-            self._acknowledge_handed()
+            if not self._closed:
+                self._arrived -= count
+                self._port.give_back(self.number, self._period, [(first, count)])
+        self._port.pump()
+
+    def handled(self, who: Receiver) -> None:
+        """Acknowledge what a receiver was given last."""
+        with self.lock:
+            handed = self._handed.get(who)
+            if handed:
+                self._acknowledge_all(handed)
+
+    def task_ended(self, task: Task[Any]) -> None:
+        """Learn that a task which has received here has ended."""
+        # What it has raised is looked at like this, for whoever asks for that is to deal with it.
+        failed = task.cancelled() or getattr(task, "_exception", None) is not None
+        self.receiver_ended(task, failed=failed)
+
+    def receiver_ended(self, who: Receiver, *, failed: bool = False) -> None:
+        """Acknowledge what one that has ended was given last.
+
+        Where it was cancelled or failed, that waits until somebody asks for more here: all of this
+        process may be about to end, and then it was not handled.
+        """
+        with self.lock:
+            handed = self._handed.pop(who, None)
+            if handed and failed:
+                self._left_behind += handed
+            elif handed and not self._closed:
+                self._acknowledge_all(handed)
+
+    def _acknowledge_thread(self, who: Receiver) -> None:
+        # A thread that has received and then runs an event loop asks by what runs there.
+        thread = receiver.around(who)
+        handed = None if thread is None else self._handed.get(thread)
+        if handed:
+            self._acknowledge_all(handed)
+
+    def _acknowledge_idle(self) -> None:
+        # Whoever has a pool's thread receive handles the message elsewhere.
+        for who, handed in self._handed.items():
+            if handed and receiver.is_idle(who):
+                self._acknowledge_all(handed)
+
+    def holds(self, who: Receiver) -> bool:
+        """Return whether a receiver has a message of this end in hand. Under the lock."""
+        return bool(self._handed.get(who))
+
+    def is_handling(self) -> bool:
+        """Return whether a receiver has a message of this end in hand. Under the lock."""
+        return any(handed and not receiver.is_idle(who) for who, handed in self._handed.items())
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
@@ -571,20 +710,24 @@ class End:
         with self.lock:
             self._check_own()
             if self._mode != "callback":
-                window = 1 if registration.ordered else registration.concurrency
-                self._enter("callback", window or self.capacity)
+                most = self.capacity if registration.is_async else SYNC_CALLBACKS
+                window = 1 if registration.ordered else registration.concurrency or most
+                self._check_mode("callback")
                 self._runner = self.context.dispatcher.attach(self)
+                self._enter("callback", window)
                 self._ahead = self._runner.backlog
             self._runner.add(registration)
             self.idle = False
             self.context.dispatcher.ready(self._runner)
         self._port.pump()
 
-    def _enter(self, mode: Literal["receive", "callback"], window: int = 1) -> None:
+    def _enter(
+        self, mode: Literal["receive", "callback"], window: int = 1, *, asks: bool = False
+    ) -> None:
         self._check_mode(mode)
         self._check_own()
         self._mode = mode
-        self._port.ready(self.number, window)
+        self._port.ready(self.number, window, asks)
 
     def check_receives(self) -> None:
         """Raise `ChannelModeError` on an end that has callbacks."""
@@ -603,19 +746,29 @@ class End:
                 self.name,
             )
 
-    def note_receiver(self) -> None:
-        """Remember whether it is the process's main thread that waits in `receive`."""
-        if threading.current_thread() is threading.main_thread() and _get_running_loop() is None:
-            self.received_by_main_thread = True
+    def note_receiver(self, who: Receiver) -> None:
+        """Remember whether it is the process's target that receives here."""
+        self.received_by_target = who in self.context.target
+
+    def _check_receiver(self, who: Receiver) -> None:
+        """Raise `ChannelClosed` where a receiver gets no more messages."""
+        if self._closed or self._deaf is not None:
+            raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
+        if (
+            who in self._handed  # It has handled what it was given, and asks for the next.
+            and not receiver.in_callback.get()
+            and not self.context.holds(who)
+        ):
+            raise ChannelClosed(str(self._stopping), self.name)
 
     def _check_own(self) -> None:
         if self._closed:
             raise ChannelClosed(f"channel {self.name} is closed", self.name)
 
-    def _acknowledge_handed(self) -> None:
-        for sequence in self._handed:
+    def _acknowledge_all(self, handed: list[int]) -> None:
+        for sequence in handed:
             self._acknowledge(sequence)
-        self._handed.clear()
+        handed.clear()
 
     def _acknowledge(self, sequence: int) -> None:
         gathered = self._acknowledgements
@@ -635,14 +788,9 @@ class End:
             self._acknowledging = 0
             self._pass_acknowledgements(ranges)
 
-    def attend(self, handed: bool = False) -> None:
-        """Pass on the acknowledgements that were put off.
-
-        With `handed` what `receive` gave last counts as handled.
-        """
+    def attend(self) -> None:
+        """Pass on the acknowledgements that were put off."""
         with self.lock:
-            if handed:
-                self._acknowledge_handed()
             self._flush_acknowledgements()
         self._port.pump()
 
@@ -678,51 +826,92 @@ class End:
     # ------------------------------------------------------------- waiting
 
     def wait(
-        self, waiters: Waiters, attempt: Callable[[], Any], timeout: float | None, doing: str
+        self,
+        waiters: Waiters,
+        attempt: Callable[[], Any],
+        timeout: float | None,
+        doing: str,
+        deadline: float | None = None,
     ) -> Any:
-        """Return what `attempt` returns, once that is not None; block this thread meanwhile."""
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            with self.lock:
-                result = attempt()
-                if result is None:
-                    waiter = SyncWaiter()
-                    waiters.append(waiter)
-            self._port.pump()
-            if result is not None:
-                return result
-            woken = False
-            try:
-                woken = waiter.wait(None if deadline is None else deadline - monotonic())
-            finally:
+        """Return what `attempt` returns, once that is not None; block this thread meanwhile.
+
+        `deadline` is where the `timeout` that an error names ends, if it does not begin now.
+        """
+        if timeout is not None and deadline is None:
+            deadline = monotonic() + timeout
+        asks = False
+        try:
+            while True:
+                with self.lock:
+                    result = attempt()
+                    asks = self._count(waiters, asks, result is None)
+                    if result is None:
+                        waiter = SyncWaiter()
+                        waiters.append(waiter)
+                self._port.pump()
+                if result is not None:
+                    return result
+                woken = False
+                try:
+                    woken = waiter.wait(None if deadline is None else deadline - monotonic())
+                finally:
+                    if not woken:
+                        self._leave(waiters, waiter)
                 if not woken:
-                    self._leave(waiters, waiter)
-            if not woken:
-                raise self._timed_out(timeout, doing)
+                    raise self._timed_out(timeout, doing)
+        finally:
+            if asks:
+                self._stop_asking(waiters)
 
     async def async_wait(
-        self, waiters: Waiters, attempt: Callable[[], Any], timeout: float | None, doing: str
+        self,
+        waiters: Waiters,
+        attempt: Callable[[], Any],
+        timeout: float | None,
+        doing: str,
+        deadline: float | None = None,
     ) -> Any:
         """Do the same as `wait` without blocking the loop."""
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            with self.lock:
-                result = attempt()
-                if result is None:
-                    waiter = AsyncWaiter(loop)
-                    waiters.append(waiter)
-            self._port.pump()
-            if result is not None:
-                return result
-            woken = False
-            try:
-                woken = await waiter.wait(None if deadline is None else deadline - monotonic())
-            finally:
+        if timeout is not None and deadline is None:
+            deadline = monotonic() + timeout
+        asks = False
+        try:
+            while True:
+                with self.lock:
+                    result = attempt()
+                    asks = self._count(waiters, asks, result is None)
+                    if result is None:
+                        waiter = AsyncWaiter(loop)
+                        waiters.append(waiter)
+                self._port.pump()
+                if result is not None:
+                    return result
+                woken = False
+                try:
+                    woken = await waiter.wait(None if deadline is None else deadline - monotonic())
+                finally:
+                    if not woken:
+                        self._leave(waiters, waiter)
                 if not woken:
-                    self._leave(waiters, waiter)
-            if not woken:
-                raise self._timed_out(timeout, doing)
+                    raise self._timed_out(timeout, doing)
+        finally:
+            if asks:
+                self._stop_asking(waiters)
+
+    def _count(self, waiters: Waiters, counted: bool, waits: bool) -> bool:
+        """Count one that waits for a message, or waits no more; return whether it counts now."""
+        if waiters is not self.receivers:
+            return False
+        if waits is not counted:
+            self._asking += 1 if waits else -1
+        self.balance()
+        return waits
+
+    def _stop_asking(self, waiters: Waiters) -> None:
+        with self.lock:
+            self._count(waiters, True, False)
+        self._port.pump()
 
     def _leave(self, waiters: Waiters, waiter: Waiter) -> None:
         with self.lock:
@@ -759,6 +948,8 @@ class End:
             self.handles -= 1
             if self.handles or not self.anonymous or self._closed or self._runner is not None:
                 return
+            if self.context.crashed:
+                return  # It was not let go of by whoever had it: the end of the process is next.
             self._end(self._port.leave)
         self._port.pump()
 
@@ -766,7 +957,11 @@ class End:
         self.gatherer = 0
         self._collect()
         self._seal()
-        self._acknowledge_handed()
+        for who, handed in self._handed.items():
+            receiver.forget(who, self)
+            self._acknowledge_all(handed)
+        self._handed.clear()
+        self._acknowledge_all(self._left_behind)
         self._flush_acknowledgements()
         self._closed = True
         unread = self._let_go()
@@ -778,17 +973,36 @@ class End:
             self._runner = None
         return unread
 
-    def stop_receiving(self, why: str) -> None:
-        """Have `receive` raise `ChannelClosed` from now on; sending goes on."""
-        with self.lock:
-            self._deaf = why
-            self._wake_all()
+    def begin_stop(self, why: str) -> None:
+        """Have whoever serves this channel get `ChannelClosed` in place of the next message.
 
-    def on_gone(self, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+        Whoever waits for something in the middle of handling a message goes on. Under the lock.
+        """
+        self._stopping = why
+        self._wake(self.receivers, len(self.receivers))
+
+    def stop_receiving(self, why: str) -> None:
+        """Have every `receive` raise `ChannelClosed` from now on; sending goes on. Under the lock.
+
+        After `begin_stop`.
+        """
+        self._deaf = why
+        self._wake_all()
+
+    def is_sent(self) -> None:
+        """Learn that a message with this channel is sent: somebody may get it. Under the lock."""
+        self._holds += 1
+        if self._made:
+            self._gone, self._last = None, False
+
+    def on_gone(self, kind: type[ChannelError] | None, why: str, last: bool, holds: int) -> None:
         """Learn that the other side closed or is lost, or, with None, is back. Under the lock.
 
-        `last` says that no message of it is still to come.
+        `last` says that no message of it is still to come, `holds` how often the hub had seen this
+        channel sent from here.
         """
+        if self._made and kind is not None and holds != self._holds:
+            return
         self._gone = None if kind is None else kind(f"channel {self.name}: {why}", self.name)
         self._last = last
         if kind is not None:
@@ -797,7 +1011,7 @@ class End:
     def lost(self, kind: type[ChannelError], why: str) -> None:
         """Learn that the way to the hub is gone. Under the lock."""
         self._let_go()
-        self.on_gone(kind, why, True)
+        self.on_gone(kind, why, True, self._holds)
 
     def _let_go(self) -> int:
         """Let go of what has arrived and was not taken; return how many messages that was."""

@@ -463,6 +463,16 @@ def _decode(content: Buffer) -> str:
         raise FrameError("text frame is not UTF-8") from error
 
 
+def messages_in(head: Buffer) -> int:
+    """Return how many messages a frame has, given its first buffer as `Batch.frame` made it."""
+    if len(head) < _DATA_HEAD.size:
+        return 0
+    _, kind, flags, *_, count = _DATA_HEAD.unpack_from(head)
+    if kind != DATA:
+        return 0
+    return 1 if flags & IN_PIECES else int(count)
+
+
 def acknowledgement(
     channel: int, ranges: list[tuple[int, int]], flags: int = 0
 ) -> tuple[Buffer, ...]:

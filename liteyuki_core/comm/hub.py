@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from .. import log
@@ -22,14 +23,18 @@ from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, 
 from . import frames
 from .cells import Cells
 from .context import Context
+from .expiry import Expiry
 from .letters import DeadLetter
 from .link import Endpoint
 from .peer import LinkPeer, LocalPort, Peer
-from .route import Entry, Holder, Route
+from .route import Entry, Holder, Ranges, Route, Side
 from .store import Store
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""
+
+_UNREAD_SECONDS = 5.0
+"""How long messages wait where nobody has ever received before a line says so."""
 
 _OWN_CAPACITY = 1024
 """Capacity of the two channels that every process has from its start."""
@@ -58,6 +63,10 @@ class Hub:
         self._last_peer = 0
         self._unsent: set[LinkPeer] = set()
         self._notes: deque[tuple[str, str]] = deque()
+        self._unread: list[tuple[float, Route, int]] = []
+        """Sides that got their first message while nobody had received there, and when."""
+        self._held: list[Side] = []
+        self._reminder = Expiry(self._look_again)
         self.store = Store(self.lock, self.pump, store_path, _cells())
 
     # ------------------------------------------------------------- processes
@@ -136,18 +145,18 @@ class Hub:
         else:
             found = self._keys.get(key)
             i = self._side_for(found, peer) if found is not None else 0
-            if found is None or peer in found.sides[i].holders:
-                peer.gone(number, ChannelClosed, "it was closed", True)
+            over = found is not None and found.over and found.sides[i].ended is not None
+            if found is None or over or peer in found.sides[i].holders:
+                peer.gone(number, ChannelClosed, "it was closed", True, 0)
                 return
             route = found
         peer.ends[number] = (route, i)
         side = route.sides[i]
-        side.holders[peer] = Holder(peer, number, peer.eager and side.process is not None)
+        eager = peer.eager and side.process == peer.process
+        side.holders[peer] = Holder(peer, number, eager)
         route.revive_side(i)
         side.push()
         route.tell(i)
-        if route.left:
-            self._release_name(route)
 
     def register(self, peer: Peer, number: int, name: str) -> str | None:
         """Name the channel that `peer` holds as `number`; return its key from now on.
@@ -163,8 +172,9 @@ class Hub:
         if taken is not None and self._can_go_on(peer, held, taken):
             self._go_on(peer, number, route, taken)
             return taken.key
-        if taken is not None and taken.left:
-            self._note_dropped(taken, sum(e.left for side in taken.sides for e in side.waiting))
+        if taken is not None and taken.over:
+            sides = [side for side in taken.sides if not side.holders]
+            self._note_dropped(taken, sum(e.left for side in sides for e in side.waiting))
             self._remove_name(taken)
         self._check_free(name)
         if route.name is not None:
@@ -177,7 +187,8 @@ class Hub:
         held = peer.ends.get(number)
         links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
         route, i = held or (None, 0)
-        if route is None or route.sides[1 - i].ended is ChannelClosed:
+        other = None if route is None else route.sides[1 - i]
+        if route is None or other is None or (other.ended is ChannelClosed and not other.let_go):
             title = "a channel" if route is None else route.title
             self._note(
                 "WARNING",
@@ -189,32 +200,69 @@ class Hub:
             peer.dropped(number, batch.count)
             self._unlink(links)
             return
-        route.sides[1 - i].add(batch, peer, number, links)
+        side = route.sides[1 - i]
+        if not side.count and not side.read:
+            self._unread.append((monotonic(), route, 1 - i))
+            self._reminder.at(monotonic() + _UNREAD_SECONDS)
+        side.add(batch, peer, number, links)
+        if side.shared:
+            self._look_at_held(side)
 
-    def acknowledge(self, peer: Peer, number: int, ranges: list[tuple[int, int]]) -> None:
-        """Let go of messages that were handled. Under the lock."""
+    def acknowledge(self, peer: Peer, number: int, ranges: Ranges) -> bool:
+        """Let go of messages that were handled; return whether `peer` had them. Under the lock."""
         held = peer.ends.get(number)
-        if held is not None:
-            held[0].sides[held[1]].settle(ranges)
+        if held is None:
+            return True  # Closed meanwhile.
+        route, i = held
+        side = route.sides[i]
+        whole = side.settle(side.holders[peer], ranges)
+        self._look_at_end(route, i)
+        return whole
 
-    def begin(self, peer: Peer, number: int, ranges: list[tuple[int, int]]) -> None:
-        """Note that the handling of messages begins. Under the lock."""
+    def begin(self, peer: Peer, number: int, ranges: Ranges) -> bool:
+        """Note that the handling of messages begins; return whether `peer` has them.
+
+        Under the lock.
+        """
         held = peer.ends.get(number)
-        if held is not None:
-            held[0].sides[held[1]].begin(ranges)
+        if held is None:
+            return True
+        side = held[0].sides[held[1]]
+        return side.begin(side.holders[peer], ranges)
 
-    def ready(self, peer: Peer, number: int, window: int) -> None:
-        """Learn that `peer` receives, `window` messages at a time. Under the lock."""
+    def ready(self, peer: Peer, number: int, window: int, asks: bool) -> None:
+        """Learn that `peer` receives, by asking or `window` messages at a time. Under the lock."""
         held = peer.ends.get(number)
         if held is None:
             return
         route, i = held
-        holder = route.sides[i].holders[peer]
-        holder.window = window
-        if not holder.ready:
-            holder.ready = True
-            route.sides[i].push()
-            route.tell(i)
+        route.sides[i].receives(route.sides[i].holders[peer], window, asks)
+        route.tell(i)
+
+    def ask_for(self, peer: Peer, number: int, period: int, count: int) -> None:
+        """Learn that `peer` asks for `count` messages more; others receive too. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            route, i = held
+            side = route.sides[i]
+            side.ask_for(side.holders[peer], period, count)
+            self._look_at_held(side)
+            self._look_at_end(route, i)
+
+    def give_back(self, peer: Peer, number: int, period: int, ranges: Ranges) -> bool:
+        """Take back messages that nobody has taken at `peer`; return whether it had them.
+
+        Under the lock.
+        """
+        held = peer.ends.get(number)
+        if held is None:
+            return True
+        route, i = held
+        side = route.sides[i]
+        whole = side.take_back(side.holders[peer], period, ranges)
+        self._look_at_held(side)
+        self._look_at_end(route, i)
+        return whole
 
     def close(self, peer: Peer, number: int) -> None:
         """Take back an end that was closed on purpose. Under the lock."""
@@ -226,6 +274,7 @@ class Hub:
         side.drop_holder(peer, False, 0)
         if side.holders:
             side.push()
+            self._look_at_end(route, i)
         else:
             route.end_side(i, ChannelClosed, "it was closed by the other side")
             self._note_dropped(route, side.clear())
@@ -245,17 +294,25 @@ class Hub:
             self.close(peer, number)
             return
         del peer.ends[number]
-        side = held[0].sides[1]
+        route = held[0]
+        side = route.sides[1]
         side.drop_holder(peer, False, 0)
         side.push()
-        self._forget_if_unused(held[0])
+        self._look_at_end(route, 1)
+        self._end_if_left(route)
+        self._forget_if_unused(route)
 
     def hold(self, peer: Peer, key: str) -> None:
         """Keep a channel that `peer` is about to send a message with. Under the lock."""
         route = self._keys.get(key)
-        if route is not None:
-            route.links += 1
-            peer.holds[key] += 1
+        if route is None:
+            return
+        route.links += 1
+        peer.holds[key] += 1
+        if peer in route.sides[0].holders:
+            route.holds += 1
+        if route.sides[1].process is None:
+            route.revive_side(1)  # Somebody may get it again.
 
     def detach(self, peer: LinkPeer) -> None:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
@@ -266,9 +323,10 @@ class Hub:
             side = route.sides[i]
             aside = side.drop_holder(peer, not peer.clean, self._max_redeliveries)
             for entry in aside:
-                self._set_aside(route, i, str(peer.process), entry)
+                self._set_aside(route, i, entry)
             side.lost.add(peer.process)
             side.push()
+            self._look_at_end(route, i)
         peer.ends.clear()
         holds, peer.holds = peer.holds, Counter()
         for key, count in holds.items():
@@ -279,6 +337,11 @@ class Hub:
     def names(self) -> dict[str, tuple[int, str]]:
         """Return all names with their channels' capacities and keys. Under the lock."""
         return {name: (route.capacity, route.key) for name, route in self._names.items()}
+
+    def find(self, name: str) -> tuple[int, str] | None:
+        """Return the capacity and the key of the channel of that name. Under the lock."""
+        route = self._names.get(name)
+        return None if route is None else (route.capacity, route.key)
 
     # ------------------------------------------------------------- what can be looked at
 
@@ -315,6 +378,12 @@ class Hub:
 
     def close_links(self, timeout: float) -> None:
         """End every link that is left."""
+        self._reminder.close()
+        with self.lock:
+            for route in self._keys.values():
+                for i in (0, 1):
+                    self._note_unread(route, i)
+        self.pump()
         for peer in list(self._peers):
             peer.link.close(timeout)
 
@@ -360,8 +429,9 @@ class Hub:
         old = fresh.sides[0].holders.pop(peer)
         peer.ends[number] = (taken, 0)
         holder = mine.holders[peer] = Holder(peer, number, old.ready)
-        holder.window = old.window
+        holder.window, holder.asks = old.window, old.asks
         mine.lost.clear()
+        taken.holds = fresh.holds
         taken.revive_side(0)
         del self._keys[fresh.key]
         for entry in fresh.sides[1].waiting:
@@ -383,22 +453,30 @@ class Hub:
     def _unlink(self, links: tuple[Route, ...]) -> None:
         for route in links:
             route.links -= 1
-            side = route.sides[1]
-            if route.links or route.name is not None or side.holders:
-                continue
-            if side.lost and side.ended is None:
-                lost = ", ".join(sorted(str(process) for process in side.lost))
-                why = f"process {lost}, which had it, died and left nobody to go on"
-                route.end_side(1, ChannelBroken, why)
+            self._end_if_left(route)
             self._forget_if_unused(route)
+
+    def _end_if_left(self, route: Route) -> None:
+        """Tell the maker of a channel without a name that nobody else has it or can get it."""
+        side = route.sides[1]
+        if route.links or route.name is not None or side.holders or side.ended is not None:
+            return
+        if side.lost:
+            lost = ", ".join(sorted(str(process) for process in side.lost))
+            why = f"process {lost}, which had it, died and left nobody to go on"
+            route.end_side(1, ChannelBroken, why, let_go=True)
+        else:
+            route.end_side(1, ChannelClosed, "whoever it was sent to has let go of it", let_go=True)
 
     def _forget_if_unused(self, route: Route) -> None:
         if route.unused and self._keys.pop(route.key, None) is not None:
             for side in route.sides:
                 self._note_dropped(route, side.clear())
 
-    def _set_aside(self, route: Route, i: int, process: str, entry: Entry) -> None:
+    def _set_aside(self, route: Route, i: int, entry: Entry) -> None:
         name = route.name or "(unnamed)"
+        crashes = len(entry.crashed)
+        processes = ", ".join(dict.fromkeys(entry.crashed))
 
         def settle(letter: DeadLetter, again: bool) -> bool:
             with self.lock:
@@ -415,13 +493,63 @@ class Hub:
             self.pump()
             return True
 
-        letter = DeadLetter(name, process, entry.crashes, entry.batch, settle)
+        letter = DeadLetter(name, processes, crashes, entry.batch, settle)
         self.letters.append(letter)
         self._note(
             "ERROR",
             f"{route.title}: a message of {letter.size} bytes was being handled in "
-            f"{entry.crashes} crashes of process {process} in a row and is set aside; "
+            f"{crashes} crashes of process {processes} in a row and is set aside; "
             "bot.dead_letters() has it, to be put back or discarded",
+        )
+
+    def _look_at_held(self, side: Side) -> None:
+        if side.waiting and side.is_held and side not in self._held:
+            self._held.append(side)
+            self._reminder.at(side.held_until)
+
+    def _look_again(self) -> float | None:
+        """See to what has waited for some time; return when to look again."""
+        with self.lock:
+            held, self._held = self._held, []
+            for side in held:
+                side.push()
+                self._look_at_held(side)
+        return self._look_at_unread()
+
+    def _look_at_unread(self) -> float | None:
+        """Say where messages wait and nobody has ever received; return when to look again."""
+        with self.lock:
+            now = monotonic()
+            unread, self._unread = self._unread, []
+            for since, route, i in unread:
+                side = route.sides[i]
+                begun = [holder.peer.serves_since for holder in side.holders.values()]
+                if side.read or side.is_empty or self._keys.get(route.key) is not route:
+                    continue
+                # A process that has yet to start, or starts, is not late.
+                waits = side.process not in (None, MAIN) and not begun
+                if waits or max([since, *begun]) > now - _UNREAD_SECONDS:
+                    self._unread.append((since, route, i))
+                else:
+                    self._note_unread(route, i)
+            again = bool(self._unread)
+        self.pump()
+        return now + _UNREAD_SECONDS if again else None
+
+    def _note_unread(self, route: Route, i: int) -> None:
+        side = route.sides[i]
+        if side.read or side.is_empty or side.ended is not None:
+            return
+        entries = (*side.waiting, *side.sent.values())
+        senders = {e.source.process or "the main process" for e in entries if e.source is not None}
+        where = {None: "wherever it is got", MAIN: "in the main process"}.get(
+            side.process, f"in process {side.process}"
+        )
+        self._note(
+            "WARNING",
+            f"{route.title}: {side.under_way} messages wait {where}, where nobody receives; they "
+            f"were sent by {', '.join(sorted(senders))}. What others send on a channel goes to "
+            "whoever made it: receive there, or send on a channel that is read",
         )
 
     def _note(self, level: str, text: str) -> None:
@@ -435,10 +563,17 @@ class Hub:
             )
 
     def _release_name(self, route: Route) -> None:
-        """Give a name free, unless messages wait there for whoever gets the channel by it."""
-        if any(side.waiting and not side.holders and side.ended is None for side in route.sides):
-            return
-        self._remove_name(route)
+        """Give a name free, as soon as nothing is under way to whoever gets the channel by it."""
+        route.over = True
+        if all(s.is_empty or s.ended is not None or s.process == MAIN for s in route.sides):
+            self._remove_name(route)
+
+    def _look_at_end(self, route: Route, i: int) -> None:
+        """See what follows for an ending channel, now that messages to side `i` have moved."""
+        if route.sides[1 - i].ended is not None:
+            route.tell_last(i)
+            if route.over:
+                self._release_name(route)
 
     def _check_free(self, name: str) -> None:
         if name in self._names:

@@ -13,9 +13,9 @@ from . import frames
 class DeadLetter:
     """A message that was being handled in `crashes` crashes in a row, and was set aside.
 
-    `channel` is the channel's name, `process` the process that died, `size` the serialised
-    message in bytes, `time` when it was set aside (UTC). It is kept in the main process's memory
-    until it is put back or discarded. All methods may be called from any thread.
+    `channel` is the channel's name, `process` the process that died, or several with commas, `size`
+    the serialised message in bytes, `time` when it was set aside (UTC). It is kept in the main
+    process's memory until it is put back or discarded. All methods may be called from any thread.
     """
 
     def __init__(

@@ -281,10 +281,11 @@ class Link:
                     return
             time.sleep(0)
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float) -> dict[int, int]:
         """Send what is queued within `timeout` seconds, then end the connection. Idempotent.
 
-        The reader then ends by itself. May be called from any thread but the reader's.
+        The reader then ends by itself. May be called from any thread but the reader's. Returns how
+        many messages could not be sent, by stream; those that are just being written may be whole.
         """
         self.pump()
         deadline = time.monotonic() + timeout
@@ -294,11 +295,18 @@ class Link:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._settled.wait(left):
                     break
+            unsent = {stream: count for stream in self._streams if (count := self._count(stream))}
         self._shutdown()
         if self._reader.thread.ident is None:
             self._close_handles()
         else:
             self._reader.thread.join(max(0.1, deadline - time.monotonic()))
+        return unsent
+
+    def _count(self, stream: int) -> int:
+        """Return how many messages wait in a stream, under the lock."""
+        heads = [frame[0] for frame in self._streams[stream] if isinstance(frame, tuple)]
+        return sum(map(frames.messages_in, heads))
 
     def loop_waits(self) -> None:
         """Have the thread read, though a loop may have been lent that: it is about to wait."""

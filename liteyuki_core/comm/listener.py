@@ -165,6 +165,9 @@ class Listener:
     def begin(self, number: int) -> None:
         """Nobody asks."""
 
+    def return_unbegun(self, first: int, count: int) -> None:
+        """Nobody asks."""
+
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Nobody asks."""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
@@ -18,7 +20,7 @@ from .wakes import Wake
 
 if TYPE_CHECKING:
     from .hub import Hub
-    from .route import Route
+    from .route import Ranges, Route
 
 
 class Peer(Protocol):
@@ -33,6 +35,8 @@ class Peer(Protocol):
     prefix: str
     ends: dict[int, tuple[Route, int]]
     eager: bool
+    serves_since: float
+    """When it had started, of `time.monotonic`; infinite before."""
     holds: Counter[str]
 
     def deliver(self, number: int, batch: frames.Batch) -> None:
@@ -44,10 +48,19 @@ class Peer(Protocol):
     def dropped(self, number: int, count: int) -> None:
         """Say that `count` messages sent from this end will not be handled."""
 
-    def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+    def gone(
+        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+    ) -> None:
         """Say that the other side closed or is lost, or, with None, is back.
 
-        `last` says that all its messages were delivered.
+        `last` says that no message of it will come. A maker that has sent more than `holds`
+        messages with the channel is to take no notice: somebody may have it again.
+        """
+
+    def shared(self, number: int, period: int) -> None:
+        """Say that others receive messages too, from now on in this period; with 0, nobody else.
+
+        See `route.py`.
         """
 
     def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
@@ -66,6 +79,7 @@ class LocalPort(ContextPort):
     process: str | None = None
     prefix = "0."
     eager = False
+    serves_since = 0.0
 
     def __init__(self, hub: Hub, context: Context) -> None:
         self._hub = hub
@@ -76,14 +90,20 @@ class LocalPort(ContextPort):
     def data(self, number: int, batch: frames.Batch) -> None:
         self._hub.data(self, number, batch)
 
-    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
+    def acknowledge(self, number: int, ranges: Ranges) -> None:
         self._hub.acknowledge(self, number, ranges)
 
     def begin(self, number: int, first: int) -> None:
         pass  # Where this process dies, nobody asks.
 
-    def ready(self, number: int, window: int) -> None:
-        self._hub.ready(self, number, window)
+    def ready(self, number: int, window: int, asks: bool) -> None:
+        self._hub.ready(self, number, window, asks)
+
+    def ask_for(self, number: int, period: int, count: int) -> None:
+        self._hub.ask_for(self, number, period, count)
+
+    def give_back(self, number: int, period: int, ranges: Ranges) -> None:
+        self._hub.give_back(self, number, period, ranges)
 
     def close(self, number: int) -> None:
         self._hub.close(self, number)
@@ -102,6 +122,9 @@ class LocalPort(ContextPort):
     def names(self) -> Mapping[str, tuple[int, str]]:
         return self._hub.names()
 
+    def find(self, name: str) -> tuple[int, str] | None:
+        return self._hub.find(name)
+
     def open(self, number: int, key: str | None, capacity: int) -> None:
         self._hub.open(self, number, key, capacity)
 
@@ -110,8 +133,9 @@ class LocalPort(ContextPort):
             self._hub.register(self, number, name)
         self._hub.pump()
 
-    def shut(self, timeout: float) -> None:
+    def shut(self, timeout: float) -> dict[int, int]:
         self._hub.close_links(timeout)
+        return {}
 
     def abandon(self) -> None:
         self._hub.abandon()
@@ -129,10 +153,17 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_dropped(count)
 
-    def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+    def gone(
+        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+    ) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.on_gone(kind, why, last)
+            end.on_gone(kind, why, last, holds)
+
+    def shared(self, number: int, period: int) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_shared(period)
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         pass  # It asks the hub itself.
@@ -190,6 +221,7 @@ class LinkPeer:
         self._values: list[Value] = []
         """What has come of a store frame in parts."""
         self.clean = False
+        self.serves_since = inf
         self.link = Link(
             endpoint,
             process,
@@ -212,9 +244,12 @@ class LinkPeer:
     def dropped(self, number: int, count: int) -> None:
         self._queue(0, frames.control(number, op="dropped", count=count))
 
-    def gone(self, number: int, kind: type[ChannelError] | None, why: str, last: bool) -> None:
+    def gone(
+        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+    ) -> None:
         how = "back" if kind is None else "broken" if kind is ChannelBroken else "closed"
-        self._queue(number, frames.control(number, op="gone", how=how, why=why, last=last))
+        frame = frames.control(number, op="gone", how=how, why=why, last=last, holds=holds)
+        self._queue(number, frame)
 
     def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
         if request:
@@ -223,6 +258,9 @@ class LinkPeer:
     def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
         for frame in frames.store(fields, values):
             self._queue(frames.STORE_STREAM, frame)
+
+    def shared(self, number: int, period: int) -> None:
+        self._queue(number, frames.control(number, op="shared", period=period))
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         frame = frames.control(0, op="names", add=add, remove=remove, prefix=self.prefix)
@@ -243,7 +281,8 @@ class LinkPeer:
                         hub.data(self, frame.channel, frames.unpack(frame))
                     elif frame.kind == frames.ACK:
                         take = hub.begin if frame.flags & frames.BEGUN else hub.acknowledge
-                        take(self, frame.channel, frames.acknowledged(frame))
+                        if not take(self, frame.channel, frames.acknowledged(frame)):
+                            raise FrameError("messages are acknowledged that it was not given")
                     elif frame.kind == frames.STORE:
                         self._on_store(*frames.stored(frame))
                     else:
@@ -267,8 +306,14 @@ class LinkPeer:
         match fields:
             case {"op": "open", "key": str() | None as key, "capacity": int(capacity)}:
                 self._hub.open(self, number, key, capacity)
-            case {"op": "ready", "window": int(window)}:
-                self._hub.ready(self, number, window)
+            case {"op": "ready", "window": int(window), "asks": bool(asks)}:
+                self._hub.ready(self, number, window, asks)
+            case {"op": "ask_for", "period": int(period), "count": int(count)}:
+                self._hub.ask_for(self, number, period, count)
+            case {"op": "back", "period": int(period), "ranges": list(ranges)}:
+                found = [(int(first), int(count)) for first, count in ranges]
+                if not self._hub.give_back(self, number, period, found):
+                    raise FrameError("messages are given back that it was not given")
             case {"op": "close"}:
                 self._hub.close(self, number)
             case {"op": "leave"}:
@@ -286,6 +331,9 @@ class LinkPeer:
                 )
             case {"op": "clean"}:
                 self.clean = True
+            case {"op": "ready", "called": _}:
+                self.serves_since = monotonic()
+                self._word_hook(fields)
             case _:
                 self._word_hook(fields)
 

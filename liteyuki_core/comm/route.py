@@ -4,9 +4,19 @@ What is sent to a side is kept here until somebody who holds that side has handl
 sender need not keep it, and it can be given to the successor of a process that died. Nothing
 here knows links or names, waits, runs user code or looks into a message. All under the hub's lock.
 
-Invariants: an entry is either in its side's `waiting` or, with its holder, in `sent`; both are
+Invariants: an entry is either in its side's `waiting` or, with its holder, in `sent`; `waiting` is
 in order of sequence numbers; what is settled is in neither and was reported to its sender once.
-Messages go to the one holder that receives, or, where several do, to whoever has most room.
+A message is in one entry; entries are split and never joined.
+
+Sharing. A holder that alone receives is given everything at once. Where several receive, the side
+is shared: a message goes to one that asks at that moment, or whose callbacks have room; of those to
+the one with the fewest unhandled. A holder that is read with `receive` then says how many messages
+more, or fewer, it asks for. Its `room` is what it has asked for and was not given, and below 0
+where it was given more, because it stopped asking meanwhile. What it so keeps in vain is called
+back when another holder asks: it begins a new period, at the start of which it gives back what
+nobody there has taken. What it said in a period before that counts no more. Until it has, nothing
+is given to others, so that each gets messages in order; but no longer than `_PATIENCE`, for it may
+be stopped.
 
 Crashes. Nobody knows which of the messages that a dead process held it was handling, so at first
 each counts one crash. From then on they are PROMPT, and the process says when each begins: one
@@ -15,8 +25,10 @@ that had begun counts one more, one that had not begins anew. At `limit` a messa
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..errors import ChannelError
@@ -25,6 +37,12 @@ from . import frames
 if TYPE_CHECKING:
     from .peer import Peer
 
+Ranges = list[tuple[int, int]]
+"""Messages: the number of the first and how many."""
+
+_PATIENCE = 0.05
+"""Seconds that a holder has to give back what it keeps in vain before others get what is newer."""
+
 _PROMPT_WINDOW = 64
 """A holder with less room than this acknowledges at once, where others wait for messages too."""
 
@@ -32,22 +50,48 @@ _PROMPT_WINDOW = 64
 class Holder:
     """A peer that holds a side, and how many messages it was given and has not handled."""
 
-    __slots__ = ("begun", "number", "outstanding", "peer", "ready", "window")
+    __slots__ = (
+        "asks",
+        "begun",
+        "number",
+        "outstanding",
+        "owes",
+        "peer",
+        "period",
+        "ready",
+        "room",
+        "told_last",
+        "window",
+    )
 
     def __init__(self, peer: Peer, number: int, ready: bool) -> None:
         self.peer = peer
         self.number = number
         self.ready = ready
         self.window = 1
-        """How many messages it handles at a time."""
+        """How many messages its callbacks handle at a time."""
+        self.asks = False
+        """Whether it is read with `receive`."""
+        self.room = 0
+        self.period = 0
+        """0 while it alone receives."""
+        self.owes = False
+        """Whether it is to give back what nobody there has taken, and has not yet."""
         self.outstanding = 0
         self.begun = False
+        self.told_last = False
+        """Whether it was told that no message will come any more."""
+
+    @property
+    def free(self) -> int:
+        """How many messages it takes where others receive too."""
+        return self.room if self.asks else self.window - self.outstanding
 
 
 class Entry:
     """A batch in custody."""
 
-    __slots__ = ("batch", "begun", "crashes", "done", "holder", "left", "links", "number", "source")
+    __slots__ = ("batch", "begun", "crashed", "done", "holder", "left", "links", "number", "source")
 
     def __init__(
         self,
@@ -55,7 +99,7 @@ class Entry:
         source: Peer | None,
         number: int,
         links: tuple[Route, ...] = (),
-        crashes: int = 0,
+        crashed: tuple[str, ...] = (),
     ) -> None:
         self.batch = batch
         self.source = source
@@ -63,8 +107,8 @@ class Entry:
         self.number = number
         self.links = links
         """The channels that travel in it."""
-        self.crashes = crashes
-        """How many crashes in a row each of its messages was being handled in."""
+        self.crashed = crashed
+        """The processes in whose crashes, one after another, each of its messages was handled."""
         self.left = batch.count
         self.done: set[int] | None = None
         """What is acknowledged, once that is not simply the first messages."""
@@ -78,9 +122,9 @@ class Entry:
         first = self.batch.first
         return set(range(first, first + self.batch.count - self.left))
 
-    def of(self, batch: frames.Batch, crashes: int) -> Entry:
+    def of(self, batch: frames.Batch, crashed: tuple[str, ...]) -> Entry:
         """Return an entry for some of the same messages."""
-        return Entry(batch, self.source, self.number, self.links, crashes)
+        return Entry(batch, self.source, self.number, self.links, crashed)
 
 
 class Side:
@@ -92,11 +136,21 @@ class Side:
         self.holders: dict[Peer, Holder] = {}
         self.waiting: deque[Entry] = deque()
         self.sent: dict[int, Entry] = {}
+        self._starts: list[int] = []
+        """The keys of `sent`, sorted, among some that were there before."""
+        self.shared = False
+        self._periods = 0
+        self.held_until = 0.0
+        """How long messages are held back at most, of `time.monotonic`."""
+        self.read = False
+        """Whether anybody has ever received here."""
         self.lost: set[str | None] = set()
         """The processes that held it when they died."""
         self.ended: type[ChannelError] | None = None
         """Set when nobody holds this side and nobody will, to what the other side gets."""
         self.why = ""
+        self.let_go = False
+        """Whether it has so ended because nobody has it, though somebody may get it again."""
         self.count = 0
         """How many messages came for this side; the number of the next one."""
         self.bytes = 0
@@ -108,6 +162,11 @@ class Side:
     def under_way(self) -> int:
         """How many messages are in custody."""
         return sum(entry.left for entry in (*self.waiting, *self.sent.values()))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message is in custody."""
+        return not self.waiting and not self.sent
 
     def add(
         self,
@@ -124,59 +183,94 @@ class Side:
         self.waiting.append(Entry(batch, source, number, links))
         self.push()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether messages are held back for some that are on their way back."""
+        return (
+            self.shared
+            and any(holder.owes for holder in self.holders.values())
+            and monotonic() < self.held_until
+        )
+
     def push(self) -> None:
         """Pass on what waits to whoever receives."""
         if not self.waiting:
             return
         ready = [holder for holder in self.holders.values() if holder.ready]
-        if len(ready) == 1:
-            while self.waiting:
+        if not self.shared:
+            while self.waiting and ready:
                 self._give(self.waiting.popleft(), ready[0])
             return
-        while self.waiting and ready:
-            holder = max(ready, key=lambda holder: holder.window - holder.outstanding)
-            room = holder.window - holder.outstanding
-            if room <= 0:
+        while self.waiting:
+            free = [holder for holder in ready if holder.free > 0]
+            if free:
+                self._call_back()
+            if not free or self.is_held:
                 return
-            entry = self.waiting.popleft()
-            batch = entry.batch
-            flags = frames.PROMPT if holder.window < _PROMPT_WINDOW else 0
-            take = max(1, min(room, batch.count // len(ready)))
-            if take < batch.count:
-                self.waiting.appendleft(entry.of(batch.part(take, batch.count), entry.crashes))
-                entry = entry.of(batch.part(0, take), entry.crashes)
-            entry.batch = entry.batch.having(entry.batch.first, flags)
-            self._give(entry, holder)
+            holder = min(free, key=lambda holder: holder.outstanding)
+            share = max(1, self.waiting[0].batch.count // len(ready))
+            self._give_some(holder, min(holder.free, share))
             self.holders[holder.peer] = self.holders.pop(holder.peer)  # Next time another first.
 
-    def settle(self, ranges: list[tuple[int, int]]) -> None:
-        """Let go of messages that were handled."""
-        # One frame tells a sender of all its messages, however many batches they came in.
-        settled: dict[tuple[Peer | None, int], int] = {}
-        for first, count in ranges:
-            entry = self.sent.get(first)
-            if entry is not None and entry.left == entry.batch.count == count:
-                self._settled(entry, count, settled)
-                del self.sent[first]
-            else:
-                self._settle_some(first, first + count, settled)
-        for (source, number), count in settled.items():
-            if source is not None:
-                source.acknowledged(number, count)
-        if self.waiting:
-            self.push()
+    # ------------------------------------------------------------- who receives
 
-    def begin(self, ranges: list[tuple[int, int]]) -> None:
-        """Note that the handling of messages begins."""
+    def receives(self, holder: Holder, window: int, asks: bool) -> None:
+        """Learn that a holder receives: with callbacks for `window` messages, or by asking."""
+        holder.window, holder.asks = window, asks
+        self.read = True
+        if not holder.ready:
+            holder.ready = True
+            self._share()
+        self.push()
+
+    def ask_for(self, holder: Holder, period: int, count: int) -> None:
+        """Learn that a holder asks for `count` messages more, or for fewer.
+
+        With 0 it takes one that waits now, and does not stand in line for another.
+        """
+        if period != holder.period or not holder.asks:
+            return
+        holder.room += count
+        self.push()
+        if self.waiting and not count and not self.is_held:
+            self._give_some(holder, 1)
+        if any(each.ready and each.free > 0 for each in self.holders.values()):
+            self._call_back()
+
+    def _call_back(self) -> None:
+        for holder in [h for h in self.holders.values() if h.asks and h.room < 0]:
+            self._renew(holder)
+
+    def take_back(self, holder: Holder, period: int, ranges: Ranges) -> bool:
+        """Take back messages that nobody at a holder has taken, at the start of a period.
+
+        Returns whether all of them are with it, and with none handled that came later.
+        """
+        whole = True
+        holder.owes = holder.owes and period != holder.period
         for first, count in ranges:
-            for start, entry in self.sent.items():
-                if start <= first < start + entry.batch.count and entry.holder is not None:
-                    entry.begun.update(range(first, first + count))
-                    entry.holder.begun = True
-                    break
+            for entry, low, high in self._held(holder, first, first + count):
+                start = entry.batch.first
+                whole = whole and high == start + entry.batch.count
+                whole = whole and max(entry.acknowledged(), default=-1) < low
+                if not whole:
+                    return False
+                count -= high - low
+                rest = entry.of(entry.batch.part(low - start, high - start), entry.crashed)
+                self.waiting.append(rest)
+                holder.outstanding -= high - low
+                entry.left -= high - low
+                if low > start:
+                    entry.batch = entry.batch.part(0, low - start)
+                if not entry.left:
+                    del self.sent[start]
+            whole = whole and not count
+        self._sort()
+        self.push()
+        return whole
 
     def drop_holder(self, peer: Peer, crash: bool, limit: int) -> list[Entry]:
-        """Take back what `peer` had and has not handled, for its successor.
+        """Take back what `peer` had and has not handled, for its successor or for others.
 
         After a `crash` it is handed out as redelivered; returns, one message each, those that
         were being handled in `limit` crashes in a row.
@@ -184,33 +278,85 @@ class Side:
         holder = self.holders.pop(peer, None)
         if holder is None:
             return []
-        back: list[Entry] = []
         aside: list[Entry] = []
         for start in [start for start, entry in self.sent.items() if entry.holder is holder]:
             entry = self.sent.pop(start)
             done = entry.acknowledged()
-            crashes = [
-                None if number in done else self._crashes(entry, number, crash)
+            crashed = [
+                None if number in done else self._crashed(entry, number, crash)
                 for number in range(start, start + entry.batch.count)
             ]
-            for count, batch in entry.batch.runs(crashes):
-                if crash and count >= limit:
+            for processes, batch in entry.batch.runs(crashed):
+                if crash and len(processes) >= limit:
                     each = [batch.part(i, i + 1) for i in range(batch.count)]
-                    aside += [entry.of(one, count) for one in each]
+                    aside += [entry.of(one, processes) for one in each]
                     continue
                 if crash:
                     self.redelivered += batch.count
                     flags = frames.REDELIVERED | frames.PROMPT
                     batch = batch.having(batch.first, flags)
-                back.append(entry.of(batch, count))
-        if back:
-            self.waiting.extend(back)
-            self.waiting = deque(sorted(self.waiting, key=lambda entry: entry.batch.first))
+                self.waiting.append(entry.of(batch, processes))
+        self._sort()
         for entry in aside:
             self.dropped += 1
             if entry.source is not None:
                 entry.source.dropped(entry.number, 1)
+        self._share()
         return aside
+
+    def _share(self) -> None:
+        """Have what has changed in who receives take effect."""
+        ready = [holder for holder in self.holders.values() if holder.ready]
+        self.shared = len(ready) > 1
+        for holder in ready:
+            if self.shared and not holder.period:
+                self._renew(holder)
+            elif not self.shared and holder.period:
+                holder.period = holder.room = 0
+                holder.owes = False
+                holder.peer.shared(holder.number, 0)
+
+    def _renew(self, holder: Holder) -> None:
+        self._periods += 1
+        holder.period, holder.room, holder.owes = self._periods, 0, True
+        self.held_until = monotonic() + _PATIENCE
+        holder.peer.shared(holder.number, holder.period)
+
+    # ------------------------------------------------------------- what becomes of messages
+
+    def settle(self, holder: Holder, ranges: Ranges) -> bool:
+        """Let go of messages that a holder has handled; return whether it had them all."""
+        # One frame tells a sender of all its messages, however many batches they came in.
+        settled: dict[tuple[Peer | None, int], int] = {}
+        whole = True
+        for first, count in ranges:
+            entry = self.sent.get(first)
+            if (
+                entry is not None
+                and entry.holder is holder
+                and entry.left == entry.batch.count == count
+            ):
+                self._settled(entry, count, settled)
+                del self.sent[first]
+            else:
+                whole = self._settle_some(holder, first, first + count, settled) and whole
+        for (source, number), count in settled.items():
+            if source is not None:
+                source.acknowledged(number, count)
+        if self.waiting:
+            self.push()
+        return whole
+
+    def begin(self, holder: Holder, ranges: Ranges) -> bool:
+        """Note that the handling of messages begins; return whether the holder has them."""
+        whole = True
+        for first, count in ranges:
+            for entry, low, high in self._held(holder, first, first + count):
+                entry.begun.update(range(low, high))
+                count -= high - low
+                holder.begun = True
+            whole = whole and not count
+        return whole
 
     def clear(self) -> int:
         """Let go of everything; return how many messages that were."""
@@ -225,44 +371,80 @@ class Side:
         self.dropped += count
         return count
 
-    def _crashes(self, entry: Entry, number: int, crash: bool) -> int:
+    def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...]:
         if not crash:
-            return entry.crashes
-        if not entry.batch.flags & frames.PROMPT:
-            return entry.crashes + 1
-        if number in entry.begun:
-            return entry.crashes + 1
-        began_some = entry.holder is not None and entry.holder.begun
-        return 0 if began_some else entry.crashes
+            return entry.crashed
+        assert entry.holder is not None
+        if not entry.batch.flags & frames.PROMPT or number in entry.begun:
+            return (*entry.crashed, str(entry.holder.peer.process))
+        return () if entry.holder.begun else entry.crashed
 
     def _give(self, entry: Entry, holder: Holder) -> None:
+        first = entry.batch.first
         entry.holder = holder
         entry.begun = set()
         holder.outstanding += entry.left
-        self.sent[entry.batch.first] = entry
+        holder.room -= entry.left
+        self.sent[first] = entry
+        starts = self._starts
+        if not starts or first > starts[-1]:
+            starts.append(first)
+            if len(starts) > 2 * len(self.sent) + 64:
+                self._starts = sorted(self.sent)
+        elif starts[bisect_right(starts, first) - 1] != first:
+            insort(starts, first)
         holder.peer.deliver(holder.number, entry.batch)
 
+    def _give_some(self, holder: Holder, count: int) -> None:
+        entry = self.waiting.popleft()
+        batch = entry.batch
+        if count < batch.count:
+            self.waiting.appendleft(entry.of(batch.part(count, batch.count), entry.crashed))
+            entry = entry.of(batch.part(0, count), entry.crashed)
+        if holder.window < _PROMPT_WINDOW:
+            entry.batch = entry.batch.having(entry.batch.first, frames.PROMPT)
+        self._give(entry, holder)
+
+    def _sort(self) -> None:
+        self.waiting = deque(sorted(self.waiting, key=lambda entry: entry.batch.first))
+
+    def _held(self, holder: Holder, first: int, stop: int) -> list[tuple[Entry, int, int]]:
+        """Return the entries of a holder with messages from `first` to before `stop`, and which."""
+        starts = self._starts
+        found = []
+        at = max(0, bisect_right(starts, first) - 1)
+        while at < len(starts) and starts[at] < stop:
+            entry = self.sent.get(starts[at])
+            if entry is not None and entry.holder is holder:
+                low = max(first, starts[at])
+                high = min(stop, starts[at] + entry.batch.count)
+                if low < high:
+                    found.append((entry, low, high))
+            at += 1
+        return found
+
     def _settle_some(
-        self, first: int, stop: int, settled: dict[tuple[Peer | None, int], int]
-    ) -> None:
-        finished = []
-        for start, entry in self.sent.items():
-            end = start + entry.batch.count
-            if end <= first or start >= stop:
-                continue
-            low, high = max(first, start), min(stop, end)
-            if entry.done is None and low == end - entry.left:
+        self,
+        holder: Holder,
+        first: int,
+        stop: int,
+        settled: dict[tuple[Peer | None, int], int],
+    ) -> bool:
+        missing = stop - first
+        for entry, low, high in self._held(holder, first, stop):
+            start = entry.batch.first
+            if entry.done is None and low == start + entry.batch.count - entry.left:
                 count = high - low
             else:
                 done = entry.done = entry.acknowledged()
                 before = len(done)
                 done.update(range(low, high))
                 count = len(done) - before
+            missing -= count
             self._settled(entry, count, settled)
             if not entry.left:
-                finished.append(start)
-        for start in finished:
-            del self.sent[start]
+                del self.sent[start]
+        return not missing
 
     def _settled(
         self, entry: Entry, count: int, settled: dict[tuple[Peer | None, int], int]
@@ -295,16 +477,15 @@ class Route:
         self.sides = (Side(maker, unlink), Side(other, unlink))
         self.links = 0
         """How many messages under way carry this channel."""
+        self.holds = 0
+        """How many messages its maker has sent, or is about to, that carry it."""
+        self.over = False
+        """Whether its name is given free as soon as nobody has to drain it any more."""
 
     @property
     def title(self) -> str:
         """What it is called in the log."""
         return f"channel {self.called}"
-
-    @property
-    def left(self) -> bool:
-        """Whether its maker is gone: its name serves only whoever has yet to drain it."""
-        return self.sides[0].ended is not None and self.sides[1].process is None
 
     @property
     def unused(self) -> bool:
@@ -318,14 +499,31 @@ class Route:
 
     def tell(self, i: int) -> None:
         """Tell the holders of side `i` how the other side is."""
-        side, other = self.sides[i], self.sides[1 - i]
-        for holder in side.holders.values():
-            holder.peer.gone(holder.number, other.ended, other.why, not side.waiting)
+        for holder in self.sides[i].holders.values():
+            self._tell(i, holder, self._is_last(i, holder))
 
-    def end_side(self, i: int, kind: type[ChannelError], why: str) -> None:
-        """Say that nobody holds side `i` any more and nobody will."""
+    def tell_last(self, i: int) -> None:
+        """Tell those holders of side `i` for whom that has changed whether a message may come."""
+        for holder in self.sides[i].holders.values():
+            last = self._is_last(i, holder)
+            if last is not holder.told_last:
+                self._tell(i, holder, last)
+
+    def _tell(self, i: int, holder: Holder, last: bool) -> None:
+        other = self.sides[1 - i]
+        holder.told_last = last and other.ended is not None
+        holder.peer.gone(holder.number, other.ended, other.why, last, self.holds)
+
+    def _is_last(self, i: int, holder: Holder) -> bool:
+        # What another holder has not handled may still come to this one.
         side = self.sides[i]
-        side.ended, side.why = kind, why
+        given = sum(each.outstanding for each in side.holders.values())
+        return not side.waiting and given == holder.outstanding
+
+    def end_side(self, i: int, kind: type[ChannelError], why: str, *, let_go: bool = False) -> None:
+        """Say that nobody holds side `i` any more and nobody will, or may, if it was `let_go`."""
+        side = self.sides[i]
+        side.ended, side.why, side.let_go = kind, why, let_go
         side.lost.clear()
         self.tell(1 - i)
 
@@ -334,6 +532,7 @@ class Route:
         side = self.sides[i]
         if side.ended is not None:
             side.ended = None
+            self.over = False
             self.tell(1 - i)
 
     def statistics(self) -> dict[str, int]:

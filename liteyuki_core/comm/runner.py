@@ -29,6 +29,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import log
+from ..errors import ChannelError
+from .receiver import in_callback
 from .wakes import Resumption
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ _ACKNOWLEDGE_QUICK_AT = 256
 _ACKNOWLEDGE_AFTER = 0.005
 """Seconds an acknowledgement waits for company."""
 
-_THREADS = 32
+SYNC_CALLBACKS = 32
 """Callbacks of one channel that run in worker threads at the same time, where no concurrency
 is asked for."""
 
@@ -89,8 +91,15 @@ class Source(Protocol):
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Say that the handling of these messages has ended."""
 
+    def return_unbegun(self, first: int, count: int) -> None:
+        """Take back messages that `take` gave last and no callback was given."""
+
     def failed(self) -> None:
         """Count a callback that raised."""
+
+
+class Unbegun(BaseException):
+    """A message's callback is not called any more, because its process is about to stop."""
 
 
 class Registration:
@@ -199,6 +208,8 @@ class Runner:
         self._threads = asyncio.Semaphore(1)
         self._successor = False
         """Whether a `step` is scheduled."""
+        self._unwanted = False
+        """Whether what no callback was given yet is to be given back."""
         self._turn = 0
         """Changes with everything that a pump has to look at before it takes the next message."""
         self._callback: Callable[[Any], Any] = self._handle
@@ -212,7 +223,7 @@ class Runner:
         asked = [r.concurrency for r in registrations if r.concurrency is not None]
         limit = min(asked, default=self._source.capacity)
         self._places = asyncio.Semaphore(limit) if asked and len(registrations) > 1 else None
-        self._threads = asyncio.Semaphore(limit if asked else min(limit, _THREADS))
+        self._threads = asyncio.Semaphore(limit if asked else min(limit, SYNC_CALLBACKS))
         self._limit = 1 if all(r.ordered for r in registrations) else limit
         self._turn += 1
 
@@ -221,6 +232,9 @@ class Runner:
         self._successor = False
         if self._dispatcher.stopping:
             return
+        if self._unwanted:
+            self._unwanted = False
+            self._give_back()
         self._turn += 1
         self._note()
         if (
@@ -234,13 +248,32 @@ class Runner:
             (_, waking), self._parked = self._parked, None
             waking.resume()
 
+    def call_back(self) -> None:
+        """Have the next `step` give back what no callback was given. Under the source's lock."""
+        self._unwanted = True
+
+    def _give_back(self) -> None:
+        count = len(self._messages)
+        if count:
+            self._end -= count
+            self._messages.clear()
+            if self._run is not None and self._run.messages is self._messages:
+                self._run.end = self._end
+            self._source.return_unbegun(self._end, count)
+
     def backlog(self) -> int:
         """Return how many messages were taken and not yet given to a callback; from any thread."""
         return len(self._messages)
 
     def busy(self) -> bool:
         """Return whether messages are handled here or are about to be."""
+        if self._dispatcher.pausing:
+            return bool(self.pumps())
         return bool(self.pumps() or self._messages or self._source.has_messages())
+
+    def pause(self) -> None:
+        """Have pumps look up before they take the next message: there may be no next one."""
+        self._turn += 1
 
     def pumps(self) -> set[asyncio.Task[None]]:
         """Return the tasks that handle messages."""
@@ -266,7 +299,7 @@ class Runner:
             waking.resume()
         else:
             # Whoever woke this runner may have context variables set.
-            self._called = Context().run(self._new_pump)
+            self._called = _in_callback().run(self._new_pump)
 
     def _new_pump(self) -> asyncio.Task[None]:
         name = f"liteyuki-callbacks-{self._source.name}"
@@ -304,7 +337,7 @@ class Runner:
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
         self._note()
-        if self._deciding or not self._refill():
+        if self._dispatcher.pausing or self._deciding or not self._refill():
             return False
         self._turn += 1
         if len(self._messages) > 1 or not self._source.idle:
@@ -323,7 +356,8 @@ class Runner:
             while not changed and served < _TURN and self._attend():
                 count, changed = await self._serve(context)
                 served += count
-            if changed or self._parked is not None or self._dispatcher.ending or self.detached:
+            ending = self._dispatcher.ending or self._dispatcher.pausing
+            if changed or self._parked is not None or ending or self.detached:
                 return
             if served >= _TURN:
                 self._continue()
@@ -367,8 +401,12 @@ class Runner:
                         continue
                 try:
                     await callback(data)
+                except Unbegun:
+                    break
                 except BaseException as error:
                     self._raised(self._registrations[0], error)
+                if self._dispatcher.stopping:
+                    break  # It was broken off, whatever it made of that.
                 count += 1
                 try:
                     if copy_context() != context:
@@ -469,11 +507,17 @@ class Runner:
         try:
             waits = registration.ordered and self._limit > 1
             async with registration.lock if waits else _FREE, self._places or _FREE:
+                if self._dispatcher.pausing and (waits or self._places is not None):
+                    raise Unbegun
                 await self._start(registration, data)
+        except Unbegun:
+            raise
         except BaseException as error:
             self._raised(registration, error)
 
     def _raised(self, registration: Registration, error: BaseException) -> None:
+        if isinstance(error, ChannelError) and self._dispatcher.stopping:
+            return  # It waited for something that will not come any more.
         if isinstance(error, Exception):
             self._report("callback", registration.callback, error)
         elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
@@ -487,6 +531,8 @@ class Runner:
             await registration.callback(data)
             return
         async with self._threads:
+            if self._dispatcher.pausing:
+                raise Unbegun
             number = registration.order.number()
 
             def call() -> Any:
@@ -502,6 +548,12 @@ class Runner:
         log.logger.opt(exception=error).error(
             f"{self._source.title}: {what} {_name(function)} raised {error!r}"
         )
+
+
+def _in_callback() -> Context:
+    context = Context()
+    context.run(in_callback.set, True)
+    return context
 
 
 def _name(function: Any) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from time import monotonic
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..errors import (
 )
 from .channel import Channel, check_timeout, receive_observer
 from .end import End
+from .receiver import Receiver, current, of_thread
 from .waiter import AsyncWaiter, SyncWaiter, Waiter
 
 
@@ -65,7 +66,8 @@ class _Turns:
                 raise TypeError(f"select() takes channels, not {type(channel).__name__}")
         self._timeout = check_timeout(timeout)
         self._left = deque((channel, channel._open()) for channel in channels)
-        self._given: End | None = None
+        self._given: tuple[End, Receiver] | None = None
+        self._waits_at: list[End] = []
         seen = set()
         for _, end in self._left:
             if end in seen:
@@ -76,46 +78,90 @@ class _Turns:
 
     def _begin(self) -> Callable[[bool], None] | None:
         """Acknowledge what was given last, for now the next is asked for; return who observes."""
-        given, self._given = self._given, None
-        if given is not None:
-            given.handled()
+        self._acknowledge()
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
         return observer
 
-    def _take(self, waiter: Waiter | None = None) -> tuple[Channel[Any], End, Any] | None:
+    def _acknowledge(self) -> None:
+        given, self._given = self._given, None
+        if given is not None:
+            end, who = given
+            end.handled(who)
+
+    def _take(
+        self, who: Receiver, waiter: Waiter | None = None
+    ) -> tuple[Channel[Any], End, Any] | None:
         """Return a channel, its end and a message of it, not yet rebuilt, or None for none yet.
 
-        A waiter is left in the queue of every end that was asked in vain. Raises
-        `ChannelClosed` when no channel is left.
+        A waiter that waits nowhere yet is left in the queue of every end that was asked in vain;
+        one that does leaves them. Raises `ChannelClosed` when no channel is left.
         """
-        left = self._left
+        waits = bool(self._waits_at)
+        asked: list[End] = []
+        # In one go, so that an end asks the hub for a message once, and not for one too many.
+        for context in self._contexts:
+            context.lock.acquire()
         try:
-            for _ in range(len(left)):
-                channel, end = left[0]
-                try:
-                    message = end.ask_or_wait(waiter)
-                except ChannelClosed:
-                    left.popleft()
-                    continue
-                except ChannelBroken:
-                    left.rotate(-1)
-                    raise
-                left.rotate(-1)
-                if message is not None:
-                    self._given = end
-                    return channel, end, message[1]
+            return self._ask(who, None if waits else waiter, asked)
         finally:
+            if waits and waiter is not None:
+                asked += self._leave(waiter)
+            for end in asked:
+                end.balance()
+            for context in self._contexts:
+                context.lock.release()
             for context in self._contexts:
                 context.port.pump()
+
+    def _ask(
+        self, who: Receiver, waiter: Waiter | None, asked: list[End]
+    ) -> tuple[Channel[Any], End, Any] | None:
+        left = self._left
+        for _ in range(len(left)):
+            channel, end = left[0]
+            asked.append(end)
+            try:
+                message = end.ask(who)
+            except ChannelClosed:
+                left.popleft()
+                continue
+            except ChannelBroken:
+                left.rotate(-1)
+                raise
+            left.rotate(-1)
+            if message is not None:
+                self._given = end, who
+                return channel, end, message[1]
+            if waiter is not None:
+                end.wait_here(waiter)
+                self._waits_at.append(end)
         if not left:
             raise ChannelClosed("all selected channels are closed")
         return None
 
-    def _leave(self, waiter: Waiter) -> None:
-        for _, end in self._left:
+    def _leave(self, waiter: Waiter) -> list[End]:
+        ends, self._waits_at = self._waits_at, []
+        for end in ends:
             end.leave(waiter)
+        return ends
+
+    def _note_receiver(self, who: Receiver) -> None:
+        if self._left:
+            end = self._left[0][1]
+            if not end.received_by_target:
+                end.note_receiver(who)
+
+    def _stop_waiting(self, waiter: Waiter) -> None:
+        """Wait nowhere any more."""
+        for context in self._contexts:
+            context.lock.acquire()
+        for end in self._leave(waiter):
+            end.balance()
+        for context in self._contexts:
+            context.lock.release()
+            context.port.pump()
 
     def _rebuild(self, found: tuple[Channel[Any], End, Any]) -> tuple[Channel[Any], Any] | None:
         """Return what is given to the user; None, and a line in the log, where that can't be."""
@@ -123,7 +169,7 @@ class _Turns:
         rebuilt, data = end.rebuild(payload)
         if rebuilt:
             return channel, data
-        end.handled()
+        self._acknowledge()
         return None
 
     def _timed_out(self) -> ChannelTimeout:
@@ -142,19 +188,20 @@ class _Select(_Turns):
     def __next__(self) -> tuple[Channel[Any], Any]:
         observer = self._begin()
         deadline = None if self._timeout is None else monotonic() + self._timeout
+        who = of_thread()
         while True:
-            self._note_receiver()
+            self._note_receiver(who)
             try:
-                found = self._take()
+                found = self._take(who)
                 if found is None:
-                    found = self._wait(deadline, observer)
+                    found = self._wait(who, deadline, observer)
             except ChannelClosed:
                 raise StopIteration from None
             if found is not None and (given := self._rebuild(found)) is not None:
                 return given
 
     def _wait(
-        self, deadline: float | None, observer: Callable[[bool], None] | None
+        self, who: Receiver, deadline: float | None, observer: Callable[[bool], None] | None
     ) -> tuple[Channel[Any], End, Any] | None:
         if _get_running_loop() is not None:
             raise WouldBlockLoop(
@@ -165,50 +212,52 @@ class _Select(_Turns):
             observer(True)
         waiter = SyncWaiter()
         try:
-            found = self._take(waiter)
-            left = None if deadline is None else deadline - monotonic()
-            if found is None and not waiter.wait(left):
-                raise self._timed_out()
+            found = self._take(who, waiter)
+            if found is None:
+                left = None if deadline is None else deadline - monotonic()
+                if not waiter.wait(left):
+                    raise self._timed_out()
+                found = self._take(who, waiter)
             return found
         finally:
-            self._leave(waiter)
-
-    def _note_receiver(self) -> None:
-        if self._left:
-            end = self._left[0][1]
-            if not end.received_by_main_thread:
-                end.note_receiver()
+            self._stop_waiting(waiter)
 
 
 class _AsyncSelect(_Turns):
     def __aiter__(self) -> _AsyncSelect:
         return self
 
-    async def __anext__(self) -> tuple[Channel[Any], Any]:
+    def __anext__(self) -> Coroutine[Any, Any, tuple[Channel[Any], Any]]:
+        return self._next(current())
+
+    async def _next(self, caller: Receiver | None) -> tuple[Channel[Any], Any]:
         observer = self._begin()
         deadline = None if self._timeout is None else monotonic() + self._timeout
+        who = caller or of_thread()
         while True:
+            self._note_receiver(who)
             try:
-                found = self._take()
+                found = self._take(who)
                 if found is None:
-                    found = await self._wait(deadline, observer)
+                    found = await self._wait(who, deadline, observer)
             except ChannelClosed:
                 raise StopAsyncIteration from None
             if found is not None and (given := self._rebuild(found)) is not None:
                 return given
 
     async def _wait(
-        self, deadline: float | None, observer: Callable[[bool], None] | None
+        self, who: Receiver, deadline: float | None, observer: Callable[[bool], None] | None
     ) -> tuple[Channel[Any], End, Any] | None:
         if observer is not None:
             observer(True)
         waiter = AsyncWaiter(asyncio.get_running_loop())
         try:
-            found = self._take(waiter)
+            found = self._take(who, waiter)
             if found is None:
                 left = None if deadline is None else deadline - monotonic()
                 if not await waiter.wait(left):
                     raise self._timed_out()
+                found = self._take(who, waiter)
             return found
         finally:
-            self._leave(waiter)
+            self._stop_waiting(waiter)

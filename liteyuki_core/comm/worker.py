@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from . import receiver
+
 
 class Threads:
     """Daemon threads for synchronous callbacks, reused; they never hold up the process's exit."""
@@ -75,6 +77,7 @@ class Threads:
                 return
             work()
             del work
+            receiver.end_call()
             self._idle.append(queue)
 
 

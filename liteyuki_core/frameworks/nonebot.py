@@ -25,6 +25,7 @@ from contextlib import nullcontext
 from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if sys.version_info >= (3, 11):
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
 _MIXIN = __name__
 _SERVING_SECONDS = 1.0
 _END_SECONDS = 3.0
-"""How long a shutdown waits for callbacks, and for hooks left running, to end."""
+"""How long a shutdown waits for messages in hand, where it does not know how long it may, and then
+for hooks left running to end."""
 
 
 @calls_ready
@@ -149,14 +151,17 @@ def bind_lifespan(driver: Driver) -> None:
             context = current.current()
         except NotConnected:
             return
-        context.main_thread_runs_loop()
+        context.target_runs_loop()
         context.dispatcher.bind(asyncio.get_running_loop())
 
         async def unbind() -> None:
+            at = context.stop_at or monotonic() + _END_SECONDS
+            context.begin_stop("NoneBot is shutting down")
+            await context.async_settle(at - monotonic())
+            context.dispatcher.unbind()
             context.stop_receiving("NoneBot is shutting down")
             hooks: set[asyncio.Future[Any]] = getattr(driver, "liteyuki_hooks", set())
-            await asyncio.gather(context.dispatcher.drain(_END_SECONDS), _ended(hooks))
-            context.dispatcher.unbind()
+            await _ended(hooks)
 
         driver.on_shutdown(unbind)
 

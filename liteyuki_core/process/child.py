@@ -4,12 +4,14 @@ multiprocessing calls `main` in the new process. It connects first and only then
 anything of the user's, so that channels can be used at import. The target runs on the main
 thread; when it returns, everything it sent is flushed and the process ends.
 
-The main process asks a child to stop over the link. A target whose main thread serves
-channels with `receive` then gets `ChannelClosed` and ends after the message in hand; any other,
-and one that goes on for half of the time it has, gets a KeyboardInterrupt on its main thread,
-as by Ctrl+C. A Ctrl+C in the terminal itself does
-not reach children: how they stop is for the main process to decide. When the main process is
-gone, the child is asked in the same way and ends by force after `_LEAVE_SECONDS`; what it has
+The main process asks a child to stop over the link. From then on no message is begun, whoever
+serves a channel gets `ChannelClosed` in place of the next, and what is in hand is waited for. Then
+every `receive` raises that. A target that receives itself ends by it; any other, and one that has
+not ended when the time is nearly over, gets a KeyboardInterrupt on its main thread, as by Ctrl+C.
+What is still in hand then was not handled: a successor gets it.
+
+A Ctrl+C in the terminal itself does not reach children: how they stop is for the main process to
+decide. When that is gone, the child leaves by itself, by force after `_LEAVE_SECONDS`; what it has
 started itself it then ends with itself.
 """
 
@@ -24,10 +26,11 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from time import monotonic
 from typing import Any, NamedTuple
 
 from .. import log
-from ..comm import current, waiter
+from ..comm import current, receiver, waiter
 from ..comm.cells import Cells
 from ..comm.context import Context, LinkPort
 from ..comm.copies import Copies
@@ -42,8 +45,13 @@ from .report import Report
 from .request import will_call_ready
 
 _CONNECT_SECONDS = 10.0
-_FLUSH_SECONDS = 5.0
+_CRASH_SECONDS = 5.0
+"""What one that ends with an error has to hand over what it has sent."""
+
 _LEAVE_SECONDS = 4.0
+_STOP_SHARE = 0.85
+"""Of the time that a stop has, how much may pass before the main thread is interrupted."""
+
 _PAUSE_SECONDS = 0.005
 _PATIENCE = 200
 """How many such pauses a main thread that is busy has: a second."""
@@ -64,6 +72,7 @@ class ChildSpec(NamedTuple):
     max_message_bytes: int
     cells: Cells | None
     store_cache_bytes: int
+    stop_timeout: float
 
 
 def pack_call(
@@ -103,6 +112,8 @@ class _Leaving:
         self.output = output
         self.context: Context
         self.asked = False
+        self.interrupted = False
+        self._stop_at = 0.0
         self._lost = False
         self._lock = threading.Lock()
         self._in_target = False
@@ -112,11 +123,27 @@ class _Leaving:
         # Who waits in `receive` is woken before `lost` is called.
         return self._lost or self.context.ended
 
+    @property
+    def left(self) -> float:
+        """How many seconds there are until the process is ended by force."""
+        return max(0.0, self._stop_at - monotonic())
+
     def stop(self, seconds: float) -> None:
+        if self.asked:
+            return
+        self._stop_at = monotonic() + seconds
+        self.context.stop_at = monotonic() + seconds * _STOP_SHARE
         self.asked = True
-        if self.context.received_by_main_thread():
-            self.context.stop_receiving(f"process {self.name} is stopping")
-            self._after(seconds / 2, self._interrupt)
+        self.context.begin_stop(f"process {self.name} is stopping")
+        threading.Thread(target=self._stop, name="liteyuki-leave", daemon=True).start()
+
+    def _stop(self) -> None:
+        at = self.context.stop_at
+        assert at is not None
+        self.context.settle(at - monotonic())
+        self.context.stop_receiving(f"process {self.name} is stopping")
+        if self.context.received_by_target():
+            self._after(max(0.0, at - monotonic()), self._interrupt)
         else:
             self._interrupt()
 
@@ -124,7 +151,7 @@ class _Leaving:
         self._lost = True
         self.output.give_back()
         self._after(_LEAVE_SECONDS, leave_with_group)
-        if self.context.received_by_main_thread():
+        if self.context.received_by_target():
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
         else:
             self._interrupt()
@@ -154,7 +181,9 @@ class _Leaving:
                 return
             if patience and _is_busy(ident):
                 self._after(_PAUSE_SECONDS, lambda: self._interrupt(patience - 1))
-            elif sys.platform == "win32":
+                return
+            self.interrupted = True
+            if sys.platform == "win32":
                 import _thread
 
                 _thread.interrupt_main()
@@ -213,6 +242,7 @@ def main(spec: ChildSpec) -> None:
     pulse = Pulse(context.dispatcher, port.word, spec.report)
     words["pulse"] = pulse.answer
     current.install(context)
+    context.target.add(receiver.of_thread())
     use_way(spec.listening)
     code: int | str | None = 1
     try:
@@ -224,7 +254,7 @@ def main(spec: ChildSpec) -> None:
                 pass  # Somebody has closed it; who uses it here learns that.
         leaving.begin()
         try:
-            code = _run(spec, port, pulse)
+            code = _run(spec, context, pulse)
         finally:
             leaving.end()
     except KeyboardInterrupt:
@@ -233,18 +263,22 @@ def main(spec: ChildSpec) -> None:
         if leaving.asked and isinstance(error, ChannelClosed):
             code = 0
         elif not leaving.orphaned:
+            context.crashed = True
             log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     except SystemExit as error:
         code = error.code
+        context.crashed = bool(code)
     except LiteyukiError as error:
         log.logger.error(f"process {spec.name}: {error}")
     except Exception as error:
+        context.crashed = True
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
-    handled, orphaned = not code, leaving.orphaned
-    if handled or leaving.asked:
+    orphaned = leaving.orphaned
+    if not code or leaving.asked:
         port.word(op="clean")
+    seconds = leaving.left if leaving.asked else _CRASH_SECONDS if code else spec.stop_timeout
     try:
-        context.close(_FLUSH_SECONDS, handled=handled)
+        context.close(seconds, handled=not code and not leaving.interrupted)
     except KeyboardInterrupt:
         pass  # Asked to stop while stopping.
     if orphaned:
@@ -254,7 +288,8 @@ def main(spec: ChildSpec) -> None:
     sys.exit(code)
 
 
-def _run(spec: ChildSpec, port: LinkPort, pulse: Pulse) -> int:
+def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
+    port = context.port
     try:
         target, args, kwargs = pickle.loads(spec.call)
         function = load_target(target)
@@ -270,7 +305,11 @@ def _run(spec: ChildSpec, port: LinkPort, pulse: Pulse) -> int:
     if inspect.iscoroutine(result):
         import asyncio
 
-        asyncio.run(pulse.watched(result))
+        async def run() -> None:
+            context.target.add(receiver.of_thread())
+            await pulse.watched(result)
+
+        asyncio.run(run())
     return 0
 
 

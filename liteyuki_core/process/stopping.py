@@ -13,8 +13,8 @@ from .life import Life
 HOOK_SHARE = 0.3
 """How much of the time that a stop may take hooks have at most."""
 
-_ASK_SHARE = 0.6
-_TERMINATE_SHARE = 0.85
+_ASK_SHARE = 0.75
+_TERMINATE_SHARE = 0.9
 """By when processes are to end that were asked, and that were terminated."""
 
 

@@ -360,6 +360,7 @@ class Supervisor:
             self._hub.max_message_bytes,
             self._hub.store.cells,
             self._store_cache_bytes,
+            self._stop_timeout,
         )
 
     def _spawned(self, process: _Child, life: Life) -> None:

@@ -1,0 +1,106 @@
+"""Who receives: a thread or a task. A message is handled by the one that it was handed to.
+
+A task stands for itself. A thread has a number here, given at its first `receive`; when the thread
+ends, or a call that it ran for a pool of this package, the ends it has received from are told.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from asyncio import Task, _get_running_loop, current_task
+from contextvars import ContextVar
+from functools import partial
+from itertools import count
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from .end import End
+
+Receiver = Task[Any] | int
+
+in_callback: ContextVar[bool] = ContextVar("liteyuki_in_callback", default=False)
+"""Whether this is a callback of a channel, or was called or started by one."""
+
+_POOLS = sys.stdlib_module_names | {"anyio", __name__.partition(".")[0]}
+"""Packages whose threads may wait for something to do."""
+
+_numbers = count(1)
+_local = threading.local()
+_threads: WeakValueDictionary[int, _Thread] = WeakValueDictionary()
+
+
+class _Thread:
+    """A thread that has received. Held by the thread alone, so it goes with it."""
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.ident = threading.get_ident()
+        self.ends: set[End] = set()
+        _threads[self.number] = self
+
+    def __del__(self) -> None:
+        for end in list(self.ends):
+            end.context.soon(partial(end.receiver_ended, self.number))
+
+
+def current() -> Receiver | None:
+    """Return who calls; None in a callback of an event loop, which is no task."""
+    if _get_running_loop() is not None:
+        return current_task()
+    return _thread().number
+
+
+def of_thread() -> Receiver:
+    """Return who calls; a thread also where it runs an event loop, but no task."""
+    return current() or _thread().number
+
+
+def around(receiver: Receiver) -> Receiver | None:
+    """Return the thread that runs the task which asks, if that thread has received itself."""
+    thread = getattr(_local, "thread", None)
+    return None if thread is None or not isinstance(receiver, Task) else thread.number
+
+
+def note(receiver: Receiver, end: End) -> None:
+    """Have `end` told when a receiver has ended. Called by it, under the end's lock."""
+    if isinstance(receiver, Task):
+        receiver.add_done_callback(end.task_ended)
+    else:
+        _thread().ends.add(end)
+
+
+def forget(receiver: Receiver, end: End) -> None:
+    """Undo `note`. From any thread."""
+    if isinstance(receiver, Task):
+        receiver.remove_done_callback(end.task_ended)
+    elif (thread := _threads.get(receiver)) is not None:
+        thread.ends.discard(end)
+
+
+def end_call() -> None:
+    """Say that this thread of a pool has ended what it was to do."""
+    _local.__dict__.pop("thread", None)
+
+
+def is_idle(receiver: Receiver) -> bool:
+    """Return whether it is a pool's thread that has nothing to do: it has left what it received."""
+    thread = None if isinstance(receiver, Task) else _threads.get(receiver)
+    if thread is None:
+        return False
+    frame: FrameType | None = sys._current_frames().get(thread.ident)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _POOLS:
+            return False
+        frame = frame.f_back
+    return True
+
+
+def _thread() -> _Thread:
+    try:
+        return _local.thread  # type: ignore[no-any-return]
+    except AttributeError:
+        thread: _Thread = _local.__dict__.setdefault("thread", _Thread())
+        return thread

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from . import current, value
 from .access import ANSWER_SECONDS, Access, Answer, Changes, left
 from .channel import check_timeout
-from .copies import ABSENT, Copy, Stale
+from .copies import ABSENT, Copy
 from .frames import Value
 from .listener import Change, Listener
 from .lock import StoreLock
@@ -90,8 +90,8 @@ class SharedMemory:
                 if load is None:
                     return found
                 return default if load is ABSENT else load(found)
-        except (KeyError, TypeError, ValueError, Stale):
-            pass
+        except Exception:
+            pass  # There is no copy, or it is stale, or it can't be rebuilt: that is said below.
         if self._prefix:
             key = self._key(key)
         found = self._found().peek(key)

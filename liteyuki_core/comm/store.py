@@ -14,7 +14,9 @@ Invariants, all under the context's lock, under which every method here is calle
 - the head of a lock's queue has it, the others wait for it; an asker that is gone is in none
 - a key that is kept has its latest change in the journal, or on its way there
 
-Values are never rebuilt here: nothing of a user's runs in this process on another's behalf.
+Values are never rebuilt here: nothing of a user's runs in this process on another's behalf. Numbers
+that are added are read as what `value.number` writes, up to a length, and as nothing else. A child
+may ask anything: what none of ours asks is a `FrameError`, and changes nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import heapq
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Protocol
 
 from ..errors import FrameError, StoreError
@@ -37,6 +40,8 @@ Fields = dict[str, Any]
 
 _PAGE = 1000
 """Keys in one answer of several."""
+
+_NAMES = ("key", "pattern", "topic")
 
 
 class Asker(Protocol):
@@ -98,11 +103,20 @@ class Store:
         """Do what is asked, and answer it. Raises `FrameError` for what can't be asked."""
         try:
             answer = getattr(self, f"_do_{fields['op']}")
-            answer(asker, request, values, **fields["args"])
+            args = fields["args"]
+            for name in _NAMES:
+                if not isinstance(found := args.get(name, name), str):
+                    raise TypeError(f"a {name} that is a {type(found).__name__}")
+                if not 0 < len(found) <= values_.KEY_BYTES:
+                    raise ValueError(f"a {name} of {len(found)} characters")
+            for value in values:
+                if value.kind not in values_.KINDS:
+                    raise ValueError(f"a value of kind {value.kind!r}")
+            answer(asker, request, values, **args)
         except StoreError as error:
             asker.answer(request, {"error": error.args[0]}, [])
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise FrameError(f"the store can't be asked {fields!r}: {error!r}") from error
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise FrameError(f"the store can't be asked {fields!r:.300}: {error!r:.300}") from error
 
     def drop(self, asker: Asker) -> None:
         """Take back what an asker that is gone has: locks, watches and subscriptions."""
@@ -156,6 +170,8 @@ class Store:
 
         A conditional change leaves the key's time to live as it is.
         """
+        if ttl is not None and not 0 < ttl < inf:
+            raise ValueError(f"a ttl of {ttl}")
         entry = self.live(key)
         if version not in (None, 0 if entry is None else entry.version):
             found = [] if entry is None else [entry.value]
@@ -202,13 +218,20 @@ class Store:
         return kept
 
     def _add(self, key: str, entry: Entry | None, by: Value) -> Value:
-        if entry is None:
-            return by
-        if entry.value.kind not in (values_.INT, values_.FLOAT):
+        if entry is not None and entry.value.kind not in (values_.INT, values_.FLOAT):
             raise StoreError(f"key {key!r} is no number, so nothing can be added to it")
+        for value in (by,) if entry is None else (by, entry.value):
+            if len(value.data) > values_.NUMBER_BYTES:
+                raise StoreError(
+                    f"key {key!r}: numbers of over {4 * values_.NUMBER_BYTES} bits can't be added "
+                    "in the main process; use update()"
+                )
+        added = values_.read_number(by)
+        if entry is None:
+            return values_.number(added)
         try:
-            return values_.number(values_.load(entry.value) + values_.load(by))
-        except OverflowError as error:
+            return values_.number(values_.read_number(entry.value) + added)
+        except (OverflowError, ValueError) as error:
             raise StoreError(f"key {key!r}: {error}") from error
 
     def _do_scan(
@@ -356,8 +379,9 @@ class Store:
         asker.answer(request, {}, [])
 
     def _do_publish(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
+        (value,) = values
         for other in _wanting(self._topics, topic):
-            other.tell({"topic": topic}, values)
+            other.tell({"topic": topic}, [value])
         asker.answer(request, {}, [])
 
 

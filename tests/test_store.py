@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -297,16 +299,43 @@ def test_readers_see_what_is_written_and_write_nothing() -> None:
     """Through another mapping; a closed one is closed, and can be closed again."""
     cells = Cells()
     reader = cells.reader()
-    cells.values[7] += 1
-    cells.values[COUNT - 1] = 2**64 - 1
-    assert (reader.values[7], reader.values[COUNT - 1], reader.values[0]) == (1, 2**64 - 1, 0)
+    at = cell_of("known")
+    for number in (1, 2):
+        cells.change("known")
+        assert cells.number("known") == reader.values[at] == number
+    assert sum(reader.values) == 2
+    cells.values[at] = 2**64 - 1
+    assert (reader.values[at], cells.number("known")) == (2**64 - 1, 2)
+    cells.change("known")
+    assert reader.values[at] == cells.number("known") == 3
     with pytest.raises(TypeError):
-        reader.values[7] = 2
+        reader.values[at] = 2
     for each in (cells, reader):
         each.close()
         each.close()
         with pytest.raises(ValueError, match="released"):
             each.values[7]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no descriptor")
+def test_what_readers_are_given_can_only_be_read() -> None:
+    """Whoever has the descriptor can't cut the memory short, nor write it in any way."""
+    cells = Cells()
+    ways = [os.dup(cells._handle)]
+    if sys.platform == "linux":
+        ways += [os.open(f"/proc/self/fd/{cells._handle}", os.O_RDWR)]
+    for way in ways:
+        for size in (0, 8 * COUNT - 1, 16 * COUNT):
+            with pytest.raises((OSError, ValueError)):
+                os.ftruncate(way, size)
+        with pytest.raises(OSError):
+            os.write(way, b"1")
+        with pytest.raises(OSError):
+            mmap.mmap(way, 8 * COUNT)
+        os.close(way)
+    cells.change("known")
+    assert cells.values[cell_of("known")] == 1
+    cells.close()
 
 
 @given(st.text(min_size=1, max_size=50))

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 from ..errors import FrameError, StoreError
 from . import value as values_
-from .cells import Cells, cell_of
+from .cells import Cells
 from .expiry import Expiry
 from .frames import Value
 from .journal import Journal, Record
@@ -258,7 +258,7 @@ class Store:
 
     def _of(self, key: str, entry: Entry | None) -> Fields:
         """Return what a copy of this key's value is to know."""
-        cell = None if self.cells is None else self.cells.values[cell_of(key)]
+        cell = None if self.cells is None else self.cells.number(key)
         if entry is None:
             return {"cell": cell, "version": 0}
         return {"cell": cell, "version": entry.version, "deadline": entry.deadline}
@@ -274,7 +274,7 @@ class Store:
     ) -> int | None:
         """Change a key, or with None delete it; return the journal's ticket for it, if any."""
         if self.cells is not None:
-            self.cells.values[cell_of(key)] += 1
+            self.cells.change(key)
         self._version += 1
         old = self.entries.pop(key, None) if value is None else self.entries.get(key)
         if value is not None:

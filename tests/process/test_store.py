@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.program import living, python, running, write_files
+from tests.program import ACTING, living, python, running, went_well, write_files
 
 # ------------------------------------------------------------- a main process that is stuck
 
@@ -71,6 +71,136 @@ def test_a_main_process_that_is_stopped(tmp_path: Path, environment: dict[str, s
             program.process.send_signal(signal.SIGCONT)
         program.wait_for_line("^goes on")
         assert program.stop() == 0
+
+
+# ------------------------------------------------------------- a child that turns on the memory
+
+HOSTILE = {
+    "bot.py": ACTING
+    + """
+from liteyuki_core import LiteyukiBot, get_channel, shared_memory
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    for name in ("hostile", "reader"):
+        bot.add_process(name, f"children:{name}")
+
+    async def act():
+        hostile, reader = get_channel("hostile-active"), get_channel("reader-active")
+
+        async def right():
+            for number in range(200):
+                key = f"key{number % 7}"
+                if number % 3:
+                    await shared_memory.async_set(key, number)
+                else:
+                    number += shared_memory.get(key, 0)
+                    await shared_memory.async_set(key, 0)
+                    assert await shared_memory.async_incr(key, number) == number
+                assert shared_memory[key] == number
+                await reader.async_send(key)
+                found = await reader.async_receive(20)
+                assert found == number, (key, number, found)
+                assert shared_memory[key] == number + 1
+
+        await right()
+        for turn in range(4):
+            await hostile.async_send(turn)
+            say(turn, await hostile.async_receive(20))
+            await right()
+        # It lives on, and may still use what it could not break.
+        assert bot.processes["hostile"].restarts == 0
+
+    main(bot, act)
+""",
+    "children.py": """
+        import mmap
+        import os
+        import struct
+        import sys
+
+        from liteyuki_core import shared_memory
+        from liteyuki_core.comm import active_channel
+
+        NONSENSE = [
+            b"\\xff" * 8,
+            struct.pack("d", float("nan")),
+            struct.pack("d", float("-inf")),
+            struct.pack("d", -1e308),
+        ]
+
+        def reader():
+            for key in active_channel:
+                found = shared_memory[key]
+                shared_memory.incr(key)
+                active_channel.send(found)
+
+        def files():
+            mine = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd") if int(n) > 2]
+            for way in mine + [f"/proc/self/map_files/{m}" for m in maps()]:
+                try:
+                    if os.readlink(way).startswith("/memfd:liteyuki"):
+                        yield way
+                except OSError:
+                    pass
+
+        def maps():
+            try:
+                return os.listdir("/proc/self/map_files")
+            except OSError:
+                return []
+
+        def ways(path):
+            if "/fd/" in path:
+                yield os.dup(int(path.rpartition("/")[2]))
+            for flags in (os.O_RDWR, os.O_WRONLY, os.O_RDONLY, os.O_RDWR | os.O_TRUNC):
+                try:
+                    yield os.open(path, flags)
+                except OSError:
+                    pass
+
+        def attempt(act, *args):
+            try:
+                act(*args)
+            except (OSError, ValueError):
+                return 0
+            return 1
+
+        def scribble(file, nonsense):
+            with mmap.mmap(file, 0) as memory:
+                # Of the memory that a link needs: what the main process reads of it.
+                memory[:] = nonsense * (len(memory) // 8)
+
+        def hostile():
+            for turn in active_channel:
+                tried = cut = written = 0
+                for path in files():
+                    for file in ways(path):
+                        tried += 1
+                        nonsense = NONSENSE[turn % 4]
+                        cells = "cells" in os.readlink(path)
+                        there = attempt(os.pwrite, file, nonsense * 4096, 0)
+                        there += attempt(scribble, file, nonsense)
+                        written += cells and there
+                        size = os.fstat(file).st_size
+                        for length in (2 * size, 4096, 1, 0):
+                            attempt(os.ftruncate, file, length)
+                            cut += os.fstat(file).st_size != size
+                        os.close(file)
+                active_channel.send(f"tried {tried > 5}, cut {cut}, cells written {written}")
+    """,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no way to such memory")
+def test_shared_memory_that_a_child_attacks(tmp_path: Path, environment: dict[str, str]) -> None:
+    """It can't be cut short, and what a child writes to it is believed by nobody."""
+    write_files(tmp_path, HOSTILE)
+    with running(tmp_path, environment) as program:
+        went_well(program)
+        assert len(program.found("^[0-3] tried True, cut 0, cells written 0$")) == 4, program.output
+        assert not program.found("Traceback|ERROR|错误")
 
 
 # ------------------------------------------------------------- keys that outlive the process

@@ -17,8 +17,9 @@ CORE = ROOT / "liteyuki_core"
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
     "log": set(),
-    "writer": {"errors", "log"},
+    "writer": {"errors", "files", "log"},
     "comm.frames": {"errors"},
     "comm.current": {"errors"},
     "comm.decoder": {"errors", "comm.frames"},
@@ -71,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
     "comm.cells": set(),
     "comm.copies": {"comm.cells", "comm.frames", "comm.value"},
     "comm.expiry": set(),
-    "comm.journal": {"errors", "log"},
+    "comm.journal": {"errors", "files", "log"},
     "comm.store": {
         "errors",
         "comm.cells",
@@ -126,7 +127,7 @@ ARROWS: dict[str, set[str]] = {
     "process.listening": {"errors", "comm.current", "comm.link"},
     "process.loaded": set(),
     "process.request": {"comm.current"},
-    "process.lock": {"errors", "log"},
+    "process.lock": {"errors", "files", "log"},
     "process.restart": set(),
     "process.state": set(),
     "hooks": {"log", "comm.worker"},
@@ -273,8 +274,8 @@ REBUILDS = {
     "comm.copies: values.load": "a child's copies of what it has read",
     "process.child: pickle.loads": "in a child: the call that the main process gave it",
 }
-"""Where bytes become objects, and why that is no way for a child to run code in the main process: it
-rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and nothing else."""
+"""Where bytes become objects, and why no child can run code in the main process there: that one
+rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and no more."""
 
 _REBUILDING = {"load", "loads", "load_linked", "rebuild", "Unpickler", "find_class"}
 _HARMLESS = {"tomllib.load", "json.loads", "Settings.load", "self.load", "self._rebuild"}

@@ -88,14 +88,19 @@ class Store:
         self._deadlines: list[tuple[float, int, str]] = []
         self._expiry = Expiry(self._expire)
         self._unconfirmed: deque[tuple[int, Asker, int, Fields, list[Value]]] = deque()
-        self._journal = None if path is None else Journal(path, self._written)
+        self._journal = None if path is None else Journal(path, self._written, self._kept)
         if self._journal is not None:
-            now, clock = time.monotonic(), time.time()
-            for key, kind, data, expires_at in self._journal.open():
-                deadline = None if expires_at is None else now + expires_at - clock
-                self._version += 1
-                self.entries[key] = Entry(Value(kind, data), self._version, deadline, True)
-                self._expires(key, self.entries[key])
+            # Nobody waits for the lock yet but the journal, should it ask what is kept.
+            with lock:
+                self._load(self._journal.open())
+
+    def _load(self, records: list[Record]) -> None:
+        now, clock = time.monotonic(), time.time()
+        for key, kind, data, expires_at in records:
+            deadline = None if expires_at is None else now + expires_at - clock
+            self._version += 1
+            self.entries[key] = Entry(Value(kind, data), self._version, deadline, True)
+            self._expires(key, self.entries[key])
 
     # ------------------------------------------------------------- asking
 
@@ -286,10 +291,7 @@ class Store:
             asker.tell(fields, found if value is None else [*found, value])
         if self._journal is None or not (kept or (old is not None and old.kept)):
             return None
-        if value is None or not kept:
-            return self._journal.write(key, None)
-        at = None if deadline is None else time.time() + deadline - time.monotonic()
-        return self._journal.write(key, Record(key, value.kind, value.data, at))
+        return self._journal.write(key, _record(key, entry) if value is not None and kept else None)
 
     # ------------------------------------------------------------- files and time
 
@@ -300,6 +302,11 @@ class Store:
             asker.answer(request, fields, values)
         else:
             self._unconfirmed.append((ticket, asker, request, fields, values))
+
+    def _kept(self) -> list[Record]:
+        """Return what is to be in the file. On the journal's thread."""
+        with self._lock:
+            return [_record(key, entry) for key, entry in self.entries.items() if entry.kept]
 
     def _written(self, ticket: int, error: StoreError | None) -> None:
         with self._lock:
@@ -383,6 +390,11 @@ class Store:
         for other in _wanting(self._topics, topic):
             other.tell({"topic": topic}, [value])
         asker.answer(request, {}, [])
+
+
+def _record(key: str, entry: Entry) -> Record:
+    at = None if entry.deadline is None else time.time() + entry.deadline - time.monotonic()
+    return Record(key, entry.value.kind, entry.value.data, at)
 
 
 def _wanting(asked: dict[Asker, Counter[str]], name: str) -> Iterator[Asker]:

@@ -286,6 +286,89 @@ def test_what_was_confirmed_is_there_after_a_kill(
     assert int(reports[-1].split()[1]) > 200, reports[-1]
 
 
+LOST = {
+    "bot.py": DURABLE["bot.py"],
+    "writer.py": """
+        import threading
+        from pathlib import Path
+        from liteyuki_core import StoreError, shared_memory
+
+        def store(who):
+            return shared_memory.namespace(who, persist=True)
+
+        def confirmed(who):
+            path = Path(f"{who}.txt")
+            return [int(x.split()[0]) for x in path.read_text().splitlines() if x.endswith(".")]
+
+        def check(who):
+            if not Path(f"{who}.txt").exists():
+                return
+            held = dict(store(who).items("k"))
+            lost = [i for i in confirmed(who) if held.get(f"k{i}") != i]
+            print(f"{who}: {len(lost)} lost", flush=True)
+
+        def write(who):
+            if Path("again").exists():
+                print("writing", flush=True)
+                threading.Event().wait()
+            mine = store(who)
+            i = 0
+            with open(f"{who}.txt", "a") as file:
+                while True:
+                    try:
+                        mine[f"k{i}"] = i
+                    except StoreError as error:
+                        print(f"{who} is told: {error}", flush=True)
+                    else:
+                        file.write(f"{i} .\\n")
+                        file.flush()
+                    i += 1
+
+        def run():
+            write("child")
+    """,
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files in use can't be deleted there")
+@pytest.mark.parametrize("what", ["store.db", "store.db-wal", "."])
+def test_a_file_that_is_lost_while_in_use(
+    tmp_path: Path, environment: dict[str, str], what: str
+) -> None:
+    """Main and a child are told and go on; after a kill all that was ever confirmed is there."""
+    write_files(tmp_path, LOST)
+    environment["LITEYUKI_STORE_PATH"] = "data/store.db"
+
+    def wait_for_more() -> None:
+        for who in ("main", "child"):
+            path = tmp_path / f"{who}.txt"
+            before = path.stat().st_size if path.exists() else 0
+            program.wait_until(
+                lambda path=path, before=before: (
+                    path.exists() and path.stat().st_size > before + 1000
+                ),
+                f"{who} writes",
+            )
+
+    with running(tmp_path, environment) as program:
+        wait_for_more()
+        for round_ in range(2):
+            lost = tmp_path / "data" / what
+            lost.rename(tmp_path / f"away-{round_}") if what == "." else lost.unlink()
+            program.wait_for_line(r"store\.db is written anew with \d+ keys", round_ + 1)
+            wait_for_more()
+        children = program.children()
+        os.kill(program.process.pid, signal.SIGKILL)
+        wait_until(lambda: not living(children), "its child leaves")
+        assert len(program.found("is told: .*it is changed, but .*all that is kept")) >= 2
+        assert len(program.found("错误.*while it was in use")) == 2
+    (tmp_path / "again").touch()
+    with running(tmp_path, environment) as program:
+        program.wait_for_line("^writing", 2)
+        assert len(program.found("^(main|child): 0 lost$")) == 2, program.output
+        assert program.stop() == 0
+
+
 def test_a_damaged_file(tmp_path: Path, environment: dict[str, str]) -> None:
     """It is moved aside, the log says where, and the bot starts with a fresh one."""
     write_files(tmp_path, DURABLE)

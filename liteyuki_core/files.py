@@ -51,7 +51,8 @@ def make_folders(path: str) -> None:
     if above != path and not os.path.isdir(above):
         make_folders(above)
     try:
-        os.mkdir(path)
+        # 0700 has a meaning of its own on Windows.
+        os.mkdir(path, 0o777 if sys.platform == "win32" else 0o700)
     except FileExistsError:
         if not os.path.isdir(path):
             raise

@@ -179,11 +179,21 @@ def test_the_main_process_rebuilds_no_number_of_a_child(pair: Pair, tmp_path: Pa
     assert main["key"] == 1
 
 
-@pytest.mark.parametrize("data", [b"nonsense", b"0x1__0", b"", b"0x" + b"f" * 1_000_000])
-def test_a_number_that_a_child_made_up(pair: Pair, data: bytes) -> None:
+MADE_UP = [
+    ("i", b"nonsense"),
+    ("i", b"0x1__0"),
+    ("i", b""),
+    ("i", b"0x" + b"f" * 1_000_000),
+    ("f", b"0x1.0p+9999"),
+    ("f", b"\xff"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data"), MADE_UP, ids=lambda part: str(part)[:20])
+def test_a_number_that_a_child_made_up(pair: Pair, kind: str, data: bytes) -> None:
     """Whoever adds to it is told, in main and in other children; their links and main go on."""
     with pair.child.lock:
-        pair.port.ask(0, {"op": "set", "args": {"key": "key"}}, [Value("i", data)])
+        pair.port.ask(0, {"op": "set", "args": {"key": "key"}}, [Value(kind, data)])
     pair.port.pump()
     wait_until(lambda: "key" in pair.hub.store.entries, "it is set")
     for context in (pair.main, pair.child, pair.another("other")):

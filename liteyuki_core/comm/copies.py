@@ -56,8 +56,8 @@ class Copies:
         elif value.kind != values.PICKLE:
             try:
                 found, load = values.load(value), None
-            except ValueError:
-                return  # A child has made it up. It is no copy, but an error each time.
+            except Exception:
+                return  # A child has made it up. Whoever gets it learns so, each time.
         with self._lock:
             self._forget(key)
             if size > self._limit:

@@ -181,7 +181,7 @@ class Journal:
             while True:
                 ticket = self._take()
                 if ticket is None:
-                    if not file.missing() or self._is_late():
+                    if not _is_missing(file) or self._is_late():
                         break
                     ticket = self._last  # It is to close, and would leave nothing.
                 self._write(file, ticket)
@@ -219,7 +219,7 @@ class Journal:
                     text = f"{failed}; all that is kept is in memory and is written anew"
                 else:
                     text = f"the store's file {self._path} can't be written: {failed}; {_AGAIN}"
-                self._settle(ticket, failed, text)
+                self._settle(ticket, failed, text, lost=file.lost)
             else:
                 self._settle(ticket, None, "is written again; nothing was lost")
                 return
@@ -239,18 +239,21 @@ class Journal:
         except Exception as raised:
             failed = str(raised) or repr(raised)
             text = f"the store's file {self._path} can't be written anew: {failed}; {_AGAIN}"
-            self._settle(ticket, failed, text)
+            self._settle(ticket, failed, text, lost=True)
             return
         found = f"; what was in its place is now {aside}" if aside else ""
         self._settle(ticket, None, f"is written anew with {len(records)} keys{found}")
 
-    def _settle(self, ticket: int, failed: str | None, text: str) -> None:
-        """Take note of how a try went, and tell it; `text` is what the log says of it."""
+    def _settle(self, ticket: int, failed: str | None, text: str, *, lost: bool = False) -> None:
+        """Take note of how a try went, and tell it; `text` is what the log says of it.
+
+        Once only, until it goes well or the file is lost, and then once for each reason.
+        """
         with self._changed:
             if failed is None:
                 self._writing = {}
             before, self._failed = self._failed, failed
-        if failed is not None and before is None:
+        if failed is not None and (before is None or (lost and before != failed)):
             log.logger.error(text)
         elif failed is None and before is not None:
             log.logger.info(f"the store's file {self._path} {text}")
@@ -286,17 +289,20 @@ class _File:
                 raise StoreError(missing)
 
     def missing(self) -> str:
-        """Return what has happened to the file since it was opened, if anything has."""
+        """Return what has happened to the file since it was opened, if anything has.
+
+        Raises `OSError` where that can't be seen.
+        """
         if sys.platform == "win32":
             return ""  # Nobody can delete or move a file there that is in use.
         now = _look(self._path)
         for end, before, found in zip(_FILES, self._seen, now, strict=False):
             name = f"the store's file {self._path}{end}"
-            if found is None:
+            if found is None and before is not None:
                 return f"{name} was deleted or moved away while it was in use"
-            if before is not None and found[:2] != before[:2]:
+            if found is not None and before is not None and found[:2] != before[:2]:
                 return f"{name} was replaced by another one while it was in use"
-            if not end and not found.size:
+            if found is not None and not end and not found.size:
                 return f"{name} was emptied while it was in use"
         self._seen = now
         return ""
@@ -347,6 +353,13 @@ class _File:
             connection.close()
 
 
+def _is_missing(file: _File) -> bool:
+    try:
+        return bool(file.missing())
+    except OSError:
+        return True
+
+
 class _Seen(NamedTuple):
     """What tells one file from another."""
 
@@ -356,12 +369,15 @@ class _Seen(NamedTuple):
 
 
 def _look(path: str) -> list[_Seen | None]:
-    """Return what is there of the file and of what SQLite has not written into it yet."""
+    """Return what is there of the file and of what SQLite has not written into it yet.
+
+    Raises `OSError` where that can't be seen.
+    """
     seen: list[_Seen | None] = []
     for end in ("", "-wal"):
         try:
             found = os.stat(path + end)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             seen.append(None)
         else:
             seen.append(_Seen(found.st_dev, found.st_ino, found.st_size))

@@ -22,10 +22,10 @@ import threading
 import traceback
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
-from . import log
+from . import files, log
 from .errors import ConfigError
 
 _LINES = 10_000
@@ -281,7 +281,11 @@ def _open(config: log.FileConfig) -> Any:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"LITEYUKI_LOG_{key.upper()}={value}: {error}") from error
         logger.remove()
+    if config.compression is not None:
+        options["compression"] = _compression(config.compression)
     try:
+        # What a time in the path makes of it is known to loguru alone.
+        files.make_folders(os.path.dirname(path.partition("{")[0]))
         logger.add(
             path,
             format="{message}",
@@ -289,6 +293,7 @@ def _open(config: log.FileConfig) -> Any:
             catch=False,
             encoding="utf-8",
             errors="backslashreplace",
+            opener=files.open_private,
             **options,
         )
     except (OSError, LookupError, ValueError) as error:
@@ -296,6 +301,62 @@ def _open(config: log.FileConfig) -> Any:
             f"LITEYUKI_LOG_FILE={config.path}: the log file can't be opened: {error!r}"
         ) from error
     return logger
+
+
+def _compression(name: str) -> Callable[[str], None] | str:
+    """Return what compresses an old log file as loguru would, to a file that is the user's alone.
+
+    loguru's own has whatever mode the umask leaves, and has it while it is written.
+    """
+    end = name.strip().lstrip(".")
+    if end not in ("gz", "bz2", "xz", "lzma", "tar", "tar.gz", "tar.bz2", "tar.xz", "zip"):
+        return name  # One that a later loguru knows.
+
+    def compress(path: str) -> None:
+        target, number = f"{path}.{end}", 1
+        while os.path.lexists(target):
+            number += 1
+            target = f"{path}.{number}.{end}"
+        with open(target, "wb", opener=files.open_private) as out:
+            _compress(path, end, out)
+        os.remove(path)
+
+    return compress
+
+
+def _compress(path: str, end: str, out: BinaryIO) -> None:
+    name = os.path.basename(path)
+    if end == "zip":
+        import zipfile
+
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(path, name)
+        return
+    if end.startswith("tar"):
+        import tarfile
+
+        open_tar: Any = tarfile.open
+        with open_tar(fileobj=out, mode=f"w:{end[4:]}") as archive:
+            archive.add(path, name)
+        return
+    import shutil
+
+    with open(path, "rb") as plain, _packed(end, out) as packed:
+        shutil.copyfileobj(plain, packed)
+
+
+def _packed(end: str, out: BinaryIO) -> Any:
+    if end == "gz":
+        import gzip
+
+        return gzip.open(out, "wb")
+    if end == "bz2":
+        import bz2
+
+        return bz2.open(out, "wb")
+    import lzma
+
+    return lzma.open(out, "wb", format=lzma.FORMAT_XZ if end == "xz" else lzma.FORMAT_ALONE)
 
 
 class _Console:

@@ -17,8 +17,9 @@ CORE = ROOT / "liteyuki_core"
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
     "log": set(),
-    "writer": {"errors", "log"},
+    "writer": {"errors", "files", "log"},
     "comm.frames": {"errors"},
     "comm.current": {"errors"},
     "comm.decoder": {"errors", "comm.frames"},
@@ -71,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
     "comm.cells": set(),
     "comm.copies": {"comm.cells", "comm.frames", "comm.value"},
     "comm.expiry": set(),
-    "comm.journal": {"errors", "log"},
+    "comm.journal": {"errors", "files", "log"},
     "comm.store": {
         "errors",
         "comm.cells",
@@ -126,7 +127,7 @@ ARROWS: dict[str, set[str]] = {
     "process.listening": {"errors", "comm.current", "comm.link"},
     "process.loaded": set(),
     "process.request": {"comm.current"},
-    "process.lock": {"errors", "log"},
+    "process.lock": {"errors", "files", "log"},
     "process.restart": set(),
     "process.state": set(),
     "hooks": {"log", "comm.worker"},
@@ -251,6 +252,66 @@ def test_the_arrows_have_no_circle() -> None:
         return 1 + max((depth(below, (*seen, name)) for below in ARROWS[name]), default=0)
 
     assert depth("", ()) > 3
+
+
+REBUILDS = {
+    "comm.value: pickle.loads": "values of the store, for the callers below alone",
+    "comm.frames: pickle.loads": "messages, for the callers below alone",
+    "comm.frames: pickle.Unpickler": "messages that carry channels, for the callers below alone",
+    "comm.frames: payload.rebuild": "a long message, in `load` above",
+    "comm.end: pickle.loads": "who receives from a channel asked for it",
+    "comm.end: frames.load": "the same, of a long message",
+    "comm.end: frames.load_linked": "the same, of one that carries channels",
+    "comm.channel: end.rebuild": "`receive` in its forms",
+    "comm.select: end.rebuild": "`select` and `async_select`",
+    "comm.runner: self._source.loads": "a callback that somebody in this process has registered",
+    "comm.runner: self._source.load": "the same",
+    "comm.letters: frames.load": "`DeadLetter.load`, which a user calls; nothing else loads one",
+    "comm.letters: frames.load_linked": "the same",
+    "comm.storage: value.rebuild": "`get` and its like, in the process that calls it",
+    "comm.storage: value.load": "what this process has serialised, and sums, which are numbers",
+    "comm.listener: value.rebuild": "a watch or subscription of this process",
+    "comm.copies: values.load": "a child's copies of what it has read",
+    "process.child: pickle.loads": "in a child: the call that the main process gave it",
+}
+"""Where bytes become objects, and why no child can run code in the main process there: that one
+rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and no more."""
+
+_REBUILDING = {"load", "loads", "load_linked", "rebuild", "Unpickler", "find_class"}
+_HARMLESS = {"tomllib.load", "json.loads", "Settings.load", "self.load", "self._rebuild"}
+_UNSAFE = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle"}
+
+
+def rebuilds(module: str) -> set[str]:
+    """Return the places of a module where bytes become objects."""
+    found = set()
+    for node in ast.walk(ast.parse((CORE / f"{module.replace('.', '/')}.py").read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in _REBUILDING:
+            text = ast.unparse(node)
+            if text not in _HARMLESS and "_LinkUnpickler" not in text:
+                found.add(f"{module}: {text}")
+        elif isinstance(node, ast.Import):
+            found |= {f"{module}: {x.name}" for x in node.names if x.name in _UNSAFE - {"pickle"}}
+            found |= {
+                f"{module}: {x.asname}" for x in node.names if x.name == "pickle" and x.asname
+            }
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            last = node.module.rpartition(".")[2]
+            if last in _UNSAFE or any(x.name in _REBUILDING for x in node.names):
+                found.add(f"{module}: from {node.module} import ...")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "eval",
+            "exec",
+            "__import__",
+        ):
+            found.add(f"{module}: {ast.unparse(node.func)}")
+    return found
+
+
+def test_where_bytes_become_objects() -> None:
+    """Nowhere but where it is said here why that may be."""
+    modules = [".".join(p.relative_to(CORE).with_suffix("").parts) for p in CORE.rglob("*.py")]
+    assert set().union(*map(rebuilds, modules)) == set(REBUILDS)
 
 
 def test_importing_starts_nothing(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import sqlite3
 import sys
 import threading
@@ -47,7 +48,7 @@ class Told:
 def opened(path: Path) -> Iterator[tuple[Journal, Told, dict[str, Record]]]:
     """A journal, what it tells, and what it held; it is closed on leaving."""
     told = Told()
-    journal = Journal(path, told)
+    journal = Journal(path, told, list)
     try:
         yield journal, told, {record.key: record for record in journal.open()}
     finally:
@@ -70,7 +71,7 @@ def using(
 ) -> AbstractContextManager[Program]:
     """Run a program that uses a journal."""
     code = """
-import os, sys, threading
+import os, sys, threading, time
 from queue import SimpleQueue
 from liteyuki_core.comm.journal import Journal, Record
 from liteyuki_core.errors import StoreError
@@ -164,7 +165,7 @@ def test_batches(tmp_path: Path) -> None:
         busy.set()
         assert go_on.wait(DEADLINE)
 
-    journal = Journal(path, on_written)
+    journal = Journal(path, on_written, list)
     try:
         journal.open()
         before = commits(path)
@@ -394,7 +395,7 @@ def leave(path: Path, environment: dict[str, str], *keys: str) -> None:
     """Write keys, one a batch, in a process that ends without closing the file."""
     program = """
         written = SimpleQueue()
-        journal = Journal(sys.argv[1], lambda *told: written.put(told))
+        journal = Journal(sys.argv[1], lambda *told: written.put(told), list)
         journal.open()
         for key in sys.argv[2:]:
             journal.write(key, Record(key, "p", b"value", None))
@@ -447,7 +448,7 @@ def test_any_damage(tmp_path: Path, lines: list[str]) -> None:
 def refused(path: Path) -> str:
     """Return what `open` says, which must be an error, and that nothing is left of it."""
     told = Told()
-    journal = Journal(path, told)
+    journal = Journal(path, told, list)
     with pytest.raises(StoreError) as caught:
         journal.open()
     assert journal.close(0)
@@ -475,7 +476,7 @@ def test_in_use(tmp_path: Path, environment: dict[str, str], lines: list[str]) -
     """By another process, or by this one; nothing is moved, and once that has ended it works."""
     path = tmp_path / "store.db"
     program = """
-        journal = Journal(sys.argv[1], print)
+        journal = Journal(sys.argv[1], print, list)
         journal.open()
         journal.write("a", Record("a", "p", b"1", None))
         threading.Event().wait()
@@ -498,14 +499,14 @@ def test_no_permission(tmp_path: Path, environment: dict[str, str]) -> None:
 
         def attempt(path):
             try:
-                Journal(path, print).open()
+                Journal(path, print, list).open()
             except StoreError as error:
                 print("error:", error)
 
         with tempfile.TemporaryDirectory() as folder:
             for name in ("a", "b"):
                 os.mkdir(f"{folder}/{name}")
-                journal = Journal(f"{folder}/{name}/store.db", print)
+                journal = Journal(f"{folder}/{name}/store.db", print, list)
                 journal.open()
                 journal.close(10)
             os.chmod(f"{folder}/a/store.db", 0o444)
@@ -565,7 +566,7 @@ def test_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
 
         written = SimpleQueue()
         _, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-        journal = Journal(sys.argv[1], lambda *told: written.put(told))
+        journal = Journal(sys.argv[1], lambda *told: written.put(told), list)
         journal.open()
         print("at first", told(set("a", 1)))
         room(100_000)
@@ -581,7 +582,7 @@ def test_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
         room(100_000)
         print("full at the end", told(set("f", 10_000_000)))
         print("closed", journal.close(0.1))
-        journal = Journal(sys.argv[1], lambda *told: None)
+        journal = Journal(sys.argv[1], lambda *told: None, list)
         print("held", [(record.key, len(record.data)) for record in journal.open()])
         set("g", 10_000_000)
         set("h", 1)
@@ -630,6 +631,237 @@ def test_what_cannot_be_written_at_all(tmp_path: Path, lines: list[str]) -> None
     assert [line.split()[0] for line in lines] == ["ERROR", "INFO"]
 
 
+# ------------------------------------------------------------ lost while in use
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def delete_what_is_not_in_it_yet(path: Path) -> None:
+    path.with_name("store.db-wal").unlink()
+
+
+def delete_both(path: Path) -> None:
+    delete(path)
+    delete_what_is_not_in_it_yet(path)
+
+
+def move_the_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def delete_the_folder(path: Path) -> None:
+    shutil.rmtree(path.parent.parent)
+
+
+def put_another(path: Path) -> None:
+    (path.parent / "other").write_bytes(b"somebody's" * 1000)
+    (path.parent / "other").rename(path)
+
+
+def put_an_empty_one(path: Path) -> None:
+    path.unlink()
+    path.touch()
+
+
+def put_a_backup(path: Path) -> None:
+    with opened(path.parent / "backup.db") as (journal, _, _):
+        journal.write("old", value("old"))
+        journal.write("a", value("a", b"old"))
+    (path.parent / "backup.db").rename(path)
+
+
+def put_another_beside(path: Path) -> None:
+    (path.parent / "other").write_bytes(path.with_name("store.db-wal").read_bytes())
+    (path.parent / "other").rename(path.with_name("store.db-wal"))
+
+
+def empty_it(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+LOSSES = [
+    delete,
+    delete_what_is_not_in_it_yet,
+    delete_both,
+    move_the_folder,
+    delete_the_folder,
+    put_another,
+    put_an_empty_one,
+    put_a_backup,
+    put_another_beside,
+    empty_it,
+]
+
+
+class Kept:
+    """What a store has in memory, with a journal of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.told = Told()
+        self.records: dict[str, Record] = {}
+        self.journal = Journal(path, self.told, lambda: list(self.records.values()))
+        self.records = {record.key: record for record in self.journal.open()}
+
+    def write(self, key: str, data: bytes) -> int:
+        self.records[key] = value(key, data)
+        return self.journal.write(key, self.records[key])
+
+    def delete(self, key: str) -> int:
+        del self.records[key]
+        return self.journal.write(key, None)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    """A journal with some keys in it, in folders of its own."""
+    made = Kept(tmp_path / "data" / "deep" / "store.db")
+    for number in range(30):
+        made.write(f"key {number}", os.urandom(40_000))
+    made.write("deleted", b"deleted")
+    made.write("a", b"value")
+    made.told.wait(made.delete("deleted"))
+    yield made
+    assert made.journal.close(DEADLINE)
+
+
+@unix
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name__)
+def test_lost_while_in_use(
+    lose: Callable[[Path], None], tmp_path: Path, kept: Kept, lines: list[str]
+) -> None:
+    """Who waits is told, all that is kept is written anew, and nothing that was there is lost."""
+    path = tmp_path / "data" / "deep" / "store.db"
+    for round_ in range(3):
+        lose(path)
+        del lines[:]
+        ticket = kept.write("b", b"%d" % round_)
+        kept.told.wait(ticket)
+        errors = [error for told, error in kept.told.calls if told >= ticket and error]
+        assert len(errors) == 1, errors
+        assert "while it was in use; all that is kept is in memory" in str(errors[0])
+        assert [line.split()[0] for line in lines] == ["ERROR", "INFO"], lines
+        assert str(path) in lines[0]
+        assert f"{path} is written anew with 32 keys" in lines[1]
+        before = len(kept.told.calls)
+        kept.told.wait(kept.write("c", b"%d" % round_))
+        kept.told.wait(kept.delete("c"))
+        assert [error for _, error in kept.told.calls[before:]] == [None] * 2
+        if lose is move_the_folder:
+            shutil.rmtree(tmp_path / "data" / "elsewhere")
+    aside = list(path.parent.glob("store.db.damaged-*"))
+    others = (put_another, put_a_backup, put_another_beside)
+    assert len(aside) == (3 if lose in others else 0)
+    assert all(str(path.parent / "store.db.damaged-") in line for line in lines[1:] if aside)
+    assert kept.journal.close(DEADLINE)
+    assert held(path) == kept.records
+    if lose is put_a_backup:
+        assert held(aside[0])["a"].data == b"old"
+
+
+@unix
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name__)
+def test_lost_before_the_end(
+    lose: Callable[[Path], None], tmp_path: Path, kept: Kept, lines: list[str]
+) -> None:
+    """It is seen when it is closed, though nothing is left to be written."""
+    path = tmp_path / "data" / "deep" / "store.db"
+    lose(path)
+    assert kept.journal.close(DEADLINE)
+    assert [line.split()[0] for line in lines] == ["ERROR", "INFO"], lines
+    assert held(path) == kept.records
+
+
+@unix
+def test_lost_and_no_way_to_make_it_anew(tmp_path: Path, kept: Kept, lines: list[str]) -> None:
+    """It stays an error until there is one; then all is there, without another change."""
+    path = tmp_path / "data" / "deep" / "store.db"
+    delete_the_folder(path)
+    (tmp_path / "data").write_bytes(b"in the way")
+    ticket = kept.write("b", b"1")
+    told = kept.told.calls
+    wait_until(lambda: sum(t == ticket for t, _ in list(told)) > 2, "it was tried more than once")
+    assert all(error for told, error in kept.told.calls if told == ticket)
+    assert "can't be written anew" in str(kept.told.calls[-1][1])
+    (tmp_path / "data").unlink()
+    kept.told.wait(ticket)
+    assert [line.split()[0] for line in lines] == ["ERROR", "ERROR", "INFO"], lines
+    assert "can't be written anew" in lines[1]
+    assert kept.journal.close(DEADLINE)
+    assert held(path) == kept.records
+
+
+@unix
+def test_lost_at_the_end_and_no_way(tmp_path: Path, kept: Kept, lines: list[str]) -> None:
+    """The log says how many keys are not written."""
+    path = tmp_path / "data" / "deep" / "store.db"
+    delete_the_folder(path)
+    (tmp_path / "data").write_bytes(b"in the way")
+    assert kept.journal.close(0.3) is False
+    assert "left with 31 keys not written" in lines[-1]
+    kept.journal._thread.join(DEADLINE)  # type: ignore[union-attr]
+    (tmp_path / "data").unlink()
+    kept.records.clear()
+    kept.journal._noted.clear()
+    kept.journal._writing.clear()
+
+
+@unix
+def test_another_process_has_made_one_in_its_place(
+    tmp_path: Path, environment: dict[str, str], kept: Kept, lines: list[str]
+) -> None:
+    """That one is left alone for as long as it uses the file."""
+    path = tmp_path / "data" / "deep" / "store.db"
+    move_the_folder(path)
+    program = """
+        journal = Journal(sys.argv[1], print, list)
+        journal.open()
+        journal.write("other's", Record("other's", "p", b"1", None))
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+        journal.write("other's", Record("other's", "p", b"2", None))
+        threading.Event().wait()
+    """
+    with using(tmp_path, environment, program, path) as other:
+        other.wait_for_line("^1 None$")
+        ticket = kept.write("b", b"1")
+        wait_until(lambda: "another process uses" in str(kept.told.calls[-1][1]), "it is told")
+        (tmp_path / "go").touch()
+        other.wait_for_line("^2 None$")
+        wait_until(lambda: kept.told.calls[-3][0] == ticket, "it is tried again")
+        assert "another process uses" in str(kept.told.calls[-1][1])
+    kept.told.wait(ticket)
+    assert kept.journal.close(DEADLINE)
+    assert held(path) == kept.records
+    (aside,) = path.parent.glob("store.db.damaged-*[0-9]")
+    assert set(held(aside)) == {"other's"}
+
+
+@pytest.mark.parametrize("left", ["missing", "empty"])
+def test_nothing_beside_changes_that_belong_to_it(
+    tmp_path: Path, environment: dict[str, str], lines: list[str], left: str
+) -> None:
+    """It is not begun anew in silence, and what is left is kept: put back, all is there."""
+    path = tmp_path / "store.db"
+    leave(path, environment, "a", "b")
+    beside, before = path.with_name("store.db-wal").read_bytes(), path.read_bytes()
+    path.unlink() if left == "missing" else path.write_bytes(b"")
+    with opened(path) as (journal, _, records):
+        assert records == {}
+        journal.write("c", value("c"))
+    (line,) = lines
+    assert line.startswith(f"ERROR the store's file {path} is {left}, but {path}-wal beside it")
+    (aside,) = tmp_path.glob("store.db.damaged-*")
+    assert aside.read_bytes() == beside
+    assert str(aside) in line
+    assert set(held(path)) == {"c"}
+    path.write_bytes(before)
+    aside.rename(path.with_name("store.db-wal"))
+    assert set(held(path)) == {"a", "b"}
+    assert len(lines) == 1
+
+
 # ------------------------------------------------------------------------ ends
 
 
@@ -642,7 +874,7 @@ def test_close_waits_so_long(tmp_path: Path, lines: list[str]) -> None:
         busy.set()
         assert go_on.wait(DEADLINE)
 
-    journal = Journal(path, on_written)
+    journal = Journal(path, on_written, list)
     journal.open()
     try:
         journal.write("a", value("a"))
@@ -669,7 +901,7 @@ def test_close_waits_so_long(tmp_path: Path, lines: list[str]) -> None:
 
 def test_never_opened(tmp_path: Path) -> None:
     """Nothing was done, so there is nothing to close."""
-    assert Journal(tmp_path / "store.db", lambda ticket, error: None).close(0) is True
+    assert Journal(tmp_path / "store.db", lambda ticket, error: None, list).close(0) is True
     assert os.listdir(tmp_path) == []
 
 
@@ -704,7 +936,7 @@ def test_a_forked_copy_leaves_the_file_alone(tmp_path: Path, environment: dict[s
     program = """
         import gc, signal
         written = SimpleQueue()
-        journal = Journal(sys.argv[1], lambda *told: written.put(told))
+        journal = Journal(sys.argv[1], lambda *told: written.put(told), list)
         journal.open()
         journal.write("a", Record("a", "p", b"value", None))
         assert written.get(timeout=10) == (1, None)
@@ -761,7 +993,7 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> No
             confirmed = ticket
             os.write(1, b"%d confirmed\\n" % ticket)
 
-        journal = Journal(sys.argv[1], on_written)
+        journal = Journal(sys.argv[1], on_written, list)
         journal.open()
         number = 0
         while True:

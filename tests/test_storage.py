@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from liteyuki_core import errors
-from liteyuki_core.comm import current
+from liteyuki_core.comm import current, value
+from liteyuki_core.comm.access import Changes
 from liteyuki_core.comm.channel import Channel
+from liteyuki_core.comm.listener import Listener
 from liteyuki_core.comm.storage import Change, SharedMemory, shared_memory
 from liteyuki_core.errors import NotConnected, StoreError, StoreTimeout, WouldBlockLoop
 from tests.conftest import wait_until
@@ -353,17 +355,25 @@ def test_what_is_no_number_is_not_added_to(store: SharedMemory, do: Door) -> Non
 class Unbuildable:
     """Pickles, but can't be rebuilt."""
 
+    def __init__(self, error: type[Exception] = ValueError) -> None:
+        self._error = error
+
     def __reduce__(self) -> Any:
-        return _raise, ()
+        return _raise, (self._error,)
 
 
-def _raise() -> None:
-    raise ValueError("not here")
+def _raise(error: type[Exception]) -> None:
+    raise error("not here")
 
 
-def test_a_value_that_cant_be_rebuilt(store: SharedMemory, other: SharedMemory, do: Door) -> None:
-    """Whoever gets it learns so; the store lives on, and the value can be replaced."""
-    do(store, "set", "key", Unbuildable())
+@pytest.mark.parametrize(
+    "error", [ValueError, KeyError, AttributeError, ImportError, EOFError, ZeroDivisionError]
+)
+def test_a_value_that_cant_be_rebuilt(
+    store: SharedMemory, other: SharedMemory, do: Door, error: type[Exception]
+) -> None:
+    """Whoever gets it learns so, each time; the store lives on, and the value can be replaced."""
+    do(store, "set", "key", Unbuildable(error))
     for reader in (store, other):
         for _ in range(2):
             with pytest.raises(StoreError, match=r"'key'.*not here") as caught:
@@ -600,6 +610,67 @@ def test_an_iteration_that_is_let_go_of(pair: Pair, store: SharedMemory) -> None
     run_async(watch())
     gc.collect()  # What was cancelled has a traceback with the iteration in it.
     wait_until(lambda: not pair.hub.store._patterns, "the watch is forgotten")
+
+
+async def _listener(pair: Pair, store: SharedMemory) -> tuple[Changes, Listener]:
+    """Return an iteration over the changes of "key" that has begun, and its listener."""
+    changes = aiter(store.watch("key"))
+    first = asyncio.ensure_future(anext(changes))
+    while not first.done():
+        await store.async_set("key", 0)
+        await asyncio.sleep(0)
+    while changes._listener._inbox:
+        await anext(changes)
+    return changes, changes._listener
+
+
+def test_a_wait_that_is_given_up_is_forgotten(pair: Pair, store: SharedMemory) -> None:
+    """However many are, by a time-out or cancelled; none of them takes a change with it."""
+
+    async def watch() -> None:
+        changes, listener = await _listener(pair, store)
+        for number in range(50):
+            waiting = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0)
+            assert len(listener._waiters) == 1
+            if number % 2:
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            else:
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(waiting, 0.001)
+            assert not listener._waiters
+        await store.async_set("key", 1)
+        assert (await anext(changes)).new == 1
+
+    run_async(watch())
+
+
+def test_a_wait_that_is_cancelled_as_it_is_woken(pair: Pair, store: SharedMemory) -> None:
+    """What it was woken for is had by the next, and by whoever waits beside it."""
+
+    async def watch() -> None:
+        changes, listener = await _listener(pair, store)
+        seen: list[Any] = []
+        for number in range(1, 60):
+            beside, gone = (asyncio.ensure_future(anext(changes)) for _ in range(2))
+            if number % 2:
+                beside, gone = gone, beside
+            await asyncio.sleep(0)
+            assert len(listener._waiters) == 2
+            with listener._context.lock:
+                listener.tell({"key": "key", "old": False, "new": True, "expired": False}, [one])
+            gone.cancel()  # Its wake-up is under way.
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            seen.append(await asyncio.wait_for(beside, 10))
+            assert not listener._waiters
+        assert not listener._inbox
+        assert [change.new for change in seen] == [1] * 59
+
+    one = value.number(1)
+    run_async(watch())
 
 
 def test_a_watch_that_raises(pair: Pair, store: SharedMemory) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import pickle
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -88,8 +93,13 @@ def test_any_bytes_are_a_store_frame_or_an_error(body: bytes) -> None:
         {"op": "incr", "args": {"key": "key"}},
         {"op": "set", "args": {"key": "key", "ttl": "1"}},
         {"op": "change", "args": {"key": "key"}},
+        {"op": "get", "args": {"key": "k" * 1025}},
+        {"op": "lock", "args": {"key": 1, "wait": True}},
+        {"op": "watch", "args": {"pattern": 1}},
+        {"op": "subscribe", "args": {"topic": None}},
+        {"op": "scan", "args": {"prefix": 1, "content": True}},
     ],
-    ids=str,
+    ids=lambda fields: str(fields)[:60],
 )
 def test_what_cant_be_asked(pair: Pair, fields: dict[str, Any]) -> None:
     """It ends the link it came over, with a line that says what it was, and changes nothing."""
@@ -103,6 +113,152 @@ def test_what_cant_be_asked(pair: Pair, fields: dict[str, Any]) -> None:
     assert main.get_all() == {"other": 1}
 
 
+class Runs:
+    """Makes a folder where it is rebuilt."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self._path),)
+
+
+def hostile(path: Path) -> Value:
+    """Return a value that makes a folder where it is rebuilt."""
+    return Value("p", pickle.dumps(Runs(path)))
+
+
+NO_VALUES = [
+    ("incr", {}, [Value("t", b"1")]),
+    ("incr", {}, [Value("b", b"1")]),
+    ("incr", {}, [Value("i", b"1")]),
+    ("incr", {}, [Value("i", b"0x1_0")]),
+    ("incr", {}, [Value("i", b" 0x1")]),
+    ("incr", {}, [Value("i", b"")]),
+    ("incr", {}, [Value("f", b"0x1")]),
+    ("incr", {}, [Value("f", b"0x1.0p+9999")]),
+    ("incr", {}, [Value("f", b"infinity")]),
+    ("incr", {}, [Value("x", b"0x1")]),
+    ("incr", {}, [Value("i", b"0x1"), Value("i", b"0x1")]),
+    ("set", {}, [Value("x", b"1")]),
+    ("set", {}, [Value("\ud800", b"1")]),
+    ("set", {"ttl": float("nan")}, [Value("i", b"0x1")]),
+    ("set", {"ttl": float("inf")}, [Value("i", b"0x1")]),
+    ("set", {"ttl": -1}, [Value("i", b"0x1")]),
+    ("set", {"ttl": 10**400}, [Value("i", b"0x1")]),
+    ("publish", {"key": None, "topic": "t"}, []),
+    ("publish", {"key": None, "topic": "t"}, [Value("?", b"1")]),
+]
+
+
+@pytest.mark.parametrize(("op", "args", "values"), NO_VALUES, ids=lambda part: str(part)[:40])
+def test_values_that_no_child_of_ours_sends(
+    pair: Pair, op: str, args: dict[str, Any], values: list[Value]
+) -> None:
+    """Such a one's link ends, and nothing is changed."""
+    main = SharedMemory._of(pair.main.access)
+    main["key"] = 1
+    args = {name: found for name, found in {"key": "key", **args}.items() if found is not None}
+    with pair.child.lock:
+        pair.port.ask(1, {"op": op, "args": args}, values)
+    pair.port.pump()
+    wait_until(lambda: pair.main_ended, "the link is ended")
+    assert "the store can't be asked" in str(pair.main_ended[0])
+    assert main.get_all() == {"key": 1}
+
+
+def test_the_main_process_rebuilds_no_number_of_a_child(pair: Pair, tmp_path: Path) -> None:
+    """What is added is read as a number or not at all; a pickle's code never runs."""
+    main = SharedMemory._of(pair.main.access)
+    main["key"] = 1
+    with pair.child.lock:
+        pair.port.ask(1, {"op": "incr", "args": {"key": "key"}}, [hostile(tmp_path / "ran")])
+    pair.port.pump()
+    wait_until(lambda: pair.main_ended, "the link is ended")
+    assert not (tmp_path / "ran").exists()
+    assert main["key"] == 1
+
+
+MADE_UP = [
+    ("i", b"nonsense"),
+    ("i", b"0x1__0"),
+    ("i", b""),
+    ("i", b"0x" + b"f" * 1_000_000),
+    ("f", b"0x1.0p+9999"),
+    ("f", b"\xff"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data"), MADE_UP, ids=lambda part: str(part)[:20])
+def test_a_number_that_a_child_made_up(pair: Pair, kind: str, data: bytes) -> None:
+    """Whoever adds to it is told, in main and in other children; their links and main go on."""
+    with pair.child.lock:
+        pair.port.ask(0, {"op": "set", "args": {"key": "key"}}, [Value(kind, data)])
+    pair.port.pump()
+    wait_until(lambda: "key" in pair.hub.store.entries, "it is set")
+    for context in (pair.main, pair.child, pair.another("other")):
+        with pytest.raises(StoreError, match="'key'"):
+            SharedMemory._of(context.access).incr("key")
+        if len(data) < 100:
+            for _ in range(2):
+                with pytest.raises(StoreError, match=r"'key': its value can't be rebuilt"):
+                    SharedMemory._of(context.access).get("key")
+    assert not pair.main_ended
+
+
+def test_numbers_too_long_to_be_added(pair: Pair) -> None:
+    """It is said, whichever is; they can be set and read as all others."""
+    for context in (pair.main, pair.child):
+        store = SharedMemory._of(context.access)
+        store["long"], store["short"] = 1 << 100_000, 1
+        for key, by in (("long", 1), ("short", 1 << 100_000), ("new", 1 << 100_000)):
+            with pytest.raises(StoreError, match=rf"'{key}'.* bits"):
+                store.incr(key, by)
+        assert store["long"] == 1 << 100_000
+        assert store.incr("short", 1 << 10_000) == 1 + (1 << 10_000)
+    assert not pair.main_ended
+
+
+def test_a_line_about_what_cant_be_asked_is_short(pair: Pair) -> None:
+    """However much a child has asked."""
+    with pair.child.lock:
+        pair.port.ask(1, {"op": "x" * 500_000, "args": {"y": "z" * 500_000}}, [])
+    pair.port.pump()
+    wait_until(lambda: pair.main_ended, "the link is ended")
+    assert len(str(pair.main_ended[0])) < 1000
+
+
+def test_the_store_rebuilds_nothing_to_pass_it_on(pair: Pair, tmp_path: Path) -> None:
+    """Set, read, watched, published, deleted by others, a value of a child stays bytes in main."""
+    other = pair.another("other").access
+    store = SharedMemory._of(other)
+
+    @store.on_subscriber_receive("topic")
+    def subscriber(data: object) -> None: ...
+
+    @store.watch("key")
+    def watch(change: object) -> None: ...
+
+    subscribed = {"op": "publish", "args": {"topic": "topic"}}
+    loads: list[str] = []
+    real = value.load
+
+    def load(found: Value) -> Any:
+        loads.append(threading.current_thread().name)
+        return None if found.kind == "p" else real(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(value, "load", load)
+        with pair.child.lock:
+            pair.port.ask(0, {"op": "set", "args": {"key": "key"}}, [hostile(tmp_path / "ran")])
+            pair.port.ask(0, subscribed, [hostile(tmp_path / "ran")])
+            pair.port.ask(0, {"op": "delete", "args": {"key": "key"}}, [])
+        pair.port.pump()
+        wait_until(lambda: len(loads) == 3, "others are told")
+        assert pair.main.access._listeners == []
+    assert not (tmp_path / "ran").exists()
+
+
 # ------------------------------------------------------------- values
 
 
@@ -113,6 +269,18 @@ def test_numbers_are_kept_as_they_are(number: float) -> None:
     assert type(found) is type(number)
     assert found == number
     assert str(found) == str(number)  # -0.0
+    read = value.read_number(value.number(number))
+    assert (type(read), str(read)) == (type(number), str(number))
+
+
+@given(st.sampled_from("if"), st.binary(max_size=40) | st.text("-+0x1f.pina_ ").map(str.encode))
+def test_any_bytes_are_a_number_or_an_error(kind: str, data: bytes) -> None:
+    """What is read is what would have been written so."""
+    try:
+        number = value.read_number(Value(kind, data))
+    except (ValueError, OverflowError):
+        return
+    assert type(number) is (int if kind == "i" else float)
 
 
 @given(st.text(alphabet=st.characters(), max_size=50))
@@ -141,16 +309,43 @@ def test_readers_see_what_is_written_and_write_nothing() -> None:
     """Through another mapping; a closed one is closed, and can be closed again."""
     cells = Cells()
     reader = cells.reader()
-    cells.values[7] += 1
-    cells.values[COUNT - 1] = 2**64 - 1
-    assert (reader.values[7], reader.values[COUNT - 1], reader.values[0]) == (1, 2**64 - 1, 0)
+    at = cell_of("known")
+    for number in (1, 2):
+        cells.change("known")
+        assert cells.number("known") == reader.values[at] == number
+    assert sum(reader.values) == 2
+    cells.values[at] = 2**64 - 1
+    assert (reader.values[at], cells.number("known")) == (2**64 - 1, 2)
+    cells.change("known")
+    assert reader.values[at] == cells.number("known") == 3
     with pytest.raises(TypeError):
-        reader.values[7] = 2
+        reader.values[at] = 2
     for each in (cells, reader):
         each.close()
         each.close()
         with pytest.raises(ValueError, match="released"):
             each.values[7]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no descriptor")
+def test_what_readers_are_given_can_only_be_read() -> None:
+    """Whoever has the descriptor can't cut the memory short, nor write it in any way."""
+    cells = Cells()
+    ways = [os.dup(cells._handle)]
+    if sys.platform == "linux":
+        ways += [os.open(f"/proc/self/fd/{cells._handle}", os.O_RDWR)]
+    for way in ways:
+        for size in (0, 8 * COUNT - 1, 16 * COUNT):
+            with pytest.raises((OSError, ValueError)):
+                os.ftruncate(way, size)
+        with pytest.raises(OSError, match=r"permitted|Bad file"):
+            os.write(way, b"1")
+        with pytest.raises(PermissionError):
+            mmap.mmap(way, 8 * COUNT)
+        os.close(way)
+    cells.change("known")
+    assert cells.values[cell_of("known")] == 1
+    cells.close()
 
 
 @given(st.text(min_size=1, max_size=50))

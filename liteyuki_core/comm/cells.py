@@ -3,8 +3,13 @@
 A cell stands for all keys of the store that fall on it. It changes before one of them does, so a
 copy of a value is current for as long as its cell is what it was when the copy was made.
 
-Ownership. Each process owns its mapping, and the descriptor behind it, and closes them. Only the
-main process's mapping can be written. The memory has no name where the system can do without.
+Ownership. Each process owns its mapping, and the descriptor behind it, and closes them. The memory
+has no name where the system can do without. Children are given a descriptor that can only be read.
+
+A child may turn on what it is given. On Linux the memory is sealed: it can't be cut short, which
+would end whoever reads it, nor written by anybody but through the mapping that the main process has
+made before (that since Linux 5.1). Where a child can write it, others may take an old copy for a
+current one; the main process believes its own numbers alone, and writes them out.
 """
 
 from __future__ import annotations
@@ -12,11 +17,15 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from array import array
 from typing import Any
 from zlib import crc32
 
 COUNT = 4096
 _BYTES = 8 * COUNT
+
+_SEAL_FUTURE_WRITE = 0x10
+"""`F_SEAL_FUTURE_WRITE`, which Python does not name."""
 
 
 class Cells:
@@ -25,41 +34,54 @@ class Cells:
     _handle: Any
 
     def __init__(self) -> None:
-        """Make fresh ones, to be written. Raises `OSError`."""
+        """Make fresh ones, to be changed. Raises `OSError`."""
+        self._numbers = array("Q", bytes(_BYTES))
         if sys.platform == "win32":
             self._handle = f"liteyuki-{os.urandom(16).hex()}"
-        elif sys.platform == "linux":
-            self._handle = os.memfd_create("liteyuki-cells", os.MFD_CLOEXEC)
-        else:
-            import tempfile
+            self._map(self._handle, mmap.ACCESS_WRITE)
+            return
+        file, self._handle = _memory()
+        try:
+            self._map(file, mmap.ACCESS_WRITE)
+            if sys.platform == "linux":
+                _seal(file)
+        except OSError:
+            self.close()
+            raise
+        finally:
+            os.close(file)
 
-            with tempfile.TemporaryFile() as file:
-                self._handle = os.dup(file.fileno())
-        if sys.platform != "win32":
-            os.ftruncate(self._handle, _BYTES)
-        self._map(writes=True)
-
-    def _map(self, *, writes: bool) -> None:
-        access = mmap.ACCESS_WRITE if writes else mmap.ACCESS_READ
+    def _map(self, handle: Any, access: int) -> None:
         if sys.platform == "win32":
-            self._mapped = mmap.mmap(-1, _BYTES, tagname=self._handle, access=access)
+            self._mapped = mmap.mmap(-1, _BYTES, tagname=handle, access=access)
         else:
-            self._mapped = mmap.mmap(self._handle, _BYTES, access=access)
+            self._mapped = mmap.mmap(handle, _BYTES, access=access)
         self.values = memoryview(self._mapped).cast("Q")
+
+    def change(self, key: str) -> None:
+        """Have no copy of what falls on the cell of `key` be current. In the main process."""
+        at = cell_of(key)
+        number = self._numbers[at] + 1
+        self._numbers[at] = self.values[at] = number
+
+    def number(self, key: str) -> int:
+        """Return what the cell of `key` stands at. In the main process."""
+        return self._numbers[cell_of(key)]
 
     def reader(self) -> Cells:
         """Return another mapping of the same cells that can only be read."""
         other = Cells.__new__(Cells)
         other._handle = self._handle if sys.platform == "win32" else os.dup(self._handle)
-        other._map(writes=False)
+        other._map(other._handle, mmap.ACCESS_READ)
         return other
 
     def close(self) -> None:
         """Let go of this mapping. Idempotent."""
         if self._handle is None:
             return
-        self.values.release()
-        self._mapped.close()
+        if hasattr(self, "values"):
+            self.values.release()
+            self._mapped.close()
         if sys.platform != "win32":
             os.close(self._handle)
         self._handle = None
@@ -75,7 +97,43 @@ class Cells:
 
     def __setstate__(self, state: Any) -> None:
         self._handle = state if sys.platform == "win32" else state.detach()
-        self._map(writes=False)
+        self._map(self._handle, mmap.ACCESS_READ)
+
+
+def _memory() -> tuple[int, int]:
+    """Return two descriptors of fresh memory, the second one for reading only where it can be."""
+    if sys.platform == "linux":
+        file = os.memfd_create("liteyuki-cells", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(file, _BYTES)
+            try:
+                return file, os.open(f"/proc/self/fd/{file}", os.O_RDONLY)
+            except OSError:
+                return file, os.dup(file)  # There is no /proc: the seals do.
+        except OSError:
+            os.close(file)
+            raise
+    import tempfile
+
+    file, path = tempfile.mkstemp(prefix="liteyuki-cells-")
+    try:
+        os.ftruncate(file, _BYTES)
+        return file, os.open(path, os.O_RDONLY)
+    except OSError:
+        os.close(file)
+        raise
+    finally:
+        os.unlink(path)
+
+
+def _seal(file: int) -> None:
+    import fcntl
+
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    try:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals | _SEAL_FUTURE_WRITE)
+    except OSError:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)  # Linux before 5.1.
 
 
 def cell_of(key: str) -> int:

@@ -4,6 +4,10 @@ Written behind, in batches: whatever has gathered while one transaction was writ
 the next, and of a key only its newest change. WAL mode without its shared memory, since nobody
 else uses the file: what is committed survives any end of the process, and no end tears a value.
 
+Somebody may delete or move the file while it is used, and what is written then is gone. So each
+commit is followed by a look whether it is still there, before it counts. Where it is not, all is
+written anew, from what the store has in memory.
+
 Ownership. The journal owns its thread, and that thread alone owns the connection: it opens,
 uses and closes it. The lock guards what is noted; nothing is called and nothing waited for
 while it is held, so it may be taken under any other.
@@ -11,20 +15,22 @@ while it is held, so it may be taken under any other.
 Invariants. A change is in `_noted` or `_writing` from `write` until it is committed or a newer
 one of its key is noted; where a key is in both, `_noted` has the newer. Only the thread changes
 `_writing`. So what is committed holds every change up to the ticket that was the last one when
-the batch was taken, and a batch that failed goes on with what was noted since.
+the batch was taken, and a batch that failed goes on with what was noted since. What is written anew
+was asked for after its ticket was taken, so it holds every change up to that.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from .. import log
+from .. import files, log
 from ..errors import StoreError
 
 if TYPE_CHECKING:
@@ -35,6 +41,10 @@ MAX_BYTES = 999_000_000
 
 _RETRY = 3.0
 """Seconds between two tries to write what could not be written."""
+
+_AGAIN = (
+    f"what was set is kept in memory and tried again every {_RETRY:g} s: see that its disk has room"
+)
 
 _BUSY = 2.0
 """Seconds to wait for a process that is just letting go of the file."""
@@ -47,6 +57,10 @@ _TABLE = (
 
 _FILES = ("", "-wal", "-shm", "-journal")
 """What SQLite adds to the name for the files that belong together."""
+
+
+_LOCKED = 0x40000002, 510
+"""Where SQLite locks a file, and how many bytes (https://www.sqlite.org/fileformat.html)."""
 
 
 class Record(NamedTuple):
@@ -64,16 +78,19 @@ class Journal:
     `open`, then `write` as often as needed, then `close`. `on_written(ticket, error)` is called on
     the journal's thread, no lock held. Without an error everything up to that ticket is committed.
     With one, what of it is not committed failed for now; it is kept, tried again every few seconds
-    and after the next `write`, and reported again each time.
+    and after the next `write`, and reported again each time. `kept()` returns what is to be in the
+    file, with all that was noted before the call; it is called so too, where the file is lost.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         on_written: Callable[[int, StoreError | None], None],
+        kept: Callable[[], list[Record]],
     ) -> None:
         self._path = os.path.realpath(path)
         self._on_written = on_written
+        self._kept = kept
         self._changed = threading.Condition(threading.Lock())
         self._noted: dict[str, Record | None] = {}
         self._writing: dict[str, Record | None] = {}
@@ -150,8 +167,10 @@ class Journal:
         self._deadline = 0.0
 
     def _run(self) -> None:
+        # In this thread's frames only, which a fork leaves alone; see `abandon`.
+        file = _File(self._path)
         try:
-            connection, records, expired = _open(self._path)
+            records, expired = file.open()
         except Exception as error:
             self._opened.put(error)
             return
@@ -159,10 +178,20 @@ class Journal:
         self._opened.put(records)
         del records, expired
         try:
-            while (ticket := self._take()) is not None:
-                self._write(connection, ticket)
+            while True:
+                ticket = self._take()
+                if ticket is None:
+                    if not _is_missing(file) or self._is_late():
+                        break
+                    ticket = self._last  # It is to close, and would leave nothing.
+                self._write(file, ticket)
         finally:
-            connection.close()
+            file.close()
+
+    def _is_late(self) -> bool:
+        with self._changed:
+            closing = self._deadline
+            return self._failed is not None and closing is not None and time.monotonic() >= closing
 
     def _take(self) -> int | None:
         """Wait for changes, take them as the batch, return its ticket; None where it is to end."""
@@ -178,28 +207,196 @@ class Journal:
                 return None
             self._writing.update(self._noted)
             self._noted = {}
-            return self._last if self._writing else None
+            return self._last if self._writing or self._failed is not None else None
 
-    def _write(self, connection: Connection, ticket: int) -> None:
-        failed, error = None, None
+    def _write(self, file: _File, ticket: int) -> None:
+        if not file.lost:
+            try:
+                file.commit(self._writing)
+            except Exception as raised:  # Whatever it is: what was noted is not to be lost.
+                failed = str(raised) or repr(raised)
+                if file.lost:
+                    text = f"{failed}; all that is kept is in memory and is written anew"
+                else:
+                    text = f"the store's file {self._path} can't be written: {failed}; {_AGAIN}"
+                self._settle(ticket, failed, text, lost=file.lost)
+            else:
+                self._settle(ticket, None, "is written again; nothing was lost")
+                return
+        if file.lost:
+            self._write_anew(file)
+
+    def _write_anew(self, file: _File) -> None:
+        with self._changed:
+            ticket = self._last
+            self._writing.update(self._noted)
+            self._noted = {}
+        records = {record.key: record for record in self._kept()}
+        with self._changed:
+            self._writing = dict(records)
         try:
-            _commit(connection, self._writing)
-        except Exception as raised:  # Whatever it is: what was noted is not to be lost.
+            aside = file.begin_anew(records)
+        except Exception as raised:
             failed = str(raised) or repr(raised)
-            error = StoreError(
-                f"the store's file {self._path} can't be written: {failed}; what was set is kept "
-                f"in memory and tried again every {_RETRY:g} s: see that its disk has room"
-            )
+            text = f"the store's file {self._path} can't be written anew: {failed}; {_AGAIN}"
+            self._settle(ticket, failed, text, lost=True)
+            return
+        found = f"; what was in its place is now {aside}" if aside else ""
+        self._settle(ticket, None, f"is written anew with {len(records)} keys{found}")
+
+    def _settle(self, ticket: int, failed: str | None, text: str, *, lost: bool = False) -> None:
+        """Take note of how a try went, and tell it; `text` is what the log says of it.
+
+        Once only, until it goes well or the file is lost, and then once for each reason.
+        """
         with self._changed:
             if failed is None:
                 self._writing = {}
             before, self._failed = self._failed, failed
-        if error is not None and before is None:
-            log.logger.error(str(error))
-        elif error is None and before is not None:
-            log.logger.info(f"the store's file {self._path} is written again; nothing was lost")
+        if failed is not None and (before is None or (lost and before != failed)):
+            log.logger.error(text)
+        elif failed is None and before is not None:
+            log.logger.info(f"the store's file {self._path} {text}")
         if ticket:
-            self._on_written(ticket, error)
+            self._on_written(ticket, None if failed is None else StoreError(text))
+
+
+class _File:
+    """The SQLite file as the journal's thread has it, and whether it is where it was opened."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connection: Connection | None = None
+        self._seen: list[_Seen | None] = []
+        self.lost = False
+        """Whether all is to be written anew."""
+
+    def open(self) -> tuple[list[Record], list[str]]:
+        """Open it; return what it holds and which keys have expired. Raises `StoreError`."""
+        self._connection, records, expired = _open(self._path)
+        self._seen = _look(self._path)
+        return records, expired
+
+    def commit(self, changes: dict[str, Record | None]) -> None:
+        """Write changes. Raises what SQLite raises, and `StoreError` where it is `lost`."""
+        assert self._connection is not None
+        try:
+            _commit(self._connection, changes)
+        finally:
+            missing = self.missing()
+            if missing:
+                self.lost = True
+                raise StoreError(missing)
+
+    def missing(self) -> str:
+        """Return what has happened to the file since it was opened, if anything has.
+
+        Raises `OSError` where that can't be seen.
+        """
+        if sys.platform == "win32":
+            return ""  # Nobody can delete or move a file there that is in use.
+        now = _look(self._path)
+        for end, before, found in zip(_FILES, self._seen, now, strict=False):
+            name = f"the store's file {self._path}{end}"
+            if found is None and before is not None:
+                return f"{name} was deleted or moved away while it was in use"
+            if found is not None and before is not None and found[:2] != before[:2]:
+                return f"{name} was replaced by another one while it was in use"
+            if found is not None and not end and not found.size:
+                return f"{name} was emptied while it was in use"
+        self._seen = now
+        return ""
+
+    def begin_anew(self, records: dict[str, Record]) -> str:
+        """Write the file anew; return where to what stood in its place was moved, if anything did.
+
+        Raises what SQLite raises, `OSError` or `StoreError`.
+        """
+        aside = ""
+        if self._connection is None or self.missing():
+            aside = self._clear()
+            self.close()  # After that: it would delete a file that has the name of its own.
+            try:
+                self.open()
+            finally:
+                self._seen = _look(self._path)  # What a try that failed has left is this one's too.
+        assert self._connection is not None
+        _commit(self._connection, records, anew=True)
+        missing = self.missing()
+        if missing:
+            raise StoreError(missing)
+        self.lost = False
+        return aside
+
+    def _clear(self) -> str:
+        """Take out of the way what would be read together with a fresh file, or written over."""
+        ours, others = [], []
+        for end, before, found in zip(_FILES, self._seen, _look(self._path), strict=False):
+            if found is not None and before is not None and found[:2] == before[:2]:
+                ours.append(end)
+            elif found is not None and found.size:
+                others.append(end)
+        if "" in others and _is_in_use(self._path):
+            raise StoreError("another process uses the one that is there: stop that one")
+        if not os.path.exists(self._path) or not os.path.getsize(self._path) or "" in others:
+            # All of it is in memory; and what is left would be of no use, or do harm.
+            for end in ours:
+                os.remove(self._path + end)
+        if not others:
+            return ""
+        return _move_aside(self._path, _FILES if "" in others else others) + others[0]
+
+    def close(self) -> None:
+        """Let go of it. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _is_missing(file: _File) -> bool:
+    try:
+        return bool(file.missing())
+    except OSError:
+        return True
+
+
+class _Seen(NamedTuple):
+    """What tells one file from another."""
+
+    device: int
+    inode: int
+    size: int
+
+
+def _look(path: str) -> list[_Seen | None]:
+    """Return what is there of the file and of what SQLite has not written into it yet.
+
+    Raises `OSError` where that can't be seen.
+    """
+    seen: list[_Seen | None] = []
+    for end in ("", "-wal"):
+        try:
+            found = os.stat(path + end)
+        except (FileNotFoundError, NotADirectoryError):
+            seen.append(None)
+        else:
+            seen.append(_Seen(found.st_dev, found.st_ino, found.st_size))
+    return seen
+
+
+def _is_in_use(path: str) -> bool:
+    """Return whether another process has a file open as its SQLite file, without opening it so."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    start, length = _LOCKED
+    try:
+        with open(path, "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, length, start)
+    except OSError:
+        return True
+    return False
 
 
 def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
@@ -208,16 +405,26 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError("it is a folder or a device")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files.make_folders(os.path.dirname(path))
+        file, beside = _look(path)
+        if beside is not None and beside.size and (file is None or not file.size):
+            # SQLite would delete the one beside it without a word.
+            aside = _move_aside(path, ["-wal"])
+            log.logger.error(
+                f"the store's file {path} is {'missing' if file is None else 'empty'}, but "
+                f"{path}-wal beside it holds changes: that is now {aside}-wal, and the store "
+                "begins anew; to have back what it held, stop the bot and put both back"
+            )
         try:
             return _load(path)
         except sqlite3.DatabaseError as error:
             # Its subclasses are about the use of a file, not about what is in it.
             if type(error) is not sqlite3.DatabaseError:
                 raise
+            aside = _move_aside(path, _FILES)
             log.logger.error(
-                f"the store's file {path} is damaged ({error}): it is now {_move_aside(path)}, and "
-                "the store begins anew without what it held"
+                f"the store's file {path} is damaged ({error}): it is now {aside}, and the store "
+                "begins anew without what it held"
             )
         return _load(path)
     except (OSError, sqlite3.Error) as error:
@@ -233,6 +440,11 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
 def _load(path: str) -> tuple[Connection, list[Record], list[str]]:
     import sqlite3
 
+    # Before SQLite makes it, and with it those beside it, for whoever the umask allows.
+    if not os.path.exists(path):
+        os.close(files.open_private(path, os.O_RDWR))
+    for end in _FILES:
+        files.tighten(path + end)
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
     try:
         connection.text_factory = bytes
@@ -264,13 +476,14 @@ def _load(path: str) -> tuple[Connection, list[Record], list[str]]:
         raise
 
 
-def _move_aside(path: str) -> str:
+def _move_aside(path: str, ends: Sequence[str]) -> str:
+    """Rename the files with these ends to what belongs together; return its name without one."""
     aside = first = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while any(os.path.lexists(aside + end) for end in _FILES):
         number += 1
         aside = f"{first}-{number}"
-    for end in _FILES:
+    for end in ends:
         try:
             os.rename(path + end, aside + end)
         except FileNotFoundError:
@@ -278,9 +491,13 @@ def _move_aside(path: str) -> str:
     return aside
 
 
-def _commit(connection: Connection, changes: dict[str, Record | None]) -> None:
+def _commit(
+    connection: Connection, changes: Mapping[str, Record | None], *, anew: bool = False
+) -> None:
     connection.rollback()  # What is left of a try that failed.
     connection.execute("BEGIN IMMEDIATE")
+    if anew:
+        connection.execute("DELETE FROM records")
     for name, record in changes.items():
         key = name.encode("utf-8", "surrogatepass")
         if record is None:

@@ -4,7 +4,8 @@ A listener with a callback feeds it through a `Runner`, one message at a time, i
 process's loop; one without is iterated over.
 
 Invariants, under the context's lock: what a listener is told of stands in `_inbox`, in order, until
-it is taken; nothing is rebuilt before that.
+it is taken; nothing is rebuilt before that. A waiter is in `_waiters` only while its task waits and
+there is nothing: all of them are woken by what comes, so none that is given up takes it along.
 """
 
 from __future__ import annotations
@@ -123,8 +124,18 @@ class Listener:
                     raise StopAsyncIteration
                 waiter = AsyncWaiter(asyncio.get_running_loop())
                 self._waiters.append(waiter)
-            await waiter.wait(None)
+            woken = False
+            try:
+                woken = await waiter.wait(None)
+            finally:
+                if not woken:
+                    self._leave(waiter)
         return self.load(happened)
+
+    def _leave(self, waiter: AsyncWaiter) -> None:
+        with self._context.lock:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     # ------------------------------------------------------------- for a runner
 

@@ -60,7 +60,7 @@ class Slots:
 
 
 def sealed(name: str, size: int) -> int:
-    """Return the descriptor of fresh memory that can't be cut short under whoever reads it.
+    """Return the descriptor of fresh memory whose size stays, under whoever reads it.
 
     Raises `OSError`, or `AttributeError` where the system has none.
     """
@@ -71,7 +71,9 @@ def sealed(name: str, size: int) -> int:
     file = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(file, size)
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        fcntl.fcntl(
+            file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        )
     except OSError:
         os.close(file)
         raise

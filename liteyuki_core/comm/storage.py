@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from . import current, value
 from .access import ANSWER_SECONDS, Access, Answer, Changes, left
 from .channel import check_timeout
-from .copies import ABSENT, Copy, Stale
+from .copies import ABSENT, Copy
 from .frames import Value
 from .listener import Change, Listener
 from .lock import StoreLock
@@ -24,9 +24,6 @@ __all__ = ["Change", "SharedMemory", "shared_memory"]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 Steps = Generator[Answer, Answer, T]
-
-KEY_BYTES = 1024
-"""Longest key in bytes, with its namespace."""
 
 _RAISE: Any = object()
 
@@ -90,8 +87,8 @@ class SharedMemory:
                 if load is None:
                     return found
                 return default if load is ABSENT else load(found)
-        except (KeyError, TypeError, ValueError, Stale):
-            pass
+        except Exception:
+            pass  # There is no copy, or it is stale, or it can't be rebuilt: that is said below.
         if self._prefix:
             key = self._key(key)
         found = self._found().peek(key)
@@ -226,7 +223,8 @@ class SharedMemory:
     def incr(self, key: str, by: float = 1, *, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Add `by` to the number at `key`, 0 where there is none; return the sum.
 
-        Its time to live stays. Raises `StoreError` where `key` is no int or float.
+        Its time to live stays. Raises `StoreError` where `key` is no int or float, and for ints of
+        over 16,000 bits: `update` adds to these.
         """
         return self._wait(self._incr(key, by), timeout)
 
@@ -307,6 +305,9 @@ class SharedMemory:
         `key`, `old`, `new`, `deleted` and `expired`. An async callback runs on the process's
         loop, a sync one in a worker thread, one at a time; what it raises is logged. Nobody waits
         for a slow one.
+
+        What a child has set is rebuilt where it is watched, as where it is got: a watch in the main
+        process has a pickle of a child's loaded there, which can run code.
         """
         return Watch(self, self._key(pattern))
 
@@ -323,7 +324,7 @@ class SharedMemory:
     def on_subscriber_receive(self, topic: str) -> Callable[[F], F]:
         """Decorate a callback for what is published on `topic`; a trailing `*` takes in more.
 
-        It is called with the data, like a callback of `watch`.
+        It is called with the data, like a callback of `watch`, and the data is rebuilt here.
         """
         full = self._key(topic)
 
@@ -505,8 +506,10 @@ class SharedMemory:
     def _checked(self, key: object) -> str:
         text = _text(key, "a key")
         size = len(text.encode("utf-8", "surrogatepass"))
-        if size <= len(self._prefix) or size > KEY_BYTES:
-            raise ValueError(f"a key must have 1 to {KEY_BYTES} bytes, not {size}: {text[:40]!r}")
+        if size <= len(self._prefix) or size > value.KEY_BYTES:
+            raise ValueError(
+                f"a key must have 1 to {value.KEY_BYTES} bytes, not {size}: {text[:40]!r}"
+            )
         return text
 
 

@@ -14,7 +14,9 @@ Invariants, all under the context's lock, under which every method here is calle
 - the head of a lock's queue has it, the others wait for it; an asker that is gone is in none
 - a key that is kept has its latest change in the journal, or on its way there
 
-Values are never rebuilt here: nothing of a user's runs in this process on another's behalf.
+Values are never rebuilt here: nothing of a user's runs in this process on another's behalf. Numbers
+that are added are read as what `value.number` writes, up to a length, and as nothing else. A child
+may ask anything: what none of ours asks is a `FrameError`, and changes nothing.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ import heapq
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Protocol
 
 from ..errors import FrameError, StoreError
 from . import value as values_
-from .cells import Cells, cell_of
+from .cells import Cells
 from .expiry import Expiry
 from .frames import Value
 from .journal import Journal, Record
@@ -37,6 +40,8 @@ Fields = dict[str, Any]
 
 _PAGE = 1000
 """Keys in one answer of several."""
+
+_NAMES = ("key", "pattern", "topic")
 
 
 class Asker(Protocol):
@@ -83,14 +88,19 @@ class Store:
         self._deadlines: list[tuple[float, int, str]] = []
         self._expiry = Expiry(self._expire)
         self._unconfirmed: deque[tuple[int, Asker, int, Fields, list[Value]]] = deque()
-        self._journal = None if path is None else Journal(path, self._written)
+        self._journal = None if path is None else Journal(path, self._written, self._kept)
         if self._journal is not None:
-            now, clock = time.monotonic(), time.time()
-            for key, kind, data, expires_at in self._journal.open():
-                deadline = None if expires_at is None else now + expires_at - clock
-                self._version += 1
-                self.entries[key] = Entry(Value(kind, data), self._version, deadline, True)
-                self._expires(key, self.entries[key])
+            # Nobody waits for the lock yet but the journal, should it ask what is kept.
+            with lock:
+                self._load(self._journal.open())
+
+    def _load(self, records: list[Record]) -> None:
+        now, clock = time.monotonic(), time.time()
+        for key, kind, data, expires_at in records:
+            deadline = None if expires_at is None else now + expires_at - clock
+            self._version += 1
+            self.entries[key] = Entry(Value(kind, data), self._version, deadline, True)
+            self._expires(key, self.entries[key])
 
     # ------------------------------------------------------------- asking
 
@@ -98,11 +108,20 @@ class Store:
         """Do what is asked, and answer it. Raises `FrameError` for what can't be asked."""
         try:
             answer = getattr(self, f"_do_{fields['op']}")
-            answer(asker, request, values, **fields["args"])
+            args = fields["args"]
+            for name in _NAMES:
+                if not isinstance(found := args.get(name, name), str):
+                    raise TypeError(f"a {name} that is a {type(found).__name__}")
+                if not 0 < len(found) <= values_.KEY_BYTES:
+                    raise ValueError(f"a {name} of {len(found)} characters")
+            for value in values:
+                if value.kind not in values_.KINDS:
+                    raise ValueError(f"a value of kind {value.kind!r}")
+            answer(asker, request, values, **args)
         except StoreError as error:
             asker.answer(request, {"error": error.args[0]}, [])
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise FrameError(f"the store can't be asked {fields!r}: {error!r}") from error
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise FrameError(f"the store can't be asked {fields!r:.300}: {error!r:.300}") from error
 
     def drop(self, asker: Asker) -> None:
         """Take back what an asker that is gone has: locks, watches and subscriptions."""
@@ -156,6 +175,8 @@ class Store:
 
         A conditional change leaves the key's time to live as it is.
         """
+        if ttl is not None and not 0 < ttl < inf:
+            raise ValueError(f"a ttl of {ttl}")
         entry = self.live(key)
         if version not in (None, 0 if entry is None else entry.version):
             found = [] if entry is None else [entry.value]
@@ -202,13 +223,20 @@ class Store:
         return kept
 
     def _add(self, key: str, entry: Entry | None, by: Value) -> Value:
-        if entry is None:
-            return by
-        if entry.value.kind not in (values_.INT, values_.FLOAT):
+        if entry is not None and entry.value.kind not in (values_.INT, values_.FLOAT):
             raise StoreError(f"key {key!r} is no number, so nothing can be added to it")
+        for value in (by,) if entry is None else (by, entry.value):
+            if len(value.data) > values_.NUMBER_BYTES:
+                raise StoreError(
+                    f"key {key!r}: numbers of over {4 * values_.NUMBER_BYTES} bits can't be added "
+                    "in the main process; use update()"
+                )
+        added = values_.read_number(by)
+        if entry is None:
+            return values_.number(added)
         try:
-            return values_.number(values_.load(entry.value) + values_.load(by))
-        except OverflowError as error:
+            return values_.number(values_.read_number(entry.value) + added)
+        except (OverflowError, ValueError) as error:
             raise StoreError(f"key {key!r}: {error}") from error
 
     def _do_scan(
@@ -235,7 +263,7 @@ class Store:
 
     def _of(self, key: str, entry: Entry | None) -> Fields:
         """Return what a copy of this key's value is to know."""
-        cell = None if self.cells is None else self.cells.values[cell_of(key)]
+        cell = None if self.cells is None else self.cells.number(key)
         if entry is None:
             return {"cell": cell, "version": 0}
         return {"cell": cell, "version": entry.version, "deadline": entry.deadline}
@@ -251,7 +279,7 @@ class Store:
     ) -> int | None:
         """Change a key, or with None delete it; return the journal's ticket for it, if any."""
         if self.cells is not None:
-            self.cells.values[cell_of(key)] += 1
+            self.cells.change(key)
         self._version += 1
         old = self.entries.pop(key, None) if value is None else self.entries.get(key)
         if value is not None:
@@ -263,10 +291,7 @@ class Store:
             asker.tell(fields, found if value is None else [*found, value])
         if self._journal is None or not (kept or (old is not None and old.kept)):
             return None
-        if value is None or not kept:
-            return self._journal.write(key, None)
-        at = None if deadline is None else time.time() + deadline - time.monotonic()
-        return self._journal.write(key, Record(key, value.kind, value.data, at))
+        return self._journal.write(key, _record(key, entry) if value is not None and kept else None)
 
     # ------------------------------------------------------------- files and time
 
@@ -277,6 +302,11 @@ class Store:
             asker.answer(request, fields, values)
         else:
             self._unconfirmed.append((ticket, asker, request, fields, values))
+
+    def _kept(self) -> list[Record]:
+        """Return what is to be in the file. On the journal's thread."""
+        with self._lock:
+            return [_record(key, entry) for key, entry in self.entries.items() if entry.kept]
 
     def _written(self, ticket: int, error: StoreError | None) -> None:
         with self._lock:
@@ -356,9 +386,15 @@ class Store:
         asker.answer(request, {}, [])
 
     def _do_publish(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
+        (value,) = values
         for other in _wanting(self._topics, topic):
-            other.tell({"topic": topic}, values)
+            other.tell({"topic": topic}, [value])
         asker.answer(request, {}, [])
+
+
+def _record(key: str, entry: Entry) -> Record:
+    at = None if entry.deadline is None else time.time() + entry.deadline - time.monotonic()
+    return Record(key, entry.value.kind, entry.value.data, at)
 
 
 def _wanting(asked: dict[Asker, Counter[str]], name: str) -> Iterator[Asker]:

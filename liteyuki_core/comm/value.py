@@ -7,12 +7,23 @@ add to a number without rebuilding anything that could run a user's code.
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 from ..errors import StoreError
 from .frames import Value
 
 TEXT, BYTES, INT, FLOAT, PICKLE = "t", "b", "i", "f", "p"
+KINDS = frozenset((TEXT, BYTES, INT, FLOAT, PICKLE))
+
+KEY_BYTES = 1024
+"""Longest key in bytes, with its namespace."""
+
+NUMBER_BYTES = 4096
+"""Longest number that is added to: some 16,000 bits. What is longer would hold everybody up."""
+
+_INT = re.compile(rb"-?0x[0-9a-f]+")
+_FLOAT = re.compile(rb"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}|-?inf|nan")
 
 
 def dump(data: Any, key: str, limit: int) -> Value:
@@ -50,8 +61,24 @@ def number(data: int | float) -> Value:
     return Value(INT, hex(data).encode())
 
 
+def read_number(value: Value) -> int | float:
+    """Return a number that `number` has serialised. Raises `ValueError` for all else.
+
+    What a child says is a number goes through here: nothing is rebuilt that is not one.
+    """
+    pattern = {INT: _INT, FLOAT: _FLOAT}.get(value.kind)
+    if pattern is None or pattern.fullmatch(value.data) is None:
+        raise ValueError(f"{value.data[:40]!r} of kind {value.kind!r} is no number")
+    if value.kind == INT:
+        return int(value.data, 16)
+    try:
+        return float.fromhex(value.data.decode())
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+
+
 def load(value: Value) -> Any:
-    """Rebuild a value. May raise anything where it is a pickle."""
+    """Rebuild a value. May raise anything where it is a pickle, or a child has made it up."""
     kind, data = value
     if kind == TEXT:
         return str(data, "utf-8", "surrogatepass")

@@ -48,6 +48,9 @@ _SHORTEST = 0.1
 _MOMENT = 0.01
 """Timers may come early by less than this."""
 
+_STACK_CHARACTERS = 9000
+"""As much of a stack is said in the log; a child of ours sends less."""
+
 _STATES = {
     "T": "it is stopped by a signal",
     "t": "a debugger holds it",
@@ -125,9 +128,11 @@ class Watch:
                 "waits": int() | float() | None as waits,
                 "stack": str(stack),
             }:
-                self.answer = Answer(at, lag, waits, stack)
-                return self.urgent
-        raise FrameError(f"control frame {fields!r} is not known")
+                answer = Answer(at, lag, waits, stack[:_STACK_CHARACTERS])
+                if answer.can_be:
+                    self.answer = answer
+                    return self.urgent
+        raise FrameError(f"control frame {fields!r:.300} is not known")
 
     @property
     def hangs(self) -> bool:

@@ -6,7 +6,8 @@ crash leaves nothing stale and the file may stay. The pid in it is only for who 
 Invariants. Only the process that took the lock holds it: what it spawns does not get the file,
 and a copy made by fork closes its own. Closing there leaves the lock alone, since it belongs to
 the open file; unlocking would not, so only its owner does that. The pid is written under the
-lock and taken out under it.
+lock and taken out under it. The file is the user's alone, for who can open it can lock it; and it
+is no link, whose target would be written to.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import os
 import sys
 from time import monotonic, sleep
 
-from .. import log
-from ..errors import AlreadyRunning
+from .. import files, log
+from ..errors import AlreadyRunning, LiteyukiError
 
 FILE = ".liteyuki.lock"
 
@@ -44,8 +45,8 @@ class ProjectLock:
     def acquire(self) -> None:
         """Take the lock; waits for a fraction of a second.
 
-        Where there can be no lock, a warning says so and nothing is held. Raises
-        `AlreadyRunning`.
+        Where there can be no lock, a warning says so and nothing is held. Raises `AlreadyRunning`,
+        and `LiteyukiError` where the file is a symbolic link.
         """
         try:
             self._take()
@@ -56,7 +57,10 @@ class ProjectLock:
             )
 
     def look(self) -> None:
-        """Raise `AlreadyRunning` if another process holds the lock now; hold nothing."""
+        """Raise `AlreadyRunning` if another process holds the lock now; hold nothing.
+
+        Raises `LiteyukiError` as `acquire` does.
+        """
         try:
             self._take()
         except OSError:
@@ -65,8 +69,13 @@ class ProjectLock:
 
     def _take(self) -> None:
         global _held, _fork_hook
+        if os.path.islink(FILE):
+            raise LiteyukiError(
+                f"{os.path.abspath(FILE)} is a symbolic link, and what it points to is not to be "
+                "written to: remove it, and see who has made it"
+            )
         # Not passed on to children: Python opens files that way.
-        file = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        file = files.open_private(FILE, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:
             if not _lock_patiently(file):
                 pid = _read_pid(file)

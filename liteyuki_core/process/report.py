@@ -19,6 +19,9 @@ from ..comm import slots
 
 _BYTES = 24
 
+_MOST = 1e9
+"""Seconds, more than which nothing takes."""
+
 
 class Answer(NamedTuple):
     """A child's answer; see `Pulse.answer`."""
@@ -27,6 +30,15 @@ class Answer(NamedTuple):
     lag: float | None
     waits: float | None
     stack: str = ""
+
+    @property
+    def can_be(self) -> bool:
+        """Whether its numbers are such as a child of ours gives."""
+        at, lag, waits, _ = self
+        return (lag is None or 0 <= lag < _MOST) and (waits is None or 0 <= waits <= at)
+
+
+_NONE = Answer(nan, None, None)
 
 
 class Report:
@@ -45,10 +57,11 @@ class Report:
         numbers[2] = answer.at  # Last: with it the others count.
 
     def read(self) -> Answer:
-        """Return what was put there last."""
+        """Return what was put there last; what can't be is no answer to anything."""
         at = self._numbers[2]
         lag, waits = (None if isnan(number) else number for number in self._numbers[:2])
-        return Answer(at, lag, waits)
+        answer = Answer(at, lag, waits)
+        return answer if answer.can_be else _NONE
 
     def close(self) -> None:
         """Let go of it. Idempotent."""
@@ -75,5 +88,5 @@ def shared() -> Report | None:
         report = Report(slots.sealed("liteyuki-report", _BYTES))
     except (AttributeError, OSError):
         return None
-    report.write(Answer(nan, None, None))
+    report.write(_NONE)
     return report

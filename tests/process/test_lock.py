@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import psutil
@@ -238,6 +239,21 @@ def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
             assert second.wait() == 1
             assert second.wait_for_line(REFUSED)[1] == "unknown"
         assert first.stop() == 0
+
+
+@unix
+@pytest.mark.parametrize("target", ["precious", "not there"])
+def test_a_symbolic_link(tmp_path: Path, environment: Environment, target: str) -> None:
+    """It is said which file that is; nothing runs, and what it points to is as it was."""
+    echoes(tmp_path)
+    (tmp_path / "precious").write_text("precious", encoding="utf-8")
+    (tmp_path / FILE).symlink_to(tmp_path / target)
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 1
+        assert bot.found(rf"LiteyukiError: .*{re.escape(str(tmp_path / FILE))} is a symbolic link")
+        assert not bot.found("started")
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
+    assert not (tmp_path / "not there").exists()
 
 
 def test_the_error_keeps_the_pid_through_pickle(

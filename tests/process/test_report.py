@@ -9,12 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isnan
+from math import inf, isfinite, isnan, nan
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from liteyuki_core.errors import FrameError
 from liteyuki_core.process.health import Hang, Watch
 from liteyuki_core.process.pulse import Pulse
 from liteyuki_core.process.report import Answer, Report, shared
@@ -110,6 +111,46 @@ def test_a_silence_is_over_with_the_first_answer(report: Report) -> None:
         assert watch.arrived(asked.said[0]), "nobody looks at it"
         assert not watch.take(5.1)
         assert not watch.hangs
+
+
+GARBAGE = [nan, inf, -inf, -1.0, 1e308, -1e-9, 1e17]
+
+
+@pytest.mark.parametrize("number", GARBAGE)
+@pytest.mark.parametrize("place", ["lag", "waits"])
+def test_numbers_that_can_not_be(report: Report, place: str, number: float) -> None:
+    """A child that writes them has not answered; one that says them breaks the protocol."""
+    asked = Asked(report, SimpleNamespace(bound=None))
+    watch = asked.watch
+    watch.known = True
+    watch.ask(7.5)
+    fields = {"at": 7.5, "lag": 0.5, "waits": 5.0, place: number}
+    report._numbers[0], report._numbers[1] = fields["lag"], fields["waits"]
+    report._numbers[2] = fields["at"]
+    if isnan(number):
+        assert not watch.take(8.0)  # That there is none.
+        assert watch.asked is None
+        return
+    assert not watch.take(8.0)
+    assert watch.asked == 7.5
+    assert watch.child.loop_lag is None
+    assert "has not answered for 5.5 s" in watch.take(13.0)
+    assert all(isfinite(time) for time in watch.due(13.0))
+    for found in (number, 10**400, -(10**400)):
+        with pytest.raises(FrameError):
+            watch.arrived({**fields, place: found, "stack": ""})
+    assert watch.arrived({**fields, place: None, "stack": "x" * 1_000_000})
+    assert len(watch.answer.stack) < 10_000  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("number", GARBAGE)
+def test_an_answer_to_what_was_not_asked(report: Report, number: float) -> None:
+    """It counts as none."""
+    asked = Asked(report, SimpleNamespace(bound=None))
+    asked.watch.ask(7.5)
+    report._numbers[2] = number
+    assert not asked.watch.take(8.0)
+    assert asked.watch.asked == 7.5
 
 
 @contextmanager

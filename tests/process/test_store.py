@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.program import living, python, running, write_files
+from tests.program import ACTING, living, python, running, went_well, write_files
 
 # ------------------------------------------------------------- a main process that is stuck
 
@@ -71,6 +71,136 @@ def test_a_main_process_that_is_stopped(tmp_path: Path, environment: dict[str, s
             program.process.send_signal(signal.SIGCONT)
         program.wait_for_line("^goes on")
         assert program.stop() == 0
+
+
+# ------------------------------------------------------------- a child that turns on the memory
+
+HOSTILE = {
+    "bot.py": ACTING
+    + """
+from liteyuki_core import LiteyukiBot, get_channel, shared_memory
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    for name in ("hostile", "reader"):
+        bot.add_process(name, f"children:{name}")
+
+    async def act():
+        hostile, reader = get_channel("hostile-active"), get_channel("reader-active")
+
+        async def right():
+            for number in range(200):
+                key = f"key{number % 7}"
+                if number % 3:
+                    await shared_memory.async_set(key, number)
+                else:
+                    number += shared_memory.get(key, 0)
+                    await shared_memory.async_set(key, 0)
+                    assert await shared_memory.async_incr(key, number) == number
+                assert shared_memory[key] == number
+                await reader.async_send(key)
+                found = await reader.async_receive(20)
+                assert found == number, (key, number, found)
+                assert shared_memory[key] == number + 1
+
+        await right()
+        for turn in range(4):
+            await hostile.async_send(turn)
+            say(turn, await hostile.async_receive(20))
+            await right()
+        # It lives on, and may still use what it could not break.
+        assert bot.processes["hostile"].restarts == 0
+
+    main(bot, act)
+""",
+    "children.py": """
+        import mmap
+        import os
+        import struct
+        import sys
+
+        from liteyuki_core import shared_memory
+        from liteyuki_core.comm import active_channel
+
+        NONSENSE = [
+            b"\\xff" * 8,
+            struct.pack("d", float("nan")),
+            struct.pack("d", float("-inf")),
+            struct.pack("d", -1e308),
+        ]
+
+        def reader():
+            for key in active_channel:
+                found = shared_memory[key]
+                shared_memory.incr(key)
+                active_channel.send(found)
+
+        def files():
+            mine = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd") if int(n) > 2]
+            for way in mine + [f"/proc/self/map_files/{m}" for m in maps()]:
+                try:
+                    if os.readlink(way).startswith("/memfd:liteyuki"):
+                        yield way
+                except OSError:
+                    pass
+
+        def maps():
+            try:
+                return os.listdir("/proc/self/map_files")
+            except OSError:
+                return []
+
+        def ways(path):
+            if "/fd/" in path:
+                yield os.dup(int(path.rpartition("/")[2]))
+            for flags in (os.O_RDWR, os.O_WRONLY, os.O_RDONLY, os.O_RDWR | os.O_TRUNC):
+                try:
+                    yield os.open(path, flags)
+                except OSError:
+                    pass
+
+        def attempt(act, *args):
+            try:
+                act(*args)
+            except (OSError, ValueError):
+                return 0
+            return 1
+
+        def scribble(file, nonsense):
+            with mmap.mmap(file, 0) as memory:
+                # Of the memory that a link needs: what the main process reads of it.
+                memory[:] = nonsense * (len(memory) // 8)
+
+        def hostile():
+            for turn in active_channel:
+                tried = cut = written = 0
+                for path in files():
+                    for file in ways(path):
+                        tried += 1
+                        nonsense = NONSENSE[turn % 4]
+                        cells = "cells" in os.readlink(path)
+                        there = attempt(os.pwrite, file, nonsense * 4096, 0)
+                        there += attempt(scribble, file, nonsense)
+                        written += cells and there
+                        size = os.fstat(file).st_size
+                        for length in (2 * size, 4096, 1, 0):
+                            attempt(os.ftruncate, file, length)
+                            cut += os.fstat(file).st_size != size
+                        os.close(file)
+                active_channel.send(f"tried {tried > 5}, cut {cut}, cells written {written}")
+    """,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no way to such memory")
+def test_shared_memory_that_a_child_attacks(tmp_path: Path, environment: dict[str, str]) -> None:
+    """It can't be cut short, and what a child writes to it is believed by nobody."""
+    write_files(tmp_path, HOSTILE)
+    with running(tmp_path, environment) as program:
+        went_well(program)
+        assert len(program.found("^[0-3] tried True, cut 0, cells written 0$")) == 4, program.output
+        assert not program.found("Traceback|ERROR|错误")
 
 
 # ------------------------------------------------------------- keys that outlive the process
@@ -154,6 +284,89 @@ def test_what_was_confirmed_is_there_after_a_kill(
     assert len(reports) == 62
     assert [r for r in reports if "0 lost, 0 torn, count ok" not in r] == []
     assert int(reports[-1].split()[1]) > 200, reports[-1]
+
+
+LOST = {
+    "bot.py": DURABLE["bot.py"],
+    "writer.py": """
+        import threading
+        from pathlib import Path
+        from liteyuki_core import StoreError, shared_memory
+
+        def store(who):
+            return shared_memory.namespace(who, persist=True)
+
+        def confirmed(who):
+            path = Path(f"{who}.txt")
+            return [int(x.split()[0]) for x in path.read_text().splitlines() if x.endswith(".")]
+
+        def check(who):
+            if not Path(f"{who}.txt").exists():
+                return
+            held = dict(store(who).items("k"))
+            lost = [i for i in confirmed(who) if held.get(f"k{i}") != i]
+            print(f"{who}: {len(lost)} lost", flush=True)
+
+        def write(who):
+            if Path("again").exists():
+                print("writing", flush=True)
+                threading.Event().wait()
+            mine = store(who)
+            i = 0
+            with open(f"{who}.txt", "a") as file:
+                while True:
+                    try:
+                        mine[f"k{i}"] = i
+                    except StoreError as error:
+                        print(f"{who} is told: {error}", flush=True)
+                    else:
+                        file.write(f"{i} .\\n")
+                        file.flush()
+                    i += 1
+
+        def run():
+            write("child")
+    """,
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files in use can't be deleted there")
+@pytest.mark.parametrize("what", ["store.db", "store.db-wal", "."])
+def test_a_file_that_is_lost_while_in_use(
+    tmp_path: Path, environment: dict[str, str], what: str
+) -> None:
+    """Main and a child are told and go on; after a kill all that was ever confirmed is there."""
+    write_files(tmp_path, LOST)
+    environment["LITEYUKI_STORE_PATH"] = "data/store.db"
+
+    def wait_for_more() -> None:
+        for who in ("main", "child"):
+            path = tmp_path / f"{who}.txt"
+            before = path.stat().st_size if path.exists() else 0
+            program.wait_until(
+                lambda path=path, before=before: (
+                    path.exists() and path.stat().st_size > before + 1000
+                ),
+                f"{who} writes",
+            )
+
+    with running(tmp_path, environment) as program:
+        wait_for_more()
+        for round_ in range(2):
+            lost = tmp_path / "data" / what
+            lost.rename(tmp_path / f"away-{round_}") if what == "." else lost.unlink()
+            program.wait_for_line(r"store\.db is written anew with \d+ keys", round_ + 1)
+            wait_for_more()
+        children = program.children()
+        os.kill(program.process.pid, signal.SIGKILL)
+        wait_until(lambda: not living(children), "its child leaves")
+        assert len(program.found("is told: .*it is changed, but .*all that is kept")) >= 2
+        assert len(program.found("错误.*while it was in use")) == 2
+    (tmp_path / "again").touch()
+    with running(tmp_path, environment) as program:
+        program.wait_for_line("^writing", 2)
+        assert len(program.found("^(main|child): 0 lost$")) == 2, program.output
+        assert program.stop() == 0
 
 
 def test_a_damaged_file(tmp_path: Path, environment: dict[str, str]) -> None:

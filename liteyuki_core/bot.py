@@ -72,10 +72,17 @@ class LiteyukiBot:
 
     def __init__(self) -> None:
         global _bot
-        if sys._getframe(1).f_globals.get("__name__") == "__mp_main__":
+        if _is_imported_again():
             raise LiteyukiError(
-                "this file is imported again by each child process: put LiteyukiBot() and all "
+                "bot.py is imported again by each child process: put LiteyukiBot() and all "
                 'that follows under `if __name__ == "__main__":`'
+            )
+        process = current.process()
+        if process is not None:
+            raise LiteyukiError(
+                f"this is child process {process}, and its main process has a LiteyukiBot already: "
+                "use get_channel, active_channel, passive_channel and shared_memory here; "
+                'LiteyukiBot() belongs under `if __name__ == "__main__":` of bot.py'
             )
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
@@ -525,6 +532,15 @@ class LiteyukiBot:
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
+
+
+def _is_imported_again() -> bool:
+    """Return whether multiprocessing is just importing the main file in a process it has spawned.
+
+    It does that before the process has a context, under a name that is the main module's after it.
+    """
+    main = sys.modules.get("__mp_main__")
+    return main is not None and main is not sys.modules.get("__main__")
 
 
 def _replace_process(command: list[str], folder: str) -> None:

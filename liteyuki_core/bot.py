@@ -481,6 +481,11 @@ class LiteyukiBot:
                 pass
             signal.signal(number, self._on_signal)
 
+        child = getattr(signal, "SIGCHLD", None)
+        if child is not None and signal.getsignal(child) is signal.SIG_IGN:
+            # Inherited from a shell, say: the system would throw exit codes away.
+            before[child] = signal.signal(child, signal.SIG_DFL)
+
         def restore() -> None:
             for number, handler in before.items():
                 try:

@@ -166,7 +166,11 @@ class Life:
             group.kill()
 
     def close(self) -> None:
-        """Let go of what is left, when nobody looks at it any more, or nothing was spawned."""
+        """Let go of what is left, when nobody looks at it any more, or nothing was spawned.
+
+        So that nothing is kept of it: who is told of its words and its end has this.
+        """
+        self._on_word = self._on_end = self._on_pid = _nothing
         if self.report is not None:
             self.report.close()
 
@@ -183,6 +187,10 @@ class Life:
                 self.peer.link.close(0)
         process.close()
         return self._code
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 def _discard(process: SpawnProcess) -> None:

@@ -416,7 +416,7 @@ class Supervisor:
             process._listening.close_way()
             self._health.forget(process)
             life.close()
-            process._life = None
+            process._life = process._watch = None
             self._go_on(process, life, process.exitcode)
         finally:
             process._life = None if process._life is life else process._life

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import running, went_well
 from tests.process.test_supervision import Environment, program, spoken
+from tests.program import running, went_well
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="exit codes as Unix has them")
 
@@ -31,9 +31,7 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("where", IGNORED)
-def test_ends_of_children_are_ignored(
-    tmp_path: Path, environment: Environment, where: str
-) -> None:
+def test_ends_of_children_are_ignored(tmp_path: Path, environment: Environment, where: str) -> None:
     """SIGCHLD ignored hides no exit code while the bot runs, and is ignored again after that."""
     program(
         tmp_path,

@@ -124,6 +124,8 @@ class LiteyukiBot:
         """Whether children that are added are started at once."""
         self._folder = os.getcwd()
         self._replacement: list[str] | None = None
+        self._exit: BaseException | None = None
+        """What a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._stop_asked = asyncio.Event()
@@ -134,6 +136,7 @@ class LiteyukiBot:
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._watchdog: threading.Timer | None = None
         self._deadline: float | None = None
+        self._context.dispatcher.on_exit = self._exits
         current.install(self._context)
         _bot = self
 
@@ -308,6 +311,8 @@ class LiteyukiBot:
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
 
+        A SystemExit or KeyboardInterrupt of a callback stops everything too, and is raised then.
+
         Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory,
         `ConfigError` for a log file that can't be opened.
         """
@@ -346,6 +351,8 @@ class LiteyukiBot:
                 self._lock.release()
         if self._fault is not None:
             raise self._fault
+        if self._exit is not None:
+            raise self._exit
         if self._replacement is not None:
             _replace_process(self._replacement, self._folder)
 
@@ -454,6 +461,10 @@ class LiteyukiBot:
         log.logger.info(f"LiteyukiBot stops: {why}")
         self._start_watchdog(timeout + _WATCHDOG_GRACE)
         self._stop_asked.set()
+
+    def _exits(self, error: BaseException) -> None:
+        self._exit = self._exit or error
+        self._ask_to_stop(repr(error))
 
     def _broken(self, error: BaseException) -> None:
         self._fault = self._fault or error

@@ -93,7 +93,7 @@ def test_a_link_lets_go_of_who_listens(uncollected: None, end: Any) -> None:
     listens.theirs.connection.sendall(sent)
     listens.theirs.close()
     ends = listens.ends
-    wait_until(lambda: ends, "its end")
+    wait_until(partial(bool, ends), "its end")
     wait_until(lambda: "liteyuki-reader-x" not in {t.name for t in threading.enumerate()})
     left = weakref.ref(listens.link), weakref.ref(listens)
     del listens, ends

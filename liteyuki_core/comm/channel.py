@@ -335,7 +335,11 @@ class Channel(Handle, Generic[T]):
 
         `filter_func`, sync or async, runs on the loop and says whether a message is for this
         callback. A message is acknowledged when all its callbacks have ended. What a callback
-        or a filter raises is logged with the channel's name; the channel lives on.
+        or a filter raises is logged with the channel's name; the channel lives on. But
+        SystemExit, as by `sys.exit()`, ends the process with its code, and KeyboardInterrupt as
+        Ctrl+C does: a line in the log names the callback, callbacks that run have time to end, and
+        no other message is taken. With code 0 the message counts as handled; with any other it is
+        not acknowledged, as in a crash.
 
         Raises `TypeError` for what can't be called and a `concurrency` that is no int,
         `ValueError` for one below 1, and the decorator `ChannelModeError` on an end that

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 from .. import log
-from .runner import Runner, Source
+from .runner import EXITS, Runner, Source, is_clean
 from .wakes import Wakes
 from .worker import Threads
 
@@ -36,9 +37,12 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._closed = False
         self.threads = Threads()
+        self.on_exit: Callable[[BaseException], None] | None = None
+        """Ends the process as a SystemExit or the like says, on the loop. None: the loop ends."""
         self.ending = False
         """Whether what is left is handled and nothing waits for more."""
         self.stopping = False
+        """Whether no more messages are taken."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -98,6 +102,22 @@ class Dispatcher:
             for runner in self._runners:
                 loop.call_soon(runner.step)
 
+    def exit(self, who: str, error: BaseException) -> None:
+        """Have the process end: `who` has raised a SystemExit or KeyboardInterrupt. On the loop."""
+        level = "INFO" if is_clean(error) else "ERROR"
+        log.logger.log(level, f"{who} raised {error!r}: this process ends")
+        if self.on_exit is None:
+            raise error
+        self.on_exit(error)
+
+    def stop_taking(self) -> None:
+        """Take no more messages; callbacks that run go on. On the loop."""
+        with self._lock:
+            self.stopping = True
+            runners = list(self._runners)
+        for runner in runners:
+            runner.stop_taking()
+
     async def drain(self, timeout: float) -> None:
         """Wait until no messages are handled or about to be, at most `timeout` seconds."""
         self.ending = True
@@ -138,7 +158,12 @@ class Dispatcher:
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(self.bind, loop)
         try:
-            loop.run_forever()
+            while True:
+                try:
+                    loop.run_forever()
+                    break
+                except EXITS as error:
+                    self.exit("a task that a callback has started", error)
         finally:
             self.unbind()
             tasks = asyncio.all_tasks(loop)

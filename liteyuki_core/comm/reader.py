@@ -60,8 +60,8 @@ class Reader:
     wait or for others. `read` is given one and whether it may wait; it reads once, hands over
     what came and returns whether more is to be done, which only the thread does, and whom to wake.
     It is called by one thread at a time, and raises `EOFError` or `OSError` at the connection's
-    end. `on_end` is called on the thread, as its last act, with what `read` raised. `forget` is to be
-    called at the end: whom these belong to has this reader, and is not to be kept by it.
+    end. `on_end` is called on the thread, as its last act, with what `read` raised. `forget` is to
+    be called at the end: whom these belong to has this reader, and is not to be kept by it.
     """
 
     def __init__(

@@ -52,6 +52,10 @@ _THREADS = 32
 is asked for."""
 
 
+EXITS = (SystemExit, KeyboardInterrupt)
+"""What ends a process, wherever in it that is raised."""
+
+
 class Source(Protocol):
     """What a runner needs of a channel end."""
 
@@ -120,6 +124,13 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004
     )
+
+
+def is_clean(error: BaseException) -> bool:
+    """Return whether it ends a process with exit code 0."""
+    if not isinstance(error, SystemExit):
+        return False
+    return error.code is None or (isinstance(error.code, int) and not error.code)
 
 
 class _StartOrder:
@@ -240,11 +251,18 @@ class Runner:
 
     def busy(self) -> bool:
         """Return whether messages are handled here or are about to be."""
-        return bool(self.pumps() or self._messages or self._source.has_messages())
+        if self.pumps():
+            return True
+        left = self._messages or self._source.has_messages()
+        return bool(left) and not self._dispatcher.stopping
 
     def pumps(self) -> set[asyncio.Task[None]]:
         """Return the tasks that handle messages."""
         return self._pumps - {self._parked[0]} if self._parked else set(self._pumps)
+
+    def stop_taking(self) -> None:
+        """Have pumps look at whether they may take another message before they do."""
+        self._turn += 1
 
     def cancel(self) -> None:
         """Stop every pump; what they were handling stays unacknowledged."""
@@ -304,7 +322,7 @@ class Runner:
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
         self._note()
-        if self._deciding or not self._refill():
+        if self._deciding or self._dispatcher.stopping or not self._refill():
             return False
         self._turn += 1
         if len(self._messages) > 1 or not self._source.idle:
@@ -440,6 +458,9 @@ class Runner:
                     wanted = function is None or function(data)
                     if inspect.isawaitable(wanted):
                         wanted = await wanted
+                except EXITS as error:
+                    self._exit("filter", function, error)
+                    continue
                 except Exception as error:
                     self._report("filter", registration.filter_func, error)
                     continue
@@ -476,11 +497,22 @@ class Runner:
     def _raised(self, registration: Registration, error: BaseException) -> None:
         if isinstance(error, Exception):
             self._report("callback", registration.callback, error)
+        elif isinstance(error, EXITS):
+            self._exit("callback", registration.callback, error)
         elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
             name = _name(registration.callback)
             log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
         else:
             raise error
+
+    def _exit(self, what: str, function: Callable[..., Any] | None, error: BaseException) -> None:
+        """Have the process end; return where the message counts as handled all the same."""
+        clean = is_clean(error)
+        if not clean:
+            self._source.failed()
+        self._dispatcher.exit(f"{self._source.title}: {what} {_name(function)}", error)
+        if self._dispatcher.stopping and not clean:
+            raise asyncio.CancelledError
 
     async def _start(self, registration: Registration, data: Any) -> None:
         if registration.is_async:

@@ -25,7 +25,7 @@ _TERMINATE_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 
 _NOTE_SECONDS = 0.1
-"""multiprocessing itself may have reaped it just now, in another thread, and has yet to note that."""
+"""multiprocessing may have reaped it just now, in another thread, and be about to note that."""
 
 _UNKNOWN = 255
 """Stands for an exit code that nobody knows. Nobody sees it."""

@@ -8,6 +8,7 @@ process, NoneBot's in a NoneBot child, elsewhere one that it runs itself in a th
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -28,6 +29,8 @@ class Dispatcher:
     def __init__(self, wakes: Wakes, *, own_loop: bool) -> None:
         self._wakes = wakes
         self._own_loop = own_loop
+        self.may_be_wrong = own_loop
+        """Whether this process may have another loop that its callbacks had better run on."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.bound: tuple[asyncio.AbstractEventLoop, int] | None = None
@@ -53,7 +56,29 @@ class Dispatcher:
 
     def use_other_loop(self) -> None:
         """Say that a loop will be bound, so that none is started here."""
-        self._own_loop = False
+        self._own_loop = self.may_be_wrong = False
+
+    def check_loop(self, title: str) -> None:
+        """Warn once where NoneBot runs in this process and callbacks do not run on its loop.
+
+        `title` is whose callbacks they are. Called on the loop's thread for each batch, as long as
+        there `may_be_wrong`: NoneBot may come later than they.
+        """
+        nonebot = sys.modules.get("nonebot")
+        if nonebot is None:
+            return
+        try:
+            driver = nonebot.get_driver()
+        except Exception:
+            return  # It is not initialised, or something else of that name.
+        self.may_be_wrong = False
+        name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
+        log.logger.warning(
+            f"{title}: its callbacks run on a loop of their own and not on NoneBot's, where what they "
+            "await of NoneBot, as in `await bot.call_api(...)`, may never come; set "
+            f"DRIVER={name}+liteyuki_core.frameworks.nonebot, or load the plugin "
+            "nonebot_plugin_liteyuki_comm before they are registered"
+        )
 
     def attach(self, source: Source) -> Runner:
         """Return a new runner for `source`."""
@@ -97,6 +122,7 @@ class Dispatcher:
             return
         with self._lock:
             self._loop = loop
+            self.may_be_wrong &= loop is self._started_loop
             self.bound = (loop, threading.get_ident())
             self.ending = self.stopping = False
             for runner in self._runners:

@@ -232,6 +232,8 @@ class Runner:
         self._successor = False
         if self._dispatcher.stopping:
             return
+        if self._dispatcher.may_be_wrong:
+            self._dispatcher.check_loop(self._source.title)
         self._turn += 1
         self._note()
         if (

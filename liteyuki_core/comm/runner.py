@@ -56,6 +56,11 @@ EXITS = (SystemExit, KeyboardInterrupt)
 """What ends a process, wherever in it that is raised."""
 
 
+_UNDECIDED_SECONDS = 0.05
+"""How long what `on_receive` was given alone may turn out to be a filter, by the next step of the
+same line."""
+
+
 class Source(Protocol):
     """What a runner needs of a channel end."""
 
@@ -114,6 +119,8 @@ class Registration:
         self.is_async = is_async(callback)
         self.lock = asyncio.Lock()
         self.order = _StartOrder()
+        self.place = 0
+        """Where it stands among the others of its end."""
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -212,6 +219,10 @@ class Runner:
         """Whether a `step` is scheduled."""
         self._turn = 0
         """Changes with everything that a pump has to look at before it takes the next message."""
+        self._place = 0
+        self._undecided: dict[Registration, tuple[float, Callable[[], object]]] = {}
+        """What may be a callback or a filter, when that is decided, and how. Until then no message
+        is taken. Written under the source's lock."""
         self._callback: Callable[[Any], Any] = self._handle
         """What is awaited for each message: the only callback, if it is async and unfiltered."""
         self.detached = False
@@ -219,13 +230,32 @@ class Runner:
 
     def add(self, registration: Registration) -> None:
         """Add a callback. Called under the source's lock, from any thread."""
-        registrations = self._registrations = (*self._registrations, registration)
+        registration.place = registration.place or self._next_place()
+        registrations = (*self._registrations, registration)
+        registrations = self._registrations = tuple(sorted(registrations, key=lambda r: r.place))
         asked = [r.concurrency for r in registrations if r.concurrency is not None]
         limit = min(asked, default=self._source.capacity)
         self._places = asyncio.Semaphore(limit) if asked and len(registrations) > 1 else None
         self._threads = asyncio.Semaphore(limit if asked else min(limit, _THREADS))
         self._limit = 1 if all(r.ordered for r in registrations) else limit
         self._turn += 1
+
+    def hold(self, registration: Registration, decide: Callable[[], object]) -> None:
+        """Take no message until a callback is released, for which `decide` is called soon.
+
+        Called under the source's lock, from any thread.
+        """
+        registration.place = self._next_place()
+        self._undecided[registration] = monotonic() + _UNDECIDED_SECONDS, decide
+        self._turn += 1
+
+    def _next_place(self) -> int:
+        self._place += 1
+        return self._place
+
+    def release(self, registration: Registration) -> bool:
+        """Hold back no longer; return whether it was held. Called as `hold` is."""
+        return self._undecided.pop(registration, None) is not None
 
     def step(self) -> None:
         """Call a pump where there are messages, none is about to take them, and it has a place."""
@@ -234,6 +264,8 @@ class Runner:
             return
         if self._dispatcher.may_be_wrong:
             self._dispatcher.check_loop(self._source.title)
+        if self._undecided and not self.detached and not self._decide():
+            return
         self._turn += 1
         self._note()
         if (
@@ -246,6 +278,16 @@ class Runner:
         elif self.detached and self._parked is not None:
             (_, waking), self._parked = self._parked, None
             waking.resume()
+
+    def _decide(self) -> bool:
+        """Have decided what is due; return whether nothing is undecided any more."""
+        for due, decide in list(self._undecided.values()):
+            left = due - monotonic()
+            if left > 0:
+                self._dispatcher.loop.call_later(left, self.step)
+                return False
+            decide()
+        return not self._undecided
 
     def backlog(self) -> int:
         """Return how many messages were taken and not yet given to a callback; from any thread."""
@@ -324,7 +366,7 @@ class Runner:
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
         self._note()
-        if self._deciding or self._dispatcher.stopping or not self._refill():
+        if self._deciding or self._dispatcher.stopping or self._undecided or not self._refill():
             return False
         self._turn += 1
         if len(self._messages) > 1 or not self._source.idle:
@@ -366,7 +408,7 @@ class Runner:
         many they were, and whether context variables are others now than in `context`.
         """
         turn, messages, callback = self._turn, self._messages, self._callback
-        prompt, loads = self._prompt, self._source.loads
+        prompt, loads, one = self._prompt, self._source.loads, self._registrations[0]
         first = self._end - len(messages)
         run = self._run = _Run(first, messages)
         count = 0
@@ -388,7 +430,7 @@ class Runner:
                 try:
                     await callback(data)
                 except BaseException as error:
-                    self._raised(self._registrations[0], error)
+                    self._raised(one, error)
                 count += 1
                 try:
                     if copy_context() != context:

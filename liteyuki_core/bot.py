@@ -72,10 +72,17 @@ class LiteyukiBot:
 
     def __init__(self) -> None:
         global _bot
-        if sys._getframe(1).f_globals.get("__name__") == "__mp_main__":
+        if _is_imported_again():
             raise LiteyukiError(
-                "this file is imported again by each child process: put LiteyukiBot() and all "
+                "bot.py is imported again by each child process: put LiteyukiBot() and all "
                 'that follows under `if __name__ == "__main__":`'
+            )
+        process = current.process()
+        if process is not None:
+            raise LiteyukiError(
+                f"this is child process {process}, and its main process has a LiteyukiBot already: "
+                "use get_channel, active_channel, passive_channel and shared_memory here; "
+                'LiteyukiBot() belongs under `if __name__ == "__main__":` of bot.py'
             )
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
@@ -117,6 +124,8 @@ class LiteyukiBot:
         """Whether children that are added are started at once."""
         self._folder = os.getcwd()
         self._replacement: list[str] | None = None
+        self._exit: BaseException | None = None
+        """What a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._stop_asked = asyncio.Event()
@@ -127,6 +136,7 @@ class LiteyukiBot:
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._watchdog: threading.Timer | None = None
         self._deadline: float | None = None
+        self._context.dispatcher.on_exit = self._exits
         current.install(self._context)
         _bot = self
 
@@ -301,6 +311,8 @@ class LiteyukiBot:
         Call it once, on the main thread if signals are to stop it. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
 
+        A SystemExit or KeyboardInterrupt of a callback stops everything too, and is raised then.
+
         Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory,
         `ConfigError` for a log file that can't be opened.
         """
@@ -339,6 +351,8 @@ class LiteyukiBot:
                 self._lock.release()
         if self._fault is not None:
             raise self._fault
+        if self._exit is not None:
+            raise self._exit
         if self._replacement is not None:
             _replace_process(self._replacement, self._folder)
 
@@ -448,6 +462,10 @@ class LiteyukiBot:
         self._start_watchdog(timeout + _WATCHDOG_GRACE)
         self._stop_asked.set()
 
+    def _exits(self, error: BaseException) -> None:
+        self._exit = self._exit or error
+        self._ask_to_stop(repr(error))
+
     def _broken(self, error: BaseException) -> None:
         self._fault = self._fault or error
         log.logger.opt(exception=error).critical(
@@ -473,6 +491,11 @@ class LiteyukiBot:
             except NotImplementedError:
                 pass
             signal.signal(number, self._on_signal)
+
+        child = getattr(signal, "SIGCHLD", None)
+        if child is not None and signal.getsignal(child) is signal.SIG_IGN:
+            # Inherited from a shell, say: the system would throw exit codes away.
+            before[child] = signal.signal(child, signal.SIG_DFL)
 
         def restore() -> None:
             for number, handler in before.items():
@@ -525,6 +548,15 @@ class LiteyukiBot:
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
+
+
+def _is_imported_again() -> bool:
+    """Return whether multiprocessing is just importing the main file in a process it has spawned.
+
+    It does that before the process has a context, under a name that is the main module's after it.
+    """
+    main = sys.modules.get("__mp_main__")
+    return main is not None and main is not sys.modules.get("__main__")
 
 
 def _replace_process(command: list[str], folder: str) -> None:

@@ -611,6 +611,81 @@ def test_get_bot_in_a_child(tmp_path: Path, environment: Environment) -> None:
     assert "NotConnected: there is no LiteyukiBot in this process" in result.stdout
 
 
+def test_a_liteyukibot_in_a_child(tmp_path: Path, environment: Environment) -> None:
+    """Wherever it is made: it is refused and says what to use, and the connection stays."""
+    program(
+        tmp_path,
+        """
+def child():
+    import subprocess
+
+    from elsewhere import Own, make
+
+    for kind in (make, Own, LiteyukiBot):
+        try:
+            kind()
+        except Exception as error:
+            active_channel.send(f"{type(error).__name__}: {error}")
+    own = "from elsewhere import make; make(); print('may have its own', flush=True)"
+    os.mkdir("other")
+    folder = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", own], cwd="other", env=folder, check=True)
+    active_channel.send("still connected")
+    active_channel.receive()
+""",
+        """
+bot.add_process("child", child)
+
+@bot.on_after_start
+async def use():
+    channel = get_channel("child-active")
+    for _ in range(4):
+        print("told", await channel.async_receive(20), flush=True)
+    bot.stop()
+""",
+    )
+    elsewhere = """
+    from liteyuki_core import LiteyukiBot
+
+    class Own(LiteyukiBot):
+        def __init__(self):
+            super().__init__()
+
+    def make():
+        return LiteyukiBot()
+    """
+    write_files(tmp_path, {"elsewhere.py": elsewhere})
+    with running(tmp_path, environment) as bot:
+        assert bot.wait(60) == 0
+        told = bot.found("^told LiteyukiError: this is child process child, .* get_channel, ")
+        assert len(told) == 3, bot.output
+        assert bot.found("^told still connected")
+        assert bot.found("may have its own$"), bot.output
+
+
+def test_a_missing_guard_in_a_module_that_bot_py_imports(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """The main file is imported again in each child, and with it what makes a LiteyukiBot."""
+    write_files(
+        tmp_path,
+        {
+            "made.py": "from liteyuki_core import LiteyukiBot\n\nbot = LiteyukiBot()\n",
+            "bot.py": """
+                from made import bot
+
+                if __name__ == "__main__":
+                    bot.add_process("echo", "os:getpid")
+                    bot.run()
+            """,
+        },
+    )
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("LiteyukiError: bot.py is imported again by each child process")
+        bot.wait_for_line("process echo exited with code 1")
+        assert bot.stop() == 0
+
+
 @unix
 def test_a_fork_lets_go_of_the_link(tmp_path: Path, environment: Environment) -> None:
     """A copy of a child made by fork can't use its channels, and doesn't hide its death.

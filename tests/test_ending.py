@@ -46,3 +46,17 @@ def test_classes(code: int, facts: dict[str, object], ending: Ending) -> None:
 def test_words(code: int, words: str) -> None:
     """A signal has its name, also where a shell has added 128 to it."""
     assert describe(code) == words
+
+
+def test_a_code_that_nobody_knows() -> None:
+    """It is a crash, unless it was asked to stop or said itself that it leaves in order."""
+
+    def classified(**told: object) -> Ending:
+        known: dict[str, object] = {"asked": False, "ready": False, "called": False, **told}
+        return classify(None, **known)  # type: ignore[arg-type]
+
+    assert classified() is classified(ready=True) is Ending.CRASH
+    assert classified(clean=True) is Ending.CLEAN
+    assert classified(asked=True) is Ending.ASKED
+    assert classified(failure="can't be imported") is Ending.NOT_READY
+    assert describe(None).startswith("has ended; its exit code is not known")

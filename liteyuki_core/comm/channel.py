@@ -5,9 +5,10 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from functools import wraps
 from threading import TIMEOUT_MAX, get_ident
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from ..errors import (
     ChannelClosed,
@@ -35,6 +36,16 @@ receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
 )
 """Called in its context by each receive that may wait: with False at its start, with True when
 it starts to wait. The NoneBot driver mixin learns by it that a startup hook serves a channel."""
+
+
+class Either(Protocol):
+    """What `on_receive` returns of a function alone: that function, or a decorator."""
+
+    @overload
+    def __call__(self, callback: F, /) -> F: ...
+
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class Channel(Handle, Generic[T]):
@@ -326,14 +337,30 @@ class Channel(Handle, Generic[T]):
         except ChannelClosed:
             raise StopAsyncIteration from None
 
+    @overload
+    def on_receive(self, callback: Callable[[T], Any], /) -> Either: ...
+
+    @overload
     def on_receive(
         self,
-        filter_func: Callable[[T], Any] | None = None,
+        positional: Callable[[T], Any] | None = None,
+        /,
         *,
+        filter_func: Callable[[T], Any] | None = None,
         ordered: bool = False,
         concurrency: int | None = None,
-    ) -> Callable[[F], F]:
-        """Decorate a callback for messages; several may be registered.
+    ) -> Callable[[F], F]: ...
+
+    def on_receive(
+        self,
+        positional: Callable[[T], Any] | None = None,
+        /,
+        *,
+        filter_func: Callable[[T], Any] | None = None,
+        ordered: bool = False,
+        concurrency: int | None = None,
+    ) -> Any:
+        """Decorate a callback for messages, with parentheses or without; several may be registered.
 
         Callbacks start in message order on the process's loop: LiteyukiBot's in the main
         process, NoneBot's in a NoneBot child, elsewhere one that runs in a thread. An async
@@ -348,12 +375,24 @@ class Channel(Handle, Generic[T]):
 
         `filter_func`, sync or async, runs on the loop and says whether a message is for this
         callback. A message is acknowledged when all its callbacks have ended. What a callback
-        or a filter raises is logged with the channel's name; the channel lives on.
+        or a filter raises is logged with the channel's name; the channel lives on. But
+        SystemExit, as by `sys.exit()`, ends the process with its code, and KeyboardInterrupt as
+        Ctrl+C does: a line in the log names the callback, callbacks that run have time to end, and
+        no other message is taken. With code 0 the message counts as handled; with any other it is
+        not acknowledged, as in a crash.
+
+        A function that is given alone, without its keyword, is a callback, unless what comes back
+        is used as a decorator at once: then it is the filter of what that decorates.
 
         Raises `TypeError` for what can't be called and a `concurrency` that is no int,
         `ValueError` for one below 1, and the decorator `ChannelModeError` on an end that
         `receive` was used on.
         """
+        if positional is not None and filter_func is not None:
+            raise TypeError(
+                "on_receive takes one filter_func; write @channel.on_receive(filter_func=...)"
+            )
+        filter_func = filter_func if positional is None else positional
         if filter_func is not None and not callable(filter_func):
             raise TypeError(
                 f"filter_func must be callable, not {type(filter_func).__name__}; "
@@ -372,7 +411,32 @@ class Channel(Handle, Generic[T]):
             end.register(Registration(callback, filter_func, ordered, concurrency))
             return callback
 
-        return decorator
+        if positional is None or ordered or concurrency is not None:
+            return decorator
+        return self._callback_or_filter(positional, decorator)
+
+    def _callback_or_filter(
+        self, function: Callable[[T], Any], decorator: Callable[[F], F]
+    ) -> Either:
+        """Register a function, and return it as something that still makes a filter of it."""
+        end = self._end or self._open()
+        undecided = Registration(function, None, False)
+        end.register(undecided, undecided=True)
+        filters = False
+
+        @wraps(function)
+        def either(*args: Any, **kwargs: Any) -> Any:
+            nonlocal filters
+            if len(args) == 1 and not kwargs and callable(args[0]):
+                if filters:
+                    return decorator(args[0])
+                if end.decide(undecided, Registration(args[0], function, False)):
+                    filters = True
+                    return args[0]
+            end.decide(undecided)
+            return function(*args, **kwargs)
+
+        return either
 
     def stats(self) -> dict[str, int]:
         """Return what has passed through this end so far. Never waits; works also after `close`.

@@ -48,6 +48,11 @@ def current() -> Context:
     return _context
 
 
+def process() -> str | None:
+    """Return the name of the child process that this is, None if it is none."""
+    return None if _context is None else _context.process
+
+
 def _forked() -> None:
     # A forked copy has no threads, and the connections are its parent's. Left open, they
     # would hide the parent's death from the process at their other end.

@@ -8,13 +8,15 @@ process, NoneBot's in a NoneBot child, elsewhere one that it runs itself in a th
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
 from .. import log
-from .runner import Runner, Source
+from .runner import EXITS, Runner, Source, is_clean
 from .wakes import Wakes
 from .worker import Threads
 
@@ -29,6 +31,8 @@ class Dispatcher:
     def __init__(self, wakes: Wakes, *, own_loop: bool) -> None:
         self._wakes = wakes
         self._own_loop = own_loop
+        self.may_be_wrong = own_loop
+        """Whether this process may have another loop that its callbacks had better run on."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.bound: tuple[asyncio.AbstractEventLoop, int] | None = None
@@ -38,6 +42,8 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._closed = False
         self.threads = Threads()
+        self.on_exit: Callable[[BaseException], None] | None = None
+        """Ends the process as a SystemExit or the like says, on the loop. None: the loop ends."""
         self.ending = False
         """Whether what is left is handled and nothing waits for more."""
         self.pausing = False
@@ -54,7 +60,29 @@ class Dispatcher:
 
     def use_other_loop(self) -> None:
         """Say that a loop will be bound, so that none is started here."""
-        self._own_loop = False
+        self._own_loop = self.may_be_wrong = False
+
+    def check_loop(self, title: str) -> None:
+        """Warn once where NoneBot runs in this process and callbacks do not run on its loop.
+
+        `title` is whose callbacks they are. Called on the loop's thread for each batch, as long as
+        there `may_be_wrong`: NoneBot may come later than they.
+        """
+        nonebot = sys.modules.get("nonebot")
+        if nonebot is None:
+            return
+        try:
+            driver = nonebot.get_driver()
+        except Exception:
+            return  # It is not initialised, or something else of that name.
+        self.may_be_wrong = False
+        name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
+        log.logger.warning(
+            f"{title}: its callbacks run on a loop of their own and not on NoneBot's, where what "
+            "they await of NoneBot, as in `await bot.call_api(...)`, may never come; set "
+            f"DRIVER={name}+liteyuki_core.frameworks.nonebot, or load the plugin "
+            "nonebot_plugin_liteyuki_comm before they are registered"
+        )
 
     def attach(self, source: Source) -> Runner:
         """Return a new runner for `source`."""
@@ -103,10 +131,25 @@ class Dispatcher:
             return
         with self._lock:
             self._loop = loop
+            self.may_be_wrong &= loop is self._started_loop
             self.bound = (loop, threading.get_ident())
             self.ending = self.pausing = self.stopping = False
             for runner in self._runners:
                 loop.call_soon(runner.step)
+
+    def exit(self, who: str, error: BaseException) -> None:
+        """Have the process end: `who` has raised a SystemExit or KeyboardInterrupt. On the loop."""
+        level = "INFO" if is_clean(error) else "ERROR"
+        log.logger.log(level, f"{who} raised {error!r}: this process ends")
+        if self.on_exit is None:
+            raise error
+        self.on_exit(error)
+
+    def stop_taking(self) -> None:
+        """Take no more messages; callbacks that run go on. On the loop."""
+        self.pausing = True
+        for runner in list(self._runners):
+            runner.pause()
 
     async def drain(self, timeout: float, *, begun: bool = False) -> None:
         """Wait until no messages are handled or about to be, at most `timeout` seconds.
@@ -114,9 +157,7 @@ class Dispatcher:
         With `begun` nothing is begun any more, and what was begun is waited for.
         """
         if begun:
-            self.pausing = True
-            for runner in list(self._runners):
-                runner.pause()
+            self.stop_taking()
         else:
             self.ending = True
         deadline = monotonic() + timeout
@@ -176,7 +217,12 @@ class Dispatcher:
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(self.bind, loop)
         try:
-            loop.run_forever()
+            while True:
+                try:
+                    loop.run_forever()
+                    break
+                except EXITS as error:
+                    self.exit("a task that a callback has started", error)
         finally:
             self.unbind()
             tasks = asyncio.all_tasks(loop)

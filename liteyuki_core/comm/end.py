@@ -34,6 +34,7 @@ import pickle
 from asyncio import Task, _get_running_loop
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -705,8 +706,11 @@ class End:
         with self.lock:
             self.errors += 1
 
-    def register(self, registration: Registration) -> None:
-        """Add a callback. Raises `ChannelModeError` on an end that receives."""
+    def register(self, registration: Registration, *, undecided: bool = False) -> None:
+        """Add a callback; one that is `undecided` when `decide` is called, which it is soon.
+
+        Raises `ChannelModeError` on an end that receives.
+        """
         with self.lock:
             self._check_own()
             if self._mode != "callback":
@@ -716,10 +720,26 @@ class End:
                 self._runner = self.context.dispatcher.attach(self)
                 self._enter("callback", window)
                 self._ahead = self._runner.backlog
-            self._runner.add(registration)
+            if undecided:
+                self._runner.hold(registration, partial(self.decide, registration))
+            else:
+                self._runner.add(registration)
             self.idle = False
             self.context.dispatcher.ready(self._runner)
         self._port.pump()
+
+    def decide(self, undecided: Registration, wanted: Registration | None = None) -> bool:
+        """Add an undecided callback, or the one that is wanted instead; False if it is too late."""
+        with self.lock:
+            runner = self._runner
+            if runner is None or not runner.release(undecided):
+                return False
+            if wanted is not None:
+                wanted.place = undecided.place
+            runner.add(wanted or undecided)
+            self.idle = False
+            self.context.dispatcher.ready(runner)
+        return True
 
     def _enter(
         self, mode: Literal["receive", "callback"], window: int = 1, *, asks: bool = False

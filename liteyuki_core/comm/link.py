@@ -553,12 +553,15 @@ class Link:
         self._shutdown()
         self._close_handles()
         self._decoder.close()
+        self._reader.forget()
+        on_end = self._on_end
+        del self._decoder, self._on_frames, self._on_end
         if isinstance(error, OSError | EOFError):
-            self._on_end(None)  # A connection reset is an end like any other.
+            on_end(None)  # A connection reset is an end like any other.
         elif isinstance(error, FrameError):
-            self._on_end(str(error))
+            on_end(str(error))
         else:
-            self._on_end(f"{error!r} was raised while its frames were handled")
+            on_end(f"{error!r} was raised while its frames were handled")
             raise error
 
     def _close_handles(self) -> None:

@@ -341,4 +341,6 @@ class LinkPeer:
         with self._hub.lock:
             self._hub.detach(self)
         self._hub.pump()
-        self._end_hook(why)
+        on_end = self._end_hook
+        del self._end_hook, self._word_hook  # Who listened has this.
+        on_end(why)

@@ -31,6 +31,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 from .wakes import Wake, fire
 
@@ -59,7 +60,8 @@ class Reader:
     wait or for others. `read` is given one and whether it may wait; it reads once, hands over
     what came and returns whether more is to be done, which only the thread does, and whom to wake.
     It is called by one thread at a time, and raises `EOFError` or `OSError` at the connection's
-    end. `on_end` is called on the thread, as its last act, with what `read` raised.
+    end. `on_end` is called on the thread, as its last act, with what `read` raised. `forget` is to
+    be called at the end: whom these belong to has this reader, and is not to be kept by it.
     """
 
     def __init__(
@@ -110,6 +112,10 @@ class Reader:
         if self._loan is not None:
             self._loan.close()
 
+    def forget(self) -> None:
+        """Let go of whom it has read for."""
+        self.open_handle = self.read = self._on_end = _is_over
+
     def _run(self) -> None:
         try:
             with self.turn:
@@ -156,8 +162,12 @@ class Reader:
             self._loan = None
             self._last_read = monotonic()
             loan.end()
-        if loan.error is not None:
-            raise loan.error
+        error, loan.error = loan.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                error = None  # Or it would hold this frame, and be held by it.
 
 
 class _Loan:
@@ -260,6 +270,10 @@ class _Loan:
         else:
             self._awake = False
             self._rest = max(0, _WORTH - self._more)
+
+
+def _is_over(*_: object) -> Any:
+    raise EOFError("the connection has ended")
 
 
 def _may_linger() -> bool:

@@ -54,6 +54,15 @@ SYNC_CALLBACKS = 32
 is asked for."""
 
 
+EXITS = (SystemExit, KeyboardInterrupt)
+"""What ends a process, wherever in it that is raised."""
+
+
+_UNDECIDED_SECONDS = 0.05
+"""How long what `on_receive` was given alone may turn out to be a filter, by the next step of the
+same line."""
+
+
 class Source(Protocol):
     """What a runner needs of a channel end."""
 
@@ -119,6 +128,8 @@ class Registration:
         self.is_async = is_async(callback)
         self.lock = asyncio.Lock()
         self.order = _StartOrder()
+        self.place = 0
+        """Where it stands among the others of its end."""
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -129,6 +140,13 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004
     )
+
+
+def is_clean(error: BaseException) -> bool:
+    """Return whether it ends a process with exit code 0."""
+    if not isinstance(error, SystemExit):
+        return False
+    return error.code is None or (isinstance(error.code, int) and not error.code)
 
 
 class _StartOrder:
@@ -212,6 +230,10 @@ class Runner:
         """Whether what no callback was given yet is to be given back."""
         self._turn = 0
         """Changes with everything that a pump has to look at before it takes the next message."""
+        self._place = 0
+        self._undecided: dict[Registration, tuple[float, Callable[[], object]]] = {}
+        """What may be a callback or a filter, when that is decided, and how. Until then no message
+        is taken. Written under the source's lock."""
         self._callback: Callable[[Any], Any] = self._handle
         """What is awaited for each message: the only callback, if it is async and unfiltered."""
         self.detached = False
@@ -219,13 +241,32 @@ class Runner:
 
     def add(self, registration: Registration) -> None:
         """Add a callback. Called under the source's lock, from any thread."""
-        registrations = self._registrations = (*self._registrations, registration)
+        registration.place = registration.place or self._next_place()
+        registrations = (*self._registrations, registration)
+        registrations = self._registrations = tuple(sorted(registrations, key=lambda r: r.place))
         asked = [r.concurrency for r in registrations if r.concurrency is not None]
         limit = min(asked, default=self._source.capacity)
         self._places = asyncio.Semaphore(limit) if asked and len(registrations) > 1 else None
         self._threads = asyncio.Semaphore(limit if asked else min(limit, SYNC_CALLBACKS))
         self._limit = 1 if all(r.ordered for r in registrations) else limit
         self._turn += 1
+
+    def hold(self, registration: Registration, decide: Callable[[], object]) -> None:
+        """Take no message until a callback is released, for which `decide` is called soon.
+
+        Called under the source's lock, from any thread.
+        """
+        registration.place = self._next_place()
+        self._undecided[registration] = monotonic() + _UNDECIDED_SECONDS, decide
+        self._turn += 1
+
+    def _next_place(self) -> int:
+        self._place += 1
+        return self._place
+
+    def release(self, registration: Registration) -> bool:
+        """Hold back no longer; return whether it was held. Called as `hold` is."""
+        return self._undecided.pop(registration, None) is not None
 
     def step(self) -> None:
         """Call a pump where there are messages, none is about to take them, and it has a place."""
@@ -235,6 +276,12 @@ class Runner:
         if self._unwanted:
             self._unwanted = False
             self._give_back()
+        if self._dispatcher.pausing:
+            return
+        if self._dispatcher.may_be_wrong:
+            self._dispatcher.check_loop(self._source.title)
+        if self._undecided and not self.detached and not self._decide():
+            return
         self._turn += 1
         self._note()
         if (
@@ -260,6 +307,16 @@ class Runner:
             if self._run is not None and self._run.messages is self._messages:
                 self._run.end = self._end
             self._source.return_unbegun(self._end, count)
+
+    def _decide(self) -> bool:
+        """Have decided what is due; return whether nothing is undecided any more."""
+        for due, decide in list(self._undecided.values()):
+            left = due - monotonic()
+            if left > 0:
+                self._dispatcher.loop.call_later(left, self.step)
+                return False
+            decide()
+        return not self._undecided
 
     def backlog(self) -> int:
         """Return how many messages were taken and not yet given to a callback; from any thread."""
@@ -337,7 +394,8 @@ class Runner:
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
         self._note()
-        if self._dispatcher.pausing or self._deciding or not self._refill():
+        taking = not self._dispatcher.pausing and not self._undecided
+        if self._deciding or not taking or not self._refill():
             return False
         self._turn += 1
         if len(self._messages) > 1 or not self._source.idle:
@@ -380,7 +438,7 @@ class Runner:
         many they were, and whether context variables are others now than in `context`.
         """
         turn, messages, callback = self._turn, self._messages, self._callback
-        prompt, loads = self._prompt, self._source.loads
+        prompt, loads, one = self._prompt, self._source.loads, self._registrations[0]
         first = self._end - len(messages)
         run = self._run = _Run(first, messages)
         count = 0
@@ -404,7 +462,7 @@ class Runner:
                 except Unbegun:
                     break
                 except BaseException as error:
-                    self._raised(self._registrations[0], error)
+                    self._raised(one, error)
                 if self._dispatcher.stopping:
                     break  # It was broken off, whatever it made of that.
                 count += 1
@@ -478,6 +536,9 @@ class Runner:
                     wanted = function is None or function(data)
                     if inspect.isawaitable(wanted):
                         wanted = await wanted
+                except EXITS as error:
+                    self._exit("filter", function, error)
+                    continue
                 except Exception as error:
                     self._report("filter", registration.filter_func, error)
                     continue
@@ -520,11 +581,22 @@ class Runner:
             return  # It waited for something that will not come any more.
         if isinstance(error, Exception):
             self._report("callback", registration.callback, error)
+        elif isinstance(error, EXITS):
+            self._exit("callback", registration.callback, error)
         elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
             name = _name(registration.callback)
             log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
         else:
             raise error
+
+    def _exit(self, what: str, function: Callable[..., Any] | None, error: BaseException) -> None:
+        """Have the process end; return where the message counts as handled all the same."""
+        clean = is_clean(error)
+        if not clean:
+            self._source.failed()
+        self._dispatcher.exit(f"{self._source.title}: {what} {_name(function)}", error)
+        if self._dispatcher.pausing and not clean:
+            raise asyncio.CancelledError
 
     async def _start(self, registration: Registration, data: Any) -> None:
         if registration.is_async:

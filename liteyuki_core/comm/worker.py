@@ -28,10 +28,12 @@ class Threads:
         From a loop's thread; the result comes in that loop.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        awaited: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Any] | None = awaited
         context = contextvars.copy_context()
 
         def work() -> None:
+            nonlocal future
             result, error = None, None
             try:
                 result = context.run(call)
@@ -41,6 +43,9 @@ class Threads:
                 loop.call_soon_threadsafe(_settle, future, result, error)
             except RuntimeError:
                 pass  # The loop is closed: nobody waits for this any more.
+            finally:
+                # An error holds the frames that it went through, this one too.
+                future = result = error = None
 
         try:
             queue = self._idle.pop()
@@ -54,7 +59,7 @@ class Threads:
                 daemon=True,
             ).start()
         queue.put(work)
-        return future
+        return awaited
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -81,8 +86,8 @@ class Threads:
             self._idle.append(queue)
 
 
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
+def _settle(future: asyncio.Future[Any] | None, result: Any, error: BaseException | None) -> None:
+    if future is None or future.done():
         return
     if error is None:
         future.set_result(result)

@@ -52,6 +52,10 @@ _LEAVE_SECONDS = 4.0
 _STOP_SHARE = 0.85
 """Of the time that a stop has, how much may pass before the main thread is interrupted."""
 
+_EXIT_SECONDS = 10.0
+"""How long the target has to end when a callback ends the process."""
+_INTERRUPTED = 130
+"""Exit code of a process that a KeyboardInterrupt ends, as shells have it."""
 _PAUSE_SECONDS = 0.005
 _PATIENCE = 200
 """How many such pauses a main thread that is busy has: a second."""
@@ -99,7 +103,8 @@ def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 class _Leaving:
-    """How this process is asked to end. Called on the thread that reads the link.
+    """How this process is asked to end, by the main process on the thread that reads the link, or
+    by a callback on its loop's.
 
     Invariant: the main thread is interrupted only between `begin` and `end`, while the target is
     imported or runs, and not in the middle of what this package does for it: an exception there
@@ -114,6 +119,8 @@ class _Leaving:
         self.asked = False
         self.interrupted = False
         self._stop_at = 0.0
+        self.exit: BaseException | None = None
+        """What a callback has raised to end this process."""
         self._lost = False
         self._lock = threading.Lock()
         self._in_target = False
@@ -147,6 +154,28 @@ class _Leaving:
         else:
             self._interrupt()
 
+    def leave(self, error: BaseException) -> None:
+        """End this process as a SystemExit or KeyboardInterrupt of a callback says."""
+        if isinstance(error, KeyboardInterrupt) and (self.asked or self.orphaned):
+            raise error  # It is how a stop interrupts the main thread, which runs this loop.
+        if self.exit is not None:
+            return
+        self.exit = error
+        self.context.begin_stop(f"process {self.name} is ending")
+        self.context.dispatcher.stop_taking()
+        self._after(_EXIT_SECONDS, self._end_by_force)
+        if self.context.received_by_target():
+            self.context.stop_receiving(f"process {self.name} is ending")
+            self._after(_LEAVE_SECONDS / 2, self._interrupt)
+        else:
+            self._after(0.0, self._interrupt)  # This may be the main thread.
+
+    def code(self, otherwise: Any) -> Any:
+        """Return what to exit with: what a callback has said, if one has."""
+        if self.exit is None:
+            return otherwise
+        return self.exit.code if isinstance(self.exit, SystemExit) else _INTERRUPTED
+
     def lost(self, why: str | None) -> None:
         self._lost = True
         self.output.give_back()
@@ -164,7 +193,7 @@ class _Leaving:
         On the main thread.
         """
         with self._lock:
-            leaves = self.asked or self.orphaned
+            leaves = self.asked or self.orphaned or self.exit is not None
             self._in_target = not leaves
         if leaves:
             raise KeyboardInterrupt
@@ -189,6 +218,14 @@ class _Leaving:
                 _thread.interrupt_main()
             else:
                 signal.pthread_kill(ident, signal.SIGINT)
+
+    def _end_by_force(self) -> None:
+        code = self.code(None)
+        log.logger.error(
+            f"process {self.name}: its main thread has not ended within {_EXIT_SECONDS:g} s; ended "
+            "by force"
+        )
+        os._exit(0 if code is None else code & 0xFF if isinstance(code, int) else 1)
 
     def _after(self, seconds: float, act: Callable[[], object]) -> None:
         timer = threading.Timer(seconds, act)
@@ -237,6 +274,7 @@ def main(spec: ChildSpec) -> None:
         port.word(op="answer", request=request, loaded=had, near=near)
 
     words["loaded"] = tell_loaded
+    context.dispatcher.on_exit = leaving.leave
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     context.port = port
     pulse = Pulse(context.dispatcher, port.word, spec.report)
@@ -258,9 +296,9 @@ def main(spec: ChildSpec) -> None:
         finally:
             leaving.end()
     except KeyboardInterrupt:
-        code = 0 if leaving.asked else 1 if leaving.orphaned else 130
+        code = 0 if leaving.asked else 1 if leaving.orphaned else _INTERRUPTED
     except ChannelError as error:
-        if leaving.asked and isinstance(error, ChannelClosed):
+        if (leaving.asked or leaving.exit) and isinstance(error, ChannelClosed):
             code = 0
         elif not leaving.orphaned:
             context.crashed = True
@@ -273,6 +311,7 @@ def main(spec: ChildSpec) -> None:
     except Exception as error:
         context.crashed = True
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
+    code = leaving.code(code)
     orphaned = leaving.orphaned
     if not code or leaving.asked:
         port.word(op="clean")
@@ -285,7 +324,7 @@ def main(spec: ChildSpec) -> None:
         atexit.register(leave_with_group)
     if spec.listening is not None:
         spec.listening.close()
-    sys.exit(code)
+    sys.exit(leaving.code(code))
 
 
 def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:

@@ -25,20 +25,28 @@ class Ending(enum.Enum):
 
 
 def classify(
-    code: int, *, asked: bool, ready: bool, called: bool, failure: str | None = None
+    code: int | None,
+    *,
+    asked: bool,
+    ready: bool,
+    called: bool,
+    clean: bool = False,
+    failure: str | None = None,
 ) -> Ending:
-    """Return the class of an end.
+    """Return the class of an end; a `code` of None is not known.
 
-    `ready` says that it was RUNNING, `called` that it was so by its own word; `failure` is what
-    it said itself was wrong. Where it never said that it is ready, exit code 3 means that it
-    could not start.
+    `ready` says that it was RUNNING, `called` that it was so by its own word, `clean` that it said
+    itself that it ends as it should; `failure` is what it said itself was wrong. Where it never
+    said that it is ready, exit code 3 means that it could not start.
     """
     if asked:
         return Ending.ASKED
-    if code == 0:
+    if code == 0 or (code is None and clean):
         return Ending.CLEAN
     if failure is not None:
         return Ending.NOT_READY
+    if code is None:
+        return Ending.CRASH
     if signal_of(code) is not None:
         return Ending.SIGNAL
     if not ready or (code == COULD_NOT_START and not called):
@@ -52,8 +60,13 @@ def signal_of(code: int) -> int | None:
     return number if code < 0 or number in set(map(int, signal.Signals)) else None
 
 
-def describe(code: int) -> str:
+def describe(code: int | None) -> str:
     """Return an exit code in words."""
+    if code is None:
+        return (
+            "has ended; its exit code is not known (something else in this process has waited "
+            "for it)"
+        )
     number = signal_of(code)
     if number is None:
         return f"exited with code {code}"

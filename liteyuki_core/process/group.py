@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import log
@@ -23,15 +24,22 @@ _TERMINATE_SECONDS = 1.0
 
 _LOOK_SECONDS = 0.02
 
+_NOTE_SECONDS = 0.1
+"""multiprocessing may have reaped it just now, in another thread, and be about to note that."""
+
+_UNKNOWN = 255
+"""Stands for an exit code that nobody knows. Nobody sees it."""
+
 
 class Group:
     """One child's group. Owns the Windows job; `wait` is for one thread, `kill` for any."""
 
     def __init__(self, child: SpawnProcess) -> None:
         assert child.pid is not None
-        self._child = child
+        self._child: Any = child
         self._pid = child.pid
         self._job: _Job | None = None
+        self._over = False
         if sys.platform == "win32":
             try:
                 self._job = _Job(int(child.sentinel))
@@ -40,29 +48,50 @@ class Group:
                     f"{child.name}: no job can be made, so what it starts may outlive it: {error}"
                 )
 
-    def wait(self) -> None:
-        """Wait for the child's end, then end what it has left. Reaps the child."""
+    def wait(self, on_ended: Callable[[], object]) -> int | None:
+        """Wait for the child's end, then end what it has left. Reaps the child.
+
+        Where the system can tell, `on_ended` is called before its number is free for others.
+        Returns its exit code, or None if somebody else has reaped it and has that.
+        """
         if self._job is not None:
             self._child.join()
+            on_ended()
             self._job.end()
-            return
+            return self._exit_code()
         if hasattr(os, "waitid"):
             # Not reaped yet: its number can't be another group's when that is signalled.
             try:
                 os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
             except ChildProcessError:
                 pass  # Reaped by somebody else.
+            on_ended()
             self._signal(signal.SIGTERM)
             self._child.join()
         else:
             self._child.join()
+            on_ended()
             self._signal(signal.SIGTERM)
+        code = self._exit_code()
         deadline = time.monotonic() + _TERMINATE_SECONDS
         while self._signal(0):
             if time.monotonic() > deadline:
                 self.kill()
                 break
             time.sleep(_LOOK_SECONDS)
+        self._over = True
+        return code
+
+    def _exit_code(self) -> int | None:
+        """Return the exit code of the child, which has ended."""
+        deadline = time.monotonic() + _NOTE_SECONDS
+        while (code := self._child.exitcode) is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        if code is None:
+            # As multiprocessing sees it, it runs: it would be signalled, and could not be closed.
+            self._child._popen.returncode = _UNKNOWN
+        known: int | None = code
+        return known
 
     def kill(self) -> None:
         """Kill the child and all of its group at once. Takes no lock: also for signal handlers."""
@@ -70,7 +99,7 @@ class Group:
             self._child.kill()
         except (ValueError, OSError):
             pass  # It has ended.
-        if self._job is None:
+        if self._job is None and not self._over:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> bool:

@@ -39,8 +39,10 @@ class Life:
     """One process. On LiteyukiBot's loop, but for `kill`.
 
     It owns the multiprocessing process with its group, the thread that waits for its end, the
-    only one that reaps it, its output, and through the hub the link. `on_word` is called on the
-    thread that reads the link, `on_end` once on the loop when the process has ended.
+    one that reaps it, its output, and through the hub the link. `on_word` is called on the
+    thread that reads the link, `on_end` once on the loop when the process has ended. `on_pid` is
+    called with its number on the loop when it is spawned, and with None on another thread before
+    that number is free for others.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Life:
         writer: Writer,
         on_word: Callable[[dict[str, Any]], None],
         on_end: Callable[[], None],
+        on_pid: Callable[[int | None], None],
     ) -> None:
         self.name = name
         self.begun = monotonic()
@@ -62,12 +65,14 @@ class Life:
         self._hub = hub
         self._on_word = on_word
         self._on_end = on_end
+        self._on_pid = on_pid
         self._loop = asyncio.get_running_loop()
         self._link_ended = asyncio.Event()
         self._output_ended = asyncio.Event()
         self._writer = writer
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
+        self._code: int | None = None
         self._peer: LinkPeer | None = None
         self.report: Report | None = None
         """Where it says how it is, if there is such memory. Closed with the last look at it."""
@@ -128,10 +133,11 @@ class Life:
     def _watch(self, process: SpawnProcess) -> None:
         self._process = process
         self.pid = process.pid
+        self._on_pid(self.pid)
         group = self._group = Group(process)
 
         def wait() -> None:
-            group.wait()
+            self._code = group.wait(lambda: self._on_pid(None))
             self.soon(self._on_end)
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{self.name}", daemon=True).start()
@@ -160,12 +166,16 @@ class Life:
             group.kill()
 
     def close(self) -> None:
-        """Let go of what is left, when nobody looks at it any more, or nothing was spawned."""
+        """Let go of what is left, when nobody looks at it any more, or nothing was spawned.
+
+        So that nothing is kept of it: who is told of its words and its end has this.
+        """
+        self._on_word = self._on_end = self._on_pid = _nothing
         if self.report is not None:
             self.report.close()
 
-    async def drain(self) -> int:
-        """Read what it has left, after its end, and return its exit code."""
+    async def drain(self) -> int | None:
+        """Read what it has left, after its end; return its exit code, None if nobody knows it."""
         process = self._process
         assert process is not None
         # Something that it started may hold either open. Its last words stand before its end.
@@ -175,9 +185,12 @@ class Life:
         except asyncio.TimeoutError:
             if not self._link_ended.is_set():
                 self.peer.link.close(0)
-        code = process.exitcode or 0
         process.close()
-        return code
+        return self._code
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 def _discard(process: SpawnProcess) -> None:

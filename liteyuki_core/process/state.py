@@ -25,8 +25,10 @@ class ProcessState(enum.Enum):
 class ChildProcess:
     """What can be seen of a child process. Read it from any thread.
 
-    `exitcode` is the last one's, negative for a signal; `restarts` how often it was started again;
-    `started_at` in UTC, None before the first start. `loop_lag` is how many seconds its event loop
+    `pid` is None where no process lives, for its number may be a stranger's then; `last_pid` names
+    the last one. `exitcode` is the last one's, negative for a signal, None where there is none or
+    it is not known; `restarts` how often it was started again; `started_at` in UTC, None before the
+    first start. `loop_lag` is how many seconds its event loop
     was late last, or is by now, measured every 2.5 s; None where it has no loop, or that is not
     known, or its `hang_timeout` is 0.
     """
@@ -36,6 +38,7 @@ class ChildProcess:
         self.target = target
         self.state = ProcessState.STOPPED
         self.pid: int | None = None
+        self.last_pid: int | None = None
         self.exitcode: int | None = None
         self.started_at: datetime | None = None
         self.restarts = 0

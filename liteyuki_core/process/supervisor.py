@@ -325,7 +325,11 @@ class Supervisor:
         def on_end() -> None:
             self._run(self._ended(process, life))
 
-        life = process._life = Life(process.name, self._hub, self._writer, on_word, on_end)
+        def on_pid(pid: int | None) -> None:
+            process.pid = pid
+            process.last_pid = pid or process.last_pid
+
+        life = process._life = Life(process.name, self._hub, self._writer, on_word, on_end, on_pid)
         try:
             await life.spawn(partial(self._spec, process), process._listening)
         except Exception as error:
@@ -364,10 +368,9 @@ class Supervisor:
         )
 
     def _spawned(self, process: _Child, life: Life) -> None:
-        process.pid = life.pid
         process.exitcode = None
         process.started_at = datetime.now(timezone.utc)
-        log.logger.info(f"process {process.name} started (pid {process.pid})")
+        log.logger.info(f"process {process.name} started (pid {life.pid})")
         process._watch = Watch(process, life.peer, process._hang, life.kill, life.report)
         self._health.add(process._watch)
 
@@ -414,19 +417,20 @@ class Supervisor:
             process._listening.close_way()
             self._health.forget(process)
             life.close()
-            process._life = None
+            process._life = process._watch = None
             self._go_on(process, life, process.exitcode)
         finally:
             process._life = None if process._life is life else process._life
             life.ended.set()
 
-    def _go_on(self, process: _Child, life: Life, code: int) -> None:
+    def _go_on(self, process: _Child, life: Life, code: int | None) -> None:
         """Decide what follows from the end of a life."""
         ending = classify(
             code,
             asked=process.state is ProcessState.STOPPING,
             ready=process.state is ProcessState.RUNNING,
             called=life.called_ready,
+            clean=life.peer.clean,
             failure=life.failure,
         )
         process.outcome = describe(code)

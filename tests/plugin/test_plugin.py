@@ -106,6 +106,31 @@ async def test_callbacks_run_on_nonebots_loop(plugin: Plugin, app: App, host: Pa
     assert places == [("early", *here), ("late", *here)]
 
 
+async def test_callbacks_without_parentheses(plugin: Plugin, app: App, host: Pair) -> None:
+    """They run on NoneBot's loop too, also those that came before it; a filter filters."""
+    got: list[tuple[str, str, int]] = []
+
+    @get_channel("w-passive").on_receive
+    async def callback(data: str) -> None:
+        got.append(("async", data, threading.get_ident()))
+
+    @get_channel("w-passive").on_receive(str.isupper)
+    async def filtered(data: str) -> None:
+        got.append(("filtered", data, threading.get_ident()))
+
+    here = threading.get_ident()
+    main_end(host, "w-passive").send("early")
+    async with app.test_server():
+        main_end(host, "w-passive").send("LATE")
+        while len(got) < 3:
+            await asyncio.sleep(0.01)
+    assert got == [
+        ("async", "early", here),
+        ("async", "LATE", here),
+        ("filtered", "LATE", here),
+    ]
+
+
 async def test_sync_callbacks_do_not_block_nonebots_loop(
     plugin: Plugin, app: App, host: Pair
 ) -> None:

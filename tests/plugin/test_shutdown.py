@@ -155,3 +155,45 @@ def test_a_stop_while_plugins_load_ends_nonebot(project: Path, environment: dict
         program.wait_for_line(r"\] loading$")
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
+
+
+@pytest.mark.parametrize("driver", ["~fastapi", "~none"])
+@pytest.mark.parametrize("door", ["async def", "def"])
+@pytest.mark.parametrize(
+    ("act", "end"),
+    [
+        ("sys.exit(7)", "exited with code 7"),
+        ("raise KeyboardInterrupt", r"was ended by signal 2 \(SIGINT\)"),
+    ],
+)
+def test_a_callback_ends_nonebot(
+    project: Path, environment: dict[str, str], driver: str, door: str, act: str, end: str
+) -> None:
+    """It shuts down in order, other callbacks end, and the process has the code that it said."""
+    plugin = f"""
+        import asyncio
+        import sys
+
+        @active_channel.on_receive()
+        async def others(data):
+            logger.info("begins")
+            await asyncio.sleep(0.3)
+            logger.info("has ended")
+
+        @passive_channel.on_receive()
+        {door} ends(data):
+            {act}
+
+        @driver.on_shutdown
+        def tidy():
+            logger.info("tidied up")
+    """
+    main = main_process('active.send("go on")', 'passive.send("end")', driver=driver)
+    write_files(project, {"bot.py": main, "hooks.py": nonebot_plugin(plugin)})
+    with running(project, environment) as program:
+        program.wait_for_line(f"process nonebot {end}")
+        assert program.found(r"callback ends raised \w+\(7?\): this process ends$")
+        assert len(program.found("has ended$")) == len(program.found("begins$")) == 1
+        assert len(program.found("tidied up$")) == 1, program.output
+        assert not program.found("Traceback|never retrieved|by force"), program.output
+        program.stop()

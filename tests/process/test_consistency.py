@@ -234,12 +234,12 @@ async def act():
         get_channel(f"{name}-passive").on_receive()(ended.add)
     for turn in range(KILLS):
         process = bot.processes[random.choice(NAMES)]
-        pid, more = process.pid, random.randint(1, 5000)
+        pid, more = process.last_pid, random.randint(1, 5000)
         start = written(pid)
         await until(lambda: written(pid) > start + more or pid in ended, f"progress {turn}")
         os.kill(pid, KILL)
-        await until(lambda: process.pid != pid, f"a successor {turn}")
-    await until(lambda: {bot.processes[n].pid for n in NAMES} <= ended, "all are done")
+        await until(lambda: process.pid not in (None, pid), f"a successor {turn}")
+    await until(lambda: {bot.processes[n].last_pid for n in NAMES} <= ended, "all are done")
 
 
 if __name__ == "__main__":
@@ -383,7 +383,7 @@ async def act():
         await until(lambda: not killed & set(living()), f"successors of {pids}")
 
     def living():
-        return [bot.processes[name].pid for name in NAMES]
+        return [bot.processes[name].last_pid for name in NAMES]
 
     try:
         for turn in range(KILLS):

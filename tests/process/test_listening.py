@@ -67,7 +67,7 @@ async def obey(bot):
             restarts, wanted = process.restarts, ProcessState[verb]
         while process.restarts < restarts or process.state is not wanted:
             await asyncio.sleep(0.01)
-        logger.info(f"order {number} done by {process.pid}")
+        logger.info(f"order {number} done by {process.last_pid}")
 
 
 def main(*children):

@@ -15,9 +15,9 @@ comes behind a piece in a slot waits in the channel's *lane* until that piece wa
 which the reader does as it finds time: frames of other channels do not wait for it.
 
 Invariants: a lane begins with a piece in a slot; a segment's memory is taken when its first
-piece arrives, and a frame's is never over the limit; a slot is full once until its piece is taken out.
-Who sends has `AT_ONCE` long frames under way at most, so a reader never has to have room for more
-than `_MOST`.
+piece arrives, and a frame's is never over the limit; a slot is full once until its piece is taken
+out. Who sends has `AT_ONCE` long frames under way at most, so that many with a slot besides are the
+most that a reader has room for.
 """
 
 from __future__ import annotations

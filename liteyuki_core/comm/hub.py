@@ -53,6 +53,10 @@ class Hub:
         context.port = self.local
         self._names: dict[str, Route] = {}
         self._keys: dict[str, Route] = {}
+        self._made: Counter[str] = Counter()
+        """How many channels there are by who made them."""
+        self._brought: dict[str, set[str]] = {}
+        """By key the prefixes of the peers that were given a message with that channel in it."""
         self._peers: list[LinkPeer] = []
         self._last_key = 0
         self._last_peer = 0
@@ -135,6 +139,8 @@ class Hub:
             route, i = self._make(key, capacity, peer.process or MAIN, None), 0
         else:
             found = self._keys.get(key)
+            if found is not None and not self._may_open(peer, found):
+                found = None
             i = self._side_for(found, peer) if found is not None else 0
             if found is None or peer in found.sides[i].holders:
                 peer.gone(number, ChannelClosed, "it was closed", True)
@@ -178,12 +184,13 @@ class Hub:
         links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
         route, i = held or (None, 0)
         if route is None or route.sides[1 - i].ended is ChannelClosed:
-            title = "a channel" if route is None else route.title
-            self._note(
-                "WARNING",
-                f"{title}: {batch.count} messages came after the other side had closed and "
-                "are dropped",
-            )
+            if peer.says_dropped(number):
+                title = "a channel" if route is None else route.title
+                self._note(
+                    "WARNING",
+                    f"{title}: {batch.count} messages came after the other side had closed and "
+                    "are dropped, as are those that still come",
+                )
             if route is not None:
                 route.sides[1 - i].dropped += batch.count
             peer.dropped(number, batch.count)
@@ -251,14 +258,18 @@ class Hub:
         self._forget_if_unused(held[0])
 
     def hold(self, peer: Peer, key: str) -> None:
-        """Keep a channel that `peer` is about to send a message with. Under the lock."""
+        """Keep a channel that `peer` is about to send a message with. Under the lock.
+
+        One that it does not have it can't send.
+        """
         route = self._keys.get(key)
-        if route is not None:
+        if route is not None and any(peer in side.holders for side in route.sides):
             route.links += 1
             peer.holds[key] += 1
 
     def detach(self, peer: LinkPeer) -> None:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
+        peer.detached = True
         if peer in self._peers:
             self._peers.remove(peer)
         self.store.drop(peer)
@@ -279,6 +290,16 @@ class Hub:
     def names(self) -> dict[str, tuple[int, str]]:
         """Return all names with their channels' capacities and keys. Under the lock."""
         return {name: (route.capacity, route.key) for name, route in self._names.items()}
+
+    def made_by(self, process: str | None) -> int:
+        """Return how many channels there are that `process` has made. Under the lock."""
+        return self._made[process or MAIN]
+
+    def delivers(self, peer: LinkPeer, batch: frames.Batch) -> None:
+        """Let `peer` open the channels that a message brings it. Under the lock."""
+        for key in batch.carried():
+            if key in self._keys:
+                self._brought.setdefault(key, set()).add(peer.prefix)
 
     # ------------------------------------------------------------- what can be looked at
 
@@ -305,7 +326,7 @@ class Hub:
                 peer = self._unsent.pop()
             except KeyError:
                 break
-            peer.link.pump()
+            peer.pump()
         while self._notes:
             try:
                 level, note = self._notes.popleft()
@@ -334,7 +355,26 @@ class Hub:
 
     def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
         route = self._keys[key] = Route(key, capacity, maker, other, self._unlink)
+        self._made[maker] += 1
         return route
+
+    def _forget(self, route: Route) -> bool:
+        """Have its key lead nowhere; return whether it led to it."""
+        if self._keys.get(route.key) is not route:
+            return False
+        del self._keys[route.key]
+        self._brought.pop(route.key, None)
+        maker = route.sides[0].process or MAIN
+        self._made[maker] -= 1
+        if not self._made[maker]:
+            del self._made[maker]
+        return True
+
+    def _may_open(self, peer: Peer, route: Route) -> bool:
+        """Return whether a peer has come by a key as it should: by a name or in a message."""
+        if peer is self.local or route.name is not None or route.key.startswith(peer.prefix):
+            return True
+        return peer.prefix in self._brought.get(route.key, ())
 
     def _side_for(self, route: Route, peer: Peer) -> int:
         process = peer.process or MAIN
@@ -362,8 +402,10 @@ class Hub:
         holder = mine.holders[peer] = Holder(peer, number, old.ready)
         holder.window = old.window
         mine.lost.clear()
+        # What it makes of its own capacity it has been told already, and tells whom it is sent to.
+        taken.capacity = max(taken.capacity, fresh.capacity)
         taken.revive_side(0)
-        del self._keys[fresh.key]
+        self._forget(fresh)
         for entry in fresh.sides[1].waiting:
             theirs.add(entry.batch, entry.source, entry.number, entry.links)
         mine.push()
@@ -393,7 +435,7 @@ class Hub:
             self._forget_if_unused(route)
 
     def _forget_if_unused(self, route: Route) -> None:
-        if route.unused and self._keys.pop(route.key, None) is not None:
+        if route.unused and self._forget(route):
             for side in route.sides:
                 self._note_dropped(route, side.clear())
 

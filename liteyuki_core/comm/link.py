@@ -23,11 +23,11 @@ called while the link's lock is held. `decoder.AT_ONCE` streams have a long fram
 where another comes to one, it waits in `_late` and is not in `_turns`.
 
 What an other side that reads nothing can make this one keep. Messages are bounded by their
-channels' capacities. Other frames are counted where they are queued as `Asked` or `Told`: while much
-of what the other side itself has asked for waits to be written, nothing more is read from it, so
-that it asks for nothing more; how much of the rest is too much its user judges by `told`. Likewise
-`on_frames` may leave frames for later, when it has had its turn, by setting `unfinished`; it is
-called again with none.
+channels' capacities. Other frames are counted where they are queued as `Asked` or `Told`: while
+much of what the other side itself has asked for waits to be written, nothing more is read from it,
+so that it asks for nothing more; how much of the rest is too much the link's user judges by `told`.
+`on_frames` may also leave frames for later, when it has had its turn, by setting `unfinished`; it
+is called again with none.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _ASKED_BYTES = 8 << 20
 _COST = 256
 """What a frame that is queued takes besides its bytes, about."""
 
-_REST = 0.001
+_REST = 0.0005
 """Seconds that others have before frames that were left for later have their turn."""
 
 _WHY_CHARACTERS = 500
@@ -367,6 +367,11 @@ class Link:
         else:
             self._reader.thread.join(max(0.1, deadline - time.monotonic()))
 
+    @property
+    def asks_much(self) -> bool:
+        """Whether the other side is to read some of what it has asked for before it asks on."""
+        return self._asked > _ASKED_BYTES
+
     def end(self, why: str) -> None:
         """End the connection at once, because of the other side. From any thread, under no lock."""
         self._why = self._why or why
@@ -598,7 +603,7 @@ class Link:
     def _read_once(self, handle: socket.socket, waits: bool, wakes: list[Wake]) -> bool:
         stream = self._decoder
         lanes = stream.lanes
-        if self.unfinished or self._asked > _ASKED_BYTES:
+        if self.unfinished or self.asks_much:
             if not waits:
                 return True  # A loop that has been lent the reading leaves this to the thread.
             self._have_others_go_on()
@@ -661,7 +666,7 @@ class Link:
         """
         time.sleep(_REST)
         with self._lock:
-            while self._asked > _ASKED_BYTES and not self._broken:
+            while self.asks_much and not self._broken:
                 self._settled.wait()
 
     def _take_piece(self, wakes: list[Wake]) -> None:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 Steps = Generator[Answer, Answer, T]
 
-KEY_BYTES = 1024
+KEY_BYTES = value.KEY_BYTES
 """Longest key in bytes, with its namespace."""
 
 _RAISE: Any = object()

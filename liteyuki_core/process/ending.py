@@ -25,16 +25,24 @@ class Ending(enum.Enum):
 
 
 def classify(
-    code: int, *, asked: bool, ready: bool, called: bool, failure: str | None = None
+    code: int,
+    *,
+    asked: bool,
+    ready: bool,
+    called: bool,
+    failure: str | None = None,
+    forced: bool = False,
 ) -> Ending:
     """Return the class of an end.
 
     `ready` says that it was RUNNING, `called` that it was so by its own word; `failure` is what
-    it said itself was wrong. Where it never said that it is ready, exit code 3 means that it
-    could not start.
+    it said itself was wrong; `forced` that it was ended for what it did. Where it never said that
+    it is ready, exit code 3 means that it could not start.
     """
     if asked:
         return Ending.ASKED
+    if forced:
+        return Ending.CRASH
     if code == 0:
         return Ending.CLEAN
     if failure is not None:

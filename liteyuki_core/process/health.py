@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from .. import log
 from ..comm.peer import LinkPeer
@@ -47,6 +47,9 @@ _SHORTEST = 0.1
 
 _MOMENT = 0.01
 """Timers may come early by less than this."""
+
+_STACK_CHARACTERS = 20_000
+"""So much of the stack that a child sends goes into the log."""
 
 _STATES = {
     "T": "it is stopped by a signal",
@@ -78,6 +81,10 @@ class Hang:
         if self.action not in get_args(HangAction):
             actions = " or ".join(map(repr, get_args(HangAction)))
             raise ValueError(f"hang_action must be {actions}, not {self.action!r}")
+
+
+def _is_time(given: Any) -> TypeGuard[float]:
+    return type(given) in (int, float) and -1e12 < given < 1e12
 
 
 class Watch:
@@ -118,16 +125,16 @@ class Watch:
 
         Raises `FrameError` for what is none.
         """
-        match fields:
-            case {
-                "at": int() | float() as at,
-                "lag": int() | float() | None as lag,
-                "waits": int() | float() | None as waits,
-                "stack": str(stack),
-            }:
-                self.answer = Answer(at, lag, waits, stack)
-                return self.urgent
-        raise FrameError(f"control frame {fields!r} is not known")
+        at, lag, waits, stack = map(fields.get, ("at", "lag", "waits", "stack"))
+        if (
+            _is_time(at)
+            and (lag is None or _is_time(lag))
+            and (waits is None or _is_time(waits))
+            and isinstance(stack, str)
+        ):
+            self.answer = Answer(at, lag, waits, stack[:_STACK_CHARACTERS])
+            return self.urgent
+        raise FrameError(f"control frame {fields!r:.400} is not known")
 
     @property
     def hangs(self) -> bool:

@@ -12,7 +12,7 @@ the last question counts, so nobody waits for anybody.
 from __future__ import annotations
 
 import os
-from math import isnan, nan
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 from ..comm import slots
@@ -47,7 +47,7 @@ class Report:
     def read(self) -> Answer:
         """Return what was put there last."""
         at = self._numbers[2]
-        lag, waits = (None if isnan(number) else number for number in self._numbers[:2])
+        lag, waits = (number if isfinite(number) else None for number in self._numbers[:2])
         return Answer(at, lag, waits)
 
     def close(self) -> None:

@@ -144,6 +144,7 @@ ARROWS: dict[str, set[str]] = {
     "process.state": set(),
     "hooks": {"log", "comm.worker"},
     "process.life": {
+        "errors",
         "log",
         "comm.hub",
         "comm.link",

@@ -370,7 +370,7 @@ class Link:
     @property
     def asks_much(self) -> bool:
         """Whether the other side is to read some of what it has asked for before it asks on."""
-        return self._asked > _ASKED_BYTES
+        return self._asked > _ASKED_BYTES and not self._broken
 
     def end(self, why: str) -> None:
         """End the connection at once, because of the other side. From any thread, under no lock."""
@@ -666,7 +666,7 @@ class Link:
         """
         time.sleep(_REST)
         with self._lock:
-            while self.asks_much and not self._broken:
+            while self.asks_much:
                 self._settled.wait()
 
     def _take_piece(self, wakes: list[Wake]) -> None:

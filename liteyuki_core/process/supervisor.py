@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 
 from .. import log
-from ..comm.channel import NAME_LENGTH, check_name
+from ..comm.channel import check_name
 from ..comm.hub import Hub
 from ..comm.link import Endpoint
 from ..errors import (
@@ -396,16 +396,12 @@ class Supervisor:
                 return lambda: setattr(life, "failure", why)
             case {"op": "pulse"} if (watch := process._watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
-            case {
-                "op": "listen",
-                "host": str(host),
-                "port": int(port),
-                "backlog": int(backlog),
-            } if len(host) <= NAME_LENGTH and 0 <= port < 1 << 16 and 0 <= backlog < 1 << 31:
+            case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
                 run = self._hub.local.context.dispatcher.threads.run
                 return lambda: self._run(process._listening.asked(host, port, backlog, run))
-            case {"op": "restart", "name": str() | None as name} if len(name or "") <= NAME_LENGTH:
-                return lambda: self._restart_asked(process, name)
+            case {"op": "restart", "name": str() | None as name}:
+                short = name and name[:_WHY_CHARACTERS]
+                return lambda: self._restart_asked(process, short)
             case {
                 "op": "answer",
                 "request": int(number),

@@ -192,7 +192,18 @@ def test_credits(child: Ended) -> None:
         ([opened(1), control(1, op="register", name="\n", request=1)], "a name must have"),
         ([opened(1), frames.pack_text(0, ["x"]).having(0, frames.PROMPT).frame(1)], "flags"),
     ],
-    ids=str,
+    ids=[
+        "messages on no channel",
+        "acknowledgement on no channel",
+        "acknowledgement of nothing",
+        "begin of four billion",
+        "a number twice",
+        "a lower number",
+        "number 0",
+        "the number of the store",
+        "a name that is none",
+        "flags of the main process",
+    ],
 )
 def test_what_a_child_can_not_say(child: Ended, parts: list[Any], why: str) -> None:
     """It ends the link and nothing else."""

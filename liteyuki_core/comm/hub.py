@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from .. import log
@@ -30,6 +31,9 @@ from .store import Store
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""
+
+_MOST_SAID = 100
+"""Warnings about channels in one second: a child that causes them is not to fill the log."""
 
 _OWN_CAPACITY = 1024
 """Capacity of the two channels that every process has from its start."""
@@ -62,6 +66,8 @@ class Hub:
         self._last_peer = 0
         self._unsent: set[LinkPeer] = set()
         self._notes: deque[tuple[str, str]] = deque()
+        self._second = self._said = 0
+        """How many warnings there were in which second."""
         self.store = Store(self.lock, self.pump, store_path, _cells())
 
     # ------------------------------------------------------------- processes
@@ -467,6 +473,15 @@ class Hub:
         )
 
     def _note(self, level: str, text: str) -> None:
+        if level == "WARNING":
+            second = int(monotonic())
+            if second != self._second:
+                self._second, self._said = second, 0
+            self._said += 1
+            if self._said > _MOST_SAID + 1:
+                return
+            if self._said > _MOST_SAID:
+                text = "more lines about channels in this second are left out"
         self._notes.append((level, text))
 
     def _note_dropped(self, route: Route, count: int) -> None:

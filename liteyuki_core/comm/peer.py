@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .route import Route
 
 
-MOST_ENDS = 50_000
+MOST_ENDS = 30_000
 """Ends of channels that one child may have, and channels made by it that may be there."""
 
 _MOST_BEHIND = 200_000

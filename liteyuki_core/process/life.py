@@ -64,7 +64,7 @@ class Life:
         self.called_ready = False
         self.failure: str | None = None
         """What it has said itself is wrong."""
-        self.said_ready: bool | None = None
+        self.said_ready: dict[str, Any] | None = None
         self._words = 0
         self._words_since = self.begun
         self.has_crashed = False
@@ -177,7 +177,11 @@ class Life:
                 f"process {self.name} has ended its link and not itself: terminate (pid {self.pid})"
             )
         self.terminate()
-        self._loop.call_later(_TERMINATE_SECONDS, self.kill)
+        self._loop.call_later(_TERMINATE_SECONDS, self._kill_unless_over)
+
+    def _kill_unless_over(self) -> None:
+        if not self._is_over:
+            self.kill()
 
     def soon(self, call: Callable[[], object]) -> None:
         """Have something called on the loop, while it runs. From any thread."""

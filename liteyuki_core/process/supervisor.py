@@ -383,14 +383,13 @@ class Supervisor:
 
         On the reader's thread. Raises `FrameError` for one that is not known.
         """
-        match fields:
-            case {"op": "ready", "called": bool() as called}:
-                if life.said_ready is called:
-                    return None  # Once is enough.
-                life.said_ready = called
-                return lambda: self._ready(process, life, called)
+        if fields == life.said_ready:
+            return None  # Once is enough.
         life.count_word()
         match fields:
+            case {"op": "ready", "called": bool() as called}:
+                life.said_ready = fields
+                return lambda: self._ready(process, life, called)
             case {"op": "failed", "why": str() as why}:
                 why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: setattr(life, "failure", why)

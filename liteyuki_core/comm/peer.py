@@ -334,7 +334,11 @@ class LinkPeer:
                 try:
                     until = monotonic() + _TURN if len(left) > 1 else 0.0
                     while left and not self.detached:
-                        self._on_frame(left.popleft())
+                        frame = left.popleft()
+                        if frame.kind == frames.DATA:
+                            self._on_data(frame)
+                        else:
+                            self._on_frame(frame)
                         if left and (monotonic() > until or self.link.asks_much):
                             self.link.unfinished = True
                             break
@@ -349,9 +353,7 @@ class LinkPeer:
         return wakes
 
     def _on_frame(self, frame: frames.Frame) -> None:
-        if frame.kind == frames.DATA:
-            self._on_data(frame)
-        elif frame.kind == frames.ACK:
+        if frame.kind == frames.ACK:
             self._on_acknowledgement(frame)
         elif frame.kind == frames.STORE:
             self._on_store(*frames.stored(frame, frames.FIELD_BYTES))
@@ -384,11 +386,13 @@ class LinkPeer:
             if number > self._last_opened:
                 raise FrameError(f"acknowledgement on channel number {number}, never opened")
             return  # It was closed meanwhile.
-        given = held[0].sides[held[1]].holders[self].outstanding
-        if sum([count for _, count in ranges]) > given or not all(count for _, count in ranges):
-            raise FrameError(
-                f"acknowledgement of messages on channel number {number} that it was not given"
-            )
+        left = held[0].sides[held[1]].holders[self].outstanding
+        for _, count in ranges:
+            left -= count
+            if left < 0 or not count:
+                raise FrameError(
+                    f"acknowledgement of messages on channel number {number} that it was not given"
+                )
         if frame.flags & frames.BEGUN:
             self._hub.begin(self, number, ranges)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import decoder, frames, peer
+from liteyuki_core.comm import decoder, frames, listener, peer
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.link import connection_pair
 from liteyuki_core.errors import FrameError
@@ -293,6 +293,36 @@ def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch
     for i in range(300):
         change(i)
     assert "it has left over 4 MB unread of what it is told" in child.why()
+
+
+def test_a_callback_that_is_slower_than_what_is_published(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it is bounded; what is dropped is said once, and later ones come again."""
+    monkeypatch.setattr(listener, "_MOST_BYTES", 1 << 20)
+    waits = listener.Listener(pair.main, "subscribe", "topic", 0)
+    pair.main.access.listen(waits).wait(10)
+    value = frames.Value("b", bytes(10_000))
+    for _ in range(300):
+        pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
+    assert len(waits._inbox) * 10_000 <= 1 << 20
+    assert "topic 'topic'" in pair.logged("ERROR", "is dropped")
+    assert len([line for line in pair.log if "is dropped" in line]) == 1
+    while waits._inbox:
+        assert run_async(waits.next()) == bytes(10_000)
+    pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
+    assert len(waits._inbox) == 1
+
+
+def test_a_child_can_not_fill_the_log(child: Ended) -> None:
+    """However many channels it closes with messages under way."""
+    for number in range(1, 2000, 2):
+        key = f"{child.peer.prefix}{number}"
+        closed = control(number + 1, op="close")
+        child.send(opened(number), opened(number + 1, key), data(number, 1), closed)
+    wait_until(lambda: child.peer._last_opened == 2000, "all were opened")
+    wait_until(lambda: any("are left out" in line for line in child.pair.log), "it is said")
+    assert len([line for line in child.pair.log if "not acknowledged" in line]) < 500
 
 
 def test_long_frames_at_once(child: Ended) -> None:

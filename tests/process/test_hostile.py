@@ -213,14 +213,10 @@ def garbage():
     out(b"garbage " * 200)
 
 
-@act(None)
+@act("")
 def half_a_header():
     out(header(frames.DATA, 0, 1, 4)[:7])
-    current().port._link._broken = True  # So that nothing honest completes it.
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-ACTS["half_a_header"] = (half_a_header, "", None)
 
 
 @act("are no frame")
@@ -684,16 +680,6 @@ def ten_megabytes_of_why():
     out(frame(frames.CONTROL, frames.IN_PIECES, 0, frames.table([len(body)])))
     for at in range(0, len(body), 65536):
         out(frame(frames.PART, 0, 0, body[at : at + 65536]))
-
-
-@act("")
-def a_long_why():
-    out(word(op="failed", why="x\\n" * 100_000))
-    time.sleep(0.5)
-    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-ACTS.pop("a_long_why")  # It could not start, says it: it is not started again.
 
 
 @act("is not known")

@@ -184,7 +184,7 @@ def line_as_json(process: str, text: str) -> str:
     if text.startswith(RECORD + "{"):
         try:
             json.loads(text[1:])
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # Another thread or program has written into it.
         else:
             return text[1:] + "\n"

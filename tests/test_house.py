@@ -41,7 +41,14 @@ ARROWS: dict[str, set[str]] = {
     "comm.end": {"errors", "log", "comm.frames", "comm.runner", "comm.waiter"},
     "comm.schema": set(),
     "comm.typed": {"errors", "comm.schema"},
-    "comm.channel": {"errors", "comm.current", "comm.runner", "comm.end", "comm.typed"},
+    "comm.channel": {
+        "errors",
+        "comm.current",
+        "comm.runner",
+        "comm.end",
+        "comm.frames",
+        "comm.typed",
+    },
     "comm.context": {
         "errors",
         "log",
@@ -53,7 +60,14 @@ ARROWS: dict[str, set[str]] = {
         "comm.access",
         "comm.copies",
     },
-    "comm.peer": {"errors", "comm.frames", "comm.link", "comm.context", "comm.wakes"},
+    "comm.peer": {
+        "errors",
+        "comm.channel",
+        "comm.frames",
+        "comm.link",
+        "comm.context",
+        "comm.wakes",
+    },
     "comm.route": {"errors", "comm.frames"},
     "comm.letters": {"errors", "comm.frames"},
     "comm.hub": {
@@ -79,7 +93,6 @@ ARROWS: dict[str, set[str]] = {
         "comm.expiry",
         "comm.frames",
         "comm.journal",
-        "comm.listener",
         "comm.value",
     },
     "comm.listener": {"log", "comm.frames", "comm.value", "comm.waiter"},
@@ -132,6 +145,7 @@ ARROWS: dict[str, set[str]] = {
     "process.state": set(),
     "hooks": {"log", "comm.worker"},
     "process.life": {
+        "errors",
         "log",
         "comm.hub",
         "comm.link",

@@ -18,6 +18,7 @@ from ..errors import (
 )
 from .current import current
 from .end import SMALL, CarriesChannel, End, Handle
+from .frames import MAX_CAPACITY
 from .receiver import Receiver, of_thread
 from .receiver import current as current_receiver
 from .runner import Registration
@@ -65,8 +66,8 @@ class Channel(Handle, Generic[T]):
     The check is made at this handle: one that was got by name has none. `type_check=False` leaves
     it out. A `T` that can't be checked raises `ChannelTypeError` at the first use.
 
-    Raises `ValueError` for a capacity below 1 and for a name that is empty or over 200
-    characters, `TypeError` for a name that is not a string and the like.
+    Raises `ValueError` for a capacity below 1 or over 10,000,000 and for a name that is empty or
+    over 200 characters, `TypeError` for a name that is not a string and the like.
     """
 
     _type_check: bool | None = None
@@ -85,8 +86,8 @@ class Channel(Handle, Generic[T]):
             check_name(name)
         if isinstance(capacity, bool) or not isinstance(capacity, int):
             raise TypeError(f"capacity must be an int, not {type(capacity).__name__}")
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1, not {capacity}")
+        if not 0 < capacity <= MAX_CAPACITY:
+            raise ValueError(f"capacity must be from 1 to {MAX_CAPACITY}, not {capacity}")
         if type_check is not None and not isinstance(type_check, bool):
             raise TypeError(f"type_check must be True, False or None, not {type_check!r}")
         self._name = name

@@ -39,7 +39,7 @@ from .dispatch import Dispatcher
 from .end import End, Port
 from .link import Endpoint, Link
 from .receiver import Receiver, of_thread
-from .wakes import Wake, Wakes
+from .wakes import Wake, Wakes, fire
 
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005
@@ -581,35 +581,41 @@ class LinkPort(ContextPort):
 
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         context = self._context
-        words = []
-        answers = False
-        with context.lock:
-            wakes = context.wakes.gather()
-            try:
-                for frame in arrived:
-                    end = context.ends.get(frame.channel)
-                    if frame.kind == frames.DATA:
-                        batch = frames.unpack(frame, kept=False)
-                        if end is not None:
-                            end.on_data(batch)
-                    elif frame.kind == frames.ACK:
-                        count = sum(count for _, count in frames.acknowledged(frame))
-                        if end is not None:
-                            end.on_acknowledged(count)
-                    elif frame.kind == frames.STORE:
-                        self._on_store(*frames.stored(frame))
-                    else:
-                        fields = frames.fields(frame)
-                        answers = answers or fields["op"] == "shared"
-                        if not self._on_control(frame.channel, fields, end):
-                            words.append(fields)
-            finally:
-                context.wakes.release()
-        if answers:
-            self._link.pump()
-        for fields in words:
-            self._on_word(fields)
+        wakes: list[Wake] = []
+        words: list[dict[str, Any]] = []
+        try:
+            with context.lock:
+                wakes = context.wakes.gather()
+                try:
+                    for frame in arrived:
+                        self._on_frame(frame, words)
+                finally:
+                    context.wakes.release()
+            if any(frame.kind == frames.CONTROL for frame in arrived):
+                self._link.pump()  # What an end has to say to that.
+            for fields in words:
+                self._on_word(fields)
+        except BaseException:
+            fire(wakes, None)  # Whom earlier frames have served is not to wait for ever.
+            raise
         return wakes
+
+    def _on_frame(self, frame: frames.Frame, words: list[dict[str, Any]]) -> None:
+        end = self._context.ends.get(frame.channel)
+        if frame.kind == frames.DATA:
+            batch = frames.unpack(frame, kept=False)
+            if end is not None:
+                end.on_data(batch)
+        elif frame.kind == frames.ACK:
+            count = sum(count for _, count in frames.acknowledged(frame))
+            if end is not None:
+                end.on_acknowledged(count)
+        elif frame.kind == frames.STORE:
+            self._on_store(*frames.stored(frame))
+        else:
+            fields = frames.fields(frame)
+            if not self._on_control(frame.channel, fields, end):
+                words.append(fields)
 
     def _on_store(self, fields: dict[str, Any], values: list[frames.Value]) -> None:
         self._values += values

@@ -15,7 +15,9 @@ comes behind a piece in a slot waits in the channel's *lane* until that piece wa
 which the reader does as it finds time: frames of other channels do not wait for it.
 
 Invariants: a lane begins with a piece in a slot; a segment's memory is taken when its first
-piece arrives, and a frame's is never over the limit.
+piece arrives, and a frame's is never over the limit; a slot is full once until its piece is taken
+out. Who sends has `AT_ONCE` long frames under way at most, so that many with a slot besides are the
+most that a reader has room for.
 """
 
 from __future__ import annotations
@@ -46,8 +48,14 @@ from .frames import (
     words_of,
 )
 
+AT_ONCE = 8
+"""How many long frames of one link may be under way at the same time, each on its channel."""
+
 PIECE = 64 * 1024
 """Longest piece that goes through the connection, in bytes."""
+
+_MOST_HELD = 20_000
+"""How many frames may wait in lanes before it is better to take pieces out than to read on."""
 
 _IN_SLOT = struct.Struct("<II")
 _SLACK = 8 * CHUNK
@@ -165,18 +173,29 @@ class Decoder:
     Read into `buffer()`, then tell `decode` how many bytes came. Where there are `lanes`, ask
     `place()` what to take out of which slot, and call `taken` when that is done. `freed` are
     slots that the other side has given back; whoever reads them empties the list. After a
-    `FrameError` the stream can't be read on.
+    `FrameError` the stream can't be read on; where whole frames came before what is wrong, they are
+    returned and the error is in `wrong`.
     """
 
     def __init__(self, max_message_bytes: int, slots: int = 0) -> None:
         self._limit = max_message_bytes + _SLACK
         self._slots = slots
+        self._most = AT_ONCE + slots
+        """Long frames at once: the last pieces of some may still be in slots."""
+        self._full: set[int] = set()
+        self._held = 0
         self._buffer = bytearray(4 * CHUNK)
         self._bytes = memoryview(self._buffer)
         self._end = 0
         self._long: dict[int, _LongFrame] = {}
         self.lanes: dict[int, deque[Frame]] = {}
         self.freed: list[int] = []
+        self.wrong: FrameError | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits in lanes that nothing more should be read before some is out."""
+        return self._held >= _MOST_HELD
 
     def buffer(self) -> memoryview:
         """Return where the next bytes go; never empty."""
@@ -184,11 +203,22 @@ class Decoder:
 
     def decode(self, size: int) -> list[Frame]:
         """Return the frames that the last `size` bytes completed. Raises `FrameError`."""
-        end = self._end + size
+        out: list[Frame] = []
+        try:
+            self._decode(self._end + size, out)
+        except FrameError as error:
+            self._fail(error, out)
+        return out
+
+    def _fail(self, error: FrameError, out: list[Frame]) -> None:
+        if not out:
+            raise error
+        self.wrong = error
+
+    def _decode(self, end: int, out: list[Frame]) -> None:
         view = self._bytes
         lanes = self.lanes
         at = 0
-        out: list[Frame] = []
         while end - at >= HEADER.size:
             magic, kind, flags, channel, length = HEADER.unpack_from(view, at)
             allowed = FLAGS.get(kind)
@@ -208,7 +238,6 @@ class Decoder:
         if 0 < at < end:
             view[: end - at] = view[at:end]
         self._end = end - at
-        return out
 
     def place(self) -> tuple[int, memoryview]:
         """Return the number of the slot to take a piece out of and where the piece goes.
@@ -224,9 +253,16 @@ class Decoder:
         out: list[Frame] = []
         channel, lane = next(iter(self.lanes.items()))
         del self.lanes[channel]
-        self._placed(channel, _IN_SLOT.unpack(lane.popleft().body)[1], out)
-        while lane and lane[0].kind != SLOT:
-            self._take_in(lane.popleft(), out)
+        before = len(lane)
+        number, size = _IN_SLOT.unpack(lane.popleft().body)
+        self._full.discard(number)
+        try:
+            self._placed(channel, size, out)
+            while lane and lane[0].kind != SLOT:
+                self._take_in(lane.popleft(), out)
+        except FrameError as error:
+            self._fail(error, out)
+        self._held -= before - len(lane)
         if lane:
             self.lanes[channel] = lane  # Behind the others: they take turns.
         return out
@@ -244,10 +280,15 @@ class Decoder:
         elif frame.kind == SLOT:
             if len(frame.body) != _IN_SLOT.size:
                 raise FrameError(f"a piece's slot of {len(frame.body)} bytes")
-            self._numbers(frame.body[:4])
+            (number,) = self._numbers(frame.body[:4])
+            if number in self._full:
+                raise FrameError(f"slot {number} was filled twice")
+            self._full.add(number)
             self.lanes.setdefault(frame.channel, deque()).append(frame)
+            self._held += 1
         elif frame.channel in self.lanes and frame.kind != ACK:
             self.lanes[frame.channel].append(frame)
+            self._held += 1
         else:
             self._take_in(frame, out)
 
@@ -263,6 +304,8 @@ class Decoder:
         elif frame.flags & IN_PIECES:
             if frame.channel in self._long:
                 raise FrameError(f"two long frames at once on channel {frame.channel}")
+            if len(self._long) >= self._most:
+                raise FrameError(f"over {self._most} long frames at once")
             head = frame._replace(flags=frame.flags & ~IN_PIECES)
             self._long[frame.channel] = _LongFrame(head, self._limit)
         else:

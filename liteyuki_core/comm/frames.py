@@ -73,6 +73,13 @@ LONGEST_TEXT = 16 * 1024
 STORE_STREAM = (1 << 32) - 1
 """The number in place of a channel's for all STORE frames."""
 
+MAX_CAPACITY = 10_000_000
+"""Upper bound of a channel's capacity."""
+
+FIELD_BYTES = 1 << 20
+"""Most that a child's control frame, the head of its store frame or a message's table of channels
+may have: to look at one is never to take long."""
+
 MAX_MESSAGE_BYTES = 1 << 30
 """Upper bound of the `max_message_bytes` setting: lengths have 31 bits."""
 
@@ -265,6 +272,8 @@ class Linked:
 def _split_linked(data: Buffer) -> tuple[list[str], Buffer]:
     try:
         (size,) = _KEYS.unpack_from(data)
+        if size > FIELD_BYTES:
+            raise ValueError(f"it is said to have {size} bytes, {FIELD_BYTES} are allowed")
         keys = bytes(data[_KEYS.size : _KEYS.size + size])
         if len(keys) != size:
             raise ValueError("the table of keys is cut short")
@@ -305,6 +314,8 @@ def dump_linked(data: object, link: Callable[[Any], tuple[str, Any] | None]) -> 
     pickler = _LinkPickler(file, link)
     pickler.dump(data)
     keys = ",".join(pickler.keys).encode("ascii")
+    if len(keys) > FIELD_BYTES:
+        raise ValueError(f"it carries {len(pickler.keys)} channels, which are too many")
     return Linked(_KEYS.pack(len(keys)) + keys + file.getvalue())
 
 
@@ -422,7 +433,7 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
     rest = len(body) - _SEQUENCE.size
     flags = frame.flags
     if flags & LONG:
-        if count != 1 or rest or not frame.segments or flags & (TEXT | LINKED):
+        if count != 1 or rest or not frame.segments or flags & (TEXT | LINKED | SPLIT):
             raise FrameError("a long message's frame is not whole")
         return Batch(first, 1, frame.segments, (), None, flags, kept)
     if flags & SPLIT:
@@ -494,8 +505,10 @@ def control(channel: int, **fields: Any) -> tuple[Buffer, ...]:
     return (HEADER.pack(MAGIC, CONTROL, 0, channel, len(body)), body)
 
 
-def fields(frame: Frame) -> dict[str, Any]:
-    """Return the fields of a CONTROL frame. Raises `FrameError`."""
+def fields(frame: Frame, limit: int | None = None) -> dict[str, Any]:
+    """Return the fields of a CONTROL frame. Raises `FrameError`, also for over `limit` bytes."""
+    if limit is not None and len(frame.body) > limit:
+        raise FrameError(f"a control frame of {len(frame.body)} bytes; {limit} are allowed")
     try:
         value = _from_json(str(frame.body, "ascii"))
     except (ValueError, RecursionError) as error:
@@ -538,16 +551,23 @@ def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, .
     return (start, *[value.data for value in values])
 
 
-def stored(frame: Frame) -> tuple[dict[str, Any], list[Value]]:
-    """Return the fields and values of a STORE frame. Raises `FrameError`."""
+def stored(frame: Frame, limit: int | None = None) -> tuple[dict[str, Any], list[Value]]:
+    """Return the fields and values of a STORE frame. Raises `FrameError`.
+
+    Also for fields of over `limit` bytes.
+    """
     body = frame.body
     try:
         (size,) = _WORD.unpack_from(body)
+        if limit is not None and size > limit:
+            raise ValueError(f"its head is said to have {size} bytes, {limit} are allowed")
         at = _WORD.size + size
         fields = _from_json(str(body[_WORD.size : at], "ascii"))
         kinds, sizes = fields.pop("kinds"), fields.pop("sizes")
         values = []
         for kind, length in zip(kinds, sizes, strict=True):
+            if type(length) is not int or length < 0:
+                raise ValueError(f"a value of {length!r} bytes")
             values.append(Value(kind, body[at : at + length]))
             at += length
         if at != len(body) or not all(len(v.data) == n for v, n in zip(values, sizes, strict=True)):

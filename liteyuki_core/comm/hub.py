@@ -35,6 +35,8 @@ MAIN = "\0main"
 
 _UNREAD_SECONDS = 5.0
 """How long messages wait where nobody has ever received before a line says so."""
+_MOST_SAID = 100
+"""Warnings about channels in one second: a child that causes them is not to fill the log."""
 
 _OWN_CAPACITY = 1024
 """Capacity of the two channels that every process has from its start."""
@@ -58,6 +60,10 @@ class Hub:
         context.port = self.local
         self._names: dict[str, Route] = {}
         self._keys: dict[str, Route] = {}
+        self._made: Counter[str] = Counter()
+        """How many channels there are by who made them."""
+        self._brought: dict[str, set[str]] = {}
+        """By key the prefixes of the peers that were given a message with that channel in it."""
         self._peers: list[LinkPeer] = []
         self._last_key = 0
         self._last_peer = 0
@@ -67,6 +73,8 @@ class Hub:
         """Sides that got their first message while nobody had received there, and when."""
         self._held: list[Side] = []
         self._reminder = Expiry(self._look_again)
+        self._second = self._said = 0
+        """How many warnings there were in which second."""
         self.store = Store(self.lock, self.pump, store_path, _cells())
 
     # ------------------------------------------------------------- processes
@@ -144,6 +152,8 @@ class Hub:
             route, i = self._make(key, capacity, peer.process or MAIN, None), 0
         else:
             found = self._keys.get(key)
+            if found is not None and not self._may_open(peer, found):
+                found = None
             i = self._side_for(found, peer) if found is not None else 0
             over = found is not None and found.over and found.sides[i].ended is not None
             if found is None or over or peer in found.sides[i].holders:
@@ -189,12 +199,13 @@ class Hub:
         route, i = held or (None, 0)
         other = None if route is None else route.sides[1 - i]
         if route is None or other is None or (other.ended is ChannelClosed and not other.let_go):
-            title = "a channel" if route is None else route.title
-            self._note(
-                "WARNING",
-                f"{title}: {batch.count} messages came after the other side had closed and "
-                "are dropped",
-            )
+            if peer.says_dropped(number):
+                title = "a channel" if route is None else route.title
+                self._note(
+                    "WARNING",
+                    f"{title}: {batch.count} messages came after the other side had closed and "
+                    "are dropped, as are those that still come",
+                )
             if route is not None:
                 route.sides[1 - i].dropped += batch.count
             peer.dropped(number, batch.count)
@@ -303,9 +314,12 @@ class Hub:
         self._forget_if_unused(route)
 
     def hold(self, peer: Peer, key: str) -> None:
-        """Keep a channel that `peer` is about to send a message with. Under the lock."""
+        """Keep a channel that `peer` is about to send a message with. Under the lock.
+
+        One that it does not have it can't send.
+        """
         route = self._keys.get(key)
-        if route is None:
+        if route is None or not any(peer in side.holders for side in route.sides):
             return
         route.links += 1
         peer.holds[key] += 1
@@ -316,6 +330,7 @@ class Hub:
 
     def detach(self, peer: LinkPeer) -> None:
         """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
+        peer.detached = True
         if peer in self._peers:
             self._peers.remove(peer)
         self.store.drop(peer)
@@ -343,6 +358,16 @@ class Hub:
         route = self._names.get(name)
         return None if route is None else (route.capacity, route.key)
 
+    def made_by(self, process: str | None) -> int:
+        """Return how many channels there are that `process` has made. Under the lock."""
+        return self._made[process or MAIN]
+
+    def delivers(self, peer: LinkPeer, batch: frames.Batch) -> None:
+        """Let `peer` open the channels that a message brings it. Under the lock."""
+        for key in batch.carried():
+            if key in self._keys:
+                self._brought.setdefault(key, set()).add(peer.prefix)
+
     # ------------------------------------------------------------- what can be looked at
 
     def statistics(self) -> dict[str, dict[str, int]]:
@@ -368,7 +393,7 @@ class Hub:
                 peer = self._unsent.pop()
             except KeyError:
                 break
-            peer.link.pump()
+            peer.pump()
         while self._notes:
             try:
                 level, note = self._notes.popleft()
@@ -403,7 +428,26 @@ class Hub:
 
     def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
         route = self._keys[key] = Route(key, capacity, maker, other, self._unlink)
+        self._made[maker] += 1
         return route
+
+    def _forget(self, route: Route) -> bool:
+        """Have its key lead nowhere; return whether it led to it."""
+        if self._keys.get(route.key) is not route:
+            return False
+        del self._keys[route.key]
+        self._brought.pop(route.key, None)
+        maker = route.sides[0].process or MAIN
+        self._made[maker] -= 1
+        if not self._made[maker]:
+            del self._made[maker]
+        return True
+
+    def _may_open(self, peer: Peer, route: Route) -> bool:
+        """Return whether a peer has come by a key as it should: by a name or in a message."""
+        if peer is self.local or route.name is not None or route.key.startswith(peer.prefix):
+            return True
+        return peer.prefix in self._brought.get(route.key, ())
 
     def _side_for(self, route: Route, peer: Peer) -> int:
         process = peer.process or MAIN
@@ -432,8 +476,10 @@ class Hub:
         holder.window, holder.asks = old.window, old.asks
         mine.lost.clear()
         taken.holds = fresh.holds
+        # What it makes of its own capacity it has been told already, and tells whom it is sent to.
+        taken.capacity = max(taken.capacity, fresh.capacity)
         taken.revive_side(0)
-        del self._keys[fresh.key]
+        self._forget(fresh)
         for entry in fresh.sides[1].waiting:
             theirs.add(entry.batch, entry.source, entry.number, entry.links)
         mine.push()
@@ -469,7 +515,7 @@ class Hub:
             route.end_side(1, ChannelClosed, "whoever it was sent to has let go of it", let_go=True)
 
     def _forget_if_unused(self, route: Route) -> None:
-        if route.unused and self._keys.pop(route.key, None) is not None:
+        if route.unused and self._forget(route):
             for side in route.sides:
                 self._note_dropped(route, side.clear())
 
@@ -553,6 +599,15 @@ class Hub:
         )
 
     def _note(self, level: str, text: str) -> None:
+        if level == "WARNING":
+            second = int(monotonic())
+            if second != self._second:
+                self._second, self._said = second, 0
+            self._said += 1
+            if self._said > _MOST_SAID + 1:
+                return
+            if self._said > _MOST_SAID:
+                text = "more lines about channels in this second are left out"
         self._notes.append((level, text))
 
     def _note_dropped(self, route: Route, count: int) -> None:

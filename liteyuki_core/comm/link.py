@@ -19,7 +19,15 @@ was queued before it: a mark in each stream that has something says where. A str
 frame is a piece for a slot is in `_parked` and not in `_turns`; the piece stays in its queue
 until its slot is filled, which the writer thread alone does. A slot is in `_free`, being filled,
 or the other side's. The order of a link's lock is: the caller's lock, then the link's; nothing is
-called while the link's lock is held.
+called while the link's lock is held. `decoder.AT_ONCE` streams have a long frame in pieces at most;
+where another comes to one, it waits in `_late` and is not in `_turns`.
+
+What an other side that reads nothing can make this one keep. Messages are bounded by their
+channels' capacities. Other frames are counted where they are queued as `Asked` or `Told`: while
+much of what the other side itself has asked for waits to be written, nothing more is read from it,
+so that it asks for nothing more; how much of the rest is too much the link's user judges by `told`.
+`on_frames` may also leave frames for later, when it has had its turn, by setting `unfinished`; it
+is called again with none.
 """
 
 from __future__ import annotations
@@ -29,6 +37,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -37,7 +46,7 @@ from typing import Any
 from ..errors import FrameError
 from . import decoder, frames, slots
 from .reader import Reader
-from .wakes import Wake
+from .wakes import Wake, fire
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
 """With this flag a send on a blocking connection does not wait. Where a system has none that
@@ -70,6 +79,18 @@ _FILL_AT_ONCE = 2
 
 _GIVE_BACK = slots.COUNT // 4
 """Slots are given back this many at a time, and when there is nothing to take out."""
+
+_ASKED_BYTES = 8 << 20
+"""So much of what the other side has asked for may wait before it has to read some of that."""
+
+_COST = 256
+"""What a frame that is queued takes besides its bytes, about."""
+
+_REST = 0.0005
+"""Seconds that others have before frames that were left for later have their turn."""
+
+_WHY_CHARACTERS = 500
+"""So much is said of what was wrong, for the other side may have written it."""
 
 _YIELDS = 1000
 """How often `flush` lets other threads go on at most."""
@@ -105,6 +126,37 @@ def _arrivals_of(connection: socket.socket) -> select.poll | None:
     arrivals = select.poll()
     arrivals.register(connection.fileno(), select.POLLIN)
     return arrivals
+
+
+class Asked(tuple[frames.Buffer, ...]):
+    """A frame that the other side has asked for: it comes of what that has sent itself."""
+
+    __slots__ = ()
+
+
+class Told(tuple[frames.Buffer, ...]):
+    """A frame that comes of what others do."""
+
+    __slots__ = ()
+
+
+class _Done:
+    """Stands in a stream behind the last piece of a long frame."""
+
+
+_DONE = _Done()
+
+
+def _cost(frame: tuple[frames.Buffer, ...]) -> int:
+    return _COST + sum(map(len, frame))
+
+
+class _Unforeseen(FrameError):
+    """Something else than a `FrameError` was raised while frames were handled."""
+
+
+def _shortened(why: str) -> str:
+    return why if len(why) <= _WHY_CHARACTERS else f"{why[:_WHY_CHARACTERS]}..."
 
 
 class _Mark:
@@ -197,8 +249,18 @@ class Link:
         self._dontwait = _DONTWAIT
         self._arrivals = _arrivals_of(self._connection) if _DONTWAIT else None
         self._lock = threading.Lock()
-        self._streams: dict[int, deque[tuple[frames.Buffer, ...] | decoder.Piece | _Mark]] = {}
+        self._streams: dict[int, deque[Any]] = {}
+        """What is queued: frames, `Piece`, `_Mark` and `_DONE`."""
         self._turns: deque[int] = deque()
+        self._late: deque[int] = deque()
+        self._in_parts = 0
+        """How many streams have a long frame in pieces."""
+        self._asked = 0
+        self.told = 0
+        """How many bytes wait to be written that the other side has not asked for."""
+        self.unfinished = False
+        """Whether `on_frames` has left frames for later."""
+        self._why: str | None = None
         self._parked: deque[int] = deque()
         self._writing = False
         self._filling = False
@@ -220,8 +282,13 @@ class Link:
     def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
         """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
         with self._lock:
-            if not self._broken and not self._closing:
-                self._put(stream, buffers)
+            if self._broken or self._closing:
+                return
+            if type(buffers) is Asked:
+                self._asked += _cost(buffers)
+            elif type(buffers) is Told:
+                self.told += _cost(buffers)
+            self._put(stream, buffers)
 
     def queue_last(self, buffers: tuple[frames.Buffer, ...]) -> None:
         """Do the same for one that leaves after everything that is queued now, in any stream."""
@@ -291,7 +358,7 @@ class Link:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closing = True
-            while (self._writing or self._turns or self._parked) and not self._broken:
+            while self._has_unsent and not self._broken:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._settled.wait(left):
                     break
@@ -308,6 +375,16 @@ class Link:
         heads = [frame[0] for frame in self._streams[stream] if isinstance(frame, tuple)]
         return sum(map(frames.messages_in, heads))
 
+    @property
+    def asks_much(self) -> bool:
+        """Whether the other side is to read some of what it has asked for before it asks on."""
+        return self._asked > _ASKED_BYTES and not self._broken
+
+    def end(self, why: str) -> None:
+        """End the connection at once, because of the other side. From any thread, under no lock."""
+        self._why = self._why or why
+        self._shutdown()
+
     def loop_waits(self) -> None:
         """Have the thread read, though a loop may have been lent that: it is about to wait."""
         self._reader.take_back()
@@ -317,6 +394,10 @@ class Link:
         self._close_files()
 
     # ------------------------------------------------------------- writing
+
+    @property
+    def _has_unsent(self) -> bool:
+        return bool(self._writing or self._turns or self._parked or self._late)
 
     def _put(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
         queue = self._streams.get(stream)
@@ -346,28 +427,54 @@ class Link:
         while self._turns and size < _TURN_BYTES:
             stream = self._turns.popleft()
             queue = self._streams[stream]
+            late = False
             while queue and size < _TURN_BYTES:
                 frame = queue[0]
                 if type(frame) is not tuple:
                     if isinstance(frame, decoder.Piece):
                         break
-                    assert isinstance(frame, _Mark)
-                    frame.streams -= 1
-                    if frame.streams:
+                    if frame is _DONE:
                         queue.popleft()
+                        self._in_parts -= 1
+                        if self._late:
+                            self._turns.append(self._late.popleft())
                         continue
-                    frame = frame.frame
-                queue.popleft()
+                    if isinstance(frame, _Mark):
+                        frame.streams -= 1
+                        if frame.streams:
+                            queue.popleft()
+                            continue
+                        frame = frame.frame
                 length = sum(map(len, frame))
                 if length > frames.CHUNK + frames.HEADER.size:
+                    late = self._in_parts >= decoder.AT_ONCE
+                    if late:
+                        break
+                    self._in_parts += 1
+                    queue.popleft()
+                    queue.appendleft(_DONE)
                     queue.extendleft(reversed(self._in_pieces(stream, frame)))
-                    continue
-                out.extend(frame)
-                size += length
-            self._queue_again(stream, queue)
+                else:
+                    queue.popleft()
+                    out.extend(frame)
+                    size += length
+                if type(frame) is not tuple:
+                    self._uncount(frame)
+            if late:
+                self._late.append(stream)
+            else:
+                self._queue_again(stream, queue)
         if out and (size <= _JOIN_BYTES or not _SENDMSG):
             return [b"".join(out)]
         return out
+
+    def _uncount(self, frame: Asked | Told) -> None:
+        if type(frame) is Told:
+            self.told -= _cost(frame)
+            return
+        before, self._asked = self._asked, self._asked - _cost(frame)
+        if self._asked <= _ASKED_BYTES < before:
+            self._settled.notify_all()
 
     def _in_pieces(self, stream: int, frame: tuple[frames.Buffer, ...]) -> list[Any]:
         out: list[Any] = [decoder.opening(frame)]
@@ -482,6 +589,7 @@ class Link:
             self._streams.clear()
             self._turns.clear()
             self._parked.clear()
+            self._late.clear()
             self._settled.notify_all()
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -492,10 +600,30 @@ class Link:
     # ------------------------------------------------------------- reading
 
     def _read(self, handle: socket.socket, waits: bool) -> tuple[bool, list[Wake]]:
+        wakes: list[Wake] = []
+        try:
+            return self._read_once(handle, waits, wakes), wakes
+        except BaseException:
+            if wakes:
+                fire(wakes, None)  # What came before what is wrong has arrived.
+            raise
+
+    def _read_once(self, handle: socket.socket, waits: bool, wakes: list[Wake]) -> bool:
         stream = self._decoder
         lanes = stream.lanes
-        size, wakes = 0, []
-        if not self._at_end:
+        if self.unfinished or self.asks_much:
+            if not waits:
+                return True  # A loop that has been lent the reading leaves this to the thread.
+            self._have_others_go_on()
+        if self._why is not None:
+            raise FrameError(self._why)
+        if self.unfinished:
+            self._hand_over([], wakes)
+            return True
+        if stream.wrong is not None:
+            raise stream.wrong
+        size = 0
+        if not self._at_end and not stream.is_behind:
             try:
                 flags = self._dontwait if lanes or not waits else 0
                 if self._arrivals is not None and waits and not lanes:
@@ -506,23 +634,50 @@ class Link:
                 if not lanes:
                     raise
             except TimeoutError:
-                return False, []
+                return False
             except OSError:
                 self._at_end = True  # A connection reset is an end like any other.
         if size:
             arrived = stream.decode(size)
+            if arrived:
+                self._hand_over(arrived, wakes)
             if stream.freed:
                 self._free_slots()
-            if arrived:
-                wakes = self._on_frames(arrived)
+        if self.unfinished:
+            return True
+        if stream.wrong is not None:
+            raise stream.wrong
         if lanes:
-            # A loop that has been lent the reading leaves this to the thread.
-            return True, [*wakes, *self._take_piece()] if waits else wakes
+            if waits:  # Else this is left to the thread too.
+                self._take_piece(wakes)
+            return True
         if self._at_end:
             raise EOFError
-        return False, wakes
+        return False
 
-    def _take_piece(self) -> list[Wake]:
+    def _hand_over(self, arrived: list[frames.Frame], wakes: list[Wake]) -> None:
+        self.unfinished = False
+        try:
+            wakes += self._on_frames(arrived)
+        except FrameError:
+            raise
+        except Exception as error:
+            # A bug of ours, whoever sends what brings it out: it ends his link and is seen.
+            where = "".join(traceback.format_exception(error))
+            text = _shortened(f"{error!r} was raised while its frames were handled")
+            raise _Unforeseen(f"{text}\n{where}") from error
+
+    def _have_others_go_on(self) -> None:
+        """Let others have what the handling of frames holds up; wait until what is asked is read.
+
+        Whoever asks and does not read is read no more.
+        """
+        time.sleep(_REST)
+        with self._lock:
+            while self.asks_much:
+                self._settled.wait()
+
+    def _take_piece(self, wakes: list[Wake]) -> None:
         memory = self._memory
         assert memory is not None
         slot, place = self._decoder.place()
@@ -536,7 +691,8 @@ class Link:
                 if not self._broken:
                     self._put(0, decoder.freed(taken))
             self.pump()
-        return self._on_frames(arrived) if arrived else []
+        if arrived:
+            self._hand_over(arrived, wakes)
 
     def _free_slots(self) -> None:
         freed = self._decoder.freed
@@ -555,11 +711,16 @@ class Link:
         self._decoder.close()
         self._reader.forget()
         on_end = self._on_end
+        why = self._why
         del self._decoder, self._on_frames, self._on_end
-        if isinstance(error, OSError | EOFError):
+        if why is not None:
+            on_end(why)
+        elif isinstance(error, OSError | EOFError):
             on_end(None)  # A connection reset is an end like any other.
-        elif isinstance(error, FrameError):
+        elif isinstance(error, _Unforeseen):
             on_end(str(error))
+        elif isinstance(error, FrameError):
+            on_end(_shortened(str(error)))
         else:
             on_end(f"{error!r} was raised while its frames were handled")
             raise error

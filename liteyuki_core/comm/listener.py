@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _MANY = 10_000
 """So many that wait are worth a line in the log."""
 
+_MOST_BYTES = 64 << 20
+"""So much may wait: whoever makes changes is not to fill the memory of all who watch them."""
+
+_COST = 512
+"""What one takes besides its values, about."""
+
 
 class Change(NamedTuple):
     """A change of a key: the values before and after it, None where there was or is none."""
@@ -64,8 +70,10 @@ class Listener:
         self._inbox: deque[Happened] = deque()
         self._runner: Any = None
         self._waiters: deque[AsyncWaiter] = deque()
+        self._waiting_bytes = 0
         self._ended = False
         self._warned = False
+        self._dropped = False
         self._number = 0
 
     @property
@@ -85,6 +93,13 @@ class Listener:
         """Learn what happened, if it is what this one wants to know."""
         name = fields.get("key" if self.op == "watch" else "topic")
         if name is None or self._ended or not matches(self._pattern, name):
+            return
+        self._waiting_bytes += _cost(values)
+        if self._waiting_bytes > _MOST_BYTES:
+            self._waiting_bytes -= _cost(values)
+            if not self._dropped:
+                self._dropped = True
+                self._context.soon(self._say_dropped)
             return
         self._inbox.append(Happened(name[self._skip :], fields, values))
         if len(self._inbox) >= _MANY and not self._warned:
@@ -111,6 +126,12 @@ class Listener:
             f"{self.title}: over {_MANY} messages wait for a callback that is slower than they come"
         )
 
+    def _say_dropped(self) -> None:
+        log.logger.error(
+            f"{self.title}: what came is dropped while {_MOST_BYTES >> 20} MB wait for a callback "
+            "that is slower than they come"
+        )
+
     # ------------------------------------------------------------- for an iteration
 
     async def next(self) -> Any:
@@ -119,6 +140,8 @@ class Listener:
             with self._context.lock:
                 if self._inbox:
                     happened = self._inbox.popleft()
+                    self._waiting_bytes -= _cost(happened.values)
+                    self._dropped = False
                     break
                 if self._ended:
                     raise StopAsyncIteration
@@ -146,7 +169,8 @@ class Listener:
                 self.idle = True
                 return None
             taken, self._inbox = self._inbox, deque()
-            self._warned = False
+            self._waiting_bytes = 0
+            self._warned = self._dropped = False
             self._number += len(taken)
             return self._number - len(taken), taken, False
 
@@ -184,6 +208,10 @@ class Listener:
 
     def failed(self) -> None:
         """Nobody counts."""
+
+
+def _cost(values: list[Value]) -> int:
+    return _COST + sum([len(value.data) for value in values])
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -5,7 +5,7 @@ Both speak the hub's few words, one by direct calls, the other over its link.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from math import inf
 from time import monotonic
@@ -13,14 +13,34 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
 from . import frames
+from .channel import check_name
 from .context import Context, ContextPort
 from .frames import Value
-from .link import Endpoint, Link
-from .wakes import Wake
+from .link import Asked, Endpoint, Link, Told
+from .wakes import Wake, fire
 
 if TYPE_CHECKING:
     from .hub import Hub
     from .route import Ranges, Route
+
+
+MOST_ENDS = 30_000
+"""Ends of channels that one child may have, and channels made by it that may be there."""
+
+_MOST_BEHIND = 200_000
+"""Messages that may wait to be handled of channels which the child that sent them has closed."""
+
+_JUST_CLOSED = 1024
+_MOST_REQUESTS = 1 << 62
+_MOST_VALUES = 1000
+"""Values that one question may bring."""
+
+_TOLD_BYTES = 64 << 20
+"""What a child may leave unread of names, changes that it watches, published messages and so on:
+far more than comes together in minutes in which it is stopped or busy."""
+
+_TURN = 0.02
+"""Seconds for which the frames of one child may hold the lock while others want it."""
 
 
 class Peer(Protocol):
@@ -47,6 +67,9 @@ class Peer(Protocol):
 
     def dropped(self, number: int, count: int) -> None:
         """Say that `count` messages sent from this end will not be handled."""
+
+    def says_dropped(self, number: int) -> bool:
+        """Return whether the log is to say that messages sent from this end are dropped."""
 
     def gone(
         self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
@@ -153,6 +176,9 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_dropped(count)
 
+    def says_dropped(self, number: int) -> bool:
+        return True
+
     def gone(
         self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
     ) -> None:
@@ -191,6 +217,26 @@ class LocalPort(ContextPort):
         self.context.access.told(fields, values)
 
 
+class _Sent:
+    """What a child may still send from one of its ends."""
+
+    __slots__ = ("capacity", "room", "said")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.room = capacity
+        self.said = False
+        """Whether it was said that what comes from it is dropped."""
+
+
+def _ranges(given: list[Any]) -> list[tuple[int, int]]:
+    """Return ranges of messages. Raises `FrameError` for what is none."""
+    for each in given:
+        if type(each) is not list or [type(number) for number in each] != [int, int]:
+            raise FrameError("messages are given back in no ranges")
+    return [(first, count) for first, count in given if first >= 0 and count > 0]
+
+
 class LinkPeer:
     """A child process as a peer of the hub. It owns the link to it.
 
@@ -198,6 +244,12 @@ class LinkPeer:
     otherwise has crashed. Both hooks are called on the reader's thread: `on_word`, under the lock,
     with the fields of a control frame that is no matter of channels; `on_end` after its ends
     are taken back, with what was wrong with the bytes that came, if anything.
+
+    Nothing that comes is believed. A frame is looked at here before the hub or the store learns of
+    it, and `FrameError` ends the link. Invariants: a child opens numbers in rising order, so that
+    none stands for two ends; for each end that it has not closed there is a `_Sent`, whose room and
+    what the hub has of that end's messages are its capacity; `_behind` is what the hub still has of
+    ends that were closed.
     """
 
     eager = True
@@ -218,8 +270,18 @@ class LinkPeer:
         self.prefix = f"{serial}."
         self.ends: dict[int, tuple[Route, int]] = {}
         self.holds: Counter[str] = Counter()
+        self.detached = False
+        """Whether the hub has taken back its ends and deals with it no more."""
+        self._sent: dict[int, _Sent] = {}
+        self._last_opened = 0
+        self._behind: dict[int, int] = {}
+        self._all_behind = 0
+        self._just_closed: deque[int] = deque(maxlen=_JUST_CLOSED)
+        self._left: deque[frames.Frame] = deque()
+        """Frames that are still to be handled: it has had its turn."""
         self._values: list[Value] = []
-        """What has come of a store frame in parts."""
+        """What has come of a store frame in parts, and how many bytes that is."""
+        self._values_bytes = 0
         self.clean = False
         self.serves_since = inf
         self.link = Link(
@@ -230,105 +292,203 @@ class LinkPeer:
             on_end=self._on_end,
         )
 
+    # ------------------------------------------------------------- to the child
+
     def control(self, **fields: Any) -> None:
         """Send a control frame. From any thread, not under the lock."""
-        self.link.queue(0, frames.control(0, **fields))
+        self.link.queue(0, Told(frames.control(0, **fields)))
+        self.pump()
+
+    def pump(self) -> None:
+        """Get moving what is queued, or end the link of a child that reads nothing."""
+        if self.link.told > _TOLD_BYTES:
+            self.link.end(
+                f"it has left over {_TOLD_BYTES >> 20} MB unread of what it is told beside messages"
+            )
         self.link.pump()
 
     def deliver(self, number: int, batch: frames.Batch) -> None:
+        if batch.flags & frames.LINKED:
+            self._hub.delivers(self, batch)
         self._queue(number, batch.frame(number))
 
     def acknowledged(self, number: int, count: int) -> None:
-        self._queue(0, frames.acknowledgement(number, [(0, count)]))
+        self._settle(number, count)
+        self._queue(0, Asked(frames.acknowledgement(number, [(0, count)])))
 
     def dropped(self, number: int, count: int) -> None:
-        self._queue(0, frames.control(number, op="dropped", count=count))
+        self._settle(number, count)
+        self._queue(0, Asked(frames.control(number, op="dropped", count=count)))
+
+    def says_dropped(self, number: int) -> bool:
+        """Return whether it is to be said that messages of this end are dropped: once."""
+        sent = self._sent.get(number)
+        if sent is None or sent.said:
+            return False
+        sent.said = True
+        return True
 
     def gone(
         self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
     ) -> None:
         how = "back" if kind is None else "broken" if kind is ChannelBroken else "closed"
         frame = frames.control(number, op="gone", how=how, why=why, last=last, holds=holds)
-        self._queue(number, frame)
+        self._queue(number, Told(frame))
 
     def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
         if request:
-            self.tell({**fields, "request": request}, values)
+            for frame in frames.store({**fields, "request": request}, values):
+                self._queue(frames.STORE_STREAM, Asked(frame))
 
     def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
         for frame in frames.store(fields, values):
-            self._queue(frames.STORE_STREAM, frame)
+            self._queue(frames.STORE_STREAM, Told(frame))
 
     def shared(self, number: int, period: int) -> None:
-        self._queue(number, frames.control(number, op="shared", period=period))
+        self._queue(number, Told(frames.control(number, op="shared", period=period)))
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         frame = frames.control(0, op="names", add=add, remove=remove, prefix=self.prefix)
-        self._queue(0, frame)
+        self._queue(0, Told(frame))
 
     def _queue(self, stream: int, frame: tuple[frames.Buffer, ...]) -> None:
         self.link.queue(stream, frame)
         self._hub.queued(self)
 
+    def _settle(self, number: int, count: int) -> None:
+        sent = self._sent.get(number)
+        if sent is not None:
+            sent.room += count
+        elif number in self._behind:
+            self._all_behind -= count
+            self._behind[number] -= count
+            if self._behind[number] <= 0:
+                del self._behind[number]
+
+    # ------------------------------------------------------------- from the child
+
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         hub = self._hub
         gathering = hub.local.context.wakes
-        with hub.lock:
-            wakes = gathering.gather()
-            try:
-                for frame in arrived:
-                    if frame.kind == frames.DATA:
-                        hub.data(self, frame.channel, frames.unpack(frame))
-                    elif frame.kind == frames.ACK:
-                        take = hub.begin if frame.flags & frames.BEGUN else hub.acknowledge
-                        if not take(self, frame.channel, frames.acknowledged(frame)):
-                            raise FrameError("messages are acknowledged that it was not given")
-                    elif frame.kind == frames.STORE:
-                        self._on_store(*frames.stored(frame))
-                    else:
-                        self._on_control(frame.channel, frames.fields(frame))
-            finally:
-                gathering.release()
+        left = self._left
+        left += arrived
+        wakes: list[Wake] = []
+        try:
+            with hub.lock:
+                wakes = gathering.gather()
+                try:
+                    until = monotonic() + _TURN if len(left) > 1 else 0.0
+                    while left and not self.detached:
+                        frame = left.popleft()
+                        if frame.kind == frames.DATA:
+                            self._on_data(frame)
+                        else:
+                            self._on_frame(frame)
+                        if left and (monotonic() > until or self.link.asks_much):
+                            self.link.unfinished = True
+                            break
+                finally:
+                    gathering.release()
+        except BaseException:
+            left.clear()
+            hub.pump()
+            fire(wakes, None)  # Whom earlier frames have served is not to wait for ever.
+            raise
         hub.pump()
         return wakes
 
+    def _on_frame(self, frame: frames.Frame) -> None:
+        if frame.kind == frames.ACK:
+            self._on_acknowledgement(frame)
+        elif frame.kind == frames.STORE:
+            self._on_store(*frames.stored(frame, frames.FIELD_BYTES))
+        else:
+            self._on_control(frame.channel, frames.fields(frame, frames.FIELD_BYTES))
+
+    def _on_data(self, frame: frames.Frame) -> None:
+        number = frame.channel
+        batch = frames.unpack(frame)
+        sent = self._sent.get(number)
+        if sent is None:
+            # What a turn has gathered may come behind the close; nobody gets it any more.
+            if number not in self._just_closed:
+                raise FrameError(f"messages on channel number {number}, which it does not have")
+        elif batch.count > sent.room:
+            raise FrameError(
+                f"{batch.count} messages on channel number {number}, where there is room for "
+                f"{sent.room} of {sent.capacity}"
+            )
+        else:
+            sent.room -= batch.count
+        if batch.flags & (frames.REDELIVERED | frames.PROMPT):
+            raise FrameError("messages with flags that are the main process's to give")
+        self._hub.data(self, number, batch)
+
+    def _on_acknowledgement(self, frame: frames.Frame) -> None:
+        number, ranges = frame.channel, frames.acknowledged(frame)
+        held = self.ends.get(number)
+        if held is None:
+            if number > self._last_opened:
+                raise FrameError(f"acknowledgement on channel number {number}, never opened")
+            return  # It was closed meanwhile.
+        left = held[0].sides[held[1]].holders[self].outstanding
+        for _, count in ranges:
+            left -= count
+            if left < 0 or not count:
+                raise FrameError(
+                    f"acknowledgement of messages on channel number {number} that it was not given"
+                )
+        take = self._hub.begin if frame.flags & frames.BEGUN else self._hub.acknowledge
+        if not take(self, number, ranges):
+            raise FrameError(
+                f"acknowledgement of messages on channel number {number} that it was not given"
+            )
+
     def _on_store(self, fields: dict[str, Any], values: list[Value]) -> None:
         self._values += values
+        self._values_bytes += sum([len(value.data) for value in values])
+        most = 2 * self._hub.max_message_bytes + frames.CHUNK
+        if len(self._values) > _MOST_VALUES or self._values_bytes > most:
+            raise FrameError(
+                f"a store frame of {len(self._values)} values, {self._values_bytes} bytes, in parts"
+            )
         if fields.get("part"):
             return
-        values, self._values = self._values, []
+        values, self._values, self._values_bytes = self._values, [], 0
         request = fields.pop("request", None)
-        if not isinstance(request, int):
-            raise FrameError(f"store frame {fields!r} has no request")
+        if type(request) is not int or not 0 <= request < _MOST_REQUESTS:
+            raise FrameError("a store frame has no request")
         self._hub.store.ask(self, request, fields, values)
 
     def _on_control(self, number: int, fields: dict[str, Any]) -> None:
         match fields:
-            case {"op": "open", "key": str() | None as key, "capacity": int(capacity)}:
-                self._hub.open(self, number, key, capacity)
-            case {"op": "ready", "window": int(window), "asks": bool(asks)}:
+            case {"op": "open", "key": str() | None as key, "capacity": int(capacity)} if (
+                type(capacity) is int and 0 < capacity <= frames.MAX_CAPACITY
+            ):
+                self._open(number, key, capacity)
+            case {"op": "ready", "window": int(window), "asks": bool(asks)} if (
+                type(window) is int and 0 < window <= frames.MAX_CAPACITY
+            ):
                 self._hub.ready(self, number, window, asks)
-            case {"op": "ask_for", "period": int(period), "count": int(count)}:
+            case {"op": "ask_for", "period": int(period), "count": int(count)} if (
+                type(count) is int and abs(count) <= frames.MAX_CAPACITY
+            ):
                 self._hub.ask_for(self, number, period, count)
             case {"op": "back", "period": int(period), "ranges": list(ranges)}:
-                found = [(int(first), int(count)) for first, count in ranges]
-                if not self._hub.give_back(self, number, period, found):
+                if not self._hub.give_back(self, number, period, _ranges(ranges)):
                     raise FrameError("messages are given back that it was not given")
             case {"op": "close"}:
                 self._hub.close(self, number)
+                self._closed(number)
             case {"op": "leave"}:
                 self._hub.leave(self, number)
+                self._closed(number)
             case {"op": "hold", "key": str(key)}:
                 self._hub.hold(self, key)
-            case {"op": "register", "name": str(name), "request": int(request)}:
-                error = key = None
-                try:
-                    key = self._hub.register(self, number, name)
-                except ChannelExists as exists:
-                    error = exists.args
-                self._queue(
-                    0, frames.control(number, op="reply", request=request, error=error, key=key)
-                )
+            case {"op": "register", "name": str(name), "request": int(request)} if (
+                type(request) is int and 0 <= request < _MOST_REQUESTS
+            ):
+                self._register(number, name, request)
             case {"op": "clean"}:
                 self.clean = True
             case {"op": "ready", "called": _}:
@@ -336,6 +496,46 @@ class LinkPeer:
                 self._word_hook(fields)
             case _:
                 self._word_hook(fields)
+
+    def _open(self, number: int, key: str | None, capacity: int) -> None:
+        if not self._last_opened < number < frames.STORE_STREAM:
+            raise FrameError(
+                f"channel number {number} is opened after {self._last_opened}: numbers must rise"
+            )
+        if len(self._sent) >= MOST_ENDS:
+            raise FrameError(f"it has {MOST_ENDS} ends of channels and opens more")
+        if key is None and self._hub.made_by(self.process) >= MOST_ENDS:
+            raise FrameError(f"it has made {MOST_ENDS} channels that are still there")
+        self._last_opened = number
+        self._hub.open(self, number, key, capacity)
+        held = self.ends.get(number)
+        self._sent[number] = _Sent(capacity if held is None else held[0].capacity)
+
+    def _closed(self, number: int) -> None:
+        sent = self._sent.pop(number, None)
+        if sent is None:
+            return
+        self._just_closed.append(number)
+        if sent.room < sent.capacity:
+            self._behind[number] = sent.capacity - sent.room
+            self._all_behind += sent.capacity - sent.room
+        if self._all_behind > _MOST_BEHIND:
+            raise FrameError(
+                f"{self._all_behind} messages of channels that it has closed are yet to be handled"
+            )
+
+    def _register(self, number: int, name: str, request: int) -> None:
+        try:
+            check_name(name)
+        except ValueError as wrong:
+            raise FrameError(f"a channel is registered: {wrong}") from wrong
+        error = key = None
+        try:
+            key = self._hub.register(self, number, name)
+        except ChannelExists as exists:
+            error = exists.args
+        reply = frames.control(number, op="reply", request=request, error=error, key=key)
+        self._queue(0, Asked(reply))
 
     def _on_end(self, why: str | None) -> None:
         with self._hub.lock:

@@ -25,6 +25,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 Steps = Generator[Answer, Answer, T]
 
+KEY_BYTES = value.KEY_BYTES
+"""Longest key in bytes, with its namespace."""
+
 _RAISE: Any = object()
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any, Protocol
 
@@ -34,14 +34,83 @@ from .cells import Cells
 from .expiry import Expiry
 from .frames import Value
 from .journal import Journal, Record
-from .listener import matches
 
 Fields = dict[str, Any]
 
 _PAGE = 1000
 """Keys in one answer of several."""
 
-_NAMES = ("key", "pattern", "topic")
+_MOST_WAITS = 100_000
+"""Locks that one asker may have and wait for."""
+
+_MOST_PATTERNS = 10_000
+"""Watches that one asker may have, of patterns that differ, and as many subscriptions."""
+
+_MOST_NAME = 64 * 1024
+"""Longest name of a key, pattern or topic in characters."""
+
+
+def _is_name(given: Any) -> bool:
+    return type(given) is str and len(given) <= _MOST_NAME
+
+
+def _is_key(given: Any) -> bool:
+    return type(given) is str and 0 < len(given) <= values_.KEY_BYTES
+
+
+def _is_flag(given: Any) -> bool:
+    return type(given) is bool
+
+
+def _is_flag_or_none(given: Any) -> bool:
+    return given is None or type(given) is bool
+
+
+def _is_number(given: Any) -> bool:
+    return type(given) is int and 0 <= given < 1 << 63
+
+
+def _is_number_or_none(given: Any) -> bool:
+    return given is None or _is_number(given)
+
+
+def _is_time_or_none(given: Any) -> bool:
+    return given is None or _is_number(given) or (type(given) is float and 0 < given < inf)
+
+
+_Checks = dict[str, Callable[[Any], bool]]
+
+
+class _Op:
+    """What can be asked: how many values come with it, and its arguments, of which those in `may`
+    can be left out."""
+
+    def __init__(self, values: int, must: _Checks, may: _Checks | None = None) -> None:
+        self.values = values
+        self.must = must.keys()
+        self.checks = {**must, **(may or {})}
+
+
+_OPS = {
+    "get": _Op(0, {"key": _is_key}),
+    "set": _Op(
+        1,
+        {"key": _is_key},
+        {"ttl": _is_time_or_none, "persist": _is_flag_or_none, "version": _is_number_or_none},
+    ),
+    "delete": _Op(0, {"key": _is_key}),
+    "incr": _Op(1, {"key": _is_key}, {"persist": _is_flag_or_none}),
+    "scan": _Op(0, {"prefix": _is_name, "content": _is_flag}),
+    "count": _Op(0, {"prefix": _is_name}),
+    "clear": _Op(0, {"prefix": _is_name}),
+    "lock": _Op(0, {"key": _is_key, "wait": _is_flag}),
+    "unlock": _Op(0, {"key": _is_key, "held": _is_number}),
+    "watch": _Op(0, {"pattern": _is_name}),
+    "unwatch": _Op(0, {"pattern": _is_name}),
+    "subscribe": _Op(0, {"topic": _is_name}),
+    "publish": _Op(1, {"topic": _is_name}),
+}
+"""All that can be asked."""
 
 
 class Asker(Protocol):
@@ -82,9 +151,11 @@ class Store:
         self.cells = cells
         self.entries: dict[str, Entry] = {}
         self._version = 0
-        self._patterns: dict[Asker, Counter[str]] = {}
-        self._topics: dict[Asker, Counter[str]] = {}
+        self._patterns: dict[Asker, _Patterns] = {}
+        self._topics: dict[Asker, _Patterns] = {}
         self._locks: dict[str, deque[tuple[Asker, int]]] = {}
+        self._waits: Counter[Asker] = Counter()
+        """How many entries of these queues are an asker's."""
         self._deadlines: list[tuple[float, int, str]] = []
         self._expiry = Expiry(self._expire)
         self._unconfirmed: deque[tuple[int, Asker, int, Fields, list[Value]]] = deque()
@@ -106,18 +177,9 @@ class Store:
 
     def ask(self, asker: Asker, request: int, fields: Fields, values: list[Value]) -> None:
         """Do what is asked, and answer it. Raises `FrameError` for what can't be asked."""
+        _check(fields, values)
         try:
-            answer = getattr(self, f"_do_{fields['op']}")
-            args = fields["args"]
-            for name in _NAMES:
-                if not isinstance(found := args.get(name, name), str):
-                    raise TypeError(f"a {name} that is a {type(found).__name__}")
-                if not 0 < len(found) <= values_.KEY_BYTES:
-                    raise ValueError(f"a {name} of {len(found)} characters")
-            for value in values:
-                if value.kind not in values_.KINDS:
-                    raise ValueError(f"a value of kind {value.kind!r}")
-            answer(asker, request, values, **args)
+            getattr(self, f"_do_{fields['op']}")(asker, request, values, **fields["args"])
         except StoreError as error:
             asker.answer(request, {"error": error.args[0]}, [])
         except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -127,9 +189,13 @@ class Store:
         """Take back what an asker that is gone has: locks, watches and subscriptions."""
         self._patterns.pop(asker, None)
         self._topics.pop(asker, None)
-        for key, queue in list(self._locks.items()):
-            for held in [entry for entry in queue if entry[0] is asker]:
-                self._release(key, held)
+        if self._waits.pop(asker, 0):
+            for key, queue in list(self._locks.items()):
+                had = queue[0]
+                others = deque([entry for entry in queue if entry[0] is not asker])
+                if len(others) < len(queue):
+                    self._locks[key] = others
+                    self._pass_on(key, had)
         self._unconfirmed = deque(entry for entry in self._unconfirmed if entry[1] is not asker)
 
     def live(self, key: str) -> Entry | None:
@@ -348,6 +414,13 @@ class Store:
     ) -> None:
         """Give `key` to this request, whose number names the hold to `unlock`, or have it wait."""
         queue = self._locks.get(key)
+        if queue is None or wait:
+            if self._waits[asker] >= _MOST_WAITS:
+                raise StoreError(
+                    f"lock {key}: this process has and waits for {_MOST_WAITS} locks, and can't "
+                    "wait for more at the same time"
+                )
+            self._waits[asker] += 1
         if queue is None:
             self._locks[key] = deque([(asker, request)])
         elif wait:
@@ -364,25 +437,37 @@ class Store:
         queue = self._locks.get(key)
         if queue is None or held not in queue:
             return
-        had = queue[0] == held
+        had = queue[0]
         queue.remove(held)
+        self._waits[held[0]] -= 1
+        if not self._waits[held[0]]:
+            del self._waits[held[0]]
+        self._pass_on(key, had)
+
+    def _pass_on(self, key: str, had: tuple[Asker, int]) -> None:
+        """Give a lock to the next who waits for it, unless who `had` it has it still."""
+        queue = self._locks[key]
         if not queue:
             del self._locks[key]
-        elif had:
+        elif queue[0] != had:
             asker, request = queue[0]
             asker.answer(request, {"got": True}, [])
 
     # ------------------------------------------------------------- watches and topics
 
     def _do_watch(self, asker: Asker, request: int, values: list[Value], pattern: str) -> None:
-        self._patterns.setdefault(asker, Counter())[pattern] += 1
+        self._patterns.setdefault(asker, _Patterns()).add(pattern)
         asker.answer(request, {}, [])
 
     def _do_unwatch(self, asker: Asker, request: int, values: list[Value], pattern: str) -> None:
-        _take_away(self._patterns, asker, pattern)
+        patterns = self._patterns.get(asker)
+        if patterns is not None and pattern in patterns.counts:
+            patterns.remove(pattern)
+            if not patterns.counts:
+                del self._patterns[asker]
 
     def _do_subscribe(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
-        self._topics.setdefault(asker, Counter())[topic] += 1
+        self._topics.setdefault(asker, _Patterns()).add(topic)
         asker.answer(request, {}, [])
 
     def _do_publish(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
@@ -397,18 +482,63 @@ def _record(key: str, entry: Entry) -> Record:
     return Record(key, entry.value.kind, entry.value.data, at)
 
 
-def _wanting(asked: dict[Asker, Counter[str]], name: str) -> Iterator[Asker]:
+def _check(fields: Fields, values: list[Value]) -> None:
+    """Raise `FrameError` for what can't be asked."""
+    name, args = fields.get("op"), fields.get("args")
+    op = _OPS.get(name) if type(name) is str else None
+    if op is None or type(args) is not dict or len(fields) != 2:
+        raise FrameError(f"the store can't be asked {name!r}")
+    if len(values) != op.values or not all(value.kind in values_.KINDS for value in values):
+        raise FrameError(f"the store is asked to {name} with {len(values)} values")
+    right = op.must <= args.keys()
+    for arg, given in args.items():
+        check = op.checks.get(arg)
+        right = right and check is not None and check(given)
+    if not right:
+        raise FrameError(f"the store is asked to {name} with {args!r}")
+
+
+class _Patterns:
+    """The patterns of one asker: names, and with a trailing * their starts."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._lengths: Counter[int] = Counter()
+        """Of those with a *."""
+
+    def add(self, pattern: str) -> None:
+        if pattern not in self.counts:
+            if len(self.counts) >= _MOST_PATTERNS:
+                raise StoreError(
+                    f"{pattern!r}: this process watches, or subscribes to, {_MOST_PATTERNS} "
+                    "others, and can't do so with more"
+                )
+            if pattern.endswith("*"):
+                self._lengths[len(pattern) - 1] += 1
+        self.counts[pattern] += 1
+
+    def remove(self, pattern: str) -> None:
+        self.counts[pattern] -= 1
+        if self.counts[pattern] > 0:
+            return
+        del self.counts[pattern]
+        length = len(pattern) - 1
+        if pattern.endswith("*"):
+            self._lengths[length] -= 1
+            if not self._lengths[length]:
+                del self._lengths[length]
+
+    def match(self, name: str) -> bool:
+        counts = self.counts
+        if name in counts:
+            return True
+        lengths: Iterable[int] = self._lengths
+        if len(self._lengths) > len(name):
+            lengths = [length for length in range(len(name) + 1) if length in self._lengths]
+        return any(length <= len(name) and f"{name[:length]}*" in counts for length in lengths)
+
+
+def _wanting(asked: dict[Asker, _Patterns], name: str) -> Iterator[Asker]:
     for asker, patterns in asked.items():
-        if any(matches(pattern, name) for pattern in patterns):
+        if patterns.match(name):
             yield asker
-
-
-def _take_away(asked: dict[Asker, Counter[str]], asker: Asker, pattern: str) -> None:
-    patterns = asked.get(asker)
-    if patterns is None:
-        return
-    patterns[pattern] -= 1
-    if patterns[pattern] <= 0:
-        del patterns[pattern]
-    if not patterns:
-        del asked[asker]

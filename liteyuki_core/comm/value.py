@@ -13,6 +13,9 @@ from typing import Any
 from ..errors import StoreError
 from .frames import Value
 
+KEY_BYTES = 1024
+"""Longest key in bytes."""
+
 TEXT, BYTES, INT, FLOAT, PICKLE = "t", "b", "i", "f", "p"
 KINDS = frozenset((TEXT, BYTES, INT, FLOAT, PICKLE))
 

@@ -32,15 +32,19 @@ def classify(
     called: bool,
     clean: bool = False,
     failure: str | None = None,
+    forced: bool = False,
 ) -> Ending:
     """Return the class of an end; a `code` of None is not known.
 
     `ready` says that it was RUNNING, `called` that it was so by its own word, `clean` that it said
-    itself that it ends as it should; `failure` is what it said itself was wrong. Where it never
-    said that it is ready, exit code 3 means that it could not start.
+    itself that it ends as it should, `forced` that it was ended for what it did; `failure` is what
+    it said itself was wrong. Where it never said that it is ready, exit code 3 means that it could
+    not start.
     """
     if asked:
         return Ending.ASKED
+    if forced:
+        return Ending.CRASH
     if code == 0 or (code is None and clean):
         return Ending.CLEAN
     if failure is not None:

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from .. import log
 from ..comm.peer import LinkPeer
@@ -81,6 +81,10 @@ class Hang:
         if self.action not in get_args(HangAction):
             actions = " or ".join(map(repr, get_args(HangAction)))
             raise ValueError(f"hang_action must be {actions}, not {self.action!r}")
+
+
+def _is_time(given: Any) -> TypeGuard[float]:
+    return type(given) in (int, float) and -1e12 < given < 1e12
 
 
 class Watch:

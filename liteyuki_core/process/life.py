@@ -20,6 +20,7 @@ from .. import log
 from ..comm.hub import Hub
 from ..comm.link import Endpoint, connection_pair
 from ..comm.peer import LinkPeer
+from ..errors import FrameError
 from ..writer import Writer
 from . import child
 from .group import Group
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _DRAIN_SECONDS = 1.0
+_LEAVE_SECONDS = 10.0
+"""How long a process may go on whose link has ended, and that has not said that it leaves."""
+_TERMINATE_SECONDS = 2.0
+_WORDS, _WORDS_SECONDS = 1000, 10.0
+"""How many words for the loop a child may have in that time. Honest ones have a few."""
 
 MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None, Report | None], child.ChildSpec]
 
@@ -61,6 +67,11 @@ class Life:
         self.called_ready = False
         self.failure: str | None = None
         """What it has said itself is wrong."""
+        self.said_ready: dict[str, Any] | None = None
+        self._words = 0
+        self._words_since = self.begun
+        self.has_crashed = False
+        """Whether it is ended for what it did, whatever its exit code will be."""
         self.pid: int | None = None
         self._hub = hub
         self._on_word = on_word
@@ -73,6 +84,8 @@ class Life:
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._code: int | None = None
+        self._is_over = False
+        """Whether the process has ended."""
         self._peer: LinkPeer | None = None
         self.report: Report | None = None
         """Where it says how it is, if there is such memory. Closed with the last look at it."""
@@ -130,6 +143,10 @@ class Life:
             raise cancelled
         spawning.result()
 
+    def _on_over(self) -> None:
+        self._is_over = True
+        self._on_end()
+
     def _watch(self, process: SpawnProcess) -> None:
         self._process = process
         self.pid = process.pid
@@ -138,14 +155,39 @@ class Life:
 
         def wait() -> None:
             self._code = group.wait(lambda: self._on_pid(None))
-            self.soon(self._on_end)
+            self.soon(self._on_over)
 
         threading.Thread(target=wait, name=f"liteyuki-wait-{self.name}", daemon=True).start()
 
     def _on_link_ended(self, why: str | None) -> None:
         if why is not None:
             log.logger.error(f"process {self.name}: its link is ended: {why}")
-        self.soon(self._link_ended.set)
+        self.soon(lambda: self._without_link(why))
+
+    def _without_link(self, why: str | None) -> None:
+        """Have a process end that can't be talked to any more."""
+        self._link_ended.set()
+        if why is not None:
+            # It may be anything by now, so it is not waited for.
+            self.has_crashed = True
+            self._end_by_force()
+        elif not self.peer.clean:
+            self._loop.call_later(_LEAVE_SECONDS, self._end_by_force)
+
+    def _end_by_force(self) -> None:
+        if self._is_over:
+            return
+        if not self.has_crashed:
+            self.has_crashed = True
+            log.logger.warning(
+                f"process {self.name} has ended its link and not itself: terminate (pid {self.pid})"
+            )
+        self.terminate()
+        self._loop.call_later(_TERMINATE_SECONDS, self._kill_unless_over)
+
+    def _kill_unless_over(self) -> None:
+        if not self._is_over:
+            self.kill()
 
     def soon(self, call: Callable[[], object]) -> None:
         """Have something called on the loop, while it runs. From any thread."""
@@ -154,9 +196,21 @@ class Life:
         except RuntimeError:
             pass  # The loop is closed: nobody watches any more.
 
+    def count_word(self) -> None:
+        """Count a word of the child that the loop is to hear. On the thread that reads its link.
+
+        Raises `FrameError` for more than it can have to say.
+        """
+        now = monotonic()
+        if now - self._words_since > _WORDS_SECONDS:
+            self._words, self._words_since = 0, now
+        self._words += 1
+        if self._words > _WORDS:
+            raise FrameError(f"over {_WORDS} words of its own within {_WORDS_SECONDS:g} s")
+
     def terminate(self) -> None:
         """Have the process ended, as far as it lets itself be."""
-        if self._process is not None:
+        if self._process is not None and not self._is_over:
             self._process.terminate()
 
     def kill(self) -> None:

@@ -27,6 +27,8 @@ from ..errors import NotConnected
 _ANSWER_SECONDS = 30.0
 """How long a child waits for its sockets: longer than a main process is usually blocked."""
 _ANSWER_BYTES = 4096
+_MOST_ASKING = 8
+"""Questions of one child that are answered at a time. It asks one, but may have given one up."""
 _MOST = 64
 """Addresses that one host name may have."""
 
@@ -44,6 +46,7 @@ class Listening:
         self._address: tuple[str, int] | None = None
         self._sockets: list[socket.socket] = []
         self._way: socket.socket | None = None
+        self._asking = 0
 
     def open_way(self) -> Endpoint | None:
         """Return the end for the child's next process; None where it has to bind its own."""
@@ -72,13 +75,22 @@ class Listening:
         `run` calls a function in a worker thread: a host name may take its time.
         """
         way = self._way
-        if way is None:
+        if way is None or self._asking >= _MOST_ASKING:
             return
+        self._asking += 1
+        try:
+            await self._answer(way, host, port, backlog, run)
+        finally:
+            self._asking -= 1
+
+    async def _answer(
+        self, way: socket.socket, host: str, port: int, backlog: int, run: Run
+    ) -> None:
         if (host, port) != self._address:
             self.close()
             try:
                 bound = await run(lambda: bind(host, port, backlog))
-            except (OSError, OverflowError, UnicodeError) as error:
+            except (OSError, OverflowError, ValueError) as error:  # Also for a NUL in a name.
                 code = getattr(error, "errno", errno.EINVAL)
                 text = getattr(error, "strerror", None) or str(error)
                 _pass(way, {"code": code, "text": text}, [])
@@ -104,7 +116,7 @@ def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
     """Return sockets that listen on every address of `host`, as asyncio's servers do.
 
     "" is every interface, port 0 a free port, the same for all addresses. Waits for the name
-    service. Raises `OSError`, also `OverflowError` or `UnicodeError` for what is no address.
+    service. Raises `OSError`, also `OverflowError` or `ValueError` for what is no address.
     """
     bound: list[socket.socket] = []
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

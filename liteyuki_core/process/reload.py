@@ -227,7 +227,9 @@ class Reload:
             answer = await self._supervisor.ask(process, "loaded", _ANSWER_SECONDS, paths=asked)
         if answer is None:
             return _Answer([*sure, *filter(_is_source, asked)], [], [])
-        return _Answer(sure, answer["loaded"], [] if watch else answer["near"])
+        # Nothing is done to a file that was not asked about, whatever a child answers.
+        had, near = ([path for path in asked if path in answer[of]] for of in ("loaded", "near"))
+        return _Answer(sure, had, [] if watch else near)
 
     def _is_whole(self, name: str, flaws: dict[str, str]) -> bool:
         """Return whether all that is held for a process compiles; log what does not, once."""

@@ -46,6 +46,9 @@ from .report import Report
 from .restart import RestartPolicy, Restarts
 from .state import ChildProcess, ProcessState
 
+_WHY_CHARACTERS = 1000
+"""So much of what a child says itself is wrong goes into the log."""
+
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
 
@@ -102,7 +105,7 @@ class Supervisor:
         self._health = Health(hang_timeout)
         self.children: dict[str, _Child] = {}
         self._stopping = False
-        self._questions: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._questions: dict[int, tuple[_Child, asyncio.Future[dict[str, Any]]]] = {}
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -212,7 +215,8 @@ class Supervisor:
             return None
         self._asked += 1
         number = self._asked
-        answer = self._questions[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._questions[number] = process, answer
         try:
             life.peer.control(op=op, request=number, **fields)
             return await asyncio.wait_for(answer, timeout)
@@ -221,9 +225,9 @@ class Supervisor:
         finally:
             del self._questions[number]
 
-    def _answered(self, number: int, fields: dict[str, Any]) -> None:
-        answer = self._questions.get(number)
-        if answer is not None and not answer.done():
+    def _answered(self, process: _Child, number: int, fields: dict[str, Any]) -> None:
+        asked, answer = self._questions.get(number, (None, None))
+        if asked is process and answer is not None and not answer.done():
             answer.set_result(fields)
 
     def stop(self, process: _Child) -> None:
@@ -383,10 +387,15 @@ class Supervisor:
 
         On the reader's thread. Raises `FrameError` for one that is not known.
         """
+        if fields == life.said_ready:
+            return None  # Once is enough.
+        life.count_word()
         match fields:
             case {"op": "ready", "called": bool() as called}:
+                life.said_ready = fields
                 return lambda: self._ready(process, life, called)
             case {"op": "failed", "why": str() as why}:
+                why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: setattr(life, "failure", why)
             case {"op": "pulse"} if (watch := process._watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
@@ -394,11 +403,17 @@ class Supervisor:
                 run = self._hub.local.context.dispatcher.threads.run
                 return lambda: self._run(process._listening.asked(host, port, backlog, run))
             case {"op": "restart", "name": str() | None as name}:
-                return lambda: self._restart_asked(process, name)
-            case {"op": "answer", "request": int(number)}:
-                return lambda: self._answered(number, fields)
+                short = name and name[:_WHY_CHARACTERS]
+                return lambda: self._restart_asked(process, short)
+            case {
+                "op": "answer",
+                "request": int(number),
+                "loaded": list(loaded),
+                "near": list(near),
+            } if all(isinstance(path, str) for path in (*loaded, *near)):
+                return lambda: self._answered(process, number, fields)
             case _:
-                raise FrameError(f"control frame {fields!r} is not known")
+                raise FrameError(f"control frame {fields!r:.400} is not known")
 
     def _restart_asked(self, process: _Child, name: str | None) -> None:
         try:
@@ -432,6 +447,7 @@ class Supervisor:
             called=life.called_ready,
             clean=life.peer.clean,
             failure=life.failure,
+            forced=life.has_crashed,
         )
         process.outcome = describe(code)
         line = f"process {process.name} {process.outcome}"

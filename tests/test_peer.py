@@ -1,0 +1,373 @@
+"""What comes over a child's link: good frames before a bad one, and bounds on what it may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from liteyuki_core.comm import decoder, frames, listener, peer
+from liteyuki_core.comm.channel import Channel
+from liteyuki_core.comm.link import connection_pair
+from liteyuki_core.errors import FrameError
+from tests.conftest import wait_until
+from tests.pair import Pair, run_async
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A main process's and a child's side."""
+    both = Pair()
+    yield both
+    both.close()
+
+
+def raw(*parts: tuple[Any, ...]) -> bytes:
+    """Return frames as they are on the wire."""
+    return b"".join(b"".join(part) for part in parts)
+
+
+NONSENSE = {
+    "no frame": b"nonsense" * 4,
+    "no op": raw(frames.control(0)),
+    "no such flags": frames.HEADER.pack(frames.MAGIC, frames.FREE, 1, 0, 0),
+    "a store frame": frames.HEADER.pack(frames.MAGIC, frames.STORE, 0, 0, 3) + b"abc",
+    "a slot twice": raw(decoder.freed([0])),
+}
+
+
+@pytest.mark.parametrize("bad", NONSENSE.values(), ids=NONSENSE.keys())
+@pytest.mark.parametrize("door", ["thread", "task"])
+def test_what_came_before_an_error_arrives(pair: Pair, door: str, bad: bytes) -> None:
+    """Whoever waits in `receive` is woken for a message that was read together with the error."""
+    ours, theirs = pair.channel()
+    number = theirs._open().number
+    wait_until(lambda: number in pair.peer.ends, "the hub knows the child's end")
+    got: list[Any] = []
+
+    def receive() -> None:
+        got.append(ours.receive(10) if door == "thread" else run_async(ours.async_receive(10)))
+
+    waiting = threading.Thread(target=receive)
+    waiting.start()
+    wait_until(lambda: ours._open().receivers, "it waits")
+    good = raw(frames.pack_text(0, ["good"]).frame(number))
+    pair.port._link._connection.sendall(good + bad)
+    waiting.join(5)
+    woken = not waiting.is_alive()
+    wait_until(lambda: pair.main_ended, "the link has ended")
+    waiting.join(10)
+    assert woken
+    assert got == ["good"]
+
+
+@pytest.mark.parametrize("door", ["thread", "task"])
+def test_what_came_to_a_child_before_an_error_arrives(pair: Pair, door: str) -> None:
+    """The same, of what one read brings, the other way round."""
+    ours, theirs = pair.channel()
+    number = theirs._open().number
+    wait_until(lambda: number in pair.peer.ends, "the hub knows the child's end")
+    got: list[Any] = []
+
+    def receive() -> None:
+        got.append(theirs.receive(10) if door == "thread" else run_async(theirs.async_receive(10)))
+
+    waiting = threading.Thread(target=receive)
+    waiting.start()
+    wait_until(lambda: theirs._open().receivers, "it waits")
+    arrived = decoder.Decoder(1 << 20)
+    frame = raw(frames.pack_text(0, ["good"]).frame(number))
+    arrived.buffer()[: len(frame)] = frame
+    with pytest.raises(FrameError):
+        pair.port._on_frames([*arrived.decode(len(frame)), frames.Frame(frames.STORE, 0, 0, b"")])
+    waiting.join(5)
+    woken = not waiting.is_alive()
+    ours.close()
+    waiting.join(10)
+    assert woken
+    assert got == ["good"]
+
+
+def test_a_bug_of_ours_is_seen_and_ends_that_link_only(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With where it was raised."""
+
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    other = pair.another("v")
+    monkeypatch.setattr(pair.hub, "ready", broken)
+    pair.port.ready(1, 1)
+    pair.port.pump()
+    wait_until(lambda: pair.main_ended, "the link has ended")
+    (why,) = pair.main_ended
+    assert why is not None
+    assert "ZeroDivisionError('a bug of ours') was raised while its frames were handled" in why
+    assert "in broken" in why
+    assert not other.ended
+
+
+class Ended:
+    """A child's raw connection to a hub, and why its link was ended."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        ours, self.theirs = connection_pair()
+        self.whys: list[str | None] = []
+        self.words: list[dict[str, Any]] = []
+        self.peer = pair.hub.connect("raw", ours, self.whys.append, self.words.append)
+
+    def send(self, *parts: tuple[Any, ...]) -> None:
+        self.theirs.connection.sendall(raw(*parts))
+
+    def why(self) -> str:
+        """Wait for the end of the link and return why."""
+        (why,) = wait_until(lambda: self.whys, "the link has ended")
+        assert why is not None
+        return str(why)
+
+    def close(self) -> None:
+        self.theirs.close()
+        wait_until(lambda: self.whys, "the link has ended")
+
+
+@pytest.fixture
+def child(pair: Pair) -> Iterator[Ended]:
+    """A child's raw connection."""
+    pair.hub.add_process("raw")
+    ended = Ended(pair)
+    yield ended
+    ended.close()
+
+
+def control(number: int, **fields: Any) -> tuple[Any, ...]:
+    """Return a control frame."""
+    return frames.control(number, **fields)
+
+
+def opened(number: int, key: str | None = None, capacity: int = 4) -> tuple[Any, ...]:
+    """Return the frame that opens a channel."""
+    return control(number, op="open", key=key, capacity=capacity)
+
+
+def data(number: int, count: int, first: int = 0) -> tuple[Any, ...]:
+    """Return a frame of `count` short messages."""
+    return frames.pack_text(first, ["x"] * count).frame(number)
+
+
+def test_credits(child: Ended) -> None:
+    """As many messages as the channel has room for, and again as many as were handled."""
+    key = f"{child.peer.prefix}1"
+    child.send(opened(1), control(1, op="register", name="made", request=1))
+    wait_until(lambda: "made" in child.pair.main.port.names(), "the channel")
+    receiving = child.pair.main.get("made")
+    assert receiving.key == key
+    ours = Channel._of(receiving)
+    for first in range(0, 40, 4):
+        child.send(data(1, 4, first))
+        for _ in range(4):
+            assert ours.receive(10) == "x"
+        with pytest.raises(TimeoutError):
+            ours.receive(0)
+        wait_until(lambda: child.peer._sent[1].room == 4, "all were acknowledged")
+    child.send(data(1, 3), data(1, 2))
+    assert "2 messages on channel number 1, where there is room for 1 of 4" in child.why()
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ([data(9, 1)], "which it does not have"),
+        ([frames.acknowledgement(9, [(0, 1)])], "never opened"),
+        ([opened(1), frames.acknowledgement(1, [(0, 1)])], "was not given"),
+        ([opened(1), frames.acknowledgement(1, [(0, 2**32 - 1)], frames.BEGUN)], "was not given"),
+        ([opened(2), opened(2)], "numbers must rise"),
+        ([opened(2), opened(1)], "numbers must rise"),
+        ([opened(0)], "numbers must rise"),
+        ([opened(2**32 - 1)], "numbers must rise"),
+        ([opened(1), control(1, op="register", name="\n", request=1)], "a name must have"),
+        ([opened(1), frames.pack_text(0, ["x"]).having(0, frames.PROMPT).frame(1)], "flags"),
+    ],
+    ids=[
+        "messages on no channel",
+        "acknowledgement on no channel",
+        "acknowledgement of nothing",
+        "begin of four billion",
+        "a number twice",
+        "a lower number",
+        "number 0",
+        "the number of the store",
+        "a name that is none",
+        "flags of the main process",
+    ],
+)
+def test_what_a_child_can_not_say(child: Ended, parts: list[Any], why: str) -> None:
+    """It ends the link and nothing else."""
+    child.send(*parts)
+    assert why in child.why()
+    ours, theirs = child.pair.channel()
+    theirs.send("still there")
+    assert ours.receive(10) == "still there"
+
+
+def test_many_ends(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are closed don't count; what they have left behind is bounded too."""
+    monkeypatch.setattr(peer, "MOST_ENDS", 100)
+    for number in range(1, 500):
+        child.send(opened(number), control(number, op="close"))
+    for number in range(500, 600):
+        child.send(opened(number))
+    wait_until(lambda: len(child.peer.ends) == 100, "all are open")
+    child.send(opened(600))
+    assert "it has 100 ends of channels and opens more" in child.why()
+
+
+def test_what_is_left_behind(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who closes and opens a channel again can't have ever more messages under way on it."""
+    monkeypatch.setattr(peer, "_MOST_BEHIND", 10)
+    ours = child.pair.main.make("shared", 4)
+    child.pair.main.register("shared", ours)
+    for number in range(1, 4):
+        child.send(opened(number, ours.key), data(number, 4), control(number, op="leave"))
+    assert "12 messages of channels that it has closed are yet to be handled" in child.why()
+
+
+def test_a_key_that_was_guessed(child: Ended) -> None:
+    """Opens nothing: a channel without a name is there for whoever was sent it."""
+    secret = Channel._of(child.pair.main.make(None, 4))
+    key = secret._open().key
+    child.send(control(0, op="hold", key=key), opened(1, key))
+    wait_until(lambda: 1 in child.peer._sent, "it was tried")
+    assert not child.peer.ends
+    assert not child.peer.holds
+    # One that is sent it can.
+    ours, theirs = child.pair.channel()
+    ours.send(secret)
+    got = theirs.receive(10)
+    got.send("hello")
+    assert secret.receive(10) == "hello"
+
+
+def test_many_questions_without_reading(child: Ended) -> None:
+    """Who does not read the answers is read no more, and keeps nobody else from anything."""
+    memory = child.pair.hub.store
+    question = frames.store(
+        {"op": "set", "args": {"key": "k"}, "request": 1}, [frames.Value("b", bytes(100_000))]
+    )
+    child.send(*question)
+    wait_until(lambda: "k" in memory.entries, "it is set")
+    ask = raw(*frames.store({"op": "get", "args": {"key": "k"}, "request": 2}, []))
+    child.theirs.connection.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        child.theirs.connection.sendall(ask * 100_000)
+    assert child.peer.link._asked < 9 << 20
+    ours, theirs = child.pair.channel()
+    theirs.send("still there")
+    assert ours.receive(10) == "still there"
+    # As soon as it reads, it goes on.
+    child.theirs.connection.settimeout(10)
+    read = 0
+    while read < 1000 * 100_000:
+        read += len(child.theirs.connection.recv(1 << 20))
+    assert not child.whys
+
+
+def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that watches and never reads is ended at a bound; before that nothing happens."""
+    monkeypatch.setattr(peer, "_TOLD_BYTES", 4 << 20)
+    child.send(*frames.store({"op": "watch", "args": {"pattern": "*"}, "request": 1}, []))
+    wait_until(lambda: child.pair.hub.store._patterns, "it watches")
+    access = child.pair.main.access
+
+    def change(i: int) -> None:
+        value = frames.Value("b", bytes(10_000))
+        access.ask("set", "k", {"key": f"k{i}"}, [value]).wait(10)
+
+    for i in range(300):
+        change(i)
+    assert not child.whys
+    for i in range(300):
+        change(i)
+    assert "it has left over 4 MB unread of what it is told" in child.why()
+
+
+def test_a_callback_that_is_slower_than_what_is_published(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it is bounded; what is dropped is said once, and later ones come again."""
+    monkeypatch.setattr(listener, "_MOST_BYTES", 1 << 20)
+    waits = listener.Listener(pair.main, "subscribe", "topic", 0)
+    pair.main.access.listen(waits).wait(10)
+    value = frames.Value("b", bytes(10_000))
+    for _ in range(300):
+        pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
+    assert len(waits._inbox) * 10_000 <= 1 << 20
+    assert "topic 'topic'" in pair.logged("ERROR", "is dropped")
+    assert len([line for line in pair.log if "is dropped" in line]) == 1
+    while waits._inbox:
+        assert run_async(waits.next()) == bytes(10_000)
+    pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
+    assert len(waits._inbox) == 1
+
+
+def test_a_child_can_not_fill_the_log(child: Ended) -> None:
+    """However many channels it closes with messages under way."""
+    for number in range(1, 2000, 2):
+        key = f"{child.peer.prefix}{number}"
+        closed = control(number + 1, op="close")
+        child.send(opened(number), opened(number + 1, key), data(number, 1), closed)
+    wait_until(lambda: child.peer._last_opened == 2000, "all were opened")
+    wait_until(lambda: any("are left out" in line for line in child.pair.log), "it is said")
+    assert len([line for line in child.pair.log if "not acknowledged" in line]) < 500
+
+
+def test_long_frames_at_once(child: Ended) -> None:
+    """Their number is bounded; who sends honestly never has so many."""
+    announced = [
+        (
+            frames.HEADER.pack(frames.MAGIC, frames.DATA, frames.LONG | frames.IN_PIECES, n, 8),
+            frames.table([12, 1 << 20]),
+        )
+        for n in range(1, 1000)
+    ]
+    child.send(*announced)
+    assert "long frames at once" in child.why()
+
+
+def test_long_messages_on_many_channels(pair: Pair) -> None:
+    """More than may be under way in pieces at once: they take turns, and short ones pass."""
+    channels = [pair.channel() for _ in range(40)]
+    whole = bytes(900_000)
+    for _, theirs in channels:
+        theirs.send(whole)
+        theirs.send("short")
+    for ours, _ in channels:
+        assert ours.receive(10) == whole
+        assert ours.receive(10) == "short"
+    for ours, _ in channels:
+        ours.send(whole)
+    for _, theirs in channels:
+        assert theirs.receive(10) == whole
+
+
+def test_a_task_is_not_held_up(child: Ended) -> None:
+    """A child that sends nothing but work for main's threads leaves others their turn."""
+    for i in range(2000):
+        child.pair.main.access.ask("set", "k", {"key": f"key {i}"}, [frames.Value("b", b"x")]).wait(
+            10
+        )
+    ask = raw(*frames.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 5000
+    child.theirs.connection.sendall(ask)
+    wait_until(lambda: child.peer._left, "it has had a turn")
+
+    async def turns() -> None:
+        for _ in range(20):
+            with child.pair.hub.lock:
+                assert child.peer._left
+            await asyncio.sleep(0.001)
+
+    run_async(turns())

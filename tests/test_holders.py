@@ -272,8 +272,10 @@ def test_one_that_handles_callbacks_gives_back_what_waits(pair: Pair) -> None:
     wait_until(lambda: begun == [0])
     other = got_by(pair.another("other"), str(ours.name))
     assert [other.receive(10) for _ in range(18)] == list(range(1, 19))
+    ours.close()
     hold.set()
-    assert other.receive(10) == 19 or begun == [0, 19]
+    assert list(other) in ([], [19])
+    wait_until(lambda: begun[0] == 0)
 
 
 def test_a_successor_takes_what_a_busy_one_has_no_use_for(pair: Pair, door: Door) -> None:

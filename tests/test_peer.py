@@ -101,7 +101,7 @@ def test_a_bug_of_ours_is_seen_and_ends_that_link_only(
 
     other = pair.another("v")
     monkeypatch.setattr(pair.hub, "ready", broken)
-    pair.port.ready(1, 1)
+    pair.port.ready(1, 1, False)
     pair.port.pump()
     wait_until(lambda: pair.main_ended, "the link has ended")
     (why,) = pair.main_ended

@@ -207,13 +207,10 @@ class Decoder:
         try:
             self._decode(self._end + size, out)
         except FrameError as error:
-            self._fail(error, out)
+            if not out:
+                raise
+            self.wrong = error
         return out
-
-    def _fail(self, error: FrameError, out: list[Frame]) -> None:
-        if not out:
-            raise error
-        self.wrong = error
 
     def _decode(self, end: int, out: list[Frame]) -> None:
         view = self._bytes
@@ -261,7 +258,9 @@ class Decoder:
             while lane and lane[0].kind != SLOT:
                 self._take_in(lane.popleft(), out)
         except FrameError as error:
-            self._fail(error, out)
+            if not out:
+                raise
+            self.wrong = error
         self._held -= before - len(lane)
         if lane:
             self.lanes[channel] = lane  # Behind the others: they take turns.
@@ -272,6 +271,7 @@ class Decoder:
         for frame in self._long.values():
             frame.close()
         self._long.clear()
+        self.wrong = None  # It leads to frames that lead here.
 
     def _sort(self, frame: Frame, out: list[Frame]) -> None:
         """Have a frame wait in its channel's lane if it must, else take it in."""

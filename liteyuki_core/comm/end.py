@@ -607,6 +607,10 @@ class End:
         failed = task.cancelled() or getattr(task, "_exception", None) is not None
         self.receiver_ended(task, failed=failed)
 
+    def thread_ended(self, number: int) -> None:
+        """Learn that a thread which has received here has ended. Safe in a finaliser."""
+        self.context.soon(partial(self.receiver_ended, number))
+
     def receiver_ended(self, who: Receiver, *, failed: bool = False) -> None:
         """Acknowledge what one that has ended was given last.
 

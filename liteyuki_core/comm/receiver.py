@@ -10,14 +10,10 @@ import sys
 import threading
 from asyncio import Task, _get_running_loop, current_task
 from contextvars import ContextVar
-from functools import partial
 from itertools import count
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
-
-if TYPE_CHECKING:
-    from .end import End
 
 Receiver = Task[Any] | int
 
@@ -32,18 +28,28 @@ _local = threading.local()
 _threads: WeakValueDictionary[int, _Thread] = WeakValueDictionary()
 
 
+class Place(Protocol):
+    """Where is received."""
+
+    def task_ended(self, task: Task[Any]) -> None:
+        """Learn that a task which has received here has ended. On its loop."""
+
+    def thread_ended(self, number: int) -> None:
+        """Learn that a thread has. Called where an object is finalised."""
+
+
 class _Thread:
     """A thread that has received. Held by the thread alone, so it goes with it."""
 
     def __init__(self) -> None:
         self.number = next(_numbers)
         self.ident = threading.get_ident()
-        self.ends: set[End] = set()
+        self.places: set[Place] = set()
         _threads[self.number] = self
 
     def __del__(self) -> None:
-        for end in list(self.ends):
-            end.context.soon(partial(end.receiver_ended, self.number))
+        for place in list(self.places):
+            place.thread_ended(self.number)
 
 
 def current() -> Receiver | None:
@@ -64,20 +70,20 @@ def around(receiver: Receiver) -> Receiver | None:
     return None if thread is None or not isinstance(receiver, Task) else thread.number
 
 
-def note(receiver: Receiver, end: End) -> None:
-    """Have `end` told when a receiver has ended. Called by it, under the end's lock."""
+def note(receiver: Receiver, place: Place) -> None:
+    """Have `place` told when a receiver has ended. Called by that one."""
     if isinstance(receiver, Task):
-        receiver.add_done_callback(end.task_ended)
-    else:
-        _thread().ends.add(end)
+        receiver.add_done_callback(place.task_ended)
+    elif (thread := _threads.get(receiver)) is not None:
+        thread.places.add(place)
 
 
-def forget(receiver: Receiver, end: End) -> None:
+def forget(receiver: Receiver, place: Place) -> None:
     """Undo `note`. From any thread."""
     if isinstance(receiver, Task):
-        receiver.remove_done_callback(end.task_ended)
+        receiver.remove_done_callback(place.task_ended)
     elif (thread := _threads.get(receiver)) is not None:
-        thread.ends.discard(end)
+        thread.places.discard(place)
 
 
 def end_call() -> None:

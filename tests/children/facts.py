@@ -40,6 +40,11 @@ def note(process: str, kind: str, *details: object) -> None:
     os.write(_file(process, os.getpid()), line.encode())
 
 
+def lives(process: str, folder: str | os.PathLike[str] = ".") -> list[str]:
+    """Return the files of a process, one a life, in order."""
+    return sorted(path.name for path in (Path(folder) / FOLDER).glob(f"{process}.*"))
+
+
 def read(
     folder: str | os.PathLike[str] = ".", process: str | None = None, pid: int | None = None
 ) -> list[Fact]:

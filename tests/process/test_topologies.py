@@ -1,0 +1,134 @@
+"""Random topologies of real processes under faults, judged by the laws of channels.
+
+`--long` runs a hundred seeds, `LITEYUKI_TEST_SEED=7` or `=100-200` others. A failure is made
+smaller and printed as a plan: `LITEYUKI_TOPOLOGY_PLAN=plan.json` runs such a file again. Plans that
+have failed once are kept beside this file, in topologies/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests import topologies
+from tests.children import facts
+from tests.conftest import ROOT
+from tests.program import Program, running
+from tests.topologies import Plan, judge, make_plan
+
+Environment = dict[str, str]
+
+KEPT = Path(__file__).parent / "topologies"
+SHRINK_SECONDS = 240.0
+_BAD = (
+    r"\[CRITICAL\]|has not stopped|can't be|set aside|FrameError|a pump failed|callback .* raised"
+    r"|ignored its cancellation|did not end in time|never retrieved|^FAILED"
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it sends signals as Unix has them")
+
+
+def seeds() -> list[object]:
+    """Return the seeds to run, most of them for --long alone."""
+    asked = os.environ.get("LITEYUKI_TEST_SEED")
+    if asked:
+        first, _, last = asked.partition("-")
+        return list(range(int(first), int(last or first) + 1))
+    long = [pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 100)]
+    return [*range(4), *long]
+
+
+def plans() -> list[Path]:
+    """Return the files with plans that have failed once, and the one that is asked for."""
+    asked = os.environ.get("LITEYUKI_TOPOLOGY_PLAN")
+    return [*sorted(KEPT.glob("*.json")), *([Path(asked)] if asked else [])]
+
+
+def run(folder: Path, environment: Environment, plan: Plan) -> tuple[list[str], Program]:
+    """Run a plan; return what was wrong, each with a word first, and the program that has ended."""
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    more = {
+        "LITEYUKI_LOG_LANG": "en",
+        "LITEYUKI_MAX_REDELIVERIES": "1000",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    with running(folder, environment, "-m", "tests.children", "topology_bot", **more) as bot:
+        bot.wait(120)
+    wrong = judge(plan, facts.read(folder))
+    wrong += [f"log: {match.string}" for match in bot.found(_BAD)]
+    planned = any(fault["kind"] == "raise" for fault in plan["faults"])
+    if not planned:
+        wrong += [f"log: {match.string}" for match in bot.found("Traceback")]
+    stops = next((i for i, line in enumerate(bot.lines) if "LiteyukiBot stops" in line), 0)
+    codes = [match.string for match in bot.found(r"exited with code [^0]|was killed by")]
+    wrong += [f"exit: {line}" for line in codes if line in bot.lines[stops:]]
+    if bot.process.returncode:
+        wrong.append(f"exit: main's code is {bot.process.returncode}")
+    return wrong, bot
+
+
+def kinds(wrong: list[str]) -> set[str]:
+    """Return in which ways a run was wrong."""
+    return {line.partition(":")[0] for line in wrong}
+
+
+def shrink(
+    folder: Path, environment: Environment, plan: Plan, wrong: list[str]
+) -> tuple[Plan, list[str]]:
+    """Return the smallest plan found in some minutes that is wrong in one of the same ways."""
+    deadline = monotonic() + SHRINK_SECONDS
+    wanted, number = kinds(wrong), 0
+    smaller = topologies.smaller(plan)
+    while monotonic() < deadline:
+        less = next(smaller, None)
+        if less is None:
+            break
+        for _ in range(2):
+            number += 1
+            found, _ = run(folder / f"smaller-{number}", environment, less)
+            if kinds(found) & wanted:
+                plan, wrong = less, found
+                smaller = topologies.smaller(plan)
+                break
+    return plan, wrong
+
+
+def check(folder: Path, environment: Environment, plan: Plan) -> None:
+    """Run a plan and fail with all that helps to find out what was wrong."""
+    wrong, bot = run(folder / "run", environment, plan)
+    if not wrong:
+        return
+    least, still = shrink(folder, environment, plan, wrong)
+    pytest.fail(
+        "\n".join(
+            [
+                f"seed {plan['seed']}: {len(wrong)} are wrong:",
+                *wrong[:40],
+                "its log:",
+                bot.output,
+                "the smallest plan, for LITEYUKI_TOPOLOGY_PLAN:",
+                json.dumps(least),
+                "in which:",
+                *still[:20],
+            ]
+        ),
+        pytrace=False,
+    )
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_a_seed(tmp_path: Path, environment: Environment, seed: int) -> None:
+    """Whatever happens to whom: nothing lost, doubled, out of order or waiting for ever."""
+    check(tmp_path, environment, make_plan(seed))
+
+
+@pytest.mark.parametrize("path", plans(), ids=lambda path: path.stem)
+def test_a_plan(tmp_path: Path, environment: Environment, path: Path) -> None:
+    """What has failed once."""
+    check(tmp_path, environment, json.loads(path.read_text(encoding="utf-8")))

@@ -24,13 +24,14 @@ MAIN = "main"
 SECONDS = 1.4
 """How long faults happen."""
 
-SYNC_WAYS = ("receive", "timeout", "nowait", "iterate", "two_threads", "select")
+SYNC_WAYS = ("receive", "timeout", "nowait", "iterate", "two_threads", "select", "quits")
 ASYNC_WAYS = (
     *("async_receive", "async_timeout", "async_nowait", "async_iterate", "three_tasks"),
     *("cancelled", "async_select"),
 )
 CALLBACKS = ("callback", "sync_callback", "ordered", "sync_ordered", "bounded", "filtered")
-WAYS = (*SYNC_WAYS, *ASYNC_WAYS, *CALLBACKS)
+QUITS = "quits"
+"""Receives a few messages and then never asks again, but keeps its end."""
 SEQUENTIAL = {*SYNC_WAYS, *ASYNC_WAYS, "ordered", "sync_ordered"} - {"two_threads", "three_tasks"}
 ENDING_SILENTLY = {"iterate", "two_threads", "select", "async_iterate", "three_tasks"}
 ENDING_SILENTLY |= {"async_select"}
@@ -100,7 +101,7 @@ def _add_flow(plan: Plan, chance: random.Random, channel: str, to_owner: bool) -
             {
                 "process": process,
                 "channels": [channel],
-                "way": chance.choice(WAYS),
+                "way": chance.choice((*SYNC_WAYS, *ASYNC_WAYS, *CALLBACKS)),
                 "handling": chance.choice((0, 0, 0.002, 0.01)),
             }
         )
@@ -173,6 +174,13 @@ def _mend(plan: Plan) -> None:
                 {**receiver, "channels": [name]} for name in receiver["channels"][1:]
             ]
             del receiver["channels"][1:]
+    for receiver in plan["receivers"]:
+        name = receiver["channels"][0]
+        # The owner receives alone; of others, some are to go on.
+        go_on = _receive(plan, name) - {plan["channels"][name]["owner"]}
+        alone = receiver["process"] == plan["channels"][name]["owner"] or not go_on
+        if receiver["way"] == QUITS and alone:
+            receiver["way"] = "receive"
     closed: set[str] = set()
     faults = []
     for fault in plan["faults"]:
@@ -197,9 +205,19 @@ def _may_close(plan: Plan, name: str, process: str) -> bool:
     owner = plan["channels"][name]["owner"]
     if process == owner:
         return True
-    receive = {r["process"] for r in plan["receivers"] if name in r["channels"]} - {owner}
+    receive = _receive(plan, name) - {owner}
     send = {s["process"] for s in plan["senders"] if s["channel"] == name} - {owner}
-    return process in receive and send <= receive
+    quit_there = {r["process"] for r in plan["receivers"] if name in r["channels"]} - receive
+    return process in receive and send <= receive and not quit_there - {owner}
+
+
+def _receive(plan: Plan, channel: str) -> set[str]:
+    """Return the processes that receive from a channel and go on doing so."""
+    return {
+        receiver["process"]
+        for receiver in plan["receivers"]
+        if channel in receiver["channels"] and receiver["way"] != QUITS
+    }
 
 
 def to_owner(plan: Plan, sender: dict[str, Any]) -> bool:
@@ -287,6 +305,8 @@ class History:
         pids: dict[int, Life] = {}
         for fact in facts:
             life = fact.process, fact.life
+            if fact.kind == "stopping":
+                break  # What ends from now on ends because the whole bot does.
             match fact.kind, fact.details:
                 case "start", (int(pid),):
                     pids[pid] = life
@@ -310,7 +330,7 @@ class History:
                     self._end(life, fact.time, kind)
                 case "closing", (str(channel),):
                     self.closed[channel] = fact.time, fact.process
-                case "closing all", ():
+                case "closing_all", ():
                     self.closed_at_last = True
 
     def _end(self, life: Life, time: float, kind: str) -> None:
@@ -369,7 +389,7 @@ class History:
             return bool(closer != owner)
         if closer == owner:
             return True
-        receive = {r["process"] for r in self.plan["receivers"] if channel in r["channels"]}
+        receive = _receive(self.plan, channel)
         # The last that receives has what is left dropped; it is the last while others are away.
         remain = receive - {owner, closer}
         return bool(remain) and not self.hurt({*remain, closer})
@@ -476,7 +496,7 @@ def hanging(history: History) -> Iterator[str]:
     for number, receiver in enumerate(history.plan["receivers"]):
         process = receiver["process"]
         made = all(history.plan["channels"][name]["made"] for name in receiver["channels"])
-        if not made or receiver["way"] in CALLBACKS:
+        if not made or receiver["way"] in (*CALLBACKS, QUITS):
             continue
         if (process, history.last_life(process), number) not in history.over:
             yield (

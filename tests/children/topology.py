@@ -27,6 +27,7 @@ from liteyuki_core.errors import (
     ChannelNotFound,
     ChannelTimeout,
     NotConnected,
+    SendError,
 )
 from tests.children import facts
 
@@ -38,6 +39,8 @@ CLOSE = Path("close")
 _ANSWER_SECONDS = 8.0
 _TRY_SECONDS = 8.0
 _ENDED = (ChannelClosed, ChannelBroken, NotConnected)
+_REFUSED = (*_ENDED, ChannelFull, SendError)
+"""SendError: the process stops and can't send a new channel any more."""
 
 Message = dict[str, Any]
 Spec = dict[str, Any]
@@ -67,6 +70,10 @@ def run(name: str) -> Any:
 
 class _Return(Exception):
     """The target is to return."""
+
+
+class _Quit(Exception):
+    """A receiver is never to ask again."""
 
 
 class Node:
@@ -301,6 +308,8 @@ class Node:
                     after()
             except StopIteration:
                 pass
+            except _Quit:
+                return
             except _ENDED as ended:
                 error = ended
             if not self._over(number, receiver, error):
@@ -436,7 +445,7 @@ class Node:
                     else:
                         channel.send(message)
                     break
-                except (*_ENDED, ChannelFull) as error:
+                except _REFUSED as error:
                     if not self._refused(sender, error) or time.monotonic() > deadline:
                         self.note("done", number)
                         return
@@ -477,7 +486,7 @@ class Node:
                     else:
                         await channel.async_send(message)
                     break
-                except (*_ENDED, ChannelFull) as error:
+                except _REFUSED as error:
                     if not self._refused(sender, error) or time.monotonic() > deadline:
                         self.note("done", number)
                         return
@@ -526,6 +535,20 @@ def _nowait(channels: Channels) -> Callable[[], Message]:
                 return message
             except ChannelEmpty:
                 time.sleep(0.005)
+
+    return take
+
+
+def _quits(channels: Channels) -> Callable[[], Message]:
+    left = 5
+
+    def take() -> Message:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _Quit
+        message: Message = channels[0].receive()
+        return message
 
     return take
 
@@ -585,6 +608,7 @@ SYNC: dict[str, Callable[[Channels], Callable[[], Message]]] = {
     "iterate": _iterate,
     "two_threads": _iterate,
     "select": _select,
+    "quits": _quits,
 }
 ASYNC: dict[str, Callable[[Channels], Callable[[], Awaitable[Message]]]] = {
     "async_receive": lambda channels: channels[0].async_receive,

@@ -79,9 +79,10 @@ async def act(bot: LiteyukiBot) -> None:
     await asyncio.gather(*(trouble.do(fault, begun) for fault in faults))
     await asyncio.sleep(max(0.0, begun + topologies.SECONDS - time.monotonic()))
     await _quiet(bot, plan)
-    facts.note(topologies.MAIN, "closing all")
+    facts.note(topologies.MAIN, "closing_all")
     CLOSE.touch()
     await _progress(lambda history: not list(topologies.hanging(history)), plan, _ENDING_SECONDS)
+    facts.note(topologies.MAIN, "stopping")
 
 
 async def _quiet(bot: LiteyukiBot, plan: dict[str, Any]) -> None:

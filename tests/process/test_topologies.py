@@ -17,6 +17,7 @@ import pytest
 
 from tests import topologies
 from tests.children import facts
+from tests.children.facts import Fact
 from tests.conftest import ROOT
 from tests.program import Program, running
 from tests.topologies import Plan, judge, make_plan
@@ -132,3 +133,97 @@ def test_a_seed(tmp_path: Path, environment: Environment, seed: int) -> None:
 def test_a_plan(tmp_path: Path, environment: Environment, path: Path) -> None:
     """What has failed once."""
     check(tmp_path, environment, json.loads(path.read_text(encoding="utf-8")))
+
+
+PLAN: Plan = {
+    "seed": 0,
+    "children": {"a": "wait", "b": "wait"},
+    "channels": {"jobs": {"owner": "main", "made": True, "capacity": 8}},
+    "senders": [
+        {"process": "main", "channel": "jobs", "way": "thread", "count": 3},
+        {"process": "a", "channel": "jobs", "way": "thread", "count": 1},
+    ],
+    "receivers": [
+        {"process": "a", "channels": ["jobs"], "way": "iterate"},
+        {"process": "main", "channels": ["jobs"], "way": "iterate"},
+    ],
+    "faults": [],
+}
+
+
+def history(*lines: str) -> list[Fact]:
+    """Return facts from lines like `a 1 begin 0 main 1 0 2`; `main` has said of its own."""
+    found = []
+    for time, line in enumerate(lines):
+        process, life, kind, *rest = line.split()
+        details: list[object] = [int(word) if word.isdigit() else word for word in rest]
+        if kind in ("begin", "end"):
+            details = [details[0], details[1:]]
+        found.append(Fact(float(time), process, int(life), kind, tuple(details)))
+    return found
+
+
+START = ["main 1 start 1", "a 1 start 11", "main 1 sent 0 0", "a 1 begin 0 main 1 0 0"]
+HANDLED = [*START, "a 1 end 0 main 1 0 0"]
+DONE = ["main 1 done 0", "a 1 done 1", "a 2 done 1"]
+SECOND = ["main 1 sent 0 1", "a 1 begin 0 main 1 0 1", "a 1 end 0 main 1 0 1"]
+CAME_BACK = [[f"main 1 {kind} 1 a 1 1 {n}" for kind in ("begin", "end")] for n in range(2)]
+AGAIN = ["a 2 start 12", "a 2 begin 0 main 1 0 0", "a 2 end 0 main 1 0 0"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        HANDLED,
+        [*START, "main 1 kill 11", *AGAIN],
+        [*HANDLED, "main 1 kill 11", *AGAIN],
+        [*START, "a 1 exit sys_exit", *AGAIN],
+        [*HANDLED, "a 1 sent 1 0", "a 1 sent 1 1", *CAME_BACK[0], "main 1 kill 11", *AGAIN[:1]],
+        [*HANDLED, "main 1 closing jobs", "a 1 sent 1 0"],
+    ],
+)
+def test_the_judge_finds_nothing_wrong(lines: list[str]) -> None:
+    """A kill has what was in hand come again, and may take with it what was sent last."""
+    assert judge(PLAN, history(*lines, *DONE)) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ([*HANDLED, "main 1 sent 0 1"], "lost: jobs: 1 of main 1"),
+        ([*START, "main 1 kill 11", "a 2 start 12"], "lost: jobs: 0 of main 1"),
+        ([*HANDLED, "main 1 sent 0 1", "main 1 closing jobs"], "lost: jobs: 1 of main 1"),
+        ([*HANDLED, "a 1 sent 1 0", "main 1 stop 11", "a 2 start 12"], "lost: jobs: 0 of a 1"),
+        (
+            [*HANDLED, "a 1 sent 1 0", "a 1 sent 1 1", *CAME_BACK[1], "main 1 kill 11", *AGAIN[:1]],
+            "lost: jobs: 0 of a 1",
+        ),
+        ([*HANDLED, *AGAIN], "doubled: jobs: 0 of main 1"),
+        ([*HANDLED, "main 1 stop 11", *AGAIN], "doubled: jobs: 0 of main 1"),
+        ([*START, "main 1 stop 11", *AGAIN], "broken off: jobs: 0 of main 1"),
+        (
+            [*START[:3], *SECOND, *HANDLED[3:]],
+            "order: jobs: a 1 got 1 before 0",
+        ),
+        ([*HANDLED, "main 1 begin 1 main 1 0 0"], "own: jobs: 0 of main 1"),
+        ([*HANDLED, "main 1 closing_all", "main 1 over 1"], "hangs: receiver 0 of a"),
+        ([*HANDLED, "a 1 answer 1 0 timeout"], "hangs: jobs: 0 of a 1"),
+    ],
+)
+def test_the_judge_finds(lines: list[str], what: str) -> None:
+    """One history for each thing that can be wrong."""
+    wrong = judge(PLAN, history(*lines, *DONE))
+    assert [line for line in wrong if line.startswith(what)], wrong
+
+
+def test_plans_are_what_they_are() -> None:
+    """A seed gives the same plan each time; smaller ones are plans and come to an end."""
+    for seed in range(200):
+        plan = make_plan(seed)
+        assert plan == make_plan(seed) == json.loads(json.dumps(plan))
+    steps = 0
+    while (less := next(topologies.smaller(plan), None)) is not None:
+        assert len(json.dumps(less)) <= len(json.dumps(plan))
+        plan, steps = less, steps + 1
+    assert steps < 500
+    assert not plan["senders"]

@@ -12,11 +12,11 @@ import os
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from liteyuki_core import Channel, get_channel
+from liteyuki_core import Channel, get_channel, shared_memory
 from liteyuki_core.comm import async_select, select, set_channel
 from liteyuki_core.errors import (
     ChannelBroken,
@@ -29,10 +29,12 @@ from liteyuki_core.errors import (
     NotConnected,
     SendError,
 )
-from tests.children import facts
+from tests.children import facts, lines
 
 GO = Path("go")
 """Made when the first senders may begin."""
+ENOUGH = Path("enough")
+"""Made when senders are to send no more, also those that have not sent all."""
 CLOSE = Path("close")
 """Made when all is quiet and every channel that somebody has made is to be closed."""
 
@@ -55,6 +57,7 @@ def load() -> dict[str, Any]:
 def run(name: str) -> Any:
     """Be the child `name`: the target of all children."""
     node = Node(load(), name)
+    node.tracer = lines.trace_this_thread()
     node.start()
     match node.plan["children"][name]:
         case "async":
@@ -99,6 +102,8 @@ class Node:
         self._end = threading.Event()
         self._async_end: Callable[[], object] = lambda: None
         self._kept: set[asyncio.Task[None]] = set()
+
+    tracer: lines.Tracer | None = None
 
     def note(self, kind: str, *details: object) -> None:
         facts.note(self.name, kind, *details)
@@ -197,6 +202,8 @@ class Node:
                     self._end.set()
                     self._async_end()
         while not CLOSE.exists():
+            if self.tracer is not None and ENOUGH.exists() and not Path(lines.COUNTS).exists():
+                self.tracer.write()
             time.sleep(0.02)
         for name, channel in list(self.channels.items()):
             about = self.plan["channels"][name]
@@ -389,6 +396,8 @@ class Node:
         self.note("begin", number, message["id"])
         if receiver["handling"]:
             time.sleep(receiver["handling"])
+        if receiver.get("stores"):
+            shared_memory.set("last", message["id"])
         if message["reply"] is not None:
             try:
                 message["reply"].send(message["id"], timeout=1)
@@ -401,6 +410,8 @@ class Node:
         self.note("begin", number, message["id"])
         if receiver["handling"]:
             await asyncio.sleep(receiver["handling"])
+        if receiver.get("stores"):
+            await shared_memory.async_set("last", message["id"])
         if message["reply"] is not None:
             try:
                 await message["reply"].async_send(message["id"], timeout=1)
@@ -410,16 +421,16 @@ class Node:
 
     # ------------------------------------------------------------- sending
 
-    def _messages(self, number: int, sender: Spec) -> list[Message]:
+    def _messages(self, number: int, sender: Spec) -> Iterator[Message]:
         count = sender["count"] if self.life == 1 else sender["count"] // 2
-        return [
-            {
+        for n in range(count):
+            if ENOUGH.exists():
+                return
+            yield {
                 "id": [self.name, self.life, number, n],
                 "pad": bytes(sender["size"]),
                 "reply": Channel(capacity=1) if sender["asks"] and n % 5 == 0 else None,
             }
-            for n in range(count)
-        ]
 
     def _refused(self, sender: Spec, error: Exception) -> bool:
         """Return whether a send is to be tried again."""
@@ -435,7 +446,7 @@ class Node:
     def send(self, number: int, sender: Spec) -> None:
         """Send all on this thread."""
         channel = self._begin_sending(sender)
-        for message in self._messages(number, sender) if channel is not None else []:
+        for message in self._messages(number, sender) if channel is not None else ():
             assert channel is not None
             deadline = time.monotonic() + _TRY_SECONDS
             while True:
@@ -476,7 +487,7 @@ class Node:
     async def async_send(self, number: int, sender: Spec) -> None:
         """Send all in this task; a burst by `send`, which does not wait on a loop."""
         channel = await asyncio.to_thread(self._begin_sending, sender)
-        for message in self._messages(number, sender) if channel is not None else []:
+        for message in self._messages(number, sender) if channel is not None else ():
             assert channel is not None
             deadline = time.monotonic() + _TRY_SECONDS
             while True:

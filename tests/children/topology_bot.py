@@ -11,8 +11,8 @@ from typing import Any
 from liteyuki_core import LiteyukiBot
 from liteyuki_core.process import ProcessState, RestartPolicy
 from tests import topologies
-from tests.children import acting, facts
-from tests.children.topology import CLOSE, GO, Node, load
+from tests.children import acting, facts, lines
+from tests.children.topology import CLOSE, ENOUGH, GO, Node, load
 
 AGAIN = RestartPolicy(mode="always", max_restarts=1000, backoff=0.01, max_backoff=0.02)
 _NO_PROGRESS_SECONDS = 9.0
@@ -65,6 +65,19 @@ class Trouble:
                 await asyncio.sleep(fault["seconds"])
                 self.bot.start_process(name)
 
+    async def wait_for_kills(self, count: int) -> None:
+        """Let so many lives of the one child end by themselves; kill one that does not soon."""
+        child = self.bot.processes[lines.CHILD]
+        while child.restarts < count - (not any(self.plan["kills"])):
+            pid = child.pid
+            try:
+                await acting.until(lambda: child.pid != pid, "a successor", 1.5)  # noqa: B023
+            except TimeoutError:
+                self.signal(lines.CHILD, signal.SIGKILL)
+            await asyncio.sleep(0)
+        await self.bot.wait_ready(lines.CHILD, 30)
+        ENOUGH.touch()
+
 
 async def act(bot: LiteyukiBot) -> None:
     plan = load()
@@ -78,6 +91,8 @@ async def act(bot: LiteyukiBot) -> None:
     faults = [fault for fault in plan["faults"] if fault["kind"] not in topologies.OWN_FAULTS]
     await asyncio.gather(*(trouble.do(fault, begun) for fault in faults))
     await asyncio.sleep(max(0.0, begun + topologies.SECONDS - time.monotonic()))
+    if "kills" in plan:
+        await trouble.wait_for_kills(len(plan["kills"]))
     await _quiet(bot, plan)
     facts.note(topologies.MAIN, "closing_all")
     CLOSE.touch()

@@ -84,7 +84,7 @@ def play(
     environment |= {
         "IN_HAND": json.dumps(plan),
         "LITEYUKI_STOP_TIMEOUT": str(stop_timeout),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(":")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]),
     }
     with running(folder, environment, "-m", "tests.children", "in_hand_bot") as bot:
         bot.wait(90 + 10 * handling)

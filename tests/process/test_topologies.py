@@ -57,7 +57,7 @@ def run(folder: Path, environment: Environment, plan: Plan) -> tuple[list[str], 
     more = {
         "LITEYUKI_LOG_LANG": "en",
         "LITEYUKI_MAX_REDELIVERIES": "1000",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]),
     }
     with running(folder, environment, "-m", "tests.children", "topology_bot", **more) as bot:
         bot.wait(120)

@@ -3,8 +3,8 @@
 A plan is pure data, JSON. Its `channels` have an owner: the process of NAME-active and
 NAME-passive, or whoever makes one. A message goes to the owner, or from it to "others": to
 one of those that receive there. `senders` and `receivers` say who does what; their places in
-these lists are their numbers in the facts. `faults` happen so many seconds after the start; those
-of `OWN_FAULTS` a process does to itself, so long after its own start, in one of its lives.
+these lists are their numbers in the facts. `faults` happen in the first `seconds`, so many after the
+start; those of `OWN_FAULTS` a process does to itself, so long after its own start, in one life.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from tests.children.facts import Fact
 Plan = dict[str, Any]
 
 MAIN = "main"
-SECONDS = 1.4
-"""How long faults happen."""
-
 SYNC_WAYS = ("receive", "timeout", "nowait", "iterate", "two_threads", "select", "quits")
 ASYNC_WAYS = (
     *("async_receive", "async_timeout", "async_nowait", "async_iterate", "three_tasks"),
@@ -31,7 +28,7 @@ ASYNC_WAYS = (
 )
 CALLBACKS = ("callback", "sync_callback", "ordered", "sync_ordered", "bounded", "filtered")
 QUITS = "quits"
-"""Receives a few messages and then never asks again, but keeps its end."""
+"""Receives until none comes for a moment, and then never asks again, but keeps its end."""
 SEQUENTIAL = {*SYNC_WAYS, *ASYNC_WAYS, "ordered", "sync_ordered"} - {"two_threads", "three_tasks"}
 ENDING_SILENTLY = {"iterate", "two_threads", "select", "async_iterate", "three_tasks"}
 ENDING_SILENTLY |= {"async_select"}
@@ -55,6 +52,7 @@ def make_plan(seed: int) -> Plan:
     processes = [MAIN, *children]
     plan: Plan = {
         "seed": seed,
+        "seconds": 1.4,
         "children": {name: chance.choice(("wait", "receive", "async")) for name in children},
         "channels": {},
         "senders": [],
@@ -129,7 +127,7 @@ def _add_faults(plan: Plan, chance: random.Random) -> None:
     made = [name for name, channel in plan["channels"].items() if channel["made"]]
     for _ in range(chance.choice((1, 2, 3, 4, 5, 6))):
         kind = chance.choice(kinds)
-        fault = {"kind": kind, "at": round(chance.uniform(0, SECONDS), 3)}
+        fault = {"kind": kind, "at": round(chance.uniform(0, plan["seconds"]), 3)}
         if kind == "close":
             name = chance.choice(made)
             holders = [plan["channels"][name]["owner"]]

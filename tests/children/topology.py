@@ -556,9 +556,10 @@ def _quits(channels: Channels) -> Callable[[], Message]:
     def take() -> Message:
         nonlocal left
         left -= 1
-        if left < 0:
-            raise _Quit
-        message: Message = channels[0].receive()
+        try:
+            message: Message = channels[0].receive(None if left >= 0 else 0.001)
+        except ChannelTimeout:
+            raise _Quit from None
         return message
 
     return take

@@ -15,7 +15,8 @@ from tests.children import acting, facts, lines
 from tests.children.topology import CLOSE, ENOUGH, GO, Node, load
 
 AGAIN = RestartPolicy(mode="always", max_restarts=1000, backoff=0.01, max_backoff=0.02)
-_NO_PROGRESS_SECONDS = 9.0
+_PATIENCE = 9.0
+"""Seconds without anything new after which nothing will come: longer than anybody waits there."""
 _ENDING_SECONDS = 4.0
 
 
@@ -90,7 +91,7 @@ async def act(bot: LiteyukiBot) -> None:
     trouble, begun = Trouble(bot, plan), time.monotonic()
     faults = [fault for fault in plan["faults"] if fault["kind"] not in topologies.OWN_FAULTS]
     await asyncio.gather(*(trouble.do(fault, begun) for fault in faults))
-    await asyncio.sleep(max(0.0, begun + topologies.SECONDS - time.monotonic()))
+    await asyncio.sleep(max(0.0, begun + plan["seconds"] - time.monotonic()))
     if "kills" in plan:
         await trouble.wait_for_kills(len(plan["kills"]))
     await _quiet(bot, plan)
@@ -107,7 +108,7 @@ async def _quiet(bot: LiteyukiBot, plan: dict[str, Any]) -> None:
         run = all(child.state is ProcessState.RUNNING for child in bot.processes.values())
         return run and not history.senders_left and not history.unhandled()
 
-    await _progress(is_quiet, plan, _NO_PROGRESS_SECONDS)
+    await _progress(is_quiet, plan, plan.get("patience", _PATIENCE))
 
 
 async def _progress(condition: Any, plan: dict[str, Any], seconds: float) -> None:

@@ -51,6 +51,7 @@ def plan(kills: list[Place]) -> Plan:
     """Return the topology: one child with all that it can do on the way of a message."""
     return {
         "seed": SEED,
+        "seconds": 1,
         "children": {CHILD: "receive"},
         "channels": {
             "w-active": {"owner": CHILD, "made": False},

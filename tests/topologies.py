@@ -3,8 +3,8 @@
 A plan is pure data, JSON. Its `channels` have an owner: the process of NAME-active and
 NAME-passive, or whoever makes one. A message goes to the owner, or from it to "others": to
 one of those that receive there. `senders` and `receivers` say who does what; their places in
-these lists are their numbers in the facts. `faults` happen in the first `seconds`, so many after the
-start; those of `OWN_FAULTS` a process does to itself, so long after its own start, in one life.
+these lists are their numbers in the facts. `faults` happen in the first `seconds`; those of
+`OWN_FAULTS` a process does to itself, so long after its own start, in one of its lives.
 """
 
 from __future__ import annotations

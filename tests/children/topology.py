@@ -39,6 +39,8 @@ CLOSE = Path("close")
 """Made when all is quiet and every channel that somebody has made is to be closed."""
 
 _ANSWER_SECONDS = 8.0
+"""How long one that asks waits, where the plan has no `answer_seconds`."""
+
 _TRY_SECONDS = 8.0
 _ENDED = (ChannelClosed, ChannelBroken, NotConnected)
 _REFUSED = (*_ENDED, ChannelFull, SendError)
@@ -476,7 +478,7 @@ class Node:
     def _await_answer(self, number: int, message: Message) -> None:
         what = "answered"
         try:
-            answer = message["reply"].receive(_ANSWER_SECONDS)
+            answer = message["reply"].receive(self.plan.get("answer_seconds", _ANSWER_SECONDS))
             assert answer == message["id"], (answer, message["id"])
         except ChannelTimeout:
             what = "timeout"
@@ -512,7 +514,8 @@ class Node:
     async def _async_await_answer(self, number: int, message: Message) -> None:
         what = "answered"
         try:
-            answer = await message["reply"].async_receive(_ANSWER_SECONDS)
+            seconds = self.plan.get("answer_seconds", _ANSWER_SECONDS)
+            answer = await message["reply"].async_receive(seconds)
             assert answer == message["id"], (answer, message["id"])
         except ChannelTimeout:
             what = "timeout"

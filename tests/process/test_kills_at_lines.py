@@ -52,6 +52,7 @@ def plan(kills: list[Place]) -> Plan:
     return {
         "seed": SEED,
         "seconds": 1,
+        "answer_seconds": 120,  # The next life may be killed before it has answered, and so on.
         "children": {CHILD: "receive"},
         "channels": {
             "w-active": {"owner": CHILD, "made": False},

@@ -60,7 +60,7 @@ def run(folder: Path, environment: Environment, plan: Plan) -> tuple[list[str], 
         "PYTHONPATH": os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]),
     }
     with running(folder, environment, "-m", "tests.children", "topology_bot", **more) as bot:
-        bot.wait(120)
+        bot.wait(240)
     wrong = judge(plan, facts.read(folder))
     wrong += [f"log: {match.string}" for match in bot.found(_BAD)]
     planned = any(fault["kind"] == "raise" for fault in plan["faults"])

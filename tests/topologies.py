@@ -341,6 +341,25 @@ class History:
         """Return the number of the last life of a process, 0 for none."""
         return max((life for name, life in self.starts if name == process), default=0)
 
+    def has_ended(self, process: str) -> bool:
+        """Return whether the last life of a process has ended, so that another will come."""
+        return (process, self.last_life(process)) in self.ends
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Return what processes are still to do to themselves.
+
+        One whose main thread receives ends with its next message, which may never come.
+        """
+        found = []
+        for fault in self.plan["faults"]:
+            process, kind = fault["process"], fault["kind"]
+            if kind not in OWN_FAULTS or fault["life"] != self.last_life(process):
+                continue
+            at_once = kind in ("os_exit", "close") or self.plan["children"][process] != "receive"
+            if at_once and not (kind == "close" and fault["channel"] in self.closed):
+                found.append(fault)
+        return found
+
     def hurt(self, processes: set[str]) -> bool:
         """Return whether a life of these ended before the last."""
         return any(name in processes for name, _ in self.ends)

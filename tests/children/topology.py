@@ -214,8 +214,8 @@ class Node:
 
     def end(self) -> None:
         """End the target if and as the plan says. On the main thread."""
-        if self.ending is None:
-            return
+        if self.ending is None or CLOSE.exists():
+            return  # It is too late for that.
         self.note("exit", self.ending)
         if self.ending == "sys_exit":
             raise SystemExit(1)
@@ -230,6 +230,7 @@ class Node:
         self._end.wait()
         try:
             self.end()
+            threading.Event().wait()
         except _Return:
             pass
 
@@ -252,6 +253,7 @@ class Node:
             await ended.wait()
         try:
             self.end()
+            await asyncio.Event().wait()
         except _Return:
             pass
 

@@ -105,8 +105,13 @@ async def _quiet(bot: LiteyukiBot, plan: dict[str, Any]) -> None:
     """Wait until everything is sent and handled, or nothing happens any more."""
 
     def is_quiet(history: topologies.History) -> bool:
-        run = all(child.state is ProcessState.RUNNING for child in bot.processes.values())
-        return run and not history.senders_left and not history.unhandled()
+        return (
+            all(child.state is ProcessState.RUNNING for child in bot.processes.values())
+            and not any(map(history.has_ended, bot.processes))
+            and not history.pending()
+            and not history.senders_left
+            and not history.unhandled()
+        )
 
     await _progress(is_quiet, plan, plan.get("patience", _PATIENCE))
 

@@ -162,9 +162,9 @@ def _mend(plan: Plan) -> None:
         if (sender["channel"], to_owner(plan, sender)) in received
     ]
     for receiver in plan["receivers"]:
+        # Such a one is told that the other side is gone, and asks again.
         away = any(
-            plan["channels"][name]["owner"] in stopped - {receiver["process"]}
-            for name in receiver["channels"]
+            stopped & (_users(plan, name) - {receiver["process"]}) for name in receiver["channels"]
         )
         if away and receiver["way"] in ENDING_SILENTLY:
             receiver["way"] = "async_receive" if receiver["way"] in ASYNC_WAYS else "receive"
@@ -207,6 +207,13 @@ def _may_close(plan: Plan, name: str, process: str) -> bool:
     send = {s["process"] for s in plan["senders"] if s["channel"] == name} - {owner}
     quit_there = {r["process"] for r in plan["receivers"] if name in r["channels"]} - receive
     return process in receive and send <= receive and not quit_there - {owner}
+
+
+def _users(plan: Plan, channel: str) -> set[str]:
+    """Return the processes that have a channel."""
+    users = {plan["channels"][channel]["owner"]}
+    users |= {each["process"] for each in plan["senders"] if each["channel"] == channel}
+    return users | {each["process"] for each in plan["receivers"] if channel in each["channels"]}
 
 
 def _receive(plan: Plan, channel: str) -> set[str]:

@@ -30,6 +30,7 @@ from liteyuki_core.errors import (
     SendError,
 )
 from tests.children import facts, lines
+from tests.topologies import ENDING_SILENTLY
 
 GO = Path("go")
 """Made when the first senders may begin."""
@@ -296,11 +297,14 @@ class Node:
         if isinstance(error, NotConnected) or "stopping" in text or "has stopped" in text:
             self.stopping = text
             return False
-        owners = {self.plan["channels"][name]["owner"] for name in receiver["channels"]}
-        return any(
-            fault["kind"] == "stop" and fault["process"] in owners - {self.name}
-            for fault in self.plan["faults"]
-        ) and not all(self.is_closed(name) for name in receiver["channels"])
+        return (
+            receiver["way"] not in ENDING_SILENTLY
+            and not self._all_closed(receiver)
+            and any(
+                fault["kind"] == "stop" and fault["process"] != self.name
+                for fault in self.plan["faults"]
+            )
+        )
 
     def serve(self, number: int, receiver: Spec, after: Callable[[], None] = lambda: None) -> None:
         """Receive on this thread until there is no more to come."""

@@ -19,8 +19,23 @@ ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 20.0
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer what takes long: more seeds, more kills, longer waits."""
+    parser.addoption("--long", action="store_true", help="run also what takes long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it is asked for."""
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Have programs under test interruptible: a shell's background job ignores Ctrl+C."""
+    config.addinivalue_line("markers", "long: takes long; run with --long alone")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

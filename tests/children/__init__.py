@@ -1,0 +1,1 @@
+"""Programs that tests start, with the functions that their children run."""

@@ -1,0 +1,44 @@
+"""A bot that runs until what is to be done with it is done, and says how that went."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from liteyuki_core import LiteyukiBot
+
+
+def say(*words: object) -> None:
+    """Write a line in one piece: other threads and processes write there too."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+async def until(
+    condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = 60
+) -> None:
+    """Wait until `condition` is true. Raises `TimeoutError`, which says `what` never was."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"never: {what() if callable(what) else what}")
+        await asyncio.sleep(0.005)
+
+
+def main(bot: LiteyukiBot, act: Callable[[], Awaitable[None]]) -> None:
+    """Run `bot` until `act` has ended; `tests.program.went_well` looks for its last word."""
+
+    @bot.on_after_start
+    async def guarded() -> None:
+        try:
+            await act()
+            say("all is well")
+        except BaseException as error:
+            say(f"FAILED: {type(error).__name__}: {error}")
+            raise
+        finally:
+            bot.stop()
+
+    bot.run()

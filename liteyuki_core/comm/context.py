@@ -304,22 +304,33 @@ class Context:
             for end in self.ends.values():
                 end.begin_stop(why)
 
-    def settle(self, timeout: float) -> None:
-        """Wait until no message is in hand, at most `timeout` seconds. After `begin_stop`.
+    def settle(self, timeout: float) -> bool:
+        """Wait until no message is in hand, at most `timeout` seconds; then receiving ends.
 
-        Not on a thread that runs an event loop.
+        Returns whether none was left. After `begin_stop`; not on a thread that runs an event loop.
         """
         deadline = monotonic() + timeout
-        self.dispatcher.finish(timeout)
-        while self.is_handling() and monotonic() < deadline:
+        finished = self.dispatcher.finish(timeout)
+        while not self._end_receiving(force=monotonic() >= deadline):
             sleep(_SETTLE_SECONDS)
+        return finished and monotonic() < deadline
 
     async def async_settle(self, timeout: float) -> None:
         """Do the same on the loop that callbacks run on."""
         deadline = monotonic() + timeout
         await self.dispatcher.drain(timeout, begun=True)
-        while self.is_handling() and monotonic() < deadline:
+        self.dispatcher.stopping = self.dispatcher.is_busy()
+        while not self._end_receiving(force=monotonic() >= deadline):
             await asyncio.sleep(_SETTLE_SECONDS)
+
+    def _end_receiving(self, *, force: bool) -> bool:
+        """End receiving if nothing is in hand, or by force; return whether it has ended."""
+        with self.lock:
+            # In one go: what somebody takes a moment later is in hand.
+            if not force and self.is_handling():
+                return False
+            self.stop_receiving(str(self.stopping))
+        return True
 
     def is_handling(self) -> bool:
         """Return whether a thread or task has a message in hand that it has received."""
@@ -380,16 +391,18 @@ class Context:
             sleep(_SETTLE_SECONDS)
         self.stop_receiving("this process is stopping")
         self._attendant.close()
-        for end in list(self.ends.values()):
-            end.attend()
-            end.flush()
+        with self.lock:
+            # In one go: what is sent from now on is refused, and not left behind.
+            for end in self.ends.values():
+                end.attend()
+                end.flush()
+            self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
         names = {number: end.name for number, end in self.ends.items()}
         for number, count in self.port.shut(max(0.0, deadline - monotonic())).items():
             log.logger.error(
                 f"channel {names.get(number, '(closed)')}: {count} messages could not be handed to "
                 f"the main process within {timeout:.1f} s and are lost"
             )
-        self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
 
     def abandon(self) -> None:
         """Let go of everything in a forked copy of the process."""

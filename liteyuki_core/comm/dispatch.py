@@ -171,15 +171,16 @@ class Dispatcher:
             else:
                 await asyncio.sleep(0.001)
 
-    def finish(self, timeout: float) -> None:
+    def finish(self, timeout: float) -> bool:
         """Begin nothing more and wait for what was begun, at most `timeout` seconds.
 
-        What has not ended then is broken off. From another thread than the loop's.
+        What has not ended then is broken off; returns whether all has. From another thread than the
+        loop's.
         """
         loop = self._loop
         self.pausing = True
         if loop is None:
-            return
+            return True
         drain = self.drain(timeout, begun=True)
         try:
             asyncio.run_coroutine_threadsafe(drain, loop).result(timeout)
@@ -188,7 +189,12 @@ class Dispatcher:
         except (TimeoutError, asyncio.TimeoutError, FutureTimeout, CancelledError):
             self.stopping = True  # The loop may be blocked.
         else:
-            self.stopping = any(runner.pumps() for runner in list(self._runners))
+            self.stopping = self.is_busy()
+        return not self.stopping
+
+    def is_busy(self) -> bool:
+        """Return whether callbacks run."""
+        return any(runner.pumps() for runner in list(self._runners))
 
     def unbind(self) -> None:
         """Run no more callbacks; those that run are cancelled and stay unacknowledged."""

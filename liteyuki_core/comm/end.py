@@ -45,6 +45,7 @@ from ..errors import (
     ChannelError,
     ChannelModeError,
     ChannelTimeout,
+    LiteyukiError,
     MessageTooLarge,
     SendError,
 )
@@ -232,6 +233,8 @@ class End:
             except CarriesChannel:
                 linked = frames.dump_linked(data, self._link)
                 payload, word = linked, _LINKED  # type: ignore[assignment]
+        except LiteyukiError:
+            raise  # A channel in it can't be used.
         except Exception as error:
             raise SendError(
                 f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; send what "
@@ -384,7 +387,7 @@ class End:
         self._free += unused
         self._wake(self.senders, unused)
         self._collect()
-        dropped = len(self._pending) if self._closed else 0
+        dropped = len(self._pending) if self._closed or self.context.ended else 0
         self.dropped += dropped
         self._seal()
         return dropped
@@ -615,11 +618,12 @@ class End:
         """Acknowledge what one that has ended was given last.
 
         Where it was cancelled or failed, that waits until somebody asks for more here: all of this
-        process may be about to end, and then it was not handled.
+        process may be about to end, and then it was not handled. Nor was what is ended so late in a
+        stop that nothing is received any more.
         """
         with self.lock:
             handed = self._handed.pop(who, None)
-            if handed and failed:
+            if handed and (failed or self._deaf is not None):
                 self._left_behind += handed
             elif handed and not self._closed:
                 self._acknowledge_all(handed)
@@ -1034,6 +1038,7 @@ class End:
 
     def lost(self, kind: type[ChannelError], why: str) -> None:
         """Learn that the way to the hub is gone. Under the lock."""
+        self.gatherer = 0
         self._let_go()
         self.on_gone(kind, why, True, self._holds)
 

@@ -130,7 +130,7 @@ class Hub:
                 for i, side in enumerate(route.sides):
                     if side.holders or side.ended is not None:
                         continue
-                    if side.process != process and process not in side.lost:
+                    if side.process != process and (side.process or process not in side.lost):
                         continue
                     if for_good or (route.name is None and (i == 0 or not route.links)):
                         route.end_side(i, kind, why)

@@ -159,7 +159,6 @@ def bind_lifespan(driver: Driver) -> None:
             context.begin_stop("NoneBot is shutting down")
             await context.async_settle(at - monotonic())
             context.dispatcher.unbind()
-            context.stop_receiving("NoneBot is shutting down")
             hooks: set[asyncio.Future[Any]] = getattr(driver, "liteyuki_hooks", set())
             await _ended(hooks)
 

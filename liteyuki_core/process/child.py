@@ -117,7 +117,8 @@ class _Leaving:
         self.output = output
         self.context: Context
         self.asked = False
-        self.interrupted = False
+        self.broke_off = False
+        """Whether a stop could not wait for all that was in hand."""
         self._stop_at = 0.0
         self.exit: BaseException | None = None
         """What a callback has raised to end this process."""
@@ -147,8 +148,7 @@ class _Leaving:
     def _stop(self) -> None:
         at = self.context.stop_at
         assert at is not None
-        self.context.settle(at - monotonic())
-        self.context.stop_receiving(f"process {self.name} is stopping")
+        self.broke_off = not self.context.settle(at - monotonic())
         if self.context.received_by_target():
             self._after(max(0.0, at - monotonic()), self._interrupt)
         else:
@@ -211,7 +211,7 @@ class _Leaving:
             if patience and _is_busy(ident):
                 self._after(_PAUSE_SECONDS, lambda: self._interrupt(patience - 1))
                 return
-            self.interrupted = True
+            self.broke_off = True
             if sys.platform == "win32":
                 import _thread
 
@@ -283,6 +283,7 @@ def main(spec: ChildSpec) -> None:
     context.target.add(receiver.of_thread())
     use_way(spec.listening)
     code: int | str | None = 1
+    handled = False
     try:
         port.start(_CONNECT_SECONDS)
         for kind in ("active", "passive"):
@@ -293,6 +294,7 @@ def main(spec: ChildSpec) -> None:
         leaving.begin()
         try:
             code = _run(spec, context, pulse)
+            handled = not code
         finally:
             leaving.end()
     except KeyboardInterrupt:
@@ -305,6 +307,7 @@ def main(spec: ChildSpec) -> None:
             log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     except SystemExit as error:
         code = error.code
+        handled = not code
         context.crashed = bool(code)
     except LiteyukiError as error:
         log.logger.error(f"process {spec.name}: {error}")
@@ -317,7 +320,7 @@ def main(spec: ChildSpec) -> None:
         port.word(op="clean")
     seconds = leaving.left if leaving.asked else _CRASH_SECONDS if code else spec.stop_timeout
     try:
-        context.close(seconds, handled=not code and not leaving.interrupted)
+        context.close(seconds, handled=handled and not leaving.broke_off)
     except KeyboardInterrupt:
         pass  # Asked to stop while stopping.
     if orphaned:

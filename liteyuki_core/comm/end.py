@@ -493,7 +493,7 @@ class End:
         handed = self._handed.get(who)
         if handed:
             self._acknowledge_all(handed)
-        elif len(self._handed) > 1 or handed is None:
+        elif handed is None and self._handed:
             self._acknowledge_thread(who)
         if self._stopping is not None or self._closed:
             self._check_receiver(who)
@@ -501,7 +501,7 @@ class End:
             self._acknowledge_all(self._left_behind)
         while not self._opened:
             if not self._inbox:
-                if len(self._handed) > 1:
+                if len(self._handed) > (handed is not None):
                     self._acknowledge_idle()
                 if self._prompt or self._acknowledging >= self._worth_sending:
                     self._flush_acknowledgements()

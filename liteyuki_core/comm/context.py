@@ -44,6 +44,10 @@ from .wakes import Wake, Wakes, fire
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005
 _QUICK_SECONDS = 0.0001
+_REPLY_PATIENCE = 1.0
+"""Seconds that a stop waits for one that has a message in hand and waits for another on a channel
+that it serves as well. It may wait for an answer there, or have been done with the first one."""
+
 _SETTLE_SECONDS = 0.005
 """How often a stop looks whether messages are still in hand."""
 
@@ -127,6 +131,8 @@ class Context:
         """Why nothing more is begun."""
         self.stop_at: float | None = None
         """By when, of `time.monotonic`, what is in hand is to be handled, where that was said."""
+        self.waits_in_stop: dict[Receiver, float] = {}
+        """Who waits for the next message of one channel with one of another in hand, since when."""
         self.crashed = False
         """Whether this process is about to end as one that has crashed."""
         self.target: set[Receiver] = set()
@@ -335,7 +341,9 @@ class Context:
     def is_handling(self) -> bool:
         """Return whether a thread or task has a message in hand that it has received."""
         with self.lock:
-            return any(end.is_handling() for end in self.ends.values())
+            late = monotonic() - _REPLY_PATIENCE
+            idle = {who for who, since in self.waits_in_stop.items() if since < late}
+            return any(end.is_handling(idle) for end in self.ends.values())
 
     def holds(self, who: Receiver) -> bool:
         """Return whether one that receives has a message in hand. Under the lock."""

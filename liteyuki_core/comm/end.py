@@ -516,6 +516,8 @@ class End:
             handed = self._handed[who] = []
             receiver.note(who, self)
         handed.append(message[0])
+        if self._stopping is not None:
+            self.context.waits_in_stop.pop(who, None)
         if self._prompt:
             self._flush_acknowledgements()
             self._port.begin(self.number, message[0])
@@ -645,9 +647,12 @@ class End:
         """Return whether a receiver has a message of this end in hand. Under the lock."""
         return bool(self._handed.get(who))
 
-    def is_handling(self) -> bool:
-        """Return whether a receiver has a message of this end in hand. Under the lock."""
-        return any(handed and not receiver.is_idle(who) for who, handed in self._handed.items())
+    def is_handling(self, idle: set[Receiver]) -> bool:
+        """Return whether one that is not idle has a message of this end in hand. Under the lock."""
+        return any(
+            handed and who not in idle and not receiver.is_idle(who)
+            for who, handed in self._handed.items()
+        )
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
         """Return whether the message could be rebuilt, and the data."""
@@ -782,12 +787,11 @@ class End:
         """Raise `ChannelClosed` where a receiver gets no more messages."""
         if self._closed or self._deaf is not None:
             raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
-        if (
-            who in self._handed  # It has handled what it was given, and asks for the next.
-            and not receiver.in_callback.get()
-            and not self.context.holds(who)
-        ):
-            raise ChannelClosed(str(self._stopping), self.name)
+        if who in self._handed and not receiver.in_callback.get():
+            # It has handled what it was given here, and asks for the next.
+            if not self.context.holds(who):
+                raise ChannelClosed(str(self._stopping), self.name)
+            self.context.waits_in_stop.setdefault(who, monotonic())
 
     def _check_own(self) -> None:
         if self._closed:

@@ -69,8 +69,8 @@ class Hub:
         self._last_peer = 0
         self._unsent: set[LinkPeer] = set()
         self._notes: deque[tuple[str, str]] = deque()
-        self._unread: list[tuple[float, Route, int]] = []
-        """Sides that got their first message while nobody had received there, and when."""
+        self._unread: dict[Side, tuple[float, Route, int]] = {}
+        """Sides that have messages and where nobody has ever received, and since when."""
         self._held: list[Side] = []
         self._reminder = Expiry(self._look_again)
         self._second = self._said = 0
@@ -213,7 +213,7 @@ class Hub:
             return
         side = route.sides[1 - i]
         if not side.count and not side.read:
-            self._unread.append((monotonic(), route, 1 - i))
+            self._unread[side] = monotonic(), route, 1 - i
             self._reminder.at(monotonic() + _UNREAD_SECONDS)
         side.add(batch, peer, number, links)
         if side.shared:
@@ -247,7 +247,9 @@ class Hub:
         if held is None:
             return
         route, i = held
-        route.sides[i].receives(route.sides[i].holders[peer], window, asks)
+        side = route.sides[i]
+        self._unread.pop(side, None)
+        side.receives(side.holders[peer], window, asks)
         route.tell(i)
 
     def ask_for(self, peer: Peer, number: int, period: int, count: int) -> None:
@@ -437,6 +439,8 @@ class Hub:
             return False
         del self._keys[route.key]
         self._brought.pop(route.key, None)
+        for side in route.sides:
+            self._unread.pop(side, None)
         maker = route.sides[0].process or MAIN
         self._made[maker] -= 1
         if not self._made[maker]:
@@ -566,16 +570,15 @@ class Hub:
         """Say where messages wait and nobody has ever received; return when to look again."""
         with self.lock:
             now = monotonic()
-            unread, self._unread = self._unread, []
-            for since, route, i in unread:
-                side = route.sides[i]
+            unread, self._unread = self._unread, {}
+            for side, (since, route, i) in unread.items():
                 begun = [holder.peer.serves_since for holder in side.holders.values()]
                 if side.read or side.is_empty or self._keys.get(route.key) is not route:
                     continue
                 # A process that has yet to start, or starts, is not late.
                 waits = side.process not in (None, MAIN) and not begun
                 if waits or max([since, *begun]) > now - _UNREAD_SECONDS:
-                    self._unread.append((since, route, i))
+                    self._unread[side] = since, route, i
                 else:
                     self._note_unread(route, i)
             again = bool(self._unread)

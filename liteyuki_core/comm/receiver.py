@@ -48,8 +48,10 @@ class _Thread:
         _threads[self.number] = self
 
     def __del__(self) -> None:
-        for place in list(self.places):
-            place.thread_ended(self.number)
+        # The main thread's goes when modules may be gone already.
+        if sys is not None and not sys.is_finalizing():
+            for place in list(self.places):
+                place.thread_ended(self.number)
 
 
 def current() -> Receiver | None:

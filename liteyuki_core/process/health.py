@@ -125,17 +125,16 @@ class Watch:
 
         Raises `FrameError` for what is none.
         """
-        match fields:
-            case {
-                "at": int() | float() as at,
-                "lag": int() | float() | None as lag,
-                "waits": int() | float() | None as waits,
-                "stack": str(stack),
-            }:
-                answer = Answer(at, lag, waits, stack[:_STACK_CHARACTERS])
-                if answer.can_be:
-                    self.answer = answer
-                    return self.urgent
+        at, lag, waits, stack = map(fields.get, ("at", "lag", "waits", "stack"))
+        if (
+            _is_time(at)
+            and (lag is None or _is_time(lag))
+            and (waits is None or _is_time(waits))
+            and isinstance(stack, str)
+            and (answer := Answer(at, lag, waits, stack[:_STACK_CHARACTERS])).can_be
+        ):
+            self.answer = answer
+            return self.urgent
         raise FrameError(f"control frame {fields!r:.300} is not known")
 
     @property

@@ -83,7 +83,7 @@ def opened(number, key=None, capacity=8):
 def both_ends():
     # What N sends comes to N + 1: this process has both ends of a channel.
     key = f"{current().port.prefix}{N}"
-    ready = [word(number, op="ready", window=8) for number in (N, N + 1)]
+    ready = [word(number, op="ready", window=8, asks=False) for number in (N, N + 1)]
     return b"".join(b"".join(part) for part in (opened(N), opened(N + 1, key), *ready))
 
 
@@ -173,11 +173,14 @@ async def play(bot):
         if not why or why == "stuck":
             assert not said(), (name, said())
             if why != "":
-                os.kill(victim, getattr(signal, "SIGKILL", signal.SIGTERM))
+                try:
+                    os.kill(victim, getattr(signal, "SIGKILL", signal.SIGTERM))
+                except ProcessLookupError:
+                    pass  # An answer to what it has forged has ended it.
         else:
             assert len(said()) == 1 and why in said()[0], (name, said())
             assert said()[0].startswith("ERROR ") and len(said()[0]) < 700, said()
-        await until(lambda: process.pid != victim, lambda: f"a successor after {name}: {lines}")
+        await until(lambda: process.pid not in (victim, None), lambda: f"a successor after {name}: {lines}")
         await until(lambda: process.state is ProcessState.RUNNING, "it runs")
         seen = len(got)
         await until(lambda: len(got) > seen + 20, lambda: f"the good child after {name}: {lines}")
@@ -520,7 +523,22 @@ def renames():
 
 @act("is not known")
 def a_window_that_is_none():
-    out(opened(N), word(N, op="ready", window=-1))
+    out(opened(N), word(N, op="ready", window=-1, asks=False))
+
+
+@act("is not known")
+def asks_for_a_billion():
+    out(opened(N), word(N, op="ask_for", period=0, count=10**12))
+
+
+@act("given back that it was not given")
+def gives_back_what_it_has_not():
+    out(opened(N), word(N, op="back", period=1, ranges=[[0, 5], [7, 1 << 60]]))
+
+
+@act("given back in no ranges")
+def gives_back_in_no_ranges():
+    out(opened(N), word(N, op="back", period=1, ranges=[[True, "x"]]))
 
 
 @act(None)

@@ -46,6 +46,7 @@ class Dispatcher:
         """Ends the process as a SystemExit or the like says, on the loop. None: the loop ends."""
         self.ending = False
         """Whether what is left is handled and nothing waits for more."""
+        self._finishing = False
         self.pausing = False
         """Whether what was begun is handled to its end, and nothing else is begun."""
         self.stopping = False
@@ -133,7 +134,8 @@ class Dispatcher:
             self._loop = loop
             self.may_be_wrong &= loop is self._started_loop
             self.bound = (loop, threading.get_ident())
-            self.ending = self.pausing = self.stopping = False
+            self.ending = self.stopping = False
+            self.pausing = self._finishing
             for runner in self._runners:
                 loop.call_soon(runner.step)
 
@@ -177,8 +179,9 @@ class Dispatcher:
         What has not ended then is broken off; returns whether all has. From another thread than the
         loop's.
         """
-        loop = self._loop
-        self.pausing = True
+        with self._lock:  # One that is bound from now on begins nothing.
+            loop = self._loop
+            self.pausing = self._finishing = True
         if loop is None:
             return True
         drain = self.drain(timeout, begun=True)

@@ -180,7 +180,9 @@ async def play(bot):
         else:
             assert len(said()) == 1 and why in said()[0], (name, said())
             assert said()[0].startswith("ERROR ") and len(said()[0]) < 700, said()
-        await until(lambda: process.pid not in (victim, None), lambda: f"a successor after {name}: {lines}")
+        await until(
+            lambda: process.pid not in (victim, None), lambda: f"a successor after {name}: {lines}"
+        )
         await until(lambda: process.state is ProcessState.RUNNING, "it runs")
         seen = len(got)
         await until(lambda: len(got) > seen + 20, lambda: f"the good child after {name}: {lines}")

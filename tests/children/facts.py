@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -27,6 +28,9 @@ class Fact(NamedTuple):
     details: tuple[Any, ...]
 
 
+_lock = Lock()
+
+
 @cache
 def _file(process: str, pid: int) -> int:
     os.makedirs(FOLDER, exist_ok=True)
@@ -37,7 +41,9 @@ def _file(process: str, pid: int) -> int:
 def note(process: str, kind: str, *details: object) -> None:
     """Write down a fact about this process, which is called `process`. From any thread."""
     line = json.dumps([monotonic(), kind, *details]) + "\n"
-    os.write(_file(process, os.getpid()), line.encode())
+    with _lock:  # Or threads that note something first would make a file each.
+        file = _file(process, os.getpid())
+    os.write(file, line.encode())
 
 
 def lives(process: str, folder: str | os.PathLike[str] = ".") -> list[str]:

@@ -75,6 +75,7 @@ class Pair:
         self.child_ended: list[str | None] = []
         self.words: list[dict[str, Any]] = []
         self._others: list[Context] = []
+        self._links: dict[str, tuple[LinkPort, LinkPeer]] = {}
         self.connect()
         self._names = 0
 
@@ -86,9 +87,16 @@ class Pair:
         """Return the context of one more child, which is closed with the others."""
         if f"{name}-active" not in self.main.port.names():
             self.hub.add_process(name)
-        context, _, _ = self._connect(name)
+        context, port, peer = self._connect(name)
         self._others.append(context)
+        self._links[name] = port, peer
         return context
+
+    def lose(self, name: str) -> None:
+        """End the link of one more child, as its death would."""
+        port, peer = self._links[name]
+        port._link._connection.shutdown(2)
+        wait_until(lambda: peer not in self.hub._peers, "the hub has seen the end")
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         ours, theirs = connection_pair()

@@ -381,3 +381,31 @@ def test_to_settle_one_of_many_looks_at_few() -> None:
     assert side.settle(holder, [(0, 1)])
     assert not side.settle(holder, [(0, 1)])
     assert side.under_way == 9_999
+
+
+def test_a_dead_letter_names_all_that_died_with_it(pair: Pair, door: Door) -> None:
+    """Of several processes that share a channel, one after another."""
+    ours, _ = pair.channel(8)
+    name = str(ours.name)
+    other = got_by(pair.another("other"), name)
+    door.send(ours, "poison")
+    for _ in range(2):
+        assert door.receive(got_by(pair.child, name)) == "poison"
+        pair.kill_child()
+    assert door.receive(other) == "poison"
+    pair.lose("other")
+    wait_until(pair.hub.dead_letters)
+    (letter,) = pair.hub.dead_letters()
+    assert (letter.process, letter.crashes) == ("w, other", 3)
+    pair.logged("ERROR", "3 crashes of process w, other in a row")
+
+
+def test_to_get_one_channel_of_many_asks_for_that_one(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of all names is not made for it."""
+    monkeypatch.setattr(pair.hub, "names", lambda: pytest.fail("all names are listed"))
+    assert pair.main.get("w-active").name == "w-active"
+    channel = Channel._of(pair.main.make("one", 1))
+    pair.main.register("one", channel._open())
+    assert pair.main.get("one") is channel._open()

@@ -15,6 +15,7 @@ from liteyuki_core import ChannelBroken, ChannelClosed, SendError
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from tests.conftest import wait_until
+from tests.laws import Waiting
 from tests.pair import AsyncDoor, Pair, SyncDoor
 
 Door = SyncDoor | AsyncDoor
@@ -312,3 +313,98 @@ def test_a_channel_with_callbacks_lives_without_a_handle(pair: Pair, door: Door)
     door.send(answer, "still here")
     wait_until(lambda: got == ["still here"])
     answer.close()
+
+
+# ------------------------------------------------------------- let go of
+
+
+def sent_and_got(pair: Pair, asks: Any, door: Door) -> tuple[Channel[Any], list[Channel[Any]]]:
+    """Return a channel without a name and, in a list, what the other process got of it."""
+    context, asker, answerer = asks
+    reply = made_by(context)
+    door.send(asker, reply)
+    got = [door.receive(answerer)]
+    handled(answerer)
+    return reply, got
+
+
+def test_a_maker_hears_that_nobody_has_its_channel(asks: Any, door: Door, pair: Pair) -> None:
+    """What was answered before is received; then it is closed, for a receive and for a send."""
+    reply, got = sent_and_got(pair, asks, door)
+    door.send(got[0], "first")
+    door.send(got[0], "second")
+    got.clear()
+    assert door.drain(reply) == ["first", "second"]
+    with pytest.raises(ChannelClosed, match="let go"):
+        door.send(reply, "anybody?")
+
+
+def test_who_waits_hears_it(asks: Any, door: Door, pair: Pair) -> None:
+    """Also where nothing was answered, and the message that brought it was dropped unread."""
+    context, asker, answerer = asks
+    reply, got = sent_and_got(pair, asks, door)
+    waiting = Waiting.in_thread(lambda: door.receive(reply, 20))
+    got.clear()
+    wait_until(waiting.future.done)
+    assert waiting.outcome() is ChannelClosed
+    reply = made_by(context)
+    waiting = Waiting.in_thread(lambda: door.receive(reply, 20))
+    door.send(asker, reply)
+    answerer.close()
+    wait_until(waiting.future.done)
+    assert waiting.outcome() is ChannelClosed
+
+
+def test_callbacks_get_what_came_before_it(asks: Any, door: Door, pair: Pair) -> None:
+    """And the end knows that it is closed."""
+    reply, got = sent_and_got(pair, asks, door)
+    seen: list[Any] = []
+    reply.on_receive()(lambda data: seen.append(data))
+    for number in range(10):
+        door.send(got[0], number)
+    got.clear()
+    wait_until(lambda: sorted(seen) == list(range(10)))
+    wait_until(lambda: reply._open()._gone is not None)
+    with pytest.raises(ChannelClosed):
+        door.send(reply, 1)
+    reply.close()
+
+
+def test_it_can_be_sent_again(asks: Any, door: Door, pair: Pair) -> None:
+    """Then it is as it was: who waits hears of no close that is older than that."""
+    _, asker, answerer = asks
+    reply, got = sent_and_got(pair, asks, door)
+    for number in range(30):
+        got.clear()
+        door.send(asker, reply)
+        got.append(door.receive(answerer))
+        door.send(got[0], number)
+        assert door.receive(reply) == number
+    handled(answerer)
+
+
+@pytest.mark.parametrize(("clean", "error"), [(True, ChannelClosed), (False, ChannelBroken)])
+def test_the_process_that_had_it_has_ended(
+    pair: Pair, door: Door, clean: bool, error: type[Exception]
+) -> None:
+    """Closed where it ended as it should, broken where it crashed."""
+    ours, theirs = pair.channel(8)
+    reply = made_by(pair.main)
+    door.send(ours, reply)
+    kept = door.receive(theirs)
+    handled(theirs)
+    wait_until(lambda: ours._open()._free == 8)
+    door.send(kept, "last words")
+    wait_until(lambda: _waits(pair, reply))
+    pair.peer.clean = clean
+    pair.port._link._connection.shutdown(2)
+    wait_until(lambda: pair.peer not in pair.hub._peers)
+    pair.hub.process_ended("w", error, "process w has ended")
+    assert door.receive(reply) == "last words"
+    with pytest.raises(error):
+        door.receive(reply)
+
+
+def _waits(pair: Pair, channel: Channel[Any]) -> int:
+    route = pair.hub._keys[channel._open().key]
+    return route.sides[0].under_way

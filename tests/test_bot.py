@@ -835,7 +835,7 @@ def maker():
     active_channel.send("made")
     assert channel.receive(10) == {"job": 1}
     channel << "result"
-    active_channel.receive()
+    assert list(channel) == []
 
 
 def getter():
@@ -843,6 +843,7 @@ def getter():
     channel = get_channel("jobs")
     channel.send({"job": 1})
     active_channel.send(channel.receive(10))
+    channel.close()  # The message is handled.
     active_channel.receive()
 """,
         """

@@ -46,7 +46,7 @@ _GATHER_SECONDS = 0.005
 _QUICK_SECONDS = 0.0001
 _REPLY_PATIENCE = 1.0
 """Seconds that a stop waits for one that has a message in hand and waits for another on a channel
-that it serves as well. It may wait for an answer there, or have been done with the first one."""
+with a name. It may wait for an answer there, or have been done with the first one long ago."""
 
 _SETTLE_SECONDS = 0.005
 """How often a stop looks whether messages are still in hand."""
@@ -132,7 +132,7 @@ class Context:
         self.stop_at: float | None = None
         """By when, of `time.monotonic`, what is in hand is to be handled, where that was said."""
         self.waits_in_stop: dict[Receiver, float] = {}
-        """Who waits for the next message of one channel with one of another in hand, since when."""
+        """Who waits on a channel with a name while it has a message of another in hand, since when."""
         self.crashed = False
         """Whether this process is about to end as one that has crashed."""
         self.target: set[Receiver] = set()

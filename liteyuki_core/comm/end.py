@@ -787,11 +787,13 @@ class End:
         """Raise `ChannelClosed` where a receiver gets no more messages."""
         if self._closed or self._deaf is not None:
             raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
-        if who in self._handed and not receiver.in_callback.get():
-            # It has handled what it was given here, and asks for the next.
-            if not self.context.holds(who):
-                raise ChannelClosed(str(self._stopping), self.name)
-            self.context.waits_in_stop.setdefault(who, monotonic())
+        if receiver.in_callback.get():
+            return
+        if self.context.holds(who):
+            if not self.anonymous:  # Else it waits for a reply.
+                self.context.waits_in_stop.setdefault(who, monotonic())
+        elif who in self._handed:  # It has handled what it was given here, and asks for the next.
+            raise ChannelClosed(str(self._stopping), self.name)
 
     def _check_own(self) -> None:
         if self._closed:
@@ -876,10 +878,11 @@ class End:
             while True:
                 with self.lock:
                     result = attempt()
-                    asks = self._count(waiters, asks, result is None)
                     if result is None:
                         waiter = SyncWaiter()
                         waiters.append(waiter)
+                    # Last: in the main process a message may come as soon as it is asked for.
+                    asks = self._count(waiters, asks, result is None)
                 self._port.pump()
                 if result is not None:
                     return result
@@ -912,10 +915,11 @@ class End:
             while True:
                 with self.lock:
                     result = attempt()
-                    asks = self._count(waiters, asks, result is None)
                     if result is None:
                         waiter = AsyncWaiter(loop)
                         waiters.append(waiter)
+                    # Last: in the main process a message may come as soon as it is asked for.
+                    asks = self._count(waiters, asks, result is None)
                 self._port.pump()
                 if result is not None:
                     return result

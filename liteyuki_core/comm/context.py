@@ -132,7 +132,7 @@ class Context:
         self.stop_at: float | None = None
         """By when, of `time.monotonic`, what is in hand is to be handled, where that was said."""
         self.waits_in_stop: dict[Receiver, float] = {}
-        """Who waits on a channel with a name while it has a message of another in hand, since when."""
+        """Who waits on a channel with a name with a message of another in hand, and since when."""
         self.crashed = False
         """Whether this process is about to end as one that has crashed."""
         self.target: set[Receiver] = set()

@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 20.0
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one more at work than there are processors: tests wait for most of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer what takes long: more seeds, more kills, longer waits."""
     parser.addoption("--long", action="store_true", help="run also what takes long")

@@ -62,11 +62,13 @@ class Child:
         self.name = name
         self.flows = {flow.flow: flow for flow in flows}
 
-    async def collect(self) -> None:
-        while True:
-            async for name, number, reply in get_channel(f"{self.name}-passive"):
-                self.take(self.flows[name], number, reply)
-            await asyncio.sleep(0.01)  # It is stopped: until it is started again this is closed.
+    def collect(self) -> None:
+        """Take what comes, also while all stops: callbacks go on then, hooks do not."""
+
+        @get_channel(f"{self.name}-passive").on_receive(ordered=True)
+        async def take(message: tuple[str, int, Channel[int] | None]) -> None:
+            name, number, reply = message
+            self.take(self.flows[name], number, reply)
 
     def take(self, flow: Flow, number: int, reply: Channel[int] | None) -> None:
         if reply is None:
@@ -135,8 +137,9 @@ class Child:
 
 async def act(children: list[Child]) -> None:
     flows = [flow for child in children for flow in child.flows.values()]
-    tasks = [asyncio.ensure_future(child.collect()) for child in children]
-    tasks += [asyncio.ensure_future(flow.feed()) for flow in flows]
+    for child in children:
+        child.collect()
+    tasks = [asyncio.ensure_future(flow.feed()) for flow in flows]
 
     async def play(child: Child) -> None:
         await child.go_on(PLAN["rounds"])

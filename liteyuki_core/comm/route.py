@@ -203,8 +203,8 @@ class Side:
             return
         while self.waiting:
             free = [holder for holder in ready if holder.free > 0]
-            if free:
-                self._call_back()
+            if free and self._call_back():
+                continue  # Main's own end has given back by now what it kept, and that was passed on.
             if not free or self.is_held:
                 return
             holder = min(free, key=lambda holder: holder.outstanding)
@@ -237,9 +237,12 @@ class Side:
         if any(each.ready and each.free > 0 for each in self.holders.values()):
             self._call_back()
 
-    def _call_back(self) -> None:
-        for holder in [h for h in self.holders.values() if h.asks and h.room < 0]:
+    def _call_back(self) -> bool:
+        """Have given back what is kept in vain; return whether there was any."""
+        keeping = [holder for holder in self.holders.values() if holder.asks and holder.room < 0]
+        for holder in keeping:
             self._renew(holder)
+        return bool(keeping)
 
     def take_back(self, holder: Holder, period: int, ranges: Ranges) -> bool:
         """Take back messages that nobody at a holder has taken, at the start of a period.

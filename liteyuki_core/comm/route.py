@@ -204,7 +204,7 @@ class Side:
         while self.waiting:
             free = [holder for holder in ready if holder.free > 0]
             if free and self._call_back():
-                continue  # Main's own end has given back by now what it kept, and that was passed on.
+                continue  # Main's own end has given back by now, and that was passed on.
             if not free or self.is_held:
                 return
             holder = min(free, key=lambda holder: holder.outstanding)

@@ -159,7 +159,7 @@ def test_what_a_callback_waits_for_goes_on_during_a_stop(
 def test_what_a_receiver_waits_for_in_a_stop(tmp_path: Path, environment: Environment) -> None:
     """A handling that waits for an answer may be broken off by a stop; then it comes again."""
     ways = ["iterate", "in_thread", "async_iterate", "three_tasks"]
-    bot = play(tmp_path, environment, ways, handling=0.2, rounds=["restart", "stop"] * 2, asks=True)
+    bot = play(tmp_path, environment, ways, handling=0.2, rounds=["restart", "stop"], asks=True)
     well(bot, tmp_path, broken_off=True)
 
 

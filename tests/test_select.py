@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
 from tests.program import running, write_files
 
 Ends = tuple[Channel[Any], Channel[Any]]
+Handle = Callable[[tuple[Channel[Any], Any]], None]
 
 
 class SyncSelect:
@@ -38,6 +39,10 @@ class SyncSelect:
 
     def all(self, *channels: Channel[Any], timeout: float | None = 10) -> list[Any]:
         return list(select(*channels, timeout=timeout))
+
+    def serve(self, handle: Handle, *channels: Channel[Any]) -> None:
+        for given in select(*channels):
+            handle(given)
 
 
 class AsyncSelect:
@@ -54,6 +59,13 @@ class AsyncSelect:
             return [item async for item in async_select(*channels, timeout=timeout)]
 
         return run_async(collect())  # type: ignore[no-any-return]
+
+    def serve(self, handle: Handle, *channels: Channel[Any]) -> None:
+        async def serve() -> None:
+            async for given in async_select(*channels):
+                handle(given)
+
+        run_async(serve())
 
 
 Way = SyncSelect | AsyncSelect
@@ -432,6 +444,24 @@ def test_the_end_of_receiving(pair: Pair, channels: list[Ends], way: Way) -> Non
     receivers[0]._open().context.stop_receiving("the test stops")
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_stop_ends_a_select_with_what_it_has_in_hand(channels: list[Ends], way: Way) -> None:
+    """Whoever selects serves all the channels, those too of which he has had nothing yet."""
+    receivers = begun(channels)
+    for number, (sender, receiver) in enumerate(channels):
+        sender.send(number)
+        arrived(receiver, 1)
+    got = []
+
+    def handle(given: tuple[Channel[Any], Any]) -> None:
+        got.append(given[1])
+        receivers[0]._open().context.begin_stop("the test stops")
+
+    thread = in_thread(way.serve, handle, *receivers)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert got == [0]
 
 
 def test_a_broken_channel(pair: Pair, way: Way) -> None:

@@ -513,8 +513,7 @@ class End:
             self._prompt = bool(batch.flags & frames.PROMPT)
         message = self._opened.popleft()
         if handed is None:
-            handed = self._handed[who] = []
-            receiver.note(who, self)
+            handed = self.serve(who)
         handed.append(message[0])
         if self._stopping is not None:
             self.context.waits_in_stop.pop(who, None)
@@ -522,6 +521,17 @@ class End:
             self._flush_acknowledgements()
             self._port.begin(self.number, message[0])
         return message
+
+    def serve(self, who: Receiver) -> list[int]:
+        """Count `who` as one that serves this channel; return what it has in hand. Under the lock.
+
+        In a stop it gets no more messages.
+        """
+        handed = self._handed.get(who)
+        if handed is None:
+            handed = self._handed[who] = []
+            receiver.note(who, self)
+        return handed
 
     def take_nowait(self, who: Receiver) -> tuple[int, Any] | None:
         """Return the next message, or None where there is none yet; see `ask`."""

@@ -67,6 +67,8 @@ class _Turns:
         self._timeout = check_timeout(timeout)
         self._left = deque((channel, channel._open()) for channel in channels)
         self._given: tuple[End, Receiver] | None = None
+        self._serves: Receiver | None = None
+        """Who was given a message last, and counts as one that serves all the channels."""
         self._waits_at: list[End] = []
         seen = set()
         for _, end in self._left:
@@ -132,6 +134,10 @@ class _Turns:
                 raise
             left.rotate(-1)
             if message is not None:
+                if who != self._serves:
+                    self._serves = who
+                    for _, each in left:
+                        each.serve(who)
                 self._given = end, who
                 return channel, end, message[1]
             if waiter is not None:

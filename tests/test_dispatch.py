@@ -675,3 +675,26 @@ def test_callback_arguments_are_checked(ends: Any) -> None:
         receiver.on_receive("text")
     with pytest.raises(TypeError, match="callback"):
         receiver.on_receive()("text")
+
+
+def test_a_loop_that_ends_while_its_callbacks_are_waited_for(pair: Pair) -> None:
+    """What its end has broken off stays so: a pump that ends later looks for no other loop."""
+    sender, receiver = pair.channel(64)
+    got: list[Any] = []
+
+    @receiver.on_receive()
+    async def callback(data: Any) -> None:
+        got.append(data)
+
+    sender.send("first")
+    wait_until(lambda: got)
+    dispatcher = receiver._open().context.dispatcher
+    drain = dispatcher.drain
+
+    async def drain_and_end(timeout: float, *, begun: bool = False) -> None:
+        await drain(timeout, begun=begun)
+        dispatcher.unbind()
+
+    dispatcher.drain = drain_and_end
+    assert dispatcher.finish(10), "all has ended before that"
+    assert dispatcher.stopping

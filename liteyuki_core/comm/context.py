@@ -324,8 +324,7 @@ class Context:
     async def async_settle(self, timeout: float) -> None:
         """Do the same on the loop that callbacks run on."""
         deadline = monotonic() + timeout
-        await self.dispatcher.drain(timeout, begun=True)
-        self.dispatcher.stopping = self.dispatcher.is_busy()
+        await self.dispatcher.async_finish(timeout)
         while not self._end_receiving(force=monotonic() >= deadline):
             await asyncio.sleep(_SETTLE_SECONDS)
 

@@ -191,13 +191,20 @@ class Dispatcher:
             drain.close()  # The loop is closed.
         except (TimeoutError, asyncio.TimeoutError, FutureTimeout, CancelledError):
             self.stopping = True  # The loop may be blocked.
-        else:
-            self.stopping = self.is_busy()
-        return not self.stopping
+            return False
+        return not self._break_off()
 
-    def is_busy(self) -> bool:
-        """Return whether callbacks run."""
-        return any(runner.pumps() for runner in list(self._runners))
+    async def async_finish(self, timeout: float) -> None:
+        """Do the same on the loop."""
+        await self.drain(timeout, begun=True)
+        self._break_off()
+
+    def _break_off(self) -> bool:
+        """Have callbacks that still run broken off; return whether there are any."""
+        busy = any(runner.pumps() for runner in list(self._runners))
+        if busy:  # Else this may have been unbound meanwhile, which has broken off all.
+            self.stopping = True
+        return busy
 
     def unbind(self) -> None:
         """Run no more callbacks; those that run are cancelled and stay unacknowledged."""

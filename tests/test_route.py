@@ -431,6 +431,26 @@ def test_an_end_of_a_stopped_process(pair: Pair, door: Door) -> None:
     assert [door.receive(theirs) for _ in range(2)] == ["kept", "later"]
 
 
+def test_what_was_sent_before_one_could_know_of_a_stop(pair: Pair, door: Door) -> None:
+    """It is kept for the stopped process as what came before is, and a line says so."""
+    other = pair.another("x")
+    sender = Channel._of(other.get("w-active"))
+    door.send(sender, "before")
+    pair.child.close(2)
+    wait_until(lambda: pair.main_ended)
+    with pair.hub.lock:
+        door.send(sender, "after")  # It waits for the lock, on its way.
+        pair.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
+    pair.logged("WARNING", "w-active", "1 messages came after process w had ended", "started again")
+    with pytest.raises(ChannelClosed):
+        while True:
+            door.send(sender, "refused", 10)
+    pair.connect()
+    theirs = Channel._of(pair.child.get("w-active"))
+    assert [door.receive(theirs) for _ in range(2)] == ["before", "after"]
+    assert sender.stats()["dropped"] == 0
+
+
 def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
     """Closed by both it is forgotten: nobody can get it any more."""
     ours, theirs = (Channel._of(context.get("w-active")) for context in (pair.main, pair.child))

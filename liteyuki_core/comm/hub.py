@@ -133,7 +133,9 @@ class Hub:
                     if side.process != process and (side.process or process not in side.lost):
                         continue
                     if for_good or (route.name is None and (i == 0 or not route.links)):
-                        route.end_side(i, kind, why)
+                        # The process's own channels are there again when it is.
+                        own = i == 1 and side.process == process
+                        route.end_side(i, kind, why, let_go=own)
                         if side.process == process:
                             self._note_dropped(route, side.under_way)
                         if route.sides[0].ended is not None:
@@ -199,7 +201,7 @@ class Hub:
         route, i = held or (None, 0)
         other = None if route is None else route.sides[1 - i]
         if route is None or other is None or (other.ended is ChannelClosed and not other.let_go):
-            if peer.says_dropped(number):
+            if peer.says_late(number):
                 title = "a channel" if route is None else route.title
                 self._note(
                     "WARNING",
@@ -211,7 +213,14 @@ class Hub:
             peer.dropped(number, batch.count)
             self._unlink(links)
             return
-        side = route.sides[1 - i]
+        side = other
+        waits = side.ended is not None and side.let_go and side.process is not None
+        if waits and peer.says_late(number):
+            self._note(
+                "WARNING",
+                f"{route.title}: {batch.count} messages came after process {side.process} had "
+                "ended; they wait for it to be started again, as do those that still come",
+            )
         if not side.count and not side.read:
             self._unread[side] = monotonic(), route, 1 - i
             self._reminder.at(monotonic() + _UNREAD_SECONDS)

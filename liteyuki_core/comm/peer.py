@@ -68,8 +68,8 @@ class Peer(Protocol):
     def dropped(self, number: int, count: int) -> None:
         """Say that `count` messages sent from this end will not be handled."""
 
-    def says_dropped(self, number: int) -> bool:
-        """Return whether the log is to say that messages sent from this end are dropped."""
+    def says_late(self, number: int) -> bool:
+        """Return whether the log is to say that messages of this end came too late."""
 
     def gone(
         self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
@@ -176,7 +176,7 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_dropped(count)
 
-    def says_dropped(self, number: int) -> bool:
+    def says_late(self, number: int) -> bool:
         return True
 
     def gone(
@@ -226,7 +226,7 @@ class _Sent:
         self.capacity = capacity
         self.room = capacity
         self.said = False
-        """Whether it was said that what comes from it is dropped."""
+        """Whether it was said that what comes from it comes too late."""
 
 
 def _ranges(given: list[Any]) -> list[tuple[int, int]]:
@@ -320,8 +320,8 @@ class LinkPeer:
         self._settle(number, count)
         self._queue(0, Asked(frames.control(number, op="dropped", count=count)))
 
-    def says_dropped(self, number: int) -> bool:
-        """Return whether it is to be said that messages of this end are dropped: once."""
+    def says_late(self, number: int) -> bool:
+        """Return whether it is to be said that messages of this end came too late: once."""
         sent = self._sent.get(number)
         if sent is None or sent.said:
             return False

@@ -524,7 +524,10 @@ class Route:
         return not side.waiting and given == holder.outstanding
 
     def end_side(self, i: int, kind: type[ChannelError], why: str, *, let_go: bool = False) -> None:
-        """Say that nobody holds side `i` any more and nobody will, or may, if it was `let_go`."""
+        """Say that nobody holds side `i` any more and nobody will, or may, if it was `let_go`.
+
+        What was sent before its senders could know is then kept.
+        """
         side = self.sides[i]
         side.ended, side.why, side.let_go = kind, why, let_go
         side.lost.clear()

@@ -304,7 +304,9 @@ class Channel(Handle, Generic[T]):
             end.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            message = end.take_nowait(who)
+            # Who will have to wait, and is not observed, asks there at once.
+            first = observer is not None or end.has_arrived
+            message = end.take_nowait(who) if first else None
             if message is None:
                 if observer is not None:
                     observer(True)

@@ -603,15 +603,17 @@ class LinkPort(ContextPort):
         context = self._context
         wakes: list[Wake] = []
         words: list[dict[str, Any]] = []
+        told = False
         try:
             with context.lock:
                 wakes = context.wakes.gather()
                 try:
                     for frame in arrived:
                         self._on_frame(frame, words)
+                        told = told or frame.kind == frames.CONTROL
                 finally:
                     context.wakes.release()
-            if any(frame.kind == frames.CONTROL for frame in arrived):
+            if told:
                 self._link.pump()  # What an end has to say to that.
             for fields in words:
                 self._on_word(fields)

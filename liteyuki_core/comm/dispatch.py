@@ -63,10 +63,10 @@ class Dispatcher:
         """Say that a loop will be bound, so that none is started here."""
         self._own_loop = self.may_be_wrong = False
 
-    def check_loop(self, title: str) -> None:
+    def check_loop(self, source: Source) -> None:
         """Warn once where NoneBot runs in this process and callbacks do not run on its loop.
 
-        `title` is whose callbacks they are. Called on the loop's thread for each batch, as long as
+        `source` is whose callbacks they are. Called on the loop's thread for each batch, as long as
         there `may_be_wrong`: NoneBot may come later than they.
         """
         nonebot = sys.modules.get("nonebot")
@@ -79,7 +79,7 @@ class Dispatcher:
         self.may_be_wrong = False
         name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
         log.logger.warning(
-            f"{title}: its callbacks run on a loop of their own and not on NoneBot's, where what "
+            f"{source.title}: its callbacks run on a loop of their own and not on NoneBot's, where what "
             "they await of NoneBot, as in `await bot.call_api(...)`, may never come; set "
             f"DRIVER={name}+liteyuki_core.frameworks.nonebot, or load the plugin "
             "nonebot_plugin_liteyuki_comm before they are registered"

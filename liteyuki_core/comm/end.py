@@ -537,8 +537,14 @@ class End:
         """Return the next message, or None where there is none yet; see `ask`."""
         with self.lock:
             message = self.ask(who)
-            self.balance()
+            if self._period:
+                self.balance()
         return message
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether a message was there just now."""
+        return bool(self._opened or self._inbox)
 
     def poll(self) -> None:
         """Have a message come for the next time, if one waits for whoever may have it."""
@@ -951,7 +957,8 @@ class End:
             return False
         if waits is not counted:
             self._asking += 1 if waits else -1
-        self.balance()
+        if self._period:
+            self.balance()
         return waits
 
     def _stop_asking(self, waiters: Waiters) -> None:

@@ -41,8 +41,9 @@ _LOOK = 0.008
 _QUICK = 0.004
 """Reads that come within this time after one another are in quick succession."""
 
-_LINGER = 0.0001
-"""Seconds: more than it takes to be woken, and the other side to answer, which then lingers too."""
+_LINGER = 0.0002
+"""Seconds: more than it takes to be woken, and the other side to answer, which then lingers too.
+A slow machine needs more than half of it."""
 
 _WORTH = 16
 """How many reads have to come, at once or not, before a loop lingers in vain again."""

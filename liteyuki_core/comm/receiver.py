@@ -56,9 +56,8 @@ class _Thread:
 
 def current() -> Receiver | None:
     """Return who calls; None in a callback of an event loop, which is no task."""
-    if _get_running_loop() is not None:
-        return current_task()
-    return _thread().number
+    loop = _get_running_loop()
+    return _thread().number if loop is None else current_task(loop)
 
 
 def of_thread() -> Receiver:

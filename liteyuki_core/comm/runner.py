@@ -279,7 +279,7 @@ class Runner:
         if self._dispatcher.pausing:
             return
         if self._dispatcher.may_be_wrong:
-            self._dispatcher.check_loop(self._source.title)
+            self._dispatcher.check_loop(self._source)
         if self._undecided and not self.detached and not self._decide():
             return
         self._turn += 1

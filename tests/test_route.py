@@ -442,9 +442,9 @@ def test_what_was_sent_before_one_could_know_of_a_stop(pair: Pair, door: Door) -
         door.send(sender, "after")  # It waits for the lock, on its way.
         pair.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
     pair.logged("WARNING", "w-active", "1 messages came after process w had ended", "started again")
+    wait_until(lambda: sender._open()._gone, "it knows now")
     with pytest.raises(ChannelClosed):
-        while True:
-            door.send(sender, "refused", 10)
+        door.send(sender, "refused")
     pair.connect()
     theirs = Channel._of(pair.child.get("w-active"))
     assert [door.receive(theirs) for _ in range(2)] == ["before", "after"]

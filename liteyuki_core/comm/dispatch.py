@@ -79,8 +79,8 @@ class Dispatcher:
         self.may_be_wrong = False
         name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
         log.logger.warning(
-            f"{source.title}: its callbacks run on a loop of their own and not on NoneBot's, where what "
-            "they await of NoneBot, as in `await bot.call_api(...)`, may never come; set "
+            f"{source.title}: its callbacks run on a loop of their own and not on NoneBot's, where "
+            "what they await of NoneBot, as in `await bot.call_api(...)`, may never come; set "
             f"DRIVER={name}+liteyuki_core.frameworks.nonebot, or load the plugin "
             "nonebot_plugin_liteyuki_comm before they are registered"
         )

@@ -176,7 +176,8 @@ def _set(store: Store, pool: Pool, seconds: float) -> Report:
     set_ = store.set
     turns = 0
     now = begun = perf_counter()
-    while now < begun + seconds:
+    # Not with the values at first: then a store that keeps those would be right.
+    while now < begun + seconds or not turns % len(pool):
         turns += 1
         for key, value in zip(keys, _turned(pool, turns), strict=True):
             set_(key, value)

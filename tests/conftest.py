@@ -46,6 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def a_little(few: Any, many: Any) -> pytest.MarkDecorator:
+    """Repeat a test a little, and with --long in full: `times` is `few`, then also `many`."""
+    return pytest.mark.parametrize("times", [few, pytest.param(many, marks=pytest.mark.long)])
+
+
 def wait_until(condition: Callable[[], Any], what: str = "", timeout: float = DEADLINE) -> Any:
     """Return the first true value of `condition`; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout

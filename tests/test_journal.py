@@ -20,7 +20,7 @@ import pytest
 from liteyuki_core import log
 from liteyuki_core.comm.journal import MAX_BYTES, Journal, Record
 from liteyuki_core.errors import StoreError
-from tests.conftest import DEADLINE, ROOT, wait_until
+from tests.conftest import DEADLINE, ROOT, a_little, wait_until
 from tests.program import Program, python, running
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="files and processes as Unix has them")
@@ -968,9 +968,6 @@ def test_a_forked_copy_leaves_the_file_alone(tmp_path: Path, environment: dict[s
     assert held(path) == {"a": value("a"), "c": value("c")}
 
 
-KILLS = 30
-
-
 def change(run: int, number: int) -> tuple[str, bytes | None]:
     """Return the key and the value that the change of this number sets in this run."""
     chance = random.Random(f"{run} {number}")
@@ -979,7 +976,8 @@ def change(run: int, number: int) -> tuple[str, bytes | None]:
     return f"key {chance.randrange(40)}", whole if chance.random() < 0.9 else None
 
 
-def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> None:
+@a_little(8, 30)
+def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str], times: int) -> None:
     """What is there is all up to some change, none torn, and everything confirmed is in it."""
     program = """
         import time
@@ -1006,7 +1004,7 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> No
     path = tmp_path / "store.db"
     state: dict[str, bytes] = {}
     most = 0
-    for run in range(KILLS):
+    for run in range(times):
         environment["PYTHONPATH"] = str(ROOT)
         with using(tmp_path, environment, program, path, run) as user:
             wanted = random.choice((0, 1, 2, random.randrange(40)))
@@ -1025,5 +1023,5 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> No
                 state.pop(key, None)
             else:
                 state[key] = data
-    assert most > 100
+    assert most > 3 * times
     assert not list(tmp_path.glob("*damaged*"))

@@ -182,7 +182,7 @@ if __name__ == "__main__":
         w = bot.processes["w"]
         await until(lambda: bot.processes["none"].state is ProcessState.FAILED, "no start")
         await use()
-        for turn in range(4):
+        for turn in range(2):
             if turn % 2:
                 bot.restart_process("w")
             else:

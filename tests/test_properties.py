@@ -39,6 +39,7 @@ from liteyuki_core import (
 from liteyuki_core.comm import async_select, select
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
+from tests.conftest import a_little
 from tests.laws import Conduit, Half, Recorder, Waiting, check_side, custody, number_in
 from tests.pair import Pair
 
@@ -49,7 +50,6 @@ HUNT = int(os.environ.get("LITEYUKI_TEST_HUNT", "0"))
 _DEADLINE = 4.0 if HUNT else 10.0
 
 PROFILE = settings(
-    max_examples=HUNT or 60,
     stateful_step_count=60 if HUNT else 40,
     derandomize=not HUNT,
     deadline=None,
@@ -1030,7 +1030,9 @@ class ChannelsOfABadChild(Channels):
     limit = 2
 
 
+@a_little(20, 60)
 @pytest.mark.parametrize("machine", [Channels, ChannelsOfABadChild])
-def test_channels_keep_their_laws(machine: type[Channels]) -> None:
+def test_channels_keep_their_laws(machine: type[Channels], times: int) -> None:
     """Whatever is done in whatever order."""
-    run_state_machine_as_test(machine, settings=PROFILE)
+    profile = settings(PROFILE, max_examples=HUNT or times)
+    run_state_machine_as_test(machine, settings=profile)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import a_little
 from tests.program import ACTING, Program, running, went_well, write_files
 
 _BOT = """
@@ -239,14 +240,14 @@ def project(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it sends signals as Unix has them")
-@pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
-def test_chaos(tmp_path: Path, environment: dict[str, str], seconds: int) -> None:
+@a_little(8, 60)
+def test_chaos(tmp_path: Path, environment: dict[str, str], times: int) -> None:
     """SIGKILL, SIGSTOP, exceptions, exits, restarts and reloads of four children."""
     project(tmp_path)
     environment |= {"DRIVER": "~none", "LITEYUKI_MAX_REDELIVERIES": "1000", "PYTHONPATH": "."}
     environment |= {"LITEYUKI_LOG_FILE": "log/bot.log"}
-    with running(tmp_path, environment, "bot.py", str(seconds), "2026") as bot:
-        bot.wait_for_line("^happened", timeout=seconds + 120)
+    with running(tmp_path, environment, "bot.py", str(times), "2026") as bot:
+        bot.wait_for_line("^happened", timeout=times + 120)
         _well(bot)
 
 

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from liteyuki_core.process.listening import Listening
-from tests.conftest import DEADLINE, free_port, wait_until
+from tests.conftest import DEADLINE, a_little, free_port, wait_until
 from tests.program import Program, running, write_files
 
 Environment = dict[str, str]
@@ -33,7 +33,6 @@ pytestmark = pytest.mark.skipif(
 
 PAUSE = 0.05
 HOLD = 0.1
-RESTARTS = 10
 
 OBEYING = """
 import asyncio
@@ -224,8 +223,9 @@ def open_files(program: Program) -> int:
     return psutil.Process(program.process.pid).num_fds()
 
 
-def test_nobody_is_refused_through_ten_restarts(
-    tmp_path: Path, environment: Environment, port: int
+@a_little(3, 10)
+def test_nobody_is_refused_through_restarts(
+    tmp_path: Path, environment: Environment, port: int, times: int
 ) -> None:
     """Clients that reconnect with short pauses are served by the old process or the new one.
 
@@ -235,7 +235,7 @@ def test_nobody_is_refused_through_ten_restarts(
         order("RUNNING")
         before = 0
         with Client(ask_onebot, port) as onebot, Client(ask_http, port) as http:
-            for _ in range(RESTARTS):
+            for _ in range(times):
                 pid = order("restart")
                 before = before or open_files(order.program)
                 for client in (onebot, http):

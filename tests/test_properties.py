@@ -907,19 +907,25 @@ class Channels(RuleBasedStateMachine):
 
     def _check_log(self) -> None:
         """All that was accepted and never came is accounted for there."""
-        lost = 0
+        lost: Counter[str] = Counter()
         for half in self._halves():
             never = set(range(half.into.count)) - half.into.given
             assert not never - half.into.excused, f"{half.conduit}: {never} are lost"
-            lost += len(never - half.into.unsure)
+            lost[half.conduit.name or "(unnamed)"] += len(never - half.into.unsure)
 
-        def counted() -> int:
-            found = [re.search(r"(\d+) messages", line) for line in list(self.pair.log)]
-            return sum(int(match[1]) for match in found if match)
+        def unaccounted() -> Counter[str]:
+            left = lost.copy()
+            for line in list(self.pair.log):
+                match = re.search(r"channel (\S+?):? .*?(\d+) messages", line)
+                if match and "those that still come" in line:
+                    left[match[1]] = 0  # Said once for all of one sender.
+                elif match:
+                    left[match[1]] -= int(match[2])
+            return +left
 
         _eventually(
-            lambda: lost <= counted(),
-            lambda: f"{lost} lost, {counted()} accounted for: {self.pair.log}",
+            lambda: not unaccounted(),
+            lambda: f"{unaccounted()} not accounted for: {self.pair.log}",
         )
         errors = [line for line in self.pair.log if line.startswith("ERROR")]
         assert all(f"in {self.limit} crashes of process w" in line for line in errors), errors

@@ -431,6 +431,27 @@ def test_an_end_of_a_stopped_process(pair: Pair, door: Door) -> None:
     assert [door.receive(theirs) for _ in range(2)] == ["kept", "later"]
 
 
+def test_a_channel_that_a_lost_process_made(pair: Pair, door: Door) -> None:
+    """It is not back because the process is: the process has to make it again."""
+    made = pair.child.make("jobs", 4)
+    pair.child.register("jobs", made)
+    ours = got_by(pair.main, "jobs")
+    door.send(Channel._of(made), "last words")
+    pair.lose_child()
+    wait_until(lambda: ours._open()._gone)
+    pair.child.close(0.1)
+    pair.connect()
+    with pytest.raises(ChannelBroken):
+        door.send(ours, "refused")
+    again = pair.child.make("jobs", 4)
+    pair.child.register("jobs", again)
+    wait_until(lambda: not ours._open()._gone)
+    door.send(Channel._of(again), "first words")
+    assert [door.receive(ours) for _ in range(2)] == ["last words", "first words"]
+    door.send(ours, "heard")
+    assert door.receive(Channel._of(again)) == "heard"
+
+
 def test_what_was_sent_before_one_could_know_of_a_stop(pair: Pair, door: Door) -> None:
     """It is kept for the stopped process as what came before is, and a line says so."""
     other = pair.another("x")

@@ -432,10 +432,11 @@ class Hub:
     # ------------------------------------------------------------- inside
 
     def _revive(self, process: str) -> None:
+        # Its own channels; others that it has made it makes again.
         for route in self._names.values():
-            for i, side in enumerate(route.sides):
-                if side.process == process and not side.holders:
-                    route.revive_side(i)
+            side = route.sides[1]
+            if side.process == process and not side.holders:
+                route.revive_side(1)
 
     def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
         route = self._keys[key] = Route(key, capacity, maker, other, self._unlink)

@@ -232,10 +232,16 @@ class Half:
         """Whether `receive` was used on it; None where a select may have asked it or not."""
         self.receiving: Waiting | None = None
         self.sending: Waiting | None = None
-        self.let_go = False
-        """Whether it was let go of, so that the other side may hear of a close until it is back."""
+        self.dropped_handle = False
+        """Whether it was let go of."""
         self.shaky: set[type[Exception]] = set()
         """Errors of the other side's past that this one may not have seen the end of."""
+
+    @property
+    def let_go(self) -> bool:
+        """Whether the other side may hear of a close: nobody has it, or is about to get it."""
+        sent_in_vain = bool(self.conduit.carried) and not self.conduit.is_on_its_way
+        return self.dropped_handle or (self.state == "absent" and sent_in_vain)
 
     @property
     def other(self) -> Half:
@@ -311,6 +317,11 @@ class Conduit:
                     owed = by.state == "held" and number in by.into.owed()
                     assert not owed, f"{self} is forgotten, but under way"
             half.into.excuse()
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether a message that it was sent in may still bring it to somebody."""
+        return any(by.state == "held" and n in by.into.owed() for by, n in self.carried)
 
     def __repr__(self) -> str:
         return f"{self.name or 'unnamed'}:{'-'.join(half.who for half in self.halves)}"

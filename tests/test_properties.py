@@ -527,7 +527,7 @@ class Channels(RuleBasedStateMachine):
         self._stir()
         half.into.ask()
         half.leave("closed" if half.i == 0 else "absent")
-        half.let_go = half.i == 1
+        half.dropped_handle = half.i == 1
         half.handles.clear()
         gc.collect()
         end = half.end

@@ -42,6 +42,7 @@ def test_the_benchmark_prints_its_table() -> None:
     assert result.stdout.count("multiprocessing.Pipe: ") == 1
 
 
+@pytest.mark.long
 def test_the_benchmark_of_the_store_prints_its_table() -> None:
     """A short run measures each side and ends by itself; a peer that is not there is named."""
     result = run("benchmarks/store.py", "--quick", "--rows", "1abc2567")
@@ -111,6 +112,7 @@ def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
     ]
 
 
+@pytest.mark.long
 def test_growth_measures_each_axis(tmp_path: Path) -> None:
     """A short run has a figure for each side at each point, and draws where it can."""
     figures, picture = tmp_path / "growth.json", tmp_path / "growth.png"

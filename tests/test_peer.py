@@ -360,7 +360,7 @@ def test_a_task_is_not_held_up(child: Ended) -> None:
         child.pair.main.access.ask("set", "k", {"key": f"key {i}"}, [frames.Value("b", b"x")]).wait(
             10
         )
-    ask = raw(*frames.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 5000
+    ask = raw(*frames.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 2500
     child.theirs.connection.sendall(ask)
     wait_until(lambda: child.peer._left, "it has had a turn")
 

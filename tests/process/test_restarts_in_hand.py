@@ -136,9 +136,7 @@ def test_the_same_in_all_ways_and_many_rounds(
 def test_what_takes_longer_goes_to_the_successor(tmp_path: Path, environment: Environment) -> None:
     """A stop that can't wait so long breaks off the handling, and loses nothing by it."""
     ways = ["iterate", "in_thread", "async_iterate", "callback", "nonebot"]
-    bot = play(
-        tmp_path, environment, ways, handling=2.5, rounds=["restart", "stop"], stop_timeout=2
-    )
+    bot = play(tmp_path, environment, ways, handling=2.5, rounds=["restart"], stop_timeout=2)
     well(bot, tmp_path, broken_off=True)
     found = [fact.details for fact in facts.read(tmp_path) if fact.kind == "begin"]
     for way in ("iterate", "in_thread", "async_iterate", "callback"):

@@ -544,7 +544,7 @@ if __name__ == "__main__":
 
 
 def test_nothing_is_left(tmp_path: Path, environment: Environment) -> None:
-    """A hundred restarts leave no process, thread or file descriptor behind in main."""
+    """Restarts leave no process, thread or file descriptor behind in main."""
     program(
         tmp_path,
         """

@@ -25,6 +25,9 @@ from tests.topologies import Plan, judge, make_plan
 Environment = dict[str, str]
 
 KEPT = Path(__file__).parent / "topologies"
+SHORT = ("main_keeps_what_it_looked_for", "sent_to_one_that_was_stopped")
+"""Two of them that do not take long."""
+
 SHRINK_SECONDS = 90.0
 _BAD = (
     r"\[CRITICAL\]|has not stopped|can't be|set aside|FrameError|a pump failed|callback .* raised"
@@ -44,10 +47,16 @@ def seeds() -> list[object]:
     return [*range(4), *long]
 
 
-def plans() -> list[Path]:
-    """Return the files with plans that have failed once, and the one that is asked for."""
+def plans() -> list[object]:
+    """Return the files with plans that have failed once, and the one that is asked for.
+
+    Most of the former are for --long alone.
+    """
     asked = os.environ.get("LITEYUKI_TOPOLOGY_PLAN")
-    return [*sorted(KEPT.glob("*.json")), *([Path(asked)] if asked else [])]
+    kept = sorted(KEPT.glob("*.json"))
+    long = [pytest.param(path, marks=pytest.mark.long) for path in kept if path.stem not in SHORT]
+    short = [path for path in kept if path.stem in SHORT]
+    return [*short, *long, *([Path(asked)] if asked else [])]
 
 
 def run(folder: Path, environment: Environment, plan: Plan) -> tuple[list[str], Program]:

@@ -187,7 +187,7 @@ def test_senders_faster_than_receivers(
 ) -> None:
     """Both directions, sync and async, with concurrency bounds."""
     seconds = times
-    settled = seconds / 3  # From then on memory has to stay flat; as long are what is compared.
+    settled = seconds / 6  # From then on memory has to stay flat; as long are what is compared.
     write_files(tmp_path, {"bot.py": BOT})
     samples: list[tuple[float, int, int]] = []
     with running(tmp_path, environment, "bot.py", str(seconds)) as bot:

@@ -356,7 +356,7 @@ if __name__ == "__main__":
     main(bot, act)
 """,
     )
-    with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="2") as bot:
+    with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="4") as bot:
         went_well(bot)
         both = "on_before_process_restart and on_before_process_shutdown"
         assert bot.found(f"错误.*{both} hooks of process w did not end in time")

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 from . import log
 from .comm import current
 from .comm.context import Context
-from .comm.hub import Hub
-from .comm.letters import DeadLetter
+from .comm.hub.hub import Hub
+from .comm.hub.letters import DeadLetter
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of

@@ -13,7 +13,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from .comm.frames import MAX_MESSAGE_BYTES
+from .comm.wire.frames import MAX_MESSAGE_BYTES
 from .errors import ConfigError
 from .log import FileConfig, LogConfig
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from . import log
-from .comm.worker import Threads
+from .comm.loop.worker import Threads
 
 Kind = Literal[
     "on_before_start",

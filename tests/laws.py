@@ -16,10 +16,10 @@ from threading import Thread
 from typing import Any
 
 from liteyuki_core import ChannelBroken, ChannelClosed
-from liteyuki_core.comm import frames
 from liteyuki_core.comm.channel import Channel
-from liteyuki_core.comm.end import End
-from liteyuki_core.comm.route import Route, Side
+from liteyuki_core.comm.ends.end import End
+from liteyuki_core.comm.hub.route import Route, Side
+from liteyuki_core.comm.wire import frames
 
 
 class Flow:

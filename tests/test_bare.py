@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import runner
+from liteyuki_core.comm.loop import runner
 from liteyuki_core.errors import ChannelClosed, ChannelModeError
 from tests.conftest import wait_until
 from tests.pair import Pair

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from liteyuki_core.comm import decoder, frames, slots
+from liteyuki_core.comm.wire import decoder, frames, slots
 from liteyuki_core.errors import FrameError
 from tests.wire import LIMIT, Wire, batch, messages_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import frames
+from liteyuki_core.comm.wire import frames
 from liteyuki_core.errors import FrameError
 from tests.wire import LIMIT, Wire, batch, messages_of
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from liteyuki_core.comm import decoder, frames
+from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.errors import FrameError
 from tests.wire import Wire, batch, messages_of
 

@@ -12,7 +12,7 @@ import pytest
 from liteyuki_core import ChannelClosed
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
-from liteyuki_core.comm.route import Holder, Side
+from liteyuki_core.comm.hub.route import Holder, Side
 from liteyuki_core.comm.select import async_select, select
 from liteyuki_core.errors import ChannelEmpty, ChannelTimeout
 from tests.conftest import wait_until

@@ -18,7 +18,7 @@ from textwrap import dedent
 import pytest
 
 from liteyuki_core import log
-from liteyuki_core.comm.journal import MAX_BYTES, Journal, Record
+from liteyuki_core.comm.store.journal import MAX_BYTES, Journal, Record
 from liteyuki_core.errors import StoreError
 from tests.conftest import DEADLINE, ROOT, a_little, wait_until
 from tests.program import Program, python, running
@@ -73,7 +73,7 @@ def using(
     code = """
 import os, sys, threading, time
 from queue import SimpleQueue
-from liteyuki_core.comm.journal import Journal, Record
+from liteyuki_core.comm.store.journal import Journal, Record
 from liteyuki_core.errors import StoreError
 """
     words = [str(argument) for argument in arguments]
@@ -907,7 +907,7 @@ def test_never_opened(tmp_path: Path) -> None:
 
 def test_importing_it_does_not_import_sqlite(tmp_path: Path, environment: dict[str, str]) -> None:
     """Who keeps nothing pays nothing, and an interpreter without SQLite serves."""
-    code = "import sys, liteyuki_core.comm.journal; print('sqlite3' in sys.modules)"
+    code = "import sys, liteyuki_core.comm.store.journal; print('sqlite3' in sys.modules)"
     assert python(code, tmp_path, environment).stdout.strip() == "False"
 
 

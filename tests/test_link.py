@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import decoder, frames, link, slots
-from liteyuki_core.comm.wakes import Wake
+from liteyuki_core.comm.loop.wakes import Wake
+from liteyuki_core.comm.wire import decoder, frames, link, slots
 from tests.conftest import wait_until
 from tests.wire import Wire
 

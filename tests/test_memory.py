@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import frames
 from liteyuki_core.comm.channel import Channel
-from liteyuki_core.comm.link import Link, connection_pair
-from liteyuki_core.comm.worker import Threads
+from liteyuki_core.comm.loop.worker import Threads
+from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire.link import Link, connection_pair
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
 from tests.process.test_supervision import Environment, program
@@ -137,9 +137,9 @@ if __name__ == "__main__":
     import gc
     import weakref
 
-    from liteyuki_core.comm.decoder import Decoder
-    from liteyuki_core.comm.link import Link
-    from liteyuki_core.comm.peer import LinkPeer
+    from liteyuki_core.comm.wire.decoder import Decoder
+    from liteyuki_core.comm.wire.link import Link
+    from liteyuki_core.comm.hub.link_peer import LinkPeer
     from liteyuki_core.process.group import Group
     from liteyuki_core.process.health import Watch
     from liteyuki_core.process.life import Life

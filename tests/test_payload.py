@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import frames, slots
 from liteyuki_core.comm.channel import Channel
+from liteyuki_core.comm.wire import frames, slots
 from liteyuki_core.errors import MessageTooLarge, SendError
 from tests.conftest import ROOT, wait_until
 from tests.pair import AsyncDoor, Pair, SyncDoor, run_async

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import decoder, frames, listener, peer
 from liteyuki_core.comm.channel import Channel
-from liteyuki_core.comm.link import connection_pair
+from liteyuki_core.comm.hub import link_peer
+from liteyuki_core.comm.store import listener
+from liteyuki_core.comm.wire import decoder, frames
+from liteyuki_core.comm.wire.link import connection_pair
 from liteyuki_core.errors import FrameError
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
@@ -216,7 +218,7 @@ def test_what_a_child_can_not_say(child: Ended, parts: list[Any], why: str) -> N
 
 def test_many_ends(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are closed don't count; what they have left behind is bounded too."""
-    monkeypatch.setattr(peer, "MOST_ENDS", 100)
+    monkeypatch.setattr(link_peer, "MOST_ENDS", 100)
     for number in range(1, 500):
         child.send(opened(number), control(number, op="close"))
     for number in range(500, 600):
@@ -228,7 +230,7 @@ def test_many_ends(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_left_behind(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who closes and opens a channel again can't have ever more messages under way on it."""
-    monkeypatch.setattr(peer, "_MOST_BEHIND", 10)
+    monkeypatch.setattr(link_peer, "_MOST_BEHIND", 10)
     ours = child.pair.main.make("shared", 4)
     child.pair.main.register("shared", ours)
     for number in range(1, 4):
@@ -278,7 +280,7 @@ def test_many_questions_without_reading(child: Ended) -> None:
 
 def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that watches and never reads is ended at a bound; before that nothing happens."""
-    monkeypatch.setattr(peer, "_TOLD_BYTES", 4 << 20)
+    monkeypatch.setattr(link_peer, "_TOLD_BYTES", 4 << 20)
     child.send(*frames.store({"op": "watch", "args": {"pattern": "*"}, "request": 1}, []))
     wait_until(lambda: child.pair.hub.store._patterns, "it watches")
     access = child.pair.main.access

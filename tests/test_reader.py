@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm.reader import Reader
-from liteyuki_core.comm.wakes import Wake
+from liteyuki_core.comm.loop.wakes import Wake
+from liteyuki_core.comm.wire.reader import Reader
 from tests.conftest import wait_until
 from tests.program import running, write_files
 

@@ -12,7 +12,7 @@ import pytest
 
 from liteyuki_core import ChannelClosed
 from liteyuki_core.comm.channel import Channel
-from liteyuki_core.comm.worker import Threads
+from liteyuki_core.comm.loop.worker import Threads
 from liteyuki_core.errors import ChannelTimeout
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async

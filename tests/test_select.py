@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm import async_select, frames, select
+from liteyuki_core.comm import async_select, select
 from liteyuki_core.comm.channel import Channel, receive_observer
+from liteyuki_core.comm.wire import frames
 from liteyuki_core.errors import (
     ChannelBroken,
     ChannelEmpty,

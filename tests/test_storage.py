@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from liteyuki_core import errors
-from liteyuki_core.comm import current, value
-from liteyuki_core.comm.access import Changes
+from liteyuki_core.comm import current
 from liteyuki_core.comm.channel import Channel
-from liteyuki_core.comm.listener import Listener
 from liteyuki_core.comm.storage import Change, SharedMemory, shared_memory
+from liteyuki_core.comm.store import value
+from liteyuki_core.comm.store.access import Changes
+from liteyuki_core.comm.store.listener import Listener
 from liteyuki_core.errors import NotConnected, StoreError, StoreTimeout, WouldBlockLoop
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
@@ -479,7 +480,7 @@ def test_no_copies_at_all() -> None:
 
 def test_keys_that_share_a_cell(pair: Pair) -> None:
     """A change of one has the other fetched again; both are right."""
-    from liteyuki_core.comm.cells import cell_of
+    from liteyuki_core.comm.store.cells import cell_of
 
     main, child = SharedMemory._of(pair.main.access), SharedMemory._of(pair.child.access)
     first = "key0"

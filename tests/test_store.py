@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liteyuki_core.comm import frames, value
-from liteyuki_core.comm.cells import COUNT, Cells, cell_of
-from liteyuki_core.comm.decoder import Decoder
-from liteyuki_core.comm.expiry import Expiry
-from liteyuki_core.comm.frames import Value
 from liteyuki_core.comm.storage import SharedMemory
+from liteyuki_core.comm.store import value
+from liteyuki_core.comm.store.cells import COUNT, Cells, cell_of
+from liteyuki_core.comm.store.expiry import Expiry
+from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire.decoder import Decoder
+from liteyuki_core.comm.wire.frames import Value
 from liteyuki_core.errors import FrameError, StoreError
 from tests.conftest import wait_until
 from tests.pair import Pair

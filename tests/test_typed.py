@@ -480,7 +480,7 @@ def test_pydantic_is_not_imported_for_less(tmp_path: Path, environment: dict[str
         from typing import Any
         from liteyuki_core.comm import Channel, current
         from liteyuki_core.comm.context import Context
-        from liteyuki_core.comm.hub import Hub
+        from liteyuki_core.comm.hub.hub import Hub
         context = Context(None, max_message_bytes=1 << 20, own_loop=False)
         hub = Hub(context)
         current.install(context)

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from liteyuki_core.comm.wakes import Resumption
+from liteyuki_core.comm.loop.wakes import Resumption
 
 
 async def test_the_task_goes_on_in_the_callback_that_resumes_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from liteyuki_core.comm import decoder, frames, slots
+from liteyuki_core.comm.wire import decoder, frames, slots
 
 LIMIT = 4 << 20
 SLOTS = 1 << 20

@@ -17,12 +17,12 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .current import current
-from .end import SMALL, CarriesChannel, End, Handle
-from .frames import MAX_CAPACITY
-from .receiver import Receiver, of_thread
-from .receiver import current as current_receiver
-from .runner import Registration
-from .typed import Check, check_for
+from .ends.end import SMALL, CarriesChannel, End, Handle
+from .ends.typed import Check, check_for
+from .loop.receiver import Receiver, of_thread
+from .loop.receiver import current as current_receiver
+from .loop.runner import Registration
+from .wire.frames import MAX_CAPACITY
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])

@@ -32,14 +32,14 @@ from ..errors import (
     FrameError,
     NotConnected,
 )
-from . import frames
-from .access import Access
-from .copies import Copies
-from .dispatch import Dispatcher
-from .end import End, Port
-from .link import Endpoint, Link
-from .receiver import Receiver, of_thread
-from .wakes import Wake, Wakes, fire
+from .ends.end import End, Port
+from .loop.dispatch import Dispatcher
+from .loop.receiver import Receiver, of_thread
+from .loop.wakes import Wake, Wakes, fire
+from .store.access import Access
+from .store.copies import Copies
+from .wire import frames
+from .wire.link import Endpoint, Link
 
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005

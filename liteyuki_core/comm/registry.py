@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import NotConnected
 from .channel import Channel, check_name
 from .current import current
-from .end import End
+from .ends.end import End
 
 
 def get_channel(name: str) -> Channel[Any]:

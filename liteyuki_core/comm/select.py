@@ -23,9 +23,9 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .channel import Channel, check_timeout, receive_observer
-from .end import End
-from .receiver import Receiver, current, of_thread
-from .waiter import AsyncWaiter, SyncWaiter, Waiter
+from .ends.end import End
+from .loop.receiver import Receiver, current, of_thread
+from .loop.waiter import AsyncWaiter, SyncWaiter, Waiter
 
 
 def select(

@@ -10,14 +10,15 @@ from collections.abc import Callable, Generator, Iterator
 from time import monotonic
 from typing import Any, TypeVar
 
-from . import current, value
-from .access import ANSWER_SECONDS, Access, Answer, Changes, left
+from . import current
 from .channel import check_timeout
-from .copies import ABSENT, Copy
-from .frames import Value
-from .listener import Change, Listener
-from .lock import StoreLock
-from .runner import Registration
+from .loop.runner import Registration
+from .store import value
+from .store.access import ANSWER_SECONDS, Access, Answer, Changes, left
+from .store.copies import ABSENT, Copy
+from .store.listener import Change, Listener
+from .store.lock import StoreLock
+from .wire.frames import Value
 
 __all__ = ["Change", "SharedMemory", "shared_memory"]
 

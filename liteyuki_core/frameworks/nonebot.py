@@ -36,8 +36,8 @@ else:
 from .. import log
 from ..comm import current
 from ..comm.channel import receive_observer
-from ..comm.runner import is_async
-from ..comm.worker import Threads
+from ..comm.loop.runner import is_async
+from ..comm.loop.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 from ..process import loaded
 from ..process.request import calls_ready, ready

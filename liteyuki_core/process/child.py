@@ -30,11 +30,12 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .. import log
-from ..comm import current, receiver, waiter
-from ..comm.cells import Cells
+from ..comm import current
 from ..comm.context import Context, LinkPort
-from ..comm.copies import Copies
-from ..comm.link import Endpoint
+from ..comm.loop import receiver, waiter
+from ..comm.store.cells import Cells
+from ..comm.store.copies import Copies
+from ..comm.wire.link import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from . import loaded
 from .group import leave_with_group

@@ -30,7 +30,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from .. import log
-from ..comm.peer import LinkPeer
+from ..comm.hub.link_peer import LinkPeer
 from ..errors import FrameError
 from .report import Answer, Report
 

@@ -17,9 +17,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import log
-from ..comm.hub import Hub
-from ..comm.link import Endpoint, connection_pair
-from ..comm.peer import LinkPeer
+from ..comm.hub.hub import Hub
+from ..comm.hub.link_peer import LinkPeer
+from ..comm.wire.link import Endpoint, connection_pair
 from ..errors import FrameError
 from ..writer import Writer
 from . import child

@@ -19,7 +19,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any, TypeVar
 
-from ..comm.dispatch import Dispatcher
+from ..comm.loop.dispatch import Dispatcher
 from .report import Answer, Report
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from importlib.util import cache_from_source
 from typing import Any, NamedTuple
 
 from .. import log
-from ..comm.worker import Threads
+from ..comm.loop.worker import Threads
 from ..errors import ProcessStartError
 from . import loaded
 from .state import ProcessState

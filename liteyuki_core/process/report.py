@@ -15,7 +15,7 @@ import os
 from math import isnan, nan
 from typing import Any, NamedTuple
 
-from ..comm import slots
+from ..comm.wire import slots
 
 _BYTES = 24
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from .. import log
 from ..comm.channel import check_name
-from ..comm.hub import Hub
-from ..comm.link import Endpoint
+from ..comm.hub.hub import Hub
+from ..comm.wire.link import Endpoint
 from ..errors import (
     ChannelBroken,
     ChannelClosed,

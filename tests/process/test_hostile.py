@@ -21,8 +21,9 @@ import threading
 import psutil
 
 from liteyuki_core import Channel, LiteyukiBot, get_channel, logger, shared_memory
-from liteyuki_core.comm import active_channel, decoder, frames, passive_channel
+from liteyuki_core.comm import active_channel, passive_channel
 from liteyuki_core.comm.current import current
+from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.process import ProcessState, RestartPolicy, life
 
 AGAIN = RestartPolicy("always", max_restarts=10_000, backoff=0.01, max_backoff=0.01)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from ..errors import LiteyukiError
-from . import frames
+from ...errors import LiteyukiError
+from ..wire import frames
 
 
 class DeadLetter:

@@ -28,11 +28,11 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any, Protocol
 
-from ..errors import FrameError, StoreError
+from ...errors import FrameError, StoreError
+from ..wire.frames import Value
 from . import value as values_
 from .cells import Cells
 from .expiry import Expiry
-from .frames import Value
 from .journal import Journal, Record
 
 Fields = dict[str, Any]

@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import log
+from ... import log
+from ..loop.waiter import AsyncWaiter
+from ..wire.frames import Value
 from . import value
-from .frames import Value
-from .waiter import AsyncWaiter
 
 if TYPE_CHECKING:
-    from .context import Context
+    from ..context import Context
 
 _MANY = 10_000
 """So many that wait are worth a line in the log."""

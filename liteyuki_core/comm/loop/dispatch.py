@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
-from .. import log
+from ... import log
 from .runner import EXITS, Runner, Source, is_clean
 from .wakes import Wakes
 from .worker import Threads

@@ -18,17 +18,17 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from .. import log
-from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
-from . import frames
-from .cells import Cells
-from .context import Context
-from .expiry import Expiry
+from ... import log
+from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
+from ..context import Context
+from ..store.cells import Cells
+from ..store.expiry import Expiry
+from ..store.table import Store
+from ..wire import frames
+from ..wire.link import Endpoint
 from .letters import DeadLetter
-from .link import Endpoint
-from .peer import LinkPeer, LocalPort, Peer
+from .link_peer import LinkPeer, LocalPort, Peer
 from .route import Entry, Holder, Ranges, Route, Side
-from .store import Store
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""

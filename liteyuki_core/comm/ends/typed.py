@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
-from ..errors import ChannelTypeError
+from ...errors import ChannelTypeError
 from .schema import Description, resolve, substitute
 
 Check = Callable[[Any, str], None]

@@ -31,11 +31,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..errors import ChannelError
-from . import frames
+from ...errors import ChannelError
+from ..wire import frames
 
 if TYPE_CHECKING:
-    from .peer import Peer
+    from .link_peer import Peer
 
 Ranges = list[tuple[int, int]]
 """Messages: the number of the first and how many."""

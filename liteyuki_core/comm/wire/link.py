@@ -43,10 +43,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-from ..errors import FrameError
+from ...errors import FrameError
+from ..loop.wakes import Wake, fire
 from . import decoder, frames, slots
 from .reader import Reader
-from .wakes import Wake, fire
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
 """With this flag a send on a blocking connection does not wait. Where a system has none that

@@ -13,7 +13,7 @@ import mmap
 import os
 import sys
 
-from ..errors import FrameError
+from ...errors import FrameError
 from . import frames
 
 SIZE = 2 * frames.CHUNK

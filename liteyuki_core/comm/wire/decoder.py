@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Iterator
 from io import BytesIO
 
-from ..errors import FrameError
+from ...errors import FrameError
 from .frames import (
     ACK,
     CHUNK,

@@ -10,8 +10,8 @@ import pickle
 import re
 from typing import Any
 
-from ..errors import StoreError
-from .frames import Value
+from ...errors import StoreError
+from ..wire.frames import Value
 
 KEY_BYTES = 1024
 """Longest key in bytes."""

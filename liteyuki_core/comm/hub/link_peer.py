@@ -11,13 +11,13 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
-from . import frames
-from .channel import check_name
-from .context import Context, ContextPort
-from .frames import Value
-from .link import Asked, Endpoint, Link, Told
-from .wakes import Wake, fire
+from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
+from ..channel import check_name
+from ..context import Context, ContextPort
+from ..loop.wakes import Wake, fire
+from ..wire import frames
+from ..wire.frames import Value
+from ..wire.link import Asked, Endpoint, Link, Told
 
 if TYPE_CHECKING:
     from .hub import Hub

@@ -30,8 +30,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from .. import files, log
-from ..errors import StoreError
+from ... import files, log
+from ...errors import StoreError
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

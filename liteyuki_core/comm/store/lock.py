@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import Callable
 
-from ..errors import StoreError, StoreTimeout, WouldBlockLoop
+from ...errors import StoreError, StoreTimeout, WouldBlockLoop
 from .access import ANSWER_SECONDS, Access, Answer
 
 

@@ -33,7 +33,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from .wakes import Wake, fire
+from ..loop.wakes import Wake, fire
 
 _LOOK = 0.008
 """Seconds between two looks at whether the loop that has been lent the reading reads."""

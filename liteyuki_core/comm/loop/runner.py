@@ -28,8 +28,8 @@ from contextvars import Context, copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .. import log
-from ..errors import ChannelError
+from ... import log
+from ...errors import ChannelError
 from .receiver import in_callback
 from .wakes import Resumption
 

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotConnected, StoreError, StoreTimeout
+from ...errors import NotConnected, StoreError, StoreTimeout
+from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter
+from ..wire.frames import Value
 from .copies import Copies
-from .frames import Value
 from .listener import Change, Listener
-from .waiter import AsyncWaiter, SyncWaiter, Waiter
 
 if TYPE_CHECKING:
-    from .context import Context
+    from ..context import Context
 
 Fields = dict[str, Any]
 

@@ -39,8 +39,8 @@ from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from .. import log
-from ..errors import (
+from ... import log
+from ...errors import (
     ChannelClosed,
     ChannelError,
     ChannelModeError,
@@ -49,13 +49,14 @@ from ..errors import (
     MessageTooLarge,
     SendError,
 )
-from . import frames, receiver
-from .receiver import Receiver
-from .runner import SYNC_CALLBACKS, Registration
-from .waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
+from ..loop import receiver
+from ..loop.receiver import Receiver
+from ..loop.runner import SYNC_CALLBACKS, Registration
+from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
+from ..wire import frames
 
 if TYPE_CHECKING:
-    from .context import Context
+    from ..context import Context
 
 _BATCH_MESSAGES = 512
 _BATCH_BYTES = 240 * 1024

@@ -1,0 +1,3 @@
+"""From messages to the bytes of one link, and back.
+
+Imports `loop`, and nothing else of `comm` outside this folder."""

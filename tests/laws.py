@@ -19,7 +19,8 @@ from liteyuki_core import ChannelBroken, ChannelClosed
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.ends.end import End
 from liteyuki_core.comm.hub.route import Route, Side
-from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire.batch import Batch
+from liteyuki_core.comm.wire.payload import Linked, load, load_linked
 
 
 class Flow:
@@ -343,10 +344,10 @@ def custody(side: Side) -> list[int]:
         done = entry.acknowledged()
         for sequence, payload in enumerate(entry.batch.payloads(), entry.batch.first):
             if sequence not in done:
-                if isinstance(payload, frames.Linked):
-                    data = frames.load_linked(payload, lambda key, _: key)
+                if isinstance(payload, Linked):
+                    data = load_linked(payload, lambda key, _: key)
                 else:
-                    data = frames.load(payload)
+                    data = load(payload)
                 found.append(number_in(data))
     return found
 
@@ -372,7 +373,7 @@ def check_side(side: Side, capacity: int) -> None:
     assert all(count <= capacity for count in senders.values()), "more than the capacity"
 
 
-def _in_order(batches: Iterable[frames.Batch]) -> None:
+def _in_order(batches: Iterable[Batch]) -> None:
     stop = -1
     for batch in batches:
         assert batch.first >= stop

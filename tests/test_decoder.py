@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 from liteyuki_core.comm.wire import decoder, frames, slots
+from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.errors import FrameError
 from tests.wire import LIMIT, Wire, batch, messages_of
 
@@ -38,7 +39,7 @@ def test_long_messages_go_in_pieces(size: int, step: int, in_slots: bool) -> Non
     wire = Wire(in_slots)
     parts = wire.write(batch([message], 5).frame(1))
     assert max(map(len, parts)) <= decoder.PIECE + HEAD
-    small = b"".join(frames.pack_text(0, ["between"]).frame(2))
+    small = b"".join(pack_text(0, ["between"]).frame(2))
     got = wire.feed(small.join([b"", *parts, b""]), step)
     assert [f.channel for f in got].count(2) == len(parts) + 1
     (whole,) = [f for f in got if f.channel == 1]
@@ -54,7 +55,7 @@ def test_other_long_frames(in_slots: bool) -> None:
     short = [["x" * 3000, i] for i in range(200)]
     one, two, three = wire.pass_on(
         frames.control(0, op="names", add=names, remove=[]),
-        frames.pack_text(3, texts).frame(1),
+        pack_text(3, texts).frame(1),
         batch(short, 8).frame(1),
     )
     assert frames.fields(one)["add"] == names
@@ -68,12 +69,12 @@ def test_what_comes_behind_a_piece_in_a_slot_keeps_its_order() -> None:
     message = random.Random(2).randbytes(2 * slots.SIZE)
     data = wire.write(
         batch([message], 0).frame(1),
-        frames.pack_text(1, ["behind"]).frame(1),
+        pack_text(1, ["behind"]).frame(1),
         batch([message], 2).frame(1),
         frames.acknowledgement(1, [(0, 1)]),
         frames.control(1, op="close"),
         batch([message], 0).frame(2),
-        frames.pack_text(0, ["other"]).frame(3),
+        pack_text(0, ["other"]).frame(3),
     )
     got = wire.feed(b"".join(data), take=False)
     assert [(f.kind, f.channel) for f in got] == [(frames.ACK, 1), (frames.DATA, 3)]

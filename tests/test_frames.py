@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire.batch import pack, pack_text, unpack
+from liteyuki_core.comm.wire.payload import dump, load
 from liteyuki_core.errors import FrameError
 from tests.wire import LIMIT, Wire, batch, messages_of
 
@@ -23,7 +25,7 @@ def test_round_trip(step: int) -> None:
     data = wire.write(
         batch(mixed, 7).frame(3),
         frames.control(0, op="open", name="名"),
-        frames.pack_text(1 << 40, texts).frame(1 << 31),
+        pack_text(1 << 40, texts).frame(1 << 31),
         frames.acknowledgement(9, [(0, 5), (1 << 50, 64)]),
     )
     one, two, three, four = wire.feed(b"".join(data), step)
@@ -37,7 +39,7 @@ def test_round_trip(step: int) -> None:
 
 def test_forwarding_leaves_the_messages_as_they_are() -> None:
     """A batch can be numbered anew without being rebuilt."""
-    got = frames.unpack(Wire().pass_on(batch([1, "x", b"y"]).frame(1))[0])
+    got = unpack(Wire().pass_on(batch([1, "x", b"y"]).frame(1))[0])
     again = got.having(1000)
     assert again.buffers is got.buffers
     assert messages_of(Wire().pass_on(again.frame(5))[0]) == (1000, [1, "x", b"y"])
@@ -53,17 +55,17 @@ def test_some_of_a_batch(kind: str) -> None:
         whole = batch([1, b"b", "c", None, b""], 10)
         messages = [1, b"b", "c", None, b""]
     else:
-        whole = frames.pack_text(10, messages)
+        whole = pack_text(10, messages)
         assert bool(whole.flags & frames.SPLIT) is (kind == "text")
     whole = whole.having(10, frames.PROMPT)
     assert whole.flags & frames.PROMPT
     parts = list(whole.runs([None, 1, 1, None, 2]))
-    again = [(kind, frames.unpack(Wire().pass_on(part.frame(1))[0])) for kind, part in parts]
+    again = [(kind, unpack(Wire().pass_on(part.frame(1))[0])) for kind, part in parts]
     for kind, part in [*parts, *again]:
         start = 1 if kind == 1 else 4
         assert part.first == 10 + start
         assert part.flags & ~frames.SPLIT == whole.flags & ~frames.SPLIT
-        assert [frames.load(p) for p in part.payloads()] == messages[start : start + part.count]
+        assert [load(p) for p in part.payloads()] == messages[start : start + part.count]
     assert [(kind, part.count) for kind, part in parts] == [(1, 2), (2, 1)]
     assert next(whole.runs([0] * 5))[1] is whole
 
@@ -96,10 +98,10 @@ CHANGEABLE = memoryview(bytearray(b"abc" * frames.CHUNK))
 )
 def test_buffers_are_values(buffer: Any, kind: type) -> None:
     """Whatever its size, a buffer comes as it was sent, changeable or not, and never shared."""
-    payload, word = frames.dump(Sample(buffer))
+    payload, word = dump(Sample(buffer))
     was = bytes(buffer)
-    packed = frames.pack(3, [payload], [word])
-    sent = [frames.load(p) for p in packed.payloads()] + [frames.load(packed.payloads()[0])]
+    packed = pack(3, [payload], [word])
+    sent = [load(p) for p in packed.payloads()] + [load(packed.payloads()[0])]
     if kind is bytearray:
         for i, one in enumerate(sent):
             one.buffer[:5] = bytes([i] * 5)
@@ -120,8 +122,8 @@ def test_nothing_is_copied_that_need_not_be() -> None:
     assert batch([message]).buffers[1] is message
     assert batch([Sample(message)]).buffers[1] is message
     frame = Wire().pass_on(batch([Sample(bytearray(message))]).frame(1))[0]
-    alone = frames.unpack(frame, kept=False)
-    assert frames.load(alone.payloads()[0]).buffer is alone.buffers[1]
+    alone = unpack(frame, kept=False)
+    assert load(alone.payloads()[0]).buffer is alone.buffers[1]
 
 
 @pytest.mark.parametrize("size", [frames.CHUNK // 2, frames.CHUNK - 1, frames.CHUNK, LIMIT])
@@ -178,22 +180,22 @@ def long(count: bytes, flags: int) -> frames.Frame:
 @pytest.mark.parametrize(
     ("read", "bad"),
     [
-        (frames.unpack, frame(frames.DATA, b"short")),
-        (frames.unpack, frame(frames.DATA, bytes(12))),
-        (frames.unpack, frame(frames.DATA, bytes(8) + b"\xff\xff\xff\xff" + bytes(100))),
-        (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\5\0\0\0" + b"xx")),
-        (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\1\0\0\0" + b"\xff", 1)),
-        (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\2\0\0\0" + b"x", 1)),
-        (frames.unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0", frames.LONG)),
-        (frames.unpack, long(b"\2\0\0\0", frames.LONG)),
-        (frames.unpack, long(b"\1\0\0\0more", frames.LONG)),
-        (frames.unpack, long(b"\1\0\0\0", frames.LONG | frames.TEXT)),
-        (frames.unpack, texts(0, b"")),
-        (frames.unpack, texts(2, b"only one")),
-        (frames.unpack, texts(2, b"a\0b\0c")),
-        (frames.unpack, texts(2, b"a\0\xff")),
-        (frames.unpack, texts(1, b"a", frames.SPLIT)),
-        (frames.unpack, texts(1, b"a", frames.SPLIT | frames.TEXT | frames.LINKED)),
+        (unpack, frame(frames.DATA, b"short")),
+        (unpack, frame(frames.DATA, bytes(12))),
+        (unpack, frame(frames.DATA, bytes(8) + b"\xff\xff\xff\xff" + bytes(100))),
+        (unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\5\0\0\0" + b"xx")),
+        (unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\1\0\0\0" + b"\xff", 1)),
+        (unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0" + b"\2\0\0\0" + b"x", 1)),
+        (unpack, frame(frames.DATA, bytes(8) + b"\1\0\0\0", frames.LONG)),
+        (unpack, long(b"\2\0\0\0", frames.LONG)),
+        (unpack, long(b"\1\0\0\0more", frames.LONG)),
+        (unpack, long(b"\1\0\0\0", frames.LONG | frames.TEXT)),
+        (unpack, texts(0, b"")),
+        (unpack, texts(2, b"only one")),
+        (unpack, texts(2, b"a\0b\0c")),
+        (unpack, texts(2, b"a\0\xff")),
+        (unpack, texts(1, b"a", frames.SPLIT)),
+        (unpack, texts(1, b"a", frames.SPLIT | frames.TEXT | frames.LINKED)),
         (frames.acknowledged, frame(frames.ACK, b"short")),
         (frames.fields, frame(frames.CONTROL, b"\xff{")),
         (frames.fields, frame(frames.CONTROL, b"[1]")),

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liteyuki_core.comm.wire import decoder, frames
+from liteyuki_core.comm.wire.batch import pack_text, unpack
 from liteyuki_core.errors import FrameError
 from tests.wire import Wire, batch, messages_of
 
@@ -25,7 +26,7 @@ fuzz = settings(
 )
 
 READERS: dict[int, Any] = {
-    frames.DATA: frames.unpack,
+    frames.DATA: unpack,
     frames.ACK: frames.acknowledged,
     frames.CONTROL: frames.fields,
 }
@@ -40,7 +41,7 @@ long_messages = st.builds(
 )
 messages = values | st.lists(values, max_size=5) | st.dictionaries(st.text(max_size=5), values)
 batches = (
-    st.builds(frames.pack_text, numbers, st.lists(st.text(max_size=30), min_size=1, max_size=20))
+    st.builds(pack_text, numbers, st.lists(st.text(max_size=30), min_size=1, max_size=20))
     | st.builds(batch, st.lists(messages, min_size=1, max_size=10), numbers)
     | st.builds(lambda message, first: batch([message], first), long_messages, numbers)
 )

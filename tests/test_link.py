@@ -14,6 +14,8 @@ import pytest
 
 from liteyuki_core.comm.loop.wakes import Wake
 from liteyuki_core.comm.wire import decoder, frames, link, slots
+from liteyuki_core.comm.wire.batch import pack, unpack
+from liteyuki_core.comm.wire.payload import dump, load
 from tests.conftest import wait_until
 from tests.wire import Wire
 
@@ -61,8 +63,8 @@ def peers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def data(size: int, channel: int, first: int = 0) -> tuple[Any, ...]:
     """Return a DATA frame of one message."""
-    payload, word = frames.dump(bytes([channel]) * size)
-    return frames.pack(first, [payload], [word]).frame(channel)
+    payload, word = dump(bytes([channel]) * size)
+    return pack(first, [payload], [word]).frame(channel)
 
 
 def test_writing_never_waits(peers: Any) -> None:
@@ -79,7 +81,7 @@ def test_writing_never_waits(peers: Any) -> None:
     assert not other.frames
     other.gate.set()
     wait_until(lambda: len(other.frames) == 21)
-    assert [frames.unpack(f).first for f in other.frames[1:]] == list(range(20))
+    assert [unpack(f).first for f in other.frames[1:]] == list(range(20))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors that can be limited")
@@ -202,8 +204,8 @@ def test_long_messages_go_through_memory(monkeypatch: Any) -> None:
         memory = theirs.memory
         assert memory is not None
         long = bytes(range(256)) * 100_000
-        payload, word = frames.dump(long)
-        one.link.queue(1, frames.pack(7, [payload], [word]).frame(1))
+        payload, word = dump(long)
+        one.link.queue(1, pack(7, [payload], [word]).frame(1))
         one.link.pump()
         reader = decoder.Decoder(LIMIT, slots.COUNT)
         arrived: list[frames.Frame] = []
@@ -220,7 +222,7 @@ def test_long_messages_go_through_memory(monkeypatch: Any) -> None:
                     memory.read(slot, place)
                 arrived += reader.taken()
                 theirs.connection.sendall(b"".join(decoder.freed([slot])))
-        assert frames.load(frames.unpack(arrived[0]).payloads()[0]) == long
+        assert load(unpack(arrived[0]).payloads()[0]) == long
         assert carried < 5000
         assert len(used) <= slots.COUNT < len(long) // slots.SIZE
         wait_until(lambda: sorted(one.link._free) == list(range(slots.COUNT)))
@@ -238,13 +240,13 @@ def test_where_memory_is_short(monkeypatch: Any, peers: Any) -> None:
         write(self, number, piece)
 
     monkeypatch.setattr(slots.Slots, "write", short)
-    payload, word = frames.dump(bytes(range(256)) * 20_000)
+    payload, word = dump(bytes(range(256)) * 20_000)
     for i in range(2):
-        one.link.queue(1, frames.pack(i, [payload], [word]).frame(1))
+        one.link.queue(1, pack(i, [payload], [word]).frame(1))
     one.link.pump()
     wait_until(lambda: len(other.frames) == 2)
     for frame in other.frames:
-        assert frames.load(frames.unpack(frame).payloads()[0]) == bytes(range(256)) * 20_000
+        assert load(unpack(frame).payloads()[0]) == bytes(range(256)) * 20_000
 
 
 def test_a_slot_can_be_given_back_once(monkeypatch: Any) -> None:
@@ -315,8 +317,8 @@ def test_what_is_in_slots_when_a_peer_ends_arrives(monkeypatch: Any) -> None:
         wait_until(lambda: one.ends)
         assert one.ends == [None]
         assert [f.channel for f in one.frames] == [1, 3]
-        (message,) = frames.unpack(one.frames[1]).payloads()
-        assert frames.load(message) == bytes([3]) * (10 * slots.SIZE)
+        (message,) = unpack(one.frames[1]).payloads()
+        assert load(message) == bytes([3]) * (10 * slots.SIZE)
 
 
 def test_long_messages_take_turns(peers: Any) -> None:
@@ -343,9 +345,9 @@ def test_long_messages_both_ways_at_once(peers: Any) -> None:
             peer.link.pump()
     wait_until(lambda: all(len(peer.frames) == 12 for peer in peers))
     for channel, peer in zip((2, 1), peers, strict=True):
-        assert [frames.unpack(f).first for f in peer.frames] == list(range(12))
+        assert [unpack(f).first for f in peer.frames] == list(range(12))
         for f in peer.frames:
-            assert set(frames.load(frames.unpack(f).payloads()[0])) == {channel}
+            assert set(load(unpack(f).payloads()[0])) == {channel}
 
 
 def test_threads_write_at_once(peers: Any) -> None:
@@ -364,10 +366,10 @@ def test_threads_write_at_once(peers: Any) -> None:
         thread.join(20)
     wait_until(lambda: len(other.frames) == 500)
     for channel in range(1, 6):
-        batches = [frames.unpack(f) for f in other.frames if f.channel == channel]
+        batches = [unpack(f) for f in other.frames if f.channel == channel]
         assert [b.first for b in batches] == list(range(100))
         for b in batches:
-            assert set(frames.load(b.payloads()[0])) == {channel}
+            assert set(load(b.payloads()[0])) == {channel}
 
 
 def test_closing_flushes(peers: Any) -> None:

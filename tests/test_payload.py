@@ -12,6 +12,7 @@ import pytest
 
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.wire import frames, slots
+from liteyuki_core.comm.wire.batch import Batch
 from liteyuki_core.errors import MessageTooLarge, SendError
 from tests.conftest import ROOT, wait_until
 from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
@@ -203,7 +204,7 @@ def test_batches_are_no_longer_than_a_frame(pair: Pair, monkeypatch: pytest.Monk
     sizes: list[int] = []
     data = pair.hub.local.data
 
-    def record(number: int, batch: frames.Batch) -> None:
+    def record(number: int, batch: Batch) -> None:
         sizes.append(batch.size)
         data(number, batch)
 

@@ -13,6 +13,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.hub import link_peer
 from liteyuki_core.comm.store import listener
 from liteyuki_core.comm.wire import decoder, frames
+from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.link import connection_pair
 from liteyuki_core.errors import FrameError
 from tests.conftest import wait_until
@@ -56,7 +57,7 @@ def test_what_came_before_an_error_arrives(pair: Pair, door: str, bad: bytes) ->
     waiting = threading.Thread(target=receive)
     waiting.start()
     wait_until(lambda: ours._open().receivers, "it waits")
-    good = raw(frames.pack_text(0, ["good"]).frame(number))
+    good = raw(pack_text(0, ["good"]).frame(number))
     pair.port._link._connection.sendall(good + bad)
     waiting.join(5)
     woken = not waiting.is_alive()
@@ -81,7 +82,7 @@ def test_what_came_to_a_child_before_an_error_arrives(pair: Pair, door: str) -> 
     waiting.start()
     wait_until(lambda: theirs._open().receivers, "it waits")
     arrived = decoder.Decoder(1 << 20)
-    frame = raw(frames.pack_text(0, ["good"]).frame(number))
+    frame = raw(pack_text(0, ["good"]).frame(number))
     arrived.buffer()[: len(frame)] = frame
     with pytest.raises(FrameError):
         pair.port._on_frames([*arrived.decode(len(frame)), frames.Frame(frames.STORE, 0, 0, b"")])
@@ -158,7 +159,7 @@ def opened(number: int, key: str | None = None, capacity: int = 4) -> tuple[Any,
 
 def data(number: int, count: int, first: int = 0) -> tuple[Any, ...]:
     """Return a frame of `count` short messages."""
-    return frames.pack_text(first, ["x"] * count).frame(number)
+    return pack_text(first, ["x"] * count).frame(number)
 
 
 def test_credits(child: Ended) -> None:
@@ -192,7 +193,7 @@ def test_credits(child: Ended) -> None:
         ([opened(0)], "numbers must rise"),
         ([opened(2**32 - 1)], "numbers must rise"),
         ([opened(1), control(1, op="register", name="\n", request=1)], "a name must have"),
-        ([opened(1), frames.pack_text(0, ["x"]).having(0, frames.PROMPT).frame(1)], "flags"),
+        ([opened(1), pack_text(0, ["x"]).having(0, frames.PROMPT).frame(1)], "flags"),
     ],
     ids=[
         "messages on no channel",

@@ -12,7 +12,7 @@ import pytest
 
 from liteyuki_core.comm import async_select, select
 from liteyuki_core.comm.channel import Channel, receive_observer
-from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.errors import (
     ChannelBroken,
     ChannelEmpty,
@@ -370,8 +370,8 @@ def test_a_wake_up_that_is_not_used_goes_on(
     wait_until(lambda: waiting(from_other) == [2])
     one, other = from_one._open(), from_other._open()
     with one.lock:
-        one.on_data(frames.pack_text(0, ["for the select"]))
-        other.on_data(frames.pack_text(0, ["for the receive"]))
+        one.on_data(pack_text(0, ["for the select"]))
+        other.on_data(pack_text(0, ["for the receive"]))
     selecting.join(10)
     receiving.join(10)
     assert got == {"select": (from_one, "for the select"), "receive": "for the receive"}
@@ -475,7 +475,7 @@ def test_a_broken_channel(pair: Pair, way: Way) -> None:
     pair.child.get("fine")
     selected = way.call(broken, fine, timeout=10)
     assert way.next(selected) == (broken, "last words")
-    fine._open().on_data(frames.pack_text(0, ["a", "b"]))
+    fine._open().on_data(pack_text(0, ["a", "b"]))
     pair.lose_child()
     got: list[Any] = []
     raised: list[ChannelBroken] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from liteyuki_core.comm.wire import decoder, frames, slots
+from liteyuki_core.comm.wire.batch import Batch, pack, unpack
+from liteyuki_core.comm.wire.payload import dump, load
 
 LIMIT = 4 << 20
 SLOTS = 1 << 20
@@ -60,13 +62,13 @@ class Wire:
         return self.feed(b"".join(self.write(*parts)))
 
 
-def batch(messages: list[Any], first: int = 0) -> frames.Batch:
+def batch(messages: list[Any], first: int = 0) -> Batch:
     """Return a batch of messages that are not gathered as text."""
-    dumped = [frames.dump(m) for m in messages]
-    return frames.pack(first, [d for d, _ in dumped], [w for _, w in dumped])
+    dumped = [dump(m) for m in messages]
+    return pack(first, [d for d, _ in dumped], [w for _, w in dumped])
 
 
 def messages_of(frame: frames.Frame) -> tuple[int, list[Any]]:
     """Return the first number and the messages of a DATA frame."""
-    got = frames.unpack(frame)
-    return got.first, [frames.load(p) for p in got.payloads()]
+    got = unpack(frame)
+    return got.first, [load(p) for p in got.payloads()]

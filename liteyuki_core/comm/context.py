@@ -39,6 +39,7 @@ from .loop.wakes import Wake, Wakes, fire
 from .store.access import Access
 from .store.copies import Copies
 from .wire import frames
+from .wire.batch import Batch, unpack
 from .wire.link import Endpoint, Link
 
 _REPLY_SECONDS = 10.0
@@ -512,7 +513,7 @@ class LinkPort(ContextPort):
 
     # ------------------------------------------------------------- to the hub
 
-    def data(self, number: int, batch: frames.Batch) -> None:
+    def data(self, number: int, batch: Batch) -> None:
         self._link.queue(number, batch.frame(number))
 
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
@@ -625,7 +626,7 @@ class LinkPort(ContextPort):
     def _on_frame(self, frame: frames.Frame, words: list[dict[str, Any]]) -> None:
         end = self._context.ends.get(frame.channel)
         if frame.kind == frames.DATA:
-            batch = frames.unpack(frame, kept=False)
+            batch = unpack(frame, kept=False)
             if end is not None:
                 end.on_data(batch)
         elif frame.kind == frames.ACK:

@@ -23,6 +23,7 @@ import psutil
 from liteyuki_core import Channel, LiteyukiBot, get_channel, logger, shared_memory
 from liteyuki_core.comm import active_channel, passive_channel
 from liteyuki_core.comm.current import current
+from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.process import ProcessState, RestartPolicy, life
 
@@ -73,7 +74,7 @@ def word(number=0, **fields):
 
 
 def text(number, content, count=1, flags=0):
-    some = frames.pack_text(0, [content] * count)
+    some = pack_text(0, [content] * count)
     return some.having(0, flags).frame(number)
 
 

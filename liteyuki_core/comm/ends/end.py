@@ -54,6 +54,8 @@ from ..loop.receiver import Receiver
 from ..loop.runner import SYNC_CALLBACKS, Registration
 from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
 from ..wire import frames
+from ..wire.batch import Batch, pack, pack_linked, pack_text
+from ..wire.payload import Linked, dump, dump_linked, load, load_linked
 
 if TYPE_CHECKING:
     from ..context import Context
@@ -93,7 +95,7 @@ class Handle:
 class Port(Protocol):
     """An end's way to the hub. All but `pump` are called under the context's lock."""
 
-    def data(self, number: int, batch: frames.Batch) -> None:
+    def data(self, number: int, batch: Batch) -> None:
         """Pass on messages."""
 
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
@@ -175,7 +177,7 @@ class End:
         self._rousing_until = 0.0
         """When a `_rouse` that was asked for is overdue."""
         # receiving
-        self._inbox: deque[frames.Batch] = deque()
+        self._inbox: deque[Batch] = deque()
         self._opened: deque[tuple[int, Any]] = deque()
         self._prompt = False
         """Whether what is opened is to be reported as begun, and as handled at once."""
@@ -230,9 +232,9 @@ class End:
             return data, -1
         try:
             try:
-                payload, word = frames.dump(data)
+                payload, word = dump(data)
             except CarriesChannel:
-                linked = frames.dump_linked(data, self._link)
+                linked = dump_linked(data, self._link)
                 payload, word = linked, _LINKED  # type: ignore[assignment]
         except LiteyukiError:
             raise  # A channel in it can't be used.
@@ -398,10 +400,10 @@ class End:
         if not pending:
             return
         if self._text:
-            batch = frames.pack_text(self._next, pending)
+            batch = pack_text(self._next, pending)
             self._bytes += batch.size
         else:
-            batch = frames.pack(self._next, pending, self._words)
+            batch = pack(self._next, pending, self._words)
             self._words = []
             self._bytes += self._pending_bytes
         self._next += batch.count
@@ -409,10 +411,10 @@ class End:
         self._pending_bytes = 0
         self._port.data(self.number, batch)
 
-    def _pass_linked(self, payload: frames.Linked) -> None:
+    def _pass_linked(self, payload: Linked) -> None:
         for key in payload.carried():
             self.context.hold(key)
-        batch = frames.pack_linked(self._next, payload)
+        batch = pack_linked(self._next, payload)
         self._next += 1
         self._bytes += batch.size
         self._port.data(self.number, batch)
@@ -467,7 +469,7 @@ class End:
 
     # ------------------------------------------------------------- receiving
 
-    def on_data(self, batch: frames.Batch) -> None:
+    def on_data(self, batch: Batch) -> None:
         """Take in messages. Under the lock; never rebuilds them."""
         if self._closed:
             return
@@ -683,9 +685,9 @@ class End:
 
     def load(self, payload: Any) -> Any:
         """Return the message. May raise anything."""
-        if type(payload) is frames.Linked:
-            return frames.load_linked(payload, self._find)
-        return frames.load(payload)
+        if type(payload) is Linked:
+            return load_linked(payload, self._find)
+        return load(payload)
 
     def not_rebuilt(self, error: Exception) -> None:
         """Count and log a message that can't be rebuilt."""

@@ -25,6 +25,7 @@ from ..store.cells import Cells
 from ..store.expiry import Expiry
 from ..store.table import Store
 from ..wire import frames
+from ..wire.batch import Batch
 from ..wire.link import Endpoint
 from .letters import DeadLetter
 from .link_peer import LinkPeer, LocalPort, Peer
@@ -194,7 +195,7 @@ class Hub:
         self._name(name, route)
         return route.key
 
-    def data(self, peer: Peer, number: int, batch: frames.Batch) -> None:
+    def data(self, peer: Peer, number: int, batch: Batch) -> None:
         """Take a batch into custody and pass it on. Under the lock."""
         held = peer.ends.get(number)
         links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
@@ -373,7 +374,7 @@ class Hub:
         """Return how many channels there are that `process` has made. Under the lock."""
         return self._made[process or MAIN]
 
-    def delivers(self, peer: LinkPeer, batch: frames.Batch) -> None:
+    def delivers(self, peer: LinkPeer, batch: Batch) -> None:
         """Let `peer` open the channels that a message brings it. Under the lock."""
         for key in batch.carried():
             if key in self._keys:
@@ -499,7 +500,7 @@ class Hub:
         mine.push()
         taken.tell(0)
 
-    def _links_of(self, peer: Peer, batch: frames.Batch) -> tuple[Route, ...]:
+    def _links_of(self, peer: Peer, batch: Batch) -> tuple[Route, ...]:
         found = []
         for key in batch.carried():
             if peer.holds[key] <= 0:

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ...errors import LiteyukiError
-from ..wire import frames
+from ..wire.batch import Batch
+from ..wire.payload import Linked, load, load_linked
 
 
 class DeadLetter:
@@ -23,7 +24,7 @@ class DeadLetter:
         channel: str,
         process: str,
         crashes: int,
-        batch: frames.Batch,
+        batch: Batch,
         settle: Callable[[DeadLetter, bool], bool],
     ) -> None:
         self.channel = channel
@@ -46,9 +47,9 @@ class DeadLetter:
         Channels in it are their keys only.
         """
         (payload,) = self._batch.payloads()
-        if isinstance(payload, frames.Linked):
-            return frames.load_linked(payload, lambda key, _: key)
-        return frames.load(payload)
+        if isinstance(payload, Linked):
+            return load_linked(payload, lambda key, _: key)
+        return load(payload)
 
     def put_back(self) -> None:
         """Send the message again, behind what waits on its channel.

@@ -16,6 +16,7 @@ from ..channel import check_name
 from ..context import Context, ContextPort
 from ..loop.wakes import Wake, fire
 from ..wire import frames
+from ..wire.batch import Batch, unpack
 from ..wire.frames import Value
 from ..wire.link import Asked, Endpoint, Link, Told
 
@@ -59,7 +60,7 @@ class Peer(Protocol):
     """When it had started, of `time.monotonic`; infinite before."""
     holds: Counter[str]
 
-    def deliver(self, number: int, batch: frames.Batch) -> None:
+    def deliver(self, number: int, batch: Batch) -> None:
         """Pass on messages."""
 
     def acknowledged(self, number: int, count: int) -> None:
@@ -110,7 +111,7 @@ class LocalPort(ContextPort):
         self.ends: dict[int, tuple[Route, int]] = {}
         self.holds: Counter[str] = Counter()
 
-    def data(self, number: int, batch: frames.Batch) -> None:
+    def data(self, number: int, batch: Batch) -> None:
         self._hub.data(self, number, batch)
 
     def acknowledge(self, number: int, ranges: Ranges) -> None:
@@ -163,7 +164,7 @@ class LocalPort(ContextPort):
     def abandon(self) -> None:
         self._hub.abandon()
 
-    def deliver(self, number: int, batch: frames.Batch) -> None:
+    def deliver(self, number: int, batch: Batch) -> None:
         self.context.ends[number].on_data(batch)
 
     def acknowledged(self, number: int, count: int) -> None:
@@ -307,7 +308,7 @@ class LinkPeer:
             )
         self.link.pump()
 
-    def deliver(self, number: int, batch: frames.Batch) -> None:
+    def deliver(self, number: int, batch: Batch) -> None:
         if batch.flags & frames.LINKED:
             self._hub.delivers(self, batch)
         self._queue(number, batch.frame(number))
@@ -407,7 +408,7 @@ class LinkPeer:
 
     def _on_data(self, frame: frames.Frame) -> None:
         number = frame.channel
-        batch = frames.unpack(frame)
+        batch = unpack(frame)
         sent = self._sent.get(number)
         if sent is None:
             # What a turn has gathered may come behind the close; nobody gets it any more.

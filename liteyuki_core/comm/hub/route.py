@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ChannelError
 from ..wire import frames
+from ..wire.batch import Batch
 
 if TYPE_CHECKING:
     from .link_peer import Peer
@@ -95,7 +96,7 @@ class Entry:
 
     def __init__(
         self,
-        batch: frames.Batch,
+        batch: Batch,
         source: Peer | None,
         number: int,
         links: tuple[Route, ...] = (),
@@ -122,7 +123,7 @@ class Entry:
         first = self.batch.first
         return set(range(first, first + self.batch.count - self.left))
 
-    def of(self, batch: frames.Batch, crashed: tuple[str, ...]) -> Entry:
+    def of(self, batch: Batch, crashed: tuple[str, ...]) -> Entry:
         """Return an entry for some of the same messages."""
         return Entry(batch, self.source, self.number, self.links, crashed)
 
@@ -170,7 +171,7 @@ class Side:
 
     def add(
         self,
-        batch: frames.Batch,
+        batch: Batch,
         source: Peer | None,
         number: int,
         links: tuple[Route, ...] = (),

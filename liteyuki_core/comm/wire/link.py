@@ -46,6 +46,7 @@ from typing import Any
 from ...errors import FrameError
 from ..loop.wakes import Wake, fire
 from . import decoder, frames, slots
+from .batch import messages_in
 from .reader import Reader
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
@@ -373,7 +374,7 @@ class Link:
     def _count(self, stream: int) -> int:
         """Return how many messages wait in a stream, under the lock."""
         heads = [frame[0] for frame in self._streams[stream] if isinstance(frame, tuple)]
-        return sum(map(frames.messages_in, heads))
+        return sum(map(messages_in, heads))
 
     @property
     def asks_much(self) -> bool:

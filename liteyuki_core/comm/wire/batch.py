@@ -1,0 +1,252 @@
+"""Messages of one channel as they travel together: a batch, and the DATA frame that it is.
+
+DATA body: first sequence number u64, message count u32, then a u32 a message, then the
+messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
+characters; with SPLIT besides there are no u32, and a NUL stands between two messages.
+Without TEXT each is bytes: the u32 is the length, its top bit says the payload is a `bytes`
+object as it stands, not a pickle. With the LONG flag there is one message and no u32; it is
+a pickle and its buffers, each a segment of its own. With the LINKED flag there is one message,
+a table of the keys of channels that it carries and then its pickle. REDELIVERED: it was sent
+to a process that died. PROMPT: the receiver says when each message is begun, and when it is
+handled, at once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby, pairwise
+from typing import Any
+
+from ...errors import FrameError
+from .frames import (
+    CHUNK,
+    DATA,
+    IN_PIECES,
+    LENGTH,
+    LINKED,
+    LONG,
+    MAGIC,
+    SPLIT,
+    TEXT,
+    TOP,
+    Buffer,
+    Frame,
+    table,
+    words_of,
+)
+from .payload import Linked, Long, Raw, split_linked
+
+_WORD = struct.Struct("<I")
+
+_SEQUENCE = struct.Struct("<QI")
+_DATA_HEAD = struct.Struct("<HBBIIQI")
+
+
+class Batch:
+    """Messages of one channel in one direction that travel, wait and are acknowledged together.
+
+    `buffers` is what follows the sequence numbers in a DATA frame: whoever forwards a batch
+    writes these as they are. A batch is never changed once made; `having` and `part` give others
+    of the same messages. `flags` are those of its frame but for IN_PIECES. `kept` says that others
+    may have the same memory: then what a message may change is copied when it is made.
+    """
+
+    __slots__ = ("buffers", "count", "first", "flags", "kept", "text", "words")
+
+    def __init__(
+        self,
+        first: int,
+        count: int,
+        buffers: tuple[Buffer, ...],
+        words: Sequence[int],
+        text: str | None,
+        flags: int,
+        kept: bool = True,
+    ) -> None:
+        self.first = first
+        self.count = count
+        self.buffers = buffers
+        self.words = words
+        self.text = text
+        self.flags = flags
+        self.kept = kept
+
+    @property
+    def size(self) -> int:
+        """How many bytes its messages have, serialised."""
+        buffers = self.buffers
+        if self.flags & LONG:
+            return len(Long(buffers))
+        whole = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+        return whole - (self.count - 1 if self.flags & SPLIT else 4 * self.count)
+
+    def having(self, first: int, flags: int = 0) -> Batch:
+        """Return the same messages numbered from `first` on, with `flags` besides their own."""
+        flags |= self.flags
+        return Batch(first, self.count, self.buffers, self.words, self.text, flags, self.kept)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the messages from the `start`th to before the `stop`th, counted from 0."""
+        if stop - start == self.count:
+            return self
+        if self.flags & SPLIT:
+            some = pack_text(self.first + start, self.payloads()[start:stop])
+            return some.having(some.first, self.flags)
+        words = self.words[start:stop]
+        text, content = None, b""
+        if self.text is not None:
+            at = sum(self.words[:start])
+            text = self.text[at : at + sum(words)]
+            content = text.encode("utf-8", "surrogatepass")
+        else:
+            body = self._body()
+            at = 4 * self.count + sum([word & LENGTH for word in self.words[:start]])
+            content = bytes(body[at : at + sum([word & LENGTH for word in words])])
+        buffers = (table(words) + content,)
+        return Batch(self.first + start, stop - start, buffers, words, text, self.flags)
+
+    def runs(self, kinds: Sequence[Any]) -> Iterator[tuple[Any, Batch]]:
+        """Yield runs of messages of one kind, given a kind for each; None leaves one out."""
+        start = 0
+        for kind, group in groupby(kinds):
+            stop = start + len(list(group))
+            if kind is not None:
+                yield kind, self.part(start, stop)
+            start = stop
+
+    def carried(self) -> list[str]:
+        """Return the keys of the channels that a LINKED batch carries. Raises `FrameError`."""
+        return split_linked(self._body()[4:])[0] if self.flags & LINKED else []
+
+    def frame(self, channel: int) -> tuple[Buffer, ...]:
+        """Return the DATA frame that carries this batch on `channel`."""
+        length = _SEQUENCE.size + sum(map(len, self.buffers))
+        head = _DATA_HEAD.pack(MAGIC, DATA, self.flags, channel, length, self.first, self.count)
+        return (head, *self.buffers)
+
+    def payloads(self) -> list[Any]:
+        """Return the messages, still serialised: give each to `load`."""
+        text = self.text
+        if text is not None:
+            if self.count == 1:
+                return [text]
+            if self.flags & SPLIT:
+                return text.split("\0")
+            bounds = accumulate(self.words, initial=0)
+            return [text[start:end] for start, end in pairwise(bounds)]
+        if self.flags & LONG:
+            return [Long(self.buffers, self.kept)]
+        out: list[Any] = []
+        body = self._body()
+        at = 4 * self.count
+        if self.flags & LINKED:
+            return [Linked(body[at:])]
+        if type(body) is memoryview and type(body.obj) is bytes:
+            # Slices of a view are views, which are slower to read than bytes.
+            at += len(body.obj) - len(body)
+            body = body.obj
+        if max(self.words) < TOP:
+            return [body[start:end] for start, end in pairwise(accumulate(self.words, initial=at))]
+        for word in self.words:
+            end = at + (word & LENGTH)
+            payload = body[at:end]
+            out.append(Raw(payload) if word & TOP else payload)
+            at = end
+        return out
+
+    def _body(self) -> Buffer:
+        return b"".join(self.buffers) if len(self.buffers) > 1 else self.buffers[0]
+
+
+def pack_text(first: int, messages: list[str]) -> Batch:
+    """Make a batch of strings, each at most `LONGEST_TEXT` characters."""
+    count = len(messages)
+    text = messages[0] if count == 1 else "\0".join(messages)
+    if count == 1 or text.count("\0") == count - 1:
+        body = text.encode("utf-8", "surrogatepass")
+        return Batch(first, count, (body,), (), text, TEXT | SPLIT)
+    words = list(map(len, messages))
+    text = "".join(messages)
+    body = table(words) + text.encode("utf-8", "surrogatepass")
+    return Batch(first, count, (body,), words, text, TEXT)
+
+
+def pack(first: int, payloads: list[Any], words: list[int]) -> Batch:
+    """Make a batch of payloads and length words that came from `dump`; a `Long` is alone."""
+    count = len(payloads)
+    if not words[0]:
+        return Batch(first, 1, payloads[0].segments, (), None, LONG)
+    head = table(words)
+    if count == 1 and len(payloads[0]) > CHUNK // 4:
+        return Batch(first, count, (head, payloads[0]), words, None, 0)
+    return Batch(first, count, (b"".join((head, *payloads)),), words, None, 0)
+
+
+def pack_linked(first: int, payload: Linked) -> Batch:
+    """Make a batch of one message that carries channels."""
+    words = [len(payload)]
+    return Batch(first, 1, (table(words), payload.data), words, None, LINKED)
+
+
+def unpack(frame: Frame, kept: bool = True) -> Batch:
+    """Return the batch of a DATA frame, checked to be whole.
+
+    Raises `FrameError`.
+    """
+    body = frame.body
+    if len(body) < _SEQUENCE.size:
+        raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")
+    first, count = _SEQUENCE.unpack_from(body)
+    rest = len(body) - _SEQUENCE.size
+    flags = frame.flags
+    if flags & LONG:
+        if count != 1 or rest or not frame.segments or flags & (TEXT | LINKED | SPLIT):
+            raise FrameError("a long message's frame is not whole")
+        return Batch(first, 1, frame.segments, (), None, flags, kept)
+    if flags & SPLIT:
+        return _unpack_split(frame, first, count, kept)
+    if not 0 < count <= rest // 4:
+        raise FrameError(f"data frame says {count} messages in {rest} bytes")
+    content: Buffer = body[_SEQUENCE.size :] if rest < 4096 else memoryview(body)[_SEQUENCE.size :]
+    words: Sequence[int]
+    words = words_of(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
+    text = None
+    if flags & TEXT:
+        text = _decode(memoryview(content)[4 * count :])
+        whole = sum(words) == len(text)
+    else:
+        lengths = words if max(words) < TOP else [word & LENGTH for word in words]
+        whole = sum(lengths) == rest - 4 * count
+    if not whole:
+        raise FrameError("data frame's message lengths do not add up")
+    if flags & LINKED and (count != 1 or text is not None):
+        raise FrameError("data frame with channels has more than one message")
+    return Batch(first, count, (content,), words, text, flags, kept)
+
+
+def _unpack_split(frame: Frame, first: int, count: int, kept: bool) -> Batch:
+    content = frame.body[_SEQUENCE.size :]
+    text = _decode(content)
+    if not frame.flags & TEXT or frame.flags & LINKED or count < 1:
+        raise FrameError("a frame of texts with a NUL between them has other flags, or no text")
+    if count > 1 and text.count("\0") != count - 1:
+        raise FrameError(f"data frame says {count} texts and has {text.count(chr(0)) + 1}")
+    return Batch(first, count, (content,), (), text, frame.flags, kept)
+
+
+def _decode(content: Buffer) -> str:
+    try:
+        return str(content, "utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise FrameError("text frame is not UTF-8") from error
+
+
+def messages_in(head: Buffer) -> int:
+    """Return how many messages a frame has, given its first buffer as `Batch.frame` made it."""
+    if len(head) < _DATA_HEAD.size:
+        return 0
+    _, kind, flags, *_, count = _DATA_HEAD.unpack_from(head)
+    if kind != DATA:
+        return 0
+    return 1 if flags & IN_PIECES else int(count)

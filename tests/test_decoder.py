@@ -9,6 +9,7 @@ import pytest
 
 from liteyuki_core.comm.wire import decoder, frames, slots
 from liteyuki_core.comm.wire.batch import pack_text
+from liteyuki_core.comm.wire.pieces import PIECE, freed
 from liteyuki_core.errors import FrameError
 from tests.wire import LIMIT, Wire, batch, messages_of
 
@@ -38,7 +39,7 @@ def test_long_messages_go_in_pieces(size: int, step: int, in_slots: bool) -> Non
     message = random.Random(size).randbytes(size)
     wire = Wire(in_slots)
     parts = wire.write(batch([message], 5).frame(1))
-    assert max(map(len, parts)) <= decoder.PIECE + HEAD
+    assert max(map(len, parts)) <= PIECE + HEAD
     small = b"".join(pack_text(0, ["between"]).frame(2))
     got = wire.feed(small.join([b"", *parts, b""]), step)
     assert [f.channel for f in got].count(2) == len(parts) + 1
@@ -89,7 +90,7 @@ def test_what_comes_behind_a_piece_in_a_slot_keeps_its_order() -> None:
 def test_slots_that_are_given_back() -> None:
     """They are told beside the frames."""
     wire = Wire()
-    assert wire.pass_on(decoder.freed([3, 1]), decoder.freed([2])) == []
+    assert wire.pass_on(freed([3, 1]), freed([2])) == []
     assert wire.decoder.freed == [3, 1, 2]
 
 
@@ -131,7 +132,7 @@ def test_without_slots_none_may_be_used() -> None:
     wire = Wire()
     wire.decoder = decoder.Decoder(LIMIT)
     with pytest.raises(FrameError, match="there are 0"):
-        wire.pass_on(decoder.freed([0]))
+        wire.pass_on(freed([0]))
 
 
 @pytest.mark.parametrize("top", [0, frames.TOP])

@@ -16,6 +16,7 @@ from liteyuki_core.comm.loop.wakes import Wake
 from liteyuki_core.comm.wire import decoder, frames, link, slots
 from liteyuki_core.comm.wire.batch import pack, unpack
 from liteyuki_core.comm.wire.payload import dump, load
+from liteyuki_core.comm.wire.pieces import freed, opening, pieces
 from tests.conftest import wait_until
 from tests.wire import Wire
 
@@ -221,7 +222,7 @@ def test_long_messages_go_through_memory(monkeypatch: Any) -> None:
                 with place:
                     memory.read(slot, place)
                 arrived += reader.taken()
-                theirs.connection.sendall(b"".join(decoder.freed([slot])))
+                theirs.connection.sendall(b"".join(freed([slot])))
         assert load(unpack(arrived[0]).payloads()[0]) == long
         assert carried < 5000
         assert len(used) <= slots.COUNT < len(long) // slots.SIZE
@@ -252,7 +253,7 @@ def test_where_memory_is_short(monkeypatch: Any, peers: Any) -> None:
 def test_a_slot_can_be_given_back_once(monkeypatch: Any) -> None:
     """A peer that gives back what it does not have ends the link."""
     with half(monkeypatch, True) as (one, theirs):
-        theirs.connection.sendall(b"".join(decoder.freed([3])))
+        theirs.connection.sendall(b"".join(freed([3])))
         wait_until(lambda: one.ends)
         assert one.ends[0] is not None
         assert "twice" in one.ends[0]
@@ -262,8 +263,8 @@ def test_a_piece_longer_than_its_slot(monkeypatch: Any) -> None:
     """It ends the link, and nothing is read beyond the slot."""
     with half(monkeypatch, True) as (one, theirs):
         long = data(3 * slots.SIZE, 1)
-        sent = [decoder.opening(long)]
-        for piece in decoder.pieces(long, slots.SIZE + 1):
+        sent = [opening(long)]
+        for piece in pieces(long, slots.SIZE + 1):
             sent += piece.parts() if len(piece.content) < 100 else [piece.slot(0)]
         theirs.connection.sendall(b"".join(b"".join(frame) for frame in sent))
         wait_until(lambda: one.ends)
@@ -281,8 +282,8 @@ def test_a_peer_that_dies_in_the_middle_of_a_long_message(monkeypatch: Any, shar
         if shared:
             long, memory = data(10 * slots.SIZE, 3), theirs.memory
             assert memory is not None
-            rest = [decoder.opening(long)]
-            for i, piece in enumerate(decoder.pieces(long, slots.SIZE)):
+            rest = [opening(long)]
+            for i, piece in enumerate(pieces(long, slots.SIZE)):
                 if len(piece.content) <= 100:
                     rest += piece.parts()
                 elif i < 6:
@@ -304,8 +305,8 @@ def test_what_is_in_slots_when_a_peer_ends_arrives(monkeypatch: Any) -> None:
         assert memory is not None
         one.gate.clear()
         long = data(10 * slots.SIZE, 3, 5)
-        sent = [data(1, 1), decoder.opening(long)]
-        for i, piece in enumerate(decoder.pieces(long, slots.SIZE)):
+        sent = [data(1, 1), opening(long)]
+        for i, piece in enumerate(pieces(long, slots.SIZE)):
             if len(piece.content) > 100:
                 memory.write(i, piece.content)
                 sent.append(piece.slot(i))

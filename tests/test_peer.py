@@ -15,6 +15,7 @@ from liteyuki_core.comm.store import listener
 from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.link import connection_pair
+from liteyuki_core.comm.wire.pieces import freed
 from liteyuki_core.errors import FrameError
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
@@ -38,7 +39,7 @@ NONSENSE = {
     "no op": raw(frames.control(0)),
     "no such flags": frames.HEADER.pack(frames.MAGIC, frames.FREE, 1, 0, 0),
     "a store frame": frames.HEADER.pack(frames.MAGIC, frames.STORE, 0, 0, 3) + b"abc",
-    "a slot twice": raw(decoder.freed([0])),
+    "a slot twice": raw(freed([0])),
 }
 
 

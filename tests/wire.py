@@ -7,6 +7,7 @@ from typing import Any
 from liteyuki_core.comm.wire import decoder, frames, slots
 from liteyuki_core.comm.wire.batch import Batch, pack, unpack
 from liteyuki_core.comm.wire.payload import dump, load
+from liteyuki_core.comm.wire.pieces import opening, pieces
 
 LIMIT = 4 << 20
 SLOTS = 1 << 20
@@ -27,8 +28,8 @@ class Wire:
             if sum(map(len, frame)) <= frames.CHUNK + frames.HEADER.size:
                 out.append(frame)
                 continue
-            out.append(decoder.opening(frame))
-            for piece in decoder.pieces(frame, slots.SIZE):
+            out.append(opening(frame))
+            for piece in pieces(frame, slots.SIZE):
                 if self.in_slots and len(piece.content) > 100:
                     out.append(piece.slot(len(self.slots)))
                     self.slots.append(piece.content)

@@ -24,6 +24,7 @@ from liteyuki_core import Channel, LiteyukiBot, get_channel, logger, shared_memo
 from liteyuki_core.comm import active_channel, passive_channel
 from liteyuki_core.comm.current import current
 from liteyuki_core.comm.wire.batch import pack_text
+from liteyuki_core.comm.wire.pieces import freed
 from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.process import ProcessState, RestartPolicy, life
 
@@ -334,7 +335,7 @@ def slots_without_end():
 
 @act("given back twice")
 def a_slot_given_back_twice():
-    out(decoder.freed([3, 3]))
+    out(freed([3, 3]))
 
 
 @act(None)

@@ -1,4 +1,4 @@
-"""Long frames to pieces, and a stream of bytes back to frames.
+"""A stream of bytes back to frames, also to those that came in pieces.
 
 Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out as
 a frame of its kind with the flag IN_PIECES, whose body is the lengths of the segments of the
@@ -22,9 +22,7 @@ most that a reader has room for.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
-from collections.abc import Iterator
 from io import BytesIO
 
 from ...errors import FrameError
@@ -44,71 +42,19 @@ from .frames import (
     TOP,
     Buffer,
     Frame,
-    table,
     words_of,
 )
+from .pieces import IN_SLOT
 
 AT_ONCE = 8
 """How many long frames of one link may be under way at the same time, each on its channel."""
 
-PIECE = 64 * 1024
-"""Longest piece that goes through the connection, in bytes."""
-
 _MOST_HELD = 20_000
 """How many frames may wait in lanes before it is better to take pieces out than to read on."""
 
-_IN_SLOT = struct.Struct("<II")
 _SLACK = 8 * CHUNK
 """What a frame may have beyond one message: a batch of short messages is not held to the limit
 of one, and is smaller than this."""
-
-
-class Piece:
-    """A piece of a long frame, as it is to be sent."""
-
-    __slots__ = ("channel", "content")
-
-    def __init__(self, channel: int, content: memoryview) -> None:
-        self.channel = channel
-        self.content = content
-
-    def parts(self) -> Iterator[tuple[Buffer, ...]]:
-        """Yield the frames that carry it through the connection."""
-        for at in range(0, len(self.content), PIECE):
-            part = self.content[at : at + PIECE]
-            yield HEADER.pack(MAGIC, PART, 0, self.channel, len(part)), part
-
-    def slot(self, number: int) -> tuple[Buffer, ...]:
-        """Return the frame that says it lies in slot `number`."""
-        head = HEADER.pack(MAGIC, SLOT, 0, self.channel, _IN_SLOT.size)
-        return (head + _IN_SLOT.pack(number, len(self.content)),)
-
-
-def opening(buffers: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
-    """Return the frame that announces the pieces of a long frame."""
-    _, kind, flags, channel, _ = HEADER.unpack_from(buffers[0])
-    lengths = table([len(s) | (TOP if type(s.obj) is bytearray else 0) for s in _segments(buffers)])
-    return (HEADER.pack(MAGIC, kind, flags | IN_PIECES, channel, len(lengths)) + lengths,)
-
-
-def pieces(buffers: tuple[Buffer, ...], size: int) -> Iterator[Piece]:
-    """Yield the pieces of a long frame, none longer than `size`."""
-    _, _, _, channel, _ = HEADER.unpack_from(buffers[0])
-    for segment in _segments(buffers):
-        for at in range(0, len(segment), size):
-            yield Piece(channel, segment[at : at + size])
-
-
-def _segments(buffers: tuple[Buffer, ...]) -> list[memoryview]:
-    segments = [memoryview(buffer) for buffer in buffers]
-    segments[0] = segments[0][HEADER.size :]
-    return [segment for segment in segments if segment]
-
-
-def freed(slots: list[int]) -> tuple[Buffer, ...]:
-    """Return the FREE frame for `slots`."""
-    body = table(slots)
-    return (HEADER.pack(MAGIC, FREE, 0, 0, len(body)) + body,)
 
 
 class _LongFrame:
@@ -242,7 +188,7 @@ class Decoder:
         Release that before calling `taken`. Raises `FrameError`.
         """
         channel, lane = next(iter(self.lanes.items()))
-        number, size = _IN_SLOT.unpack(lane[0].body)
+        number, size = IN_SLOT.unpack(lane[0].body)
         return number, self._long_frame(channel).place(size)
 
     def taken(self) -> list[Frame]:
@@ -251,7 +197,7 @@ class Decoder:
         channel, lane = next(iter(self.lanes.items()))
         del self.lanes[channel]
         before = len(lane)
-        number, size = _IN_SLOT.unpack(lane.popleft().body)
+        number, size = IN_SLOT.unpack(lane.popleft().body)
         self._full.discard(number)
         try:
             self._placed(channel, size, out)
@@ -278,7 +224,7 @@ class Decoder:
         if frame.kind == FREE:
             self.freed += self._numbers(frame.body)
         elif frame.kind == SLOT:
-            if len(frame.body) != _IN_SLOT.size:
+            if len(frame.body) != IN_SLOT.size:
                 raise FrameError(f"a piece's slot of {len(frame.body)} bytes")
             (number,) = self._numbers(frame.body[:4])
             if number in self._full:

@@ -47,6 +47,7 @@ from ...errors import FrameError
 from ..loop.wakes import Wake, fire
 from . import decoder, frames, slots
 from .batch import messages_in
+from .pieces import PIECE, Piece, freed, opening, pieces
 from .reader import Reader
 
 _DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
@@ -58,7 +59,7 @@ _WAIT = 3600.0
 """Seconds such a handle waits in one call: a handle without a timeout would make the
 connection itself a blocking one."""
 
-_IN_KERNEL = frames.CHUNK - 2 * decoder.PIECE
+_IN_KERNEL = frames.CHUNK - 2 * PIECE
 """Bytes that may wait in a connection that carries long messages. The kernel takes up to one piece
 more, and one is being written: a small message goes behind `CHUNK` bytes of a long one at most."""
 
@@ -432,7 +433,7 @@ class Link:
             while queue and size < _TURN_BYTES:
                 frame = queue[0]
                 if type(frame) is not tuple:
-                    if isinstance(frame, decoder.Piece):
+                    if isinstance(frame, Piece):
                         break
                     if frame is _DONE:
                         queue.popleft()
@@ -478,8 +479,8 @@ class Link:
             self._settled.notify_all()
 
     def _in_pieces(self, stream: int, frame: tuple[frames.Buffer, ...]) -> list[Any]:
-        out: list[Any] = [decoder.opening(frame)]
-        for piece in decoder.pieces(frame, slots.SIZE):
+        out: list[Any] = [opening(frame)]
+        for piece in pieces(frame, slots.SIZE):
             # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
             if self._memory is None or not stream or len(piece.content) <= _SMALL_PIECE:
                 out += piece.parts()
@@ -490,7 +491,7 @@ class Link:
     def _queue_again(self, stream: int, queue: deque[Any]) -> None:
         if not queue:
             del self._streams[stream]
-        elif type(queue[0]) is decoder.Piece:
+        elif type(queue[0]) is Piece:
             self._parked.append(stream)
         elif stream:
             self._turns.append(stream)
@@ -690,7 +691,7 @@ class Link:
             taken, self._taken = self._taken, []
             with self._lock:
                 if not self._broken:
-                    self._put(0, decoder.freed(taken))
+                    self._put(0, freed(taken))
             self.pump()
         if arrived:
             self._hand_over(arrived, wakes)

@@ -1,0 +1,75 @@
+"""Long frames to the frames that carry them: an opening, pieces, and slots that are given back.
+
+`decoder.py` says what these look like, and puts them together again. Pure: no sockets, no threads.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from .frames import (
+    FREE,
+    HEADER,
+    IN_PIECES,
+    MAGIC,
+    PART,
+    SLOT,
+    TOP,
+    Buffer,
+    table,
+)
+
+PIECE = 64 * 1024
+"""Longest piece that goes through the connection, in bytes."""
+
+IN_SLOT = struct.Struct("<II")
+"""The number of the slot that a piece lies in, and its length."""
+
+
+class Piece:
+    """A piece of a long frame, as it is to be sent."""
+
+    __slots__ = ("channel", "content")
+
+    def __init__(self, channel: int, content: memoryview) -> None:
+        self.channel = channel
+        self.content = content
+
+    def parts(self) -> Iterator[tuple[Buffer, ...]]:
+        """Yield the frames that carry it through the connection."""
+        for at in range(0, len(self.content), PIECE):
+            part = self.content[at : at + PIECE]
+            yield HEADER.pack(MAGIC, PART, 0, self.channel, len(part)), part
+
+    def slot(self, number: int) -> tuple[Buffer, ...]:
+        """Return the frame that says it lies in slot `number`."""
+        head = HEADER.pack(MAGIC, SLOT, 0, self.channel, IN_SLOT.size)
+        return (head + IN_SLOT.pack(number, len(self.content)),)
+
+
+def opening(buffers: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
+    """Return the frame that announces the pieces of a long frame."""
+    _, kind, flags, channel, _ = HEADER.unpack_from(buffers[0])
+    lengths = table([len(s) | (TOP if type(s.obj) is bytearray else 0) for s in _segments(buffers)])
+    return (HEADER.pack(MAGIC, kind, flags | IN_PIECES, channel, len(lengths)) + lengths,)
+
+
+def pieces(buffers: tuple[Buffer, ...], size: int) -> Iterator[Piece]:
+    """Yield the pieces of a long frame, none longer than `size`."""
+    _, _, _, channel, _ = HEADER.unpack_from(buffers[0])
+    for segment in _segments(buffers):
+        for at in range(0, len(segment), size):
+            yield Piece(channel, segment[at : at + size])
+
+
+def _segments(buffers: tuple[Buffer, ...]) -> list[memoryview]:
+    segments = [memoryview(buffer) for buffer in buffers]
+    segments[0] = segments[0][HEADER.size :]
+    return [segment for segment in segments if segment]
+
+
+def freed(slots: list[int]) -> tuple[Buffer, ...]:
+    """Return the FREE frame for `slots`."""
+    body = table(slots)
+    return (HEADER.pack(MAGIC, FREE, 0, 0, len(body)) + body,)

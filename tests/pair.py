@@ -12,7 +12,7 @@ from liteyuki_core.comm.context import Context, LinkPort
 from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.store.copies import Copies
-from liteyuki_core.comm.wire.link import connection_pair
+from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.errors import ChannelBroken, ChannelClosed
 from tests.conftest import wait_until
 

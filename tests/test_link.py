@@ -15,6 +15,7 @@ import pytest
 from liteyuki_core.comm.loop.wakes import Wake
 from liteyuki_core.comm.wire import decoder, frames, link, slots
 from liteyuki_core.comm.wire.batch import pack, unpack
+from liteyuki_core.comm.wire.endpoint import Endpoint, connection_pair
 from liteyuki_core.comm.wire.payload import dump, load
 from liteyuki_core.comm.wire.pieces import freed, opening, pieces
 from tests.conftest import wait_until
@@ -26,7 +27,7 @@ LIMIT = 32 << 20
 class Peer:
     """One end of a pair of links, and what came to it."""
 
-    def __init__(self, endpoint: link.Endpoint, name: str) -> None:
+    def __init__(self, endpoint: Endpoint, name: str) -> None:
         self.frames: list[frames.Frame] = []
         self.ends: list[str | None] = []
         self.gate = threading.Event()
@@ -51,7 +52,7 @@ def peers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param == "as elsewhere":
         monkeypatch.setattr(link, "_DONTWAIT", 0)
         monkeypatch.setattr(slots, "shared", lambda: None)
-    ours, theirs = link.connection_pair()
+    ours, theirs = connection_pair()
     one, other = Peer(ours, "one"), Peer(theirs, "other")
     one.link.start()
     other.link.start()
@@ -162,11 +163,11 @@ def test_what_is_queued_last_goes_first_where_nothing_is(peers: Any) -> None:
 
 
 @contextmanager
-def half(monkeypatch: pytest.MonkeyPatch, shared: bool) -> Iterator[tuple[Peer, link.Endpoint]]:
+def half(monkeypatch: pytest.MonkeyPatch, shared: bool) -> Iterator[tuple[Peer, Endpoint]]:
     """Give a link that is started and the bare other end of its connection."""
     if not shared:
         monkeypatch.setattr(slots, "shared", lambda: None)
-    ours, theirs = link.connection_pair()
+    ours, theirs = connection_pair()
     if shared and theirs.memory is None:
         ours.close()
         theirs.close()
@@ -401,7 +402,7 @@ def test_closing_has_a_deadline(peers: Any) -> None:
 @pytest.mark.parametrize("bad", [b"garbage" * 10, frames.HEADER.pack(1, 2, 3, 4, 5)])
 def test_garbage_ends_the_link(bad: bytes) -> None:
     """The reader says what is wrong, once, and closes everything."""
-    ours, theirs = link.connection_pair()
+    ours, theirs = connection_pair()
     peer = Peer(ours, "one")
     peer.link.start()
     with closing(theirs), theirs.connection as raw:
@@ -414,7 +415,7 @@ def test_garbage_ends_the_link(bad: bytes) -> None:
 
 def test_a_frame_cut_short_ends_the_link_quietly() -> None:
     """A peer that dies in the middle of a frame is an end like any other."""
-    ours, theirs = link.connection_pair()
+    ours, theirs = connection_pair()
     peer = Peer(ours, "one")
     peer.link.start()
     with closing(theirs), theirs.connection as raw:
@@ -434,12 +435,12 @@ def test_a_stranger_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with listener, stranger, two:
         monkeypatch.setattr(socket, "socketpair", lambda: (one, accepted))
         with pytest.raises(ConnectionError, match="stranger"):
-            link.connection_pair()
+            connection_pair()
         assert one.fileno() == accepted.fileno() == -1
     listener = socket.create_server(("127.0.0.1", 0))
     one = socket.create_connection(listener.getsockname())
     accepted, _ = listener.accept()
     with listener:
         monkeypatch.setattr(socket, "socketpair", lambda: (one, accepted))
-        for end in link.connection_pair():
+        for end in connection_pair():
             end.close()

@@ -15,7 +15,8 @@ import pytest
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.loop.worker import Threads
 from liteyuki_core.comm.wire import frames
-from liteyuki_core.comm.wire.link import Link, connection_pair
+from liteyuki_core.comm.wire.endpoint import connection_pair
+from liteyuki_core.comm.wire.link import Link
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
 from tests.process.test_supervision import Environment, program

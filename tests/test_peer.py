@@ -14,7 +14,7 @@ from liteyuki_core.comm.hub import link_peer
 from liteyuki_core.comm.store import listener
 from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.comm.wire.batch import pack_text
-from liteyuki_core.comm.wire.link import connection_pair
+from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.comm.wire.pieces import freed
 from liteyuki_core.errors import FrameError
 from tests.conftest import wait_until

@@ -40,7 +40,8 @@ from .store.access import Access
 from .store.copies import Copies
 from .wire import frames
 from .wire.batch import Batch, unpack
-from .wire.link import Endpoint, Link
+from .wire.endpoint import Endpoint
+from .wire.link import Link
 
 _REPLY_SECONDS = 10.0
 _GATHER_SECONDS = 0.005

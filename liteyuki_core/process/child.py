@@ -35,7 +35,7 @@ from ..comm.context import Context, LinkPort
 from ..comm.loop import receiver, waiter
 from ..comm.store.cells import Cells
 from ..comm.store.copies import Copies
-from ..comm.wire.link import Endpoint
+from ..comm.wire.endpoint import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from . import loaded
 from .group import leave_with_group

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .. import log
 from ..comm.hub.hub import Hub
 from ..comm.hub.link_peer import LinkPeer
-from ..comm.wire.link import Endpoint, connection_pair
+from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
 from ..writer import Writer
 from . import child

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..comm.current import current
-from ..comm.wire.link import Endpoint
+from ..comm.wire.endpoint import Endpoint
 from ..errors import NotConnected
 
 _ANSWER_SECONDS = 30.0

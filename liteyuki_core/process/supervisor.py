@@ -23,7 +23,7 @@ from typing import Any
 from .. import log
 from ..comm.channel import check_name
 from ..comm.hub.hub import Hub
-from ..comm.wire.link import Endpoint
+from ..comm.wire.endpoint import Endpoint
 from ..errors import (
     ChannelBroken,
     ChannelClosed,

@@ -26,7 +26,7 @@ from ..store.expiry import Expiry
 from ..store.table import Store
 from ..wire import frames
 from ..wire.batch import Batch
-from ..wire.link import Endpoint
+from ..wire.endpoint import Endpoint
 from .letters import DeadLetter
 from .link_peer import LinkPeer, LocalPort, Peer
 from .route import Entry, Holder, Ranges, Route, Side

@@ -17,8 +17,9 @@ from ..context import Context, ContextPort
 from ..loop.wakes import Wake, fire
 from ..wire import frames
 from ..wire.batch import Batch, unpack
+from ..wire.endpoint import Endpoint
 from ..wire.frames import Value
-from ..wire.link import Asked, Endpoint, Link, Told
+from ..wire.link import Asked, Link, Told
 
 if TYPE_CHECKING:
     from .hub import Hub

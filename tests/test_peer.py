@@ -11,7 +11,8 @@ import pytest
 
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.hub import link_peer
-from liteyuki_core.comm.store import listener
+from liteyuki_core.comm.store import listener, value
+from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import decoder, frames
 from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.endpoint import connection_pair
@@ -259,12 +260,12 @@ def test_a_key_that_was_guessed(child: Ended) -> None:
 def test_many_questions_without_reading(child: Ended) -> None:
     """Who does not read the answers is read no more, and keeps nobody else from anything."""
     memory = child.pair.hub.store
-    question = frames.store(
-        {"op": "set", "args": {"key": "k"}, "request": 1}, [frames.Value("b", bytes(100_000))]
+    question = value.store(
+        {"op": "set", "args": {"key": "k"}, "request": 1}, [Value("b", bytes(100_000))]
     )
     child.send(*question)
     wait_until(lambda: "k" in memory.entries, "it is set")
-    ask = raw(*frames.store({"op": "get", "args": {"key": "k"}, "request": 2}, []))
+    ask = raw(*value.store({"op": "get", "args": {"key": "k"}, "request": 2}, []))
     child.theirs.connection.settimeout(0.5)
     with pytest.raises(TimeoutError):
         child.theirs.connection.sendall(ask * 100_000)
@@ -283,12 +284,12 @@ def test_many_questions_without_reading(child: Ended) -> None:
 def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that watches and never reads is ended at a bound; before that nothing happens."""
     monkeypatch.setattr(link_peer, "_TOLD_BYTES", 4 << 20)
-    child.send(*frames.store({"op": "watch", "args": {"pattern": "*"}, "request": 1}, []))
+    child.send(*value.store({"op": "watch", "args": {"pattern": "*"}, "request": 1}, []))
     wait_until(lambda: child.pair.hub.store._patterns, "it watches")
     access = child.pair.main.access
 
     def change(i: int) -> None:
-        value = frames.Value("b", bytes(10_000))
+        value = Value("b", bytes(10_000))
         access.ask("set", "k", {"key": f"k{i}"}, [value]).wait(10)
 
     for i in range(300):
@@ -306,7 +307,7 @@ def test_a_callback_that_is_slower_than_what_is_published(
     monkeypatch.setattr(listener, "_MOST_BYTES", 1 << 20)
     waits = listener.Listener(pair.main, "subscribe", "topic", 0)
     pair.main.access.listen(waits).wait(10)
-    value = frames.Value("b", bytes(10_000))
+    value = Value("b", bytes(10_000))
     for _ in range(300):
         pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
     assert len(waits._inbox) * 10_000 <= 1 << 20
@@ -361,10 +362,8 @@ def test_long_messages_on_many_channels(pair: Pair) -> None:
 def test_a_task_is_not_held_up(child: Ended) -> None:
     """A child that sends nothing but work for main's threads leaves others their turn."""
     for i in range(2000):
-        child.pair.main.access.ask("set", "k", {"key": f"key {i}"}, [frames.Value("b", b"x")]).wait(
-            10
-        )
-    ask = raw(*frames.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 2500
+        child.pair.main.access.ask("set", "k", {"key": f"key {i}"}, [Value("b", b"x")]).wait(10)
+    ask = raw(*value.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 2500
     child.theirs.connection.sendall(ask)
     wait_until(lambda: child.peer._left, "it has had a turn")
 

@@ -20,9 +20,9 @@ from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.comm.store import value
 from liteyuki_core.comm.store.cells import COUNT, Cells, cell_of
 from liteyuki_core.comm.store.expiry import Expiry
+from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import frames
 from liteyuki_core.comm.wire.decoder import Decoder
-from liteyuki_core.comm.wire.frames import Value
 from liteyuki_core.errors import FrameError, StoreError
 from tests.conftest import wait_until
 from tests.pair import Pair
@@ -53,7 +53,7 @@ def test_frames_come_back_as_they_were(
     """Fields and values, in one frame or in several."""
     fields = {k: v for k, v in fields.items() if k not in ("kinds", "sizes", "part")}
     values = [Value(*each) for each in some]
-    data = joined(frames.store(fields, values))
+    data = joined(value.store(fields, values))
     decoder = Decoder(1 << 20)
     arrived = []
     for at in range(0, len(data), 100_000):
@@ -63,7 +63,7 @@ def test_frames_come_back_as_they_were(
     assert {(frame.kind, frame.channel) for frame in arrived} == {
         (frames.STORE, frames.STORE_STREAM)
     }
-    *parts, (last, found) = map(frames.stored, arrived)
+    *parts, (last, found) = map(value.stored, arrived)
     assert all(part == {"part": True} for part, _ in parts)
     assert last == fields
     assert [v for _, each in parts for v in each] + found == values
@@ -73,7 +73,7 @@ def test_frames_come_back_as_they_were(
 def test_any_bytes_are_a_store_frame_or_an_error(body: bytes) -> None:
     """One clear error, whatever comes."""
     try:
-        fields, values = frames.stored(frames.Frame(frames.STORE, 0, frames.STORE_STREAM, body))
+        fields, values = value.stored(frames.Frame(frames.STORE, 0, frames.STORE_STREAM, body))
     except FrameError:
         return
     assert isinstance(fields, dict)

@@ -36,8 +36,10 @@ from .ends.end import End, Port
 from .loop.dispatch import Dispatcher
 from .loop.receiver import Receiver, of_thread
 from .loop.wakes import Wake, Wakes, fire
+from .store import value
 from .store.access import Access
 from .store.copies import Copies
+from .store.value import Value
 from .wire import frames
 from .wire.batch import Batch, unpack
 from .wire.endpoint import Endpoint
@@ -81,11 +83,11 @@ class ContextPort(Port):
         """
         raise NotImplementedError
 
-    def ask(self, number: int, fields: dict[str, Any], values: list[frames.Value]) -> None:
+    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
         """Ask the store; with `number` 0 it does not answer. Under the lock."""
         raise NotImplementedError
 
-    def peek(self, key: str) -> frames.Value | None:
+    def peek(self, key: str) -> Value | None:
         """Return what is at `key` of the store, if that is in this process. From any thread."""
         raise NotImplementedError
 
@@ -490,7 +492,7 @@ class LinkPort(ContextPort):
         self._connected = threading.Event()
         self._replies: dict[int, _Reply] = {}
         self._requests = 0
-        self._values: list[frames.Value] = []
+        self._values: list[Value] = []
         """What has come of a store frame in parts."""
         self._shutting = False
         self._ended = False
@@ -582,11 +584,11 @@ class LinkPort(ContextPort):
         if reply.error is not None:
             raise reply.error
 
-    def ask(self, number: int, fields: dict[str, Any], values: list[frames.Value]) -> None:
-        for frame in frames.store({**fields, "request": number}, values):
+    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
+        for frame in value.store({**fields, "request": number}, values):
             self._link.queue(frames.STORE_STREAM, frame)
 
-    def peek(self, key: str) -> frames.Value | None:
+    def peek(self, key: str) -> Value | None:
         return None
 
     def loop_waits(self) -> None:
@@ -635,13 +637,13 @@ class LinkPort(ContextPort):
             if end is not None:
                 end.on_acknowledged(count)
         elif frame.kind == frames.STORE:
-            self._on_store(*frames.stored(frame))
+            self._on_store(*value.stored(frame))
         else:
             fields = frames.fields(frame)
             if not self._on_control(frame.channel, fields, end):
                 words.append(fields)
 
-    def _on_store(self, fields: dict[str, Any], values: list[frames.Value]) -> None:
+    def _on_store(self, fields: dict[str, Any], values: list[Value]) -> None:
         self._values += values
         if fields.get("part"):
             return

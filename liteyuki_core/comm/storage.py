@@ -18,7 +18,7 @@ from .store.access import ANSWER_SECONDS, Access, Answer, Changes, left
 from .store.copies import ABSENT, Copy
 from .store.listener import Change, Listener
 from .store.lock import StoreLock
-from .wire.frames import Value
+from .store.value import Value
 
 __all__ = ["Change", "SharedMemory", "shared_memory"]
 

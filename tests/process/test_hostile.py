@@ -21,6 +21,8 @@ import threading
 import psutil
 
 from liteyuki_core import Channel, LiteyukiBot, get_channel, logger, shared_memory
+from liteyuki_core.comm.store import value
+from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm import active_channel, passive_channel
 from liteyuki_core.comm.current import current
 from liteyuki_core.comm.wire.batch import pack_text
@@ -91,9 +93,9 @@ def both_ends():
 
 
 def ask(op, values=(), request=1, **args):
-    some = [frames.Value("b", value) for value in values]
+    some = [Value("b", value) for value in values]
     return b"".join(
-        b"".join(part) for part in frames.store({"op": op, "args": args, "request": request}, some)
+        b"".join(part) for part in value.store({"op": op, "args": args, "request": request}, some)
     )
 
 

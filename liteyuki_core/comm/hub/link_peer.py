@@ -15,10 +15,11 @@ from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError, No
 from ..channel import check_name
 from ..context import Context, ContextPort
 from ..loop.wakes import Wake, fire
+from ..store import value
+from ..store.value import Value
 from ..wire import frames
 from ..wire.batch import Batch, unpack
 from ..wire.endpoint import Endpoint
-from ..wire.frames import Value
 from ..wire.link import Asked, Link, Told
 
 if TYPE_CHECKING:
@@ -339,11 +340,11 @@ class LinkPeer:
 
     def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
         if request:
-            for frame in frames.store({**fields, "request": request}, values):
+            for frame in value.store({**fields, "request": request}, values):
                 self._queue(frames.STORE_STREAM, Asked(frame))
 
     def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
-        for frame in frames.store(fields, values):
+        for frame in value.store(fields, values):
             self._queue(frames.STORE_STREAM, Told(frame))
 
     def shared(self, number: int, period: int) -> None:
@@ -403,7 +404,7 @@ class LinkPeer:
         if frame.kind == frames.ACK:
             self._on_acknowledgement(frame)
         elif frame.kind == frames.STORE:
-            self._on_store(*frames.stored(frame, frames.FIELD_BYTES))
+            self._on_store(*value.stored(frame, frames.FIELD_BYTES))
         else:
             self._on_control(frame.channel, frames.fields(frame, frames.FIELD_BYTES))
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import NotConnected, StoreError, StoreTimeout
 from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter
-from ..wire.frames import Value
 from .copies import Copies
 from .listener import Change, Listener
+from .value import Value
 
 if TYPE_CHECKING:
     from ..context import Context

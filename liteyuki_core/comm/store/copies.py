@@ -11,9 +11,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from ..wire.frames import Value
 from . import value as values
 from .cells import Cells, cell_of
+from .value import Value
 
 Copy = tuple[memoryview, int, int, Any, Callable[[Any], Any] | None]
 """The cells, the key's cell, what that was, what was found, and what makes the value of it: None

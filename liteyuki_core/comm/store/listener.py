@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import log
 from ..loop.waiter import AsyncWaiter
-from ..wire.frames import Value
 from . import value
+from .value import Value
 
 if TYPE_CHECKING:
     from ..context import Context

@@ -29,11 +29,11 @@ from math import inf
 from typing import Any, Protocol
 
 from ...errors import FrameError, StoreError
-from ..wire.frames import Value
 from . import value as values_
 from .cells import Cells
 from .expiry import Expiry
 from .journal import Journal, Record
+from .value import Value
 
 Fields = dict[str, Any]
 

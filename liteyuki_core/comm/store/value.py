@@ -2,19 +2,31 @@
 
 Texts, bytes and numbers are kept as what they are, all else as a pickle: so the main process can
 add to a number without rebuilding anything that could run a user's code.
+
+STORE body: length of a JSON object u32, the object, values as they are serialised. Its `kinds` has
+a character and its `sizes` a length for each. One with `part` only brings values for the next.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
-from typing import Any
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from ...errors import StoreError
-from ..wire.frames import Value
-
-KEY_BYTES = 1024
-"""Longest key in bytes."""
+from ...errors import FrameError, StoreError
+from ..wire.frames import (
+    CHUNK,
+    HEADER,
+    MAGIC,
+    STORE,
+    STORE_STREAM,
+    Buffer,
+    Frame,
+    from_json,
+    to_json,
+)
 
 TEXT, BYTES, INT, FLOAT, PICKLE = "t", "b", "i", "f", "p"
 KINDS = frozenset((TEXT, BYTES, INT, FLOAT, PICKLE))
@@ -27,6 +39,14 @@ NUMBER_BYTES = 4096
 
 _INT = re.compile(rb"-?0x[0-9a-f]+")
 _FLOAT = re.compile(rb"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}|-?inf|nan")
+_WORD = struct.Struct("<I")
+
+
+class Value(NamedTuple):
+    """A serialised value of the store: what it is, in a character, and its bytes."""
+
+    kind: str
+    data: bytes
 
 
 def dump(data: Any, key: str, limit: int) -> Value:
@@ -102,3 +122,55 @@ def rebuild(value: Value, key: str) -> Any:
         raise StoreError(
             f"key {key!r}: its value can't be rebuilt in this process: {error!r}", key
         ) from error
+
+
+def store(fields: dict[str, Any], values: Sequence[Value]) -> list[tuple[Buffer, ...]]:
+    """Return the STORE frames for `fields`, which JSON can carry, and values.
+
+    No frame has more than one value where that makes it long: it could be over the limit.
+    """
+    out = []
+    some: list[Value] = []
+    size = 0
+    for value in values:
+        if some and size + len(value.data) > CHUNK:
+            out.append(_store_frame({"part": True}, some))
+            some, size = [], 0
+        some.append(value)
+        size += len(value.data)
+    out.append(_store_frame(fields, some))
+    return out
+
+
+def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, ...]:
+    kinds, sizes = "".join(value.kind for value in values), [len(value.data) for value in values]
+    head = to_json({**fields, "kinds": kinds, "sizes": sizes}).encode()
+    length = _WORD.size + len(head) + sum(sizes)
+    start = HEADER.pack(MAGIC, STORE, 0, STORE_STREAM, length) + _WORD.pack(len(head)) + head
+    return (start, *[value.data for value in values])
+
+
+def stored(frame: Frame, limit: int | None = None) -> tuple[dict[str, Any], list[Value]]:
+    """Return the fields and values of a STORE frame. Raises `FrameError`.
+
+    Also for fields of over `limit` bytes.
+    """
+    body = frame.body
+    try:
+        (size,) = _WORD.unpack_from(body)
+        if limit is not None and size > limit:
+            raise ValueError(f"its head is said to have {size} bytes, {limit} are allowed")
+        at = _WORD.size + size
+        fields = from_json(str(body[_WORD.size : at], "ascii"))
+        kinds, sizes = fields.pop("kinds"), fields.pop("sizes")
+        values = []
+        for kind, length in zip(kinds, sizes, strict=True):
+            if type(length) is not int or length < 0:
+                raise ValueError(f"a value of {length!r} bytes")
+            values.append(Value(kind, body[at : at + length]))
+            at += length
+        if at != len(body) or not all(len(v.data) == n for v, n in zip(values, sizes, strict=True)):
+            raise ValueError("lengths do not add up")
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FrameError(f"a store frame of {len(body)} bytes is not whole: {error}") from error
+    return fields, values

@@ -6,13 +6,10 @@ Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
 
 Kinds: DATA (a batch of messages of one channel, see `batch.py`), ACK (ranges of messages whose
 handling ended), CONTROL (a JSON object; everything rare), STORE (what is asked of the store, and
-what it answers and tells). What is longer than `CHUNK` goes out in pieces, see `decoder.py`, with
-the kinds PART, SLOT and FREE.
+what it answers and tells, see `value.py` there). What is longer than `CHUNK` goes out in pieces,
+see `decoder.py`, with the kinds PART, SLOT and FREE.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
-
-STORE body: length of a JSON object u32, the object, values as they are serialised. Its `kinds` has
-a character and its `sizes` a length for each. One with `part` only brings values for the next.
 """
 
 from __future__ import annotations
@@ -42,7 +39,6 @@ FLAGS = {
 """The flags that a frame of each kind may have."""
 
 HEADER = struct.Struct("<HBBII")
-_WORD = struct.Struct("<I")
 _RANGE = struct.Struct("<QI")
 TOP = 1 << 31
 LENGTH = TOP - 1
@@ -70,8 +66,8 @@ MAX_MESSAGE_BYTES = 1 << 30
 
 Buffer = bytes | bytearray | memoryview
 
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
-_from_json = json.JSONDecoder().decode
+to_json = json.JSONEncoder(separators=(",", ":")).encode
+from_json = json.JSONDecoder().decode
 
 
 class Frame(NamedTuple):
@@ -119,7 +115,7 @@ def acknowledged(frame: Frame) -> list[tuple[int, int]]:
 
 def control(channel: int, **fields: Any) -> tuple[Buffer, ...]:
     """Return a CONTROL frame; `fields` must be what JSON can carry."""
-    body = _to_json(fields).encode()
+    body = to_json(fields).encode()
     return (HEADER.pack(MAGIC, CONTROL, 0, channel, len(body)), body)
 
 
@@ -128,68 +124,9 @@ def fields(frame: Frame, limit: int | None = None) -> dict[str, Any]:
     if limit is not None and len(frame.body) > limit:
         raise FrameError(f"a control frame of {len(frame.body)} bytes; {limit} are allowed")
     try:
-        value = _from_json(str(frame.body, "ascii"))
+        value = from_json(str(frame.body, "ascii"))
     except (ValueError, RecursionError) as error:
         raise FrameError("control frame is not JSON") from error
     if not isinstance(value, dict) or not isinstance(value.get("op"), str):
         raise FrameError("control frame has no op")
     return value
-
-
-class Value(NamedTuple):
-    """A serialised value of the store: what it is, in a character, and its bytes."""
-
-    kind: str
-    data: bytes
-
-
-def store(fields: dict[str, Any], values: Sequence[Value]) -> list[tuple[Buffer, ...]]:
-    """Return the STORE frames for `fields`, which JSON can carry, and values.
-
-    No frame has more than one value where that makes it long: it could be over the limit.
-    """
-    out = []
-    some: list[Value] = []
-    size = 0
-    for value in values:
-        if some and size + len(value.data) > CHUNK:
-            out.append(_store_frame({"part": True}, some))
-            some, size = [], 0
-        some.append(value)
-        size += len(value.data)
-    out.append(_store_frame(fields, some))
-    return out
-
-
-def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, ...]:
-    kinds, sizes = "".join(value.kind for value in values), [len(value.data) for value in values]
-    head = _to_json({**fields, "kinds": kinds, "sizes": sizes}).encode()
-    length = _WORD.size + len(head) + sum(sizes)
-    start = HEADER.pack(MAGIC, STORE, 0, STORE_STREAM, length) + _WORD.pack(len(head)) + head
-    return (start, *[value.data for value in values])
-
-
-def stored(frame: Frame, limit: int | None = None) -> tuple[dict[str, Any], list[Value]]:
-    """Return the fields and values of a STORE frame. Raises `FrameError`.
-
-    Also for fields of over `limit` bytes.
-    """
-    body = frame.body
-    try:
-        (size,) = _WORD.unpack_from(body)
-        if limit is not None and size > limit:
-            raise ValueError(f"its head is said to have {size} bytes, {limit} are allowed")
-        at = _WORD.size + size
-        fields = _from_json(str(body[_WORD.size : at], "ascii"))
-        kinds, sizes = fields.pop("kinds"), fields.pop("sizes")
-        values = []
-        for kind, length in zip(kinds, sizes, strict=True):
-            if type(length) is not int or length < 0:
-                raise ValueError(f"a value of {length!r} bytes")
-            values.append(Value(kind, body[at : at + length]))
-            at += length
-        if at != len(body) or not all(len(v.data) == n for v, n in zip(values, sizes, strict=True)):
-            raise ValueError("lengths do not add up")
-    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise FrameError(f"a store frame of {len(body)} bytes is not whole: {error}") from error
-    return fields, values

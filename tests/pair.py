@@ -8,9 +8,10 @@ from typing import Any
 
 from liteyuki_core import log
 from liteyuki_core.comm.channel import Channel
-from liteyuki_core.comm.context import Context, LinkPort
+from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
+from liteyuki_core.comm.link_port import LinkPort
 from liteyuki_core.comm.store.copies import Copies
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.errors import ChannelBroken, ChannelClosed

@@ -96,10 +96,10 @@ def test_naming_when_the_main_process_does_not_answer(
     if here is pair.main:
         set_channel("at once", Channel())
         return
-    monkeypatch.setattr("liteyuki_core.comm.context._REPLY_SECONDS", 0.05)
+    monkeypatch.setattr("liteyuki_core.comm.link_port._REPLY_SECONDS", 0.05)
     with pair.hub.lock, pytest.raises(ChannelTimeout, match="did not answer"):
         set_channel("late", Channel())
-    monkeypatch.setattr("liteyuki_core.comm.context._REPLY_SECONDS", 10)
+    monkeypatch.setattr("liteyuki_core.comm.link_port._REPLY_SECONDS", 10)
     channel: Channel[int] = Channel()
     channel._open()
     with pair.hub.lock:

@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 
 from .. import log
 from ..comm import current
-from ..comm.context import Context, LinkPort
+from ..comm.context import Context
+from ..comm.link_port import LinkPort
 from ..comm.loop import receiver, waiter
 from ..comm.store.cells import Cells
 from ..comm.store.copies import Copies

@@ -37,7 +37,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ... import log
 from ...errors import (
@@ -90,43 +90,6 @@ class Handle:
 
     def _open(self) -> End:
         raise NotImplementedError
-
-
-class Port(Protocol):
-    """An end's way to the hub. All but `pump` are called under the context's lock."""
-
-    def data(self, number: int, batch: Batch) -> None:
-        """Pass on messages."""
-
-    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
-        """Pass on that messages were handled."""
-
-    def begin(self, number: int, first: int) -> None:
-        """Say that the handling of a message begins."""
-
-    def ready(self, number: int, window: int, asks: bool) -> None:
-        """Say that this end receives: by asking, or with callbacks for `window` messages."""
-
-    def ask_for(self, number: int, period: int, count: int) -> None:
-        """Say that so many messages more are asked for, where others receive too."""
-
-    def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
-        """Give back messages that nobody has taken, at the start of a period."""
-
-    def close(self, number: int) -> None:
-        """Say that this end is closed."""
-
-    def leave(self, number: int) -> None:
-        """Say that nobody here has a handle on this end any more."""
-
-    def hold(self, key: str) -> None:
-        """Say that a message with the channel `key` in it is about to be sent."""
-
-    def pump(self) -> None:
-        """Get moving what was passed on. Never waits."""
-
-    def flush(self) -> None:
-        """Do the same, and let a thread that is just writing come to its end first."""
 
 
 class End:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
 from ..channel import check_name
-from ..context import Context, ContextPort
+from ..context import Context
+from ..ends.port import ContextPort
 from ..loop.wakes import Wake, fire
 from ..store import value
 from ..store.value import Value

@@ -1,0 +1,274 @@
+"""A child's way to the hub: what it says and hears over its one link."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import (
+    ChannelBroken,
+    ChannelClosed,
+    ChannelError,
+    ChannelExists,
+    ChannelTimeout,
+    FrameError,
+    NotConnected,
+)
+from .context import Context
+from .ends.end import End
+from .ends.port import ContextPort
+from .loop.wakes import Wake, fire
+from .store import value
+from .store.value import Value
+from .wire import frames
+from .wire.batch import Batch, unpack
+from .wire.endpoint import Endpoint
+from .wire.link import Link
+
+_REPLY_SECONDS = 10.0
+
+
+class LinkPort(ContextPort):
+    """A child's way to the hub: its link.
+
+    Both are called on the thread that reads: `on_word` with the fields of a control frame that is
+    no matter of channels, `on_lost` when the main process is gone.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        endpoint: Endpoint,
+        *,
+        on_word: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[str | None], None],
+    ) -> None:
+        self._context = context
+        self._on_word = on_word
+        self._on_lost = on_lost
+        self.prefix = ""
+        self._names: dict[str, tuple[int, str]] = {}
+        self._connected = threading.Event()
+        self._replies: dict[int, _Reply] = {}
+        self._requests = 0
+        self._values: list[Value] = []
+        """What has come of a store frame in parts."""
+        self._shutting = False
+        self._ended = False
+        self._link = Link(
+            endpoint,
+            "main",
+            max_message_bytes=context.max_message_bytes,
+            on_frames=self._on_frames,
+            on_end=self._on_end,
+        )
+
+    def start(self, timeout: float) -> None:
+        """Start, and wait until the hub has told the names. Raises `NotConnected`."""
+        self._link.start()
+        if not self._connected.wait(timeout):
+            raise NotConnected(f"the main process did not answer within {timeout:g} s")
+
+    def word(self, **fields: Any) -> None:
+        self._link.queue(0, frames.control(0, **fields))
+        self._link.pump()
+
+    # ------------------------------------------------------------- to the hub
+
+    def data(self, number: int, batch: Batch) -> None:
+        self._link.queue(number, batch.frame(number))
+
+    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
+        # Who handled a message may have answered it on any channel, and is not to lose the answer
+        # alone: that leaves first.
+        self._link.queue_last(frames.acknowledgement(number, ranges))
+
+    def begin(self, number: int, first: int) -> None:
+        self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
+
+    def ready(self, number: int, window: int, asks: bool) -> None:
+        self._link.queue(number, frames.control(number, op="ready", window=window, asks=asks))
+
+    def ask_for(self, number: int, period: int, count: int) -> None:
+        frame = frames.control(number, op="ask_for", period=period, count=count)
+        self._link.queue(number, frame)
+
+    def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
+        frame = frames.control(number, op="back", period=period, ranges=ranges)
+        self._link.queue(number, frame)
+
+    def close(self, number: int) -> None:
+        self._link.queue(number, frames.control(number, op="close"))
+
+    def leave(self, number: int) -> None:
+        self._link.queue(number, frames.control(number, op="leave"))
+
+    def hold(self, key: str) -> None:
+        self._link.queue(0, frames.control(0, op="hold", key=key))
+
+    def pump(self) -> None:
+        self._link.pump()
+
+    def flush(self) -> None:
+        self._link.flush()
+
+    def names(self) -> Mapping[str, tuple[int, str]]:
+        return self._names
+
+    def find(self, name: str) -> tuple[int, str] | None:
+        return self._names.get(name)
+
+    def open(self, number: int, key: str | None, capacity: int) -> None:
+        # Before everything else, so that a message that carries the channel does not overtake it.
+        self._link.queue(0, frames.control(number, op="open", key=key, capacity=capacity))
+
+    def register(self, number: int, name: str) -> None:
+        reply = _Reply()
+        with self._context.lock:
+            if self._ended:
+                raise ChannelBroken(f"channel {name}: the main process is gone", name)
+            self._requests += 1
+            request = self._requests
+            self._replies[request] = reply
+            frame = frames.control(number, op="register", name=name, request=request)
+            self._link.queue(number, frame)
+        self.pump()
+        answered = reply.arrived.wait(_REPLY_SECONDS)
+        with self._context.lock:
+            self._replies.pop(request, None)
+        if not answered:
+            raise ChannelTimeout(
+                f"channel {name}: the main process did not answer within {_REPLY_SECONDS:g} s", name
+            )
+        if reply.error is not None:
+            raise reply.error
+
+    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
+        for frame in value.store({**fields, "request": number}, values):
+            self._link.queue(frames.STORE_STREAM, frame)
+
+    def peek(self, key: str) -> Value | None:
+        return None
+
+    def loop_waits(self) -> None:
+        self._link.loop_waits()
+
+    def shut(self, timeout: float) -> dict[int, int]:
+        self._shutting = True
+        return self._link.close(timeout)
+
+    def abandon(self) -> None:
+        self._link.abandon()
+
+    # ------------------------------------------------------------- from the hub
+
+    def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
+        context = self._context
+        wakes: list[Wake] = []
+        words: list[dict[str, Any]] = []
+        told = False
+        try:
+            with context.lock:
+                wakes = context.wakes.gather()
+                try:
+                    for frame in arrived:
+                        self._on_frame(frame, words)
+                        told = told or frame.kind == frames.CONTROL
+                finally:
+                    context.wakes.release()
+            if told:
+                self._link.pump()  # What an end has to say to that.
+            for fields in words:
+                self._on_word(fields)
+        except BaseException:
+            fire(wakes, None)  # Whom earlier frames have served is not to wait for ever.
+            raise
+        return wakes
+
+    def _on_frame(self, frame: frames.Frame, words: list[dict[str, Any]]) -> None:
+        end = self._context.ends.get(frame.channel)
+        if frame.kind == frames.DATA:
+            batch = unpack(frame, kept=False)
+            if end is not None:
+                end.on_data(batch)
+        elif frame.kind == frames.ACK:
+            count = sum(count for _, count in frames.acknowledged(frame))
+            if end is not None:
+                end.on_acknowledged(count)
+        elif frame.kind == frames.STORE:
+            self._on_store(*value.stored(frame))
+        else:
+            fields = frames.fields(frame)
+            if not self._on_control(frame.channel, fields, end):
+                words.append(fields)
+
+    def _on_store(self, fields: dict[str, Any], values: list[Value]) -> None:
+        self._values += values
+        if fields.get("part"):
+            return
+        values, self._values = self._values, []
+        request = fields.pop("request", None)
+        try:
+            if request is None:
+                self._context.access.told(fields, values)
+            else:
+                self._context.access.answered(request, fields, values)
+        except (LookupError, TypeError) as error:
+            raise FrameError(f"store frame {fields!r} is not known: {error!r}") from error
+
+    def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> bool:
+        """Do what a control frame says; return whether it is a matter of channels."""
+        match fields:
+            case {"op": "names", "add": dict(add), "remove": list(remove), "prefix": str(prefix)}:
+                self.prefix = prefix
+                self._names.update({name: (found[0], found[1]) for name, found in add.items()})
+                for name in remove:
+                    self._names.pop(name, None)
+                self._connected.set()
+            case {"op": "dropped", "count": int(count)}:
+                if end is not None:
+                    end.on_dropped(count)
+            case {"op": "shared", "period": int(period)}:
+                if end is not None:
+                    end.on_shared(period)
+            case {"op": "gone", "how": "back"}:
+                if end is not None:
+                    end.on_gone(None, "", False, 0)
+            case {
+                "op": "gone",
+                "how": "closed" | "broken" as how,
+                "why": str(why),
+                "last": bool(last),
+                "holds": int(holds),
+            }:
+                if end is not None:
+                    kind = ChannelBroken if how == "broken" else ChannelClosed
+                    end.on_gone(kind, why, last, holds)
+            case {"op": "reply", "request": int(request), "error": error, "key": key}:
+                if key is not None:
+                    self._context.rekey(number, key)
+                reply = self._replies.get(request)
+                if reply is not None:
+                    reply.error = None if error is None else ChannelExists(*error)
+                    reply.arrived.set()
+            case _:
+                return False
+        return True
+
+    def _on_end(self, why: str | None) -> None:
+        self._connected.set()
+        with self._context.lock:
+            self._ended = True
+            for reply in self._replies.values():
+                reply.error = ChannelBroken("the main process is gone")
+                reply.arrived.set()
+        if not self._shutting:
+            self._context.lost(ChannelBroken, "the main process is gone")
+            self._on_lost(why)
+
+
+class _Reply:
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.error: ChannelError | None = None

@@ -17,20 +17,19 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
-from queue import SimpleQueue
 from time import monotonic, sleep
 
 from .. import log
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, NotConnected
 from .ends.end import End
 from .ends.port import ContextPort
+from .loop.attendant import GATHER_SECONDS, Attendant
 from .loop.dispatch import Dispatcher
 from .loop.receiver import Receiver, of_thread
 from .loop.wakes import Wakes
 from .store.access import Access
 from .store.copies import Copies
 
-_GATHER_SECONDS = 0.005
 _QUICK_SECONDS = 0.0001
 _REPLY_PATIENCE = 1.0
 """Seconds that a stop waits for one that has a message in hand and waits for another on a channel
@@ -75,7 +74,7 @@ class Context:
         self.port: ContextPort
         self._by_key: dict[str, End] = {}
         self._last_number = 0
-        self._attendant = _Attendant()
+        self._attendant = Attendant()
         self._closed: str | None = None
         self.access = Access(self, copies or Copies(None, 0))
 
@@ -220,7 +219,7 @@ class Context:
         if loop is None:
             self._attendant.add(act)
         else:
-            self.wakes.wake(loop, partial(loop.call_later, _GATHER_SECONDS, act))
+            self.wakes.wake(loop, partial(loop.call_later, GATHER_SECONDS, act))
 
     def start_attending(self) -> None:
         """Start the thread for `soon` unless it runs. Under the lock."""
@@ -356,40 +355,3 @@ class Context:
         end = End(self, number, key, name, anonymous, capacity, made)
         self.ends[number] = self._by_key[key] = end
         return end
-
-
-class _Attendant:
-    """Has ends attend to what found no company in time, or was left by its last handle.
-
-    Its thread sleeps when there is nothing. `add` is safe everywhere, also in a finaliser.
-    """
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread unless it runs. Under the lock."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="liteyuki-attendant", daemon=True
-            )
-            self._thread.start()
-
-    def add(self, act: Callable[[], None]) -> None:
-        self._queue.put(act)
-
-    def close(self) -> None:
-        self._queue.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(1.0)
-
-    def _run(self) -> None:
-        while (act := self._queue.get()) is not None:
-            sleep(_GATHER_SECONDS)
-            act()
-            for _ in range(self._queue.qsize()):
-                act = self._queue.get()
-                if act is None:
-                    return
-                act()

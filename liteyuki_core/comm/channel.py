@@ -19,9 +19,9 @@ from ..errors import (
 from .current import current
 from .ends.end import SMALL, CarriesChannel, End, Handle
 from .ends.typed import Check, check_for
+from .loop.callbacks import Registration
 from .loop.receiver import Receiver, of_thread
 from .loop.receiver import current as current_receiver
-from .loop.runner import Registration
 from .wire.frames import MAX_CAPACITY
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from . import current
 from .channel import check_timeout
-from .loop.runner import Registration
+from .loop.callbacks import Registration
 from .store import value
 from .store.access import ANSWER_SECONDS, Access, Answer, Changes, left
 from .store.copies import ABSENT, Copy

@@ -36,7 +36,7 @@ else:
 from .. import log
 from ..comm import current
 from ..comm.channel import receive_observer
-from ..comm.loop.runner import is_async
+from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 from ..process import loaded

@@ -50,8 +50,8 @@ from ...errors import (
     SendError,
 )
 from ..loop import receiver
+from ..loop.callbacks import SYNC_CALLBACKS, Registration
 from ..loop.receiver import Receiver
-from ..loop.runner import SYNC_CALLBACKS, Registration
 from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
 from ..wire import frames
 from ..wire.batch import Batch, pack, pack_linked, pack_text

@@ -16,7 +16,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
 from ... import log
-from .runner import EXITS, Runner, Source, is_clean
+from .callbacks import EXITS, is_clean
+from .runner import Runner, Source
 from .wakes import Wakes
 from .worker import Threads
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import log
 from ...errors import ChannelError
+from .callbacks import EXITS, SYNC_CALLBACKS, Registration, is_clean, name_of
 from .receiver import in_callback
 from .wakes import Resumption
 
@@ -48,14 +48,6 @@ _ACKNOWLEDGE_QUICK_AT = 256
 
 _ACKNOWLEDGE_AFTER = 0.005
 """Seconds an acknowledgement waits for company."""
-
-SYNC_CALLBACKS = 32
-"""Callbacks of one channel that run in worker threads at the same time, where no concurrency
-is asked for."""
-
-
-EXITS = (SystemExit, KeyboardInterrupt)
-"""What ends a process, wherever in it that is raised."""
 
 
 _UNDECIDED_SECONDS = 0.05
@@ -109,64 +101,6 @@ class Source(Protocol):
 
 class Unbegun(BaseException):
     """A message's callback is not called any more, because its process is about to stop."""
-
-
-class Registration:
-    """One callback with its filter."""
-
-    def __init__(
-        self,
-        callback: Callable[[Any], Any],
-        filter_func: Callable[[Any], Any] | None,
-        ordered: bool,
-        concurrency: int | None = None,
-    ) -> None:
-        self.callback = callback
-        self.filter_func = filter_func
-        self.ordered = ordered
-        self.concurrency = concurrency
-        self.is_async = is_async(callback)
-        self.lock = asyncio.Lock()
-        self.order = _StartOrder()
-        self.place = 0
-        """Where it stands among the others of its end."""
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether calling it gives a coroutine; looks through wrappers and partials."""
-    function = inspect.unwrap(function)
-    while hasattr(function, "func"):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
-
-
-def is_clean(error: BaseException) -> bool:
-    """Return whether it ends a process with exit code 0."""
-    if not isinstance(error, SystemExit):
-        return False
-    return error.code is None or (isinstance(error.code, int) and not error.code)
-
-
-class _StartOrder:
-    """Lets calls start in the order in which they took a number, whatever thread runs them."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._given = 0
-        self._serving = 0
-
-    def number(self) -> int:
-        self._given += 1
-        return self._given - 1
-
-    def start(self, number: int) -> None:
-        with self._condition:
-            while self._serving != number:
-                self._condition.wait()
-            self._serving += 1
-            self._condition.notify_all()
 
 
 _FREE = nullcontext()
@@ -584,7 +518,7 @@ class Runner:
         elif isinstance(error, EXITS):
             self._exit("callback", registration.callback, error)
         elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
-            name = _name(registration.callback)
+            name = name_of(registration.callback)
             log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
         else:
             raise error
@@ -594,7 +528,7 @@ class Runner:
         clean = is_clean(error)
         if not clean:
             self._source.failed()
-        self._dispatcher.exit(f"{self._source.title}: {what} {_name(function)}", error)
+        self._dispatcher.exit(f"{self._source.title}: {what} {name_of(function)}", error)
         if self._dispatcher.pausing and not clean:
             raise asyncio.CancelledError
 
@@ -618,7 +552,7 @@ class Runner:
     def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
         self._source.failed()
         log.logger.opt(exception=error).error(
-            f"{self._source.title}: {what} {_name(function)} raised {error!r}"
+            f"{self._source.title}: {what} {name_of(function)} raised {error!r}"
         )
 
 
@@ -626,7 +560,3 @@ def _in_callback() -> Context:
     context = Context()
     context.run(in_callback.set, True)
     return context
-
-
-def _name(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)

@@ -28,8 +28,9 @@ from ..wire import frames
 from ..wire.batch import Batch
 from ..wire.endpoint import Endpoint
 from .letters import DeadLetter
-from .link_peer import LinkPeer, LocalPort, Peer
-from .route import Entry, Holder, Ranges, Route, Side
+from .link_peer import LinkPeer
+from .local_port import LocalPort
+from .route import Entry, Holder, Peer, Ranges, Route, Side
 
 MAIN = "\0main"
 """Stands for the main process among the owners of sides; no process can have this name."""

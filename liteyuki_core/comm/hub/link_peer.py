@@ -1,7 +1,4 @@
-"""Who holds ends of channels, as the hub sees them: the main process itself and each child.
-
-Both speak the hub's few words, one by direct calls, the other over its link.
-"""
+"""A child process as a peer of the hub: its link, and what is believed of what comes over it."""
 
 from __future__ import annotations
 
@@ -9,12 +6,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError, NotConnected
+from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError
 from ..channel import check_name
-from ..context import Context
-from ..ends.port import ContextPort
 from ..loop.wakes import Wake, fire
 from ..store import value
 from ..store.value import Value
@@ -22,10 +17,10 @@ from ..wire import frames
 from ..wire.batch import Batch, unpack
 from ..wire.endpoint import Endpoint
 from ..wire.link import Asked, Link, Told
+from .route import Route
 
 if TYPE_CHECKING:
     from .hub import Hub
-    from .route import Ranges, Route
 
 
 MOST_ENDS = 30_000
@@ -45,180 +40,6 @@ far more than comes together in minutes in which it is stopped or busy."""
 
 _TURN = 0.02
 """Seconds for which the frames of one child may hold the lock while others want it."""
-
-
-class Peer(Protocol):
-    """Whoever holds ends: a child's link or the main process's context.
-
-    `prefix` starts the keys of the channels it makes, `eager` says that it takes messages of its
-    own channels before it receives, `holds` counts by key the channels that it is about to send
-    messages with. All methods are called under the lock.
-    """
-
-    process: str | None
-    prefix: str
-    ends: dict[int, tuple[Route, int]]
-    eager: bool
-    serves_since: float
-    """When it had started, of `time.monotonic`; infinite before."""
-    holds: Counter[str]
-
-    def deliver(self, number: int, batch: Batch) -> None:
-        """Pass on messages."""
-
-    def acknowledged(self, number: int, count: int) -> None:
-        """Pass on that `count` messages sent from this end were handled."""
-
-    def dropped(self, number: int, count: int) -> None:
-        """Say that `count` messages sent from this end will not be handled."""
-
-    def says_late(self, number: int) -> bool:
-        """Return whether the log is to say that messages of this end came too late."""
-
-    def gone(
-        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
-    ) -> None:
-        """Say that the other side closed or is lost, or, with None, is back.
-
-        `last` says that no message of it will come. A maker that has sent more than `holds`
-        messages with the channel is to take no notice: somebody may have it again.
-        """
-
-    def shared(self, number: int, period: int) -> None:
-        """Say that others receive messages too, from now on in this period; with 0, nobody else.
-
-        See `route.py`.
-        """
-
-    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
-        """Pass on what the store answers."""
-
-    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
-        """Pass on what happened in the store."""
-
-    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
-        """Say which names, with their channels' capacities and keys, came and went."""
-
-
-class LocalPort(ContextPort):
-    """The main process's own context as a peer of the hub, and the hub as its port."""
-
-    process: str | None = None
-    prefix = "0."
-    eager = False
-    serves_since = 0.0
-
-    def __init__(self, hub: Hub, context: Context) -> None:
-        self._hub = hub
-        self.context = context
-        self.ends: dict[int, tuple[Route, int]] = {}
-        self.holds: Counter[str] = Counter()
-
-    def data(self, number: int, batch: Batch) -> None:
-        self._hub.data(self, number, batch)
-
-    def acknowledge(self, number: int, ranges: Ranges) -> None:
-        self._hub.acknowledge(self, number, ranges)
-
-    def begin(self, number: int, first: int) -> None:
-        pass  # Where this process dies, nobody asks.
-
-    def ready(self, number: int, window: int, asks: bool) -> None:
-        self._hub.ready(self, number, window, asks)
-
-    def ask_for(self, number: int, period: int, count: int) -> None:
-        self._hub.ask_for(self, number, period, count)
-
-    def give_back(self, number: int, period: int, ranges: Ranges) -> None:
-        self._hub.give_back(self, number, period, ranges)
-
-    def close(self, number: int) -> None:
-        self._hub.close(self, number)
-
-    def leave(self, number: int) -> None:
-        self._hub.leave(self, number)
-
-    def hold(self, key: str) -> None:
-        self._hub.hold(self, key)
-
-    def pump(self) -> None:
-        self._hub.pump()
-
-    flush = pump
-
-    def names(self) -> Mapping[str, tuple[int, str]]:
-        return self._hub.names()
-
-    def find(self, name: str) -> tuple[int, str] | None:
-        return self._hub.find(name)
-
-    def open(self, number: int, key: str | None, capacity: int) -> None:
-        self._hub.open(self, number, key, capacity)
-
-    def register(self, number: int, name: str) -> None:
-        with self._hub.lock:
-            self._hub.register(self, number, name)
-        self._hub.pump()
-
-    def shut(self, timeout: float) -> dict[int, int]:
-        self._hub.close_links(timeout)
-        return {}
-
-    def abandon(self) -> None:
-        self._hub.abandon()
-
-    def deliver(self, number: int, batch: Batch) -> None:
-        self.context.ends[number].on_data(batch)
-
-    def acknowledged(self, number: int, count: int) -> None:
-        end = self.context.ends.get(number)
-        if end is not None:
-            end.on_acknowledged(count)
-
-    def dropped(self, number: int, count: int) -> None:
-        end = self.context.ends.get(number)
-        if end is not None:
-            end.on_dropped(count)
-
-    def says_late(self, number: int) -> bool:
-        return True
-
-    def gone(
-        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
-    ) -> None:
-        end = self.context.ends.get(number)
-        if end is not None:
-            end.on_gone(kind, why, last, holds)
-
-    def shared(self, number: int, period: int) -> None:
-        end = self.context.ends.get(number)
-        if end is not None:
-            end.on_shared(period)
-
-    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
-        pass  # It asks the hub itself.
-
-    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
-        self._hub.store.ask(self, number, fields, values)
-
-    def peek(self, key: str) -> Value | None:
-        entry = self._hub.store.entries.get(key)
-        return entry.value if entry is not None and entry.deadline is None else None
-
-    def word(self, **fields: Any) -> None:
-        raise NotConnected(
-            "this is the main process; a child process says this of itself, and here "
-            "bot.restart_process(name) and bot.processes do the same"
-        )
-
-    def loop_waits(self) -> None:
-        pass  # What it waits for does not come over a link.
-
-    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
-        self.context.access.answered(request, fields, values)
-
-    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
-        self.context.access.told(fields, values)
 
 
 class _Sent:

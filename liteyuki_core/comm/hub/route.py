@@ -26,17 +26,15 @@ that had begun counts one more, one that had not begins anew. At `limit` a messa
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from ...errors import ChannelError
+from ..store.value import Value
 from ..wire import frames
 from ..wire.batch import Batch
-
-if TYPE_CHECKING:
-    from .link_peer import Peer
 
 Ranges = list[tuple[int, int]]
 """Messages: the number of the first and how many."""
@@ -46,6 +44,59 @@ _PATIENCE = 0.05
 
 _PROMPT_WINDOW = 64
 """A holder with less room than this acknowledges at once, where others wait for messages too."""
+
+
+class Peer(Protocol):
+    """Whoever holds ends: a child's link or the main process's context.
+
+    `prefix` starts the keys of the channels it makes, `eager` says that it takes messages of its
+    own channels before it receives, `holds` counts by key the channels that it is about to send
+    messages with. All methods are called under the lock.
+    """
+
+    process: str | None
+    prefix: str
+    ends: dict[int, tuple[Route, int]]
+    eager: bool
+    serves_since: float
+    """When it had started, of `time.monotonic`; infinite before."""
+    holds: Counter[str]
+
+    def deliver(self, number: int, batch: Batch) -> None:
+        """Pass on messages."""
+
+    def acknowledged(self, number: int, count: int) -> None:
+        """Pass on that `count` messages sent from this end were handled."""
+
+    def dropped(self, number: int, count: int) -> None:
+        """Say that `count` messages sent from this end will not be handled."""
+
+    def says_late(self, number: int) -> bool:
+        """Return whether the log is to say that messages of this end came too late."""
+
+    def gone(
+        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+    ) -> None:
+        """Say that the other side closed or is lost, or, with None, is back.
+
+        `last` says that no message of it will come. A maker that has sent more than `holds`
+        messages with the channel is to take no notice: somebody may have it again.
+        """
+
+    def shared(self, number: int, period: int) -> None:
+        """Say that others receive messages too, from now on in this period; with 0, nobody else.
+
+        What a period is stands at the top of this file.
+        """
+
+    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
+        """Pass on what the store answers."""
+
+    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
+        """Pass on what happened in the store."""
+
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
+        """Say which names, with their channels' capacities and keys, came and went."""
 
 
 class Holder:

@@ -1,0 +1,138 @@
+"""The main process's own context and the hub, as each other's peer and port."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ChannelError, NotConnected
+from ..context import Context
+from ..ends.port import ContextPort
+from ..store.value import Value
+from ..wire.batch import Batch
+from .route import Ranges, Route
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+class LocalPort(ContextPort):
+    """The main process's own context as a peer of the hub, and the hub as its port."""
+
+    process: str | None = None
+    prefix = "0."
+    eager = False
+    serves_since = 0.0
+
+    def __init__(self, hub: Hub, context: Context) -> None:
+        self._hub = hub
+        self.context = context
+        self.ends: dict[int, tuple[Route, int]] = {}
+        self.holds: Counter[str] = Counter()
+
+    def data(self, number: int, batch: Batch) -> None:
+        self._hub.data(self, number, batch)
+
+    def acknowledge(self, number: int, ranges: Ranges) -> None:
+        self._hub.acknowledge(self, number, ranges)
+
+    def begin(self, number: int, first: int) -> None:
+        pass  # Where this process dies, nobody asks.
+
+    def ready(self, number: int, window: int, asks: bool) -> None:
+        self._hub.ready(self, number, window, asks)
+
+    def ask_for(self, number: int, period: int, count: int) -> None:
+        self._hub.ask_for(self, number, period, count)
+
+    def give_back(self, number: int, period: int, ranges: Ranges) -> None:
+        self._hub.give_back(self, number, period, ranges)
+
+    def close(self, number: int) -> None:
+        self._hub.close(self, number)
+
+    def leave(self, number: int) -> None:
+        self._hub.leave(self, number)
+
+    def hold(self, key: str) -> None:
+        self._hub.hold(self, key)
+
+    def pump(self) -> None:
+        self._hub.pump()
+
+    flush = pump
+
+    def names(self) -> Mapping[str, tuple[int, str]]:
+        return self._hub.names()
+
+    def find(self, name: str) -> tuple[int, str] | None:
+        return self._hub.find(name)
+
+    def open(self, number: int, key: str | None, capacity: int) -> None:
+        self._hub.open(self, number, key, capacity)
+
+    def register(self, number: int, name: str) -> None:
+        with self._hub.lock:
+            self._hub.register(self, number, name)
+        self._hub.pump()
+
+    def shut(self, timeout: float) -> dict[int, int]:
+        self._hub.close_links(timeout)
+        return {}
+
+    def abandon(self) -> None:
+        self._hub.abandon()
+
+    def deliver(self, number: int, batch: Batch) -> None:
+        self.context.ends[number].on_data(batch)
+
+    def acknowledged(self, number: int, count: int) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_acknowledged(count)
+
+    def dropped(self, number: int, count: int) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_dropped(count)
+
+    def says_late(self, number: int) -> bool:
+        return True
+
+    def gone(
+        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+    ) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_gone(kind, why, last, holds)
+
+    def shared(self, number: int, period: int) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.on_shared(period)
+
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
+        pass  # It asks the hub itself.
+
+    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
+        self._hub.store.ask(self, number, fields, values)
+
+    def peek(self, key: str) -> Value | None:
+        entry = self._hub.store.entries.get(key)
+        return entry.value if entry is not None and entry.deadline is None else None
+
+    def word(self, **fields: Any) -> None:
+        raise NotConnected(
+            "this is the main process; a child process says this of itself, and here "
+            "bot.restart_process(name) and bot.processes do the same"
+        )
+
+    def loop_waits(self) -> None:
+        pass  # What it waits for does not come over a link.
+
+    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
+        self.context.access.answered(request, fields, values)
+
+    def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
+        self.context.access.told(fields, values)

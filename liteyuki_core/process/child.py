@@ -25,26 +25,23 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import log
 from ..comm import current
 from ..comm.context import Context
 from ..comm.link_port import LinkPort
 from ..comm.loop import receiver, waiter
-from ..comm.store.cells import Cells
 from ..comm.store.copies import Copies
-from ..comm.wire.endpoint import Endpoint
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from . import loaded
 from .group import leave_with_group
 from .listening import use_way
 from .output import WriteEnd
 from .pulse import Pulse
-from .report import Report
 from .request import will_call_ready
+from .spec import ChildSpec, load_target
 
 _CONNECT_SECONDS = 10.0
 _CRASH_SECONDS = 5.0
@@ -62,46 +59,6 @@ _PAUSE_SECONDS = 0.005
 _PATIENCE = 200
 """How many such pauses a main thread that is busy has: a second."""
 _COMM = f"{__name__.partition('.')[0]}.comm."
-
-
-class ChildSpec(NamedTuple):
-    """All that a child is told. `call` is a pickle, so that nothing of it is imported early."""
-
-    name: str
-    target: str
-    call: bytes
-    endpoint: Endpoint
-    output: WriteEnd
-    listening: Endpoint | None
-    report: Report | None
-    log: log.LogConfig
-    max_message_bytes: int
-    cells: Cells | None
-    store_cache_bytes: int
-    stop_timeout: float
-
-
-def pack_call(
-    target: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> bytes:
-    """Return what a child needs to call the target. Raises what pickling raises."""
-    return pickle.dumps((target, args, kwargs))
-
-
-def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return the callable that `"pkg.mod:func"` names.
-
-    Raises what the import raises, `AttributeError` or `TypeError`.
-    """
-    if not isinstance(target, str):
-        return target
-    module, _, path = target.partition(":")
-    found: Any = import_module(module)
-    for name in path.split("."):
-        found = getattr(found, name)
-    if not callable(found):
-        raise TypeError(f"{target} is a {type(found).__name__}, not a callable")
-    return found  # type: ignore[no-any-return]
 
 
 class _Leaving:

@@ -27,6 +27,7 @@ from .group import Group
 from .listening import Listening
 from .output import Output, WriteEnd
 from .report import Report, shared
+from .spec import ChildSpec
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -38,7 +39,7 @@ _TERMINATE_SECONDS = 2.0
 _WORDS, _WORDS_SECONDS = 1000, 10.0
 """How many words for the loop a child may have in that time. Honest ones have a few."""
 
-MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None, Report | None], child.ChildSpec]
+MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None, Report | None], ChildSpec]
 
 
 class Life:

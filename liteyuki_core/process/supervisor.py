@@ -36,7 +36,7 @@ from ..errors import (
 )
 from ..hooks import Hooks, Kind
 from ..writer import Writer
-from . import child, stopping
+from . import stopping
 from .ending import Ending, classify, describe
 from .health import Hang, Health, Watch
 from .life import Life
@@ -44,6 +44,7 @@ from .listening import Listening
 from .output import WriteEnd
 from .report import Report
 from .restart import RestartPolicy, Restarts
+from .spec import ChildSpec, pack_call
 from .state import ChildProcess, ProcessState
 
 _WHY_CHARACTERS = 1000
@@ -141,7 +142,7 @@ class Supervisor:
                 name,
             )
         try:
-            call = child.pack_call(target, tuple(args), dict(kwargs))
+            call = pack_call(target, tuple(args), dict(kwargs))
         except Exception as error:
             raise ProcessStartError(
                 f"process {name}: the child could not import {text} or be given its arguments: "
@@ -355,8 +356,8 @@ class Supervisor:
         output: WriteEnd,
         way: Endpoint | None,
         report: Report | None,
-    ) -> child.ChildSpec:
-        return child.ChildSpec(
+    ) -> ChildSpec:
+        return ChildSpec(
             process.name,
             process.target,
             process._call,

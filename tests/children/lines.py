@@ -25,6 +25,7 @@ CHILD = "w"
 
 COUNTS = "lines.json"
 _PARTS = (os.path.join("liteyuki_core", "comm", ""), os.path.join("liteyuki_core", "process", ""))
+_OF_THE_CHILD = ("spec.py", "child.py")
 
 
 class Tracer:
@@ -63,7 +64,7 @@ class Tracer:
 def _short(path: str) -> str:
     """Return a name for a file of interest, empty for others."""
     for part in _PARTS:
-        if part in path and (part is _PARTS[0] or path.endswith("child.py")):
+        if part in path and (part is _PARTS[0] or path.endswith(_OF_THE_CHILD)):
             return part.split(os.sep)[1] + "/" + os.path.basename(path)
     return ""
 

@@ -1,0 +1,54 @@
+"""What a child is told before it runs: its name, its target, its ways to the main process."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from .. import log
+from ..comm.store.cells import Cells
+from ..comm.wire.endpoint import Endpoint
+from .output import WriteEnd
+from .report import Report
+
+
+class ChildSpec(NamedTuple):
+    """All that a child is told. `call` is a pickle, so that nothing of it is imported early."""
+
+    name: str
+    target: str
+    call: bytes
+    endpoint: Endpoint
+    output: WriteEnd
+    listening: Endpoint | None
+    report: Report | None
+    log: log.LogConfig
+    max_message_bytes: int
+    cells: Cells | None
+    store_cache_bytes: int
+    stop_timeout: float
+
+
+def pack_call(
+    target: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bytes:
+    """Return what a child needs to call the target. Raises what pickling raises."""
+    return pickle.dumps((target, args, kwargs))
+
+
+def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return the callable that `"pkg.mod:func"` names.
+
+    Raises what the import raises, `AttributeError` or `TypeError`.
+    """
+    if not isinstance(target, str):
+        return target
+    module, _, path = target.partition(":")
+    found: Any = import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    if not callable(found):
+        raise TypeError(f"{target} is a {type(found).__name__}, not a callable")
+    return found  # type: ignore[no-any-return]

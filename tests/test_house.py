@@ -170,7 +170,7 @@ REBUILDS = {
     "comm.storage: value.load": "what this process has serialised, and sums, which are numbers",
     "comm.store.listener: value.rebuild": "a watch or subscription of this process",
     "comm.store.copies: values.load": "a child's copies of what it has read",
-    "process.child: pickle.loads": "in a child: the call that the main process gave it",
+    "process.child.entry: pickle.loads": "in a child: the call that the main process gave it",
 }
 """Where bytes become objects, and why no child can run code in the main process there: that one
 rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and no more."""

@@ -40,7 +40,7 @@ from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 from ..process import loaded
-from ..process.request import calls_ready, ready
+from ..process.child.request import calls_ready, ready
 from .uvicorn import FirstServer
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Child processes."""
 
-from .request import calls_ready, ready, request_restart
+from .child.request import calls_ready, ready, request_restart
 from .restart import RestartPolicy
 from .state import ChildProcess, ProcessState
 

@@ -22,7 +22,7 @@ from ..comm.hub.link_peer import LinkPeer
 from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
 from ..writer import Writer
-from . import child
+from .child import entry
 from .group import Group
 from .listening import Listening
 from .output import Output, WriteEnd
@@ -127,7 +127,7 @@ class Life:
                 kept.callback(self.close)
                 spec = make_spec(theirs, output.theirs, way, self.report)
                 process = multiprocessing.get_context("spawn").Process(
-                    target=child.main, args=(spec,), name=f"liteyuki-{self.name}"
+                    target=entry.main, args=(spec,), name=f"liteyuki-{self.name}"
                 )
                 spawning = asyncio.ensure_future(threads.run(lambda: _spawn(process)))
                 while not spawning.done():

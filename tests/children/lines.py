@@ -25,7 +25,7 @@ CHILD = "w"
 
 COUNTS = "lines.json"
 _PARTS = (os.path.join("liteyuki_core", "comm", ""), os.path.join("liteyuki_core", "process", ""))
-_OF_THE_CHILD = ("spec.py", "child.py")
+_OF_THE_CHILD = ("spec.py", "entry.py")
 
 
 class Tracer:

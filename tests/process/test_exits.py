@@ -205,7 +205,7 @@ def test_a_main_thread_that_does_not_end(tmp_path: Path, environment: Environmen
         CHILD,
         """
 def stubborn():
-    from liteyuki_core.process import child as entry
+    from liteyuki_core.process.child import entry
 
     entry._EXIT_SECONDS = 0.5
     register("async", SystemExit(7))

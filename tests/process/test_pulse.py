@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.process.pulse import Pulse
+from liteyuki_core.process.child.pulse import Pulse
 from tests.conftest import wait_until
 from tests.test_reader import LOOPS, LoopThread, Sleeps
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from liteyuki_core.errors import FrameError
+from liteyuki_core.process.child.pulse import Pulse
 from liteyuki_core.process.health import Hang, Watch
-from liteyuki_core.process.pulse import Pulse
 from liteyuki_core.process.report import Answer, Report, shared
 from tests.test_reader import LoopThread
 

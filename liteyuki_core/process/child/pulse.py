@@ -19,8 +19,8 @@ from time import monotonic
 from types import FrameType
 from typing import Any, TypeVar
 
-from ..comm.loop.dispatch import Dispatcher
-from .report import Answer, Report
+from ...comm.loop.dispatch import Dispatcher
+from ..report import Answer, Report
 
 T = TypeVar("T")
 

@@ -28,20 +28,20 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from .. import log
-from ..comm import current
-from ..comm.context import Context
-from ..comm.link_port import LinkPort
-from ..comm.loop import receiver, waiter
-from ..comm.store.copies import Copies
-from ..errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
-from . import loaded
-from .group import leave_with_group
-from .listening import use_way
-from .output import WriteEnd
+from ... import log
+from ...comm import current
+from ...comm.context import Context
+from ...comm.link_port import LinkPort
+from ...comm.loop import receiver, waiter
+from ...comm.store.copies import Copies
+from ...errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from .. import loaded
+from ..group import leave_with_group
+from ..listening import use_way
+from ..output import WriteEnd
+from ..spec import ChildSpec, load_target
 from .pulse import Pulse
 from .request import will_call_ready
-from .spec import ChildSpec, load_target
 
 _CONNECT_SECONDS = 10.0
 _CRASH_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..comm.current import current
+from ...comm.current import current
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 

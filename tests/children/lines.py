@@ -25,7 +25,7 @@ CHILD = "w"
 
 COUNTS = "lines.json"
 _PARTS = (os.path.join("liteyuki_core", "comm", ""), os.path.join("liteyuki_core", "process", ""))
-_OF_THE_CHILD = ("spec.py", "entry.py")
+_OF_THE_CHILD = ("spec.py", "entry.py", "leaving.py")
 
 
 class Tracer:

@@ -12,7 +12,7 @@ import pytest
 import liteyuki_core
 from liteyuki_core.comm import current
 from liteyuki_core.comm.storage import shared_memory
-from liteyuki_core.process.child.entry import _is_busy
+from liteyuki_core.process.child.leaving import _is_busy
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
 

@@ -205,9 +205,9 @@ def test_a_main_thread_that_does_not_end(tmp_path: Path, environment: Environmen
         CHILD,
         """
 def stubborn():
-    from liteyuki_core.process.child import entry
+    from liteyuki_core.process.child import leaving
 
-    entry._EXIT_SECONDS = 0.5
+    leaving._EXIT_SECONDS = 0.5
     register("async", SystemExit(7))
     while True:
         try:

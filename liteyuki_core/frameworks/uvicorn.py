@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..process.listening import listen
+from ..process.child.sockets import listen
 
 _COULD_NOT_START = 3
 _LAST_SECONDS = 0.1

@@ -310,7 +310,7 @@ ANY_SERVER = """
 
     import obeying
     from liteyuki_core.process import calls_ready, ready
-    from liteyuki_core.process.listening import listen
+    from liteyuki_core.process.child.sockets import listen
 
 
     class Telling(asyncio.Protocol):

@@ -28,11 +28,11 @@ from ...comm.store.copies import Copies
 from ...errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from .. import loaded
 from ..group import leave_with_group
-from ..listening import use_way
 from ..spec import ChildSpec, load_target
 from .leaving import INTERRUPTED, Leaving
 from .pulse import Pulse
 from .request import will_call_ready
+from .sockets import use_way
 
 _CONNECT_SECONDS = 10.0
 _CRASH_SECONDS = 5.0

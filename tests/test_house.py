@@ -154,6 +154,17 @@ def test_exceptions_are_needed(arrow: tuple[str, str]) -> None:
     assert other not in imports(module, running=True)
 
 
+def test_what_runs_in_a_child_knows_no_main_process() -> None:
+    """Of `process` the child's folder imports, besides itself, what both sides share."""
+    shared = {f"process.{name}" for name in ("group", "loaded", "report", "spec")}
+    found = {
+        other
+        for module, other in ARROWS
+        if module.startswith("process.child.") and other.startswith("process.")
+    }
+    assert {other for other in found if not other.startswith("process.child.")} <= shared
+
+
 REBUILDS = {
     "comm.store.value: pickle.loads": "values of the store, for the callers below alone",
     "comm.wire.payload: pickle.loads": "messages, for the callers below alone",

@@ -23,9 +23,10 @@ from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
 from ..writer import Writer
 from .child import entry
+from .child.output import WriteEnd
 from .group import Group
 from .listening import Listening
-from .output import Output, WriteEnd
+from .output import Output
 from .report import Report, shared
 from .spec import ChildSpec
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .. import log
 from ..comm.store.cells import Cells
 from ..comm.wire.endpoint import Endpoint
-from .output import WriteEnd
+from .child.output import WriteEnd
 from .report import Report
 
 

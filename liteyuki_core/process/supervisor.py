@@ -37,11 +37,11 @@ from ..errors import (
 from ..hooks import Hooks, Kind
 from ..writer import Writer
 from . import stopping
+from .child.output import WriteEnd
 from .ending import Ending, classify, describe
 from .health import Hang, Health, Watch
 from .life import Life
 from .listening import Listening
-from .output import WriteEnd
 from .report import Report
 from .restart import RestartPolicy, Restarts
 from .spec import ChildSpec, pack_call

@@ -24,7 +24,7 @@ from ... import log
 from ...comm.context import Context
 from ...comm.loop import waiter
 from ..group import leave_with_group
-from ..output import WriteEnd
+from .output import WriteEnd
 
 _LEAVE_SECONDS = 4.0
 _STOP_SHARE = 0.85

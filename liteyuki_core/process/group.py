@@ -59,7 +59,7 @@ class Group:
             on_ended()
             self._job.end()
             return self._exit_code()
-        if hasattr(os, "waitid"):
+        if sys.platform != "win32" and hasattr(os, "waitid"):
             # Not reaped yet: its number can't be another group's when that is signalled.
             try:
                 os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
@@ -99,7 +99,7 @@ class Group:
             self._child.kill()
         except (ValueError, OSError):
             pass  # It has ended.
-        if self._job is None and not self._over:
+        if sys.platform != "win32" and not self._over:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> bool:

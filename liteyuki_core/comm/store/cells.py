@@ -127,6 +127,8 @@ def _memory() -> tuple[int, int]:
 
 
 def _seal(file: int) -> None:
+    if sys.platform != "linux":
+        return
     import fcntl
 
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

@@ -51,10 +51,13 @@ from .endpoint import Endpoint
 from .pieces import Piece, freed, opening, pieces
 from .reader import Reader
 
-_DONTWAIT = socket.MSG_DONTWAIT if sys.platform == "linux" else 0
+_DONTWAIT = 0
 """With this flag a send on a blocking connection does not wait. Where a system has none that
 is sure to work, the connection is non-blocking and whoever may wait has a handle with a timeout,
 at the price of a second system call for each read."""
+
+if sys.platform == "linux":
+    _DONTWAIT = socket.MSG_DONTWAIT
 
 _WAIT = 3600.0
 """Seconds such a handle waits in one call: a handle without a timeout would make the
@@ -102,7 +105,7 @@ _Out = list[frames.Buffer]
 
 def _send(connection: socket.socket, out: _Out, flags: int) -> int:
     """Write the front of `out`, take it away and return how many bytes that was."""
-    if len(out) == 1:
+    if sys.platform == "win32" or len(out) == 1:
         size = connection.send(out[0], flags)
     else:
         size = connection.sendmsg(out[:_IOV_MAX], (), flags)
@@ -114,8 +117,8 @@ def _send(connection: socket.socket, out: _Out, flags: int) -> int:
     return size
 
 
-def _arrivals_of(connection: socket.socket) -> select.poll | None:
-    """Return where to wait for bytes.
+def _arrivals_of(connection: socket.socket) -> Callable[[], object] | None:
+    """Return what waits for bytes.
 
     A thread that waits in `recv` is also woken each time the other side has read something.
     """
@@ -123,7 +126,7 @@ def _arrivals_of(connection: socket.socket) -> select.poll | None:
         return None
     arrivals = select.poll()
     arrivals.register(connection.fileno(), select.POLLIN)
-    return arrivals
+    return arrivals.poll
 
 
 class Asked(tuple[frames.Buffer, ...]):
@@ -569,7 +572,7 @@ class Link:
             try:
                 flags = self._dontwait if lanes or not waits else 0
                 if self._arrivals is not None and waits and not lanes:
-                    self._arrivals.poll()
+                    self._arrivals()
                 size = handle.recv_into(stream.buffer(), 0, flags)
                 self._at_end = not size
             except BlockingIOError:

@@ -782,7 +782,7 @@ GROUPS = {"frames": FRAMES, "channels": CHANNELS, "store": STORE, "words": WORDS
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="long messages in memory, and its figures")
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_hostile_child(tmp_path: Path, environment: Environment, group: str, every: int) -> None:
     """Each act in a life of its own, beside a good child that exchanges messages with main.

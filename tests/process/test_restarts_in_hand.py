@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.children import facts
-from tests.conftest import ROOT
+from tests.conftest import ROOT, a_little
 from tests.program import Program, running
 
 Environment = dict[str, str]
@@ -144,20 +144,26 @@ def test_what_takes_longer_goes_to_the_successor(tmp_path: Path, environment: En
         assert len(begun) > len(set(begun)), f"{way}: nothing was broken off: {found}"
 
 
+@a_little(1, 5)
 @pytest.mark.parametrize("way", ["callback", "sync_callback", "nonebot"])
 def test_what_a_callback_waits_for_goes_on_during_a_stop(
-    tmp_path: Path, environment: Environment, way: str
+    tmp_path: Path, environment: Environment, way: str, times: int
 ) -> None:
-    """An answer that is on its way still comes: ten restarts break off nothing."""
-    rounds = ["restart"] if way == "nonebot" else ["restart", "stop"] * 5
+    """An answer that is on its way still comes: restarts break off nothing."""
+    rounds = ["restart"] if way == "nonebot" else ["restart", "stop"] * times
     bot = play(tmp_path, environment, [way], handling=0.2, rounds=rounds, asks=True)
     well(bot, tmp_path)
 
 
-def test_what_a_receiver_waits_for_in_a_stop(tmp_path: Path, environment: Environment) -> None:
+@pytest.mark.parametrize(
+    "rounds", [["restart"], pytest.param(["restart", "stop"], marks=pytest.mark.long)], ids=len
+)
+def test_what_a_receiver_waits_for_in_a_stop(
+    tmp_path: Path, environment: Environment, rounds: list[str]
+) -> None:
     """A handling that waits for an answer may be broken off by a stop; then it comes again."""
     ways = ["iterate", "in_thread", "async_iterate", "three_tasks"]
-    bot = play(tmp_path, environment, ways, handling=0.2, rounds=["restart", "stop"], asks=True)
+    bot = play(tmp_path, environment, ways, handling=0.2, rounds=rounds, asks=True)
     well(bot, tmp_path, broken_off=True)
 
 

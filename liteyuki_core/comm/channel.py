@@ -304,9 +304,10 @@ class Channel(Handle, Generic[T]):
             end.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            # Who will have to wait, and is not observed, asks there at once.
-            first = observer is not None or end.has_arrived
-            message = end.take_nowait(who) if first else None
+            # Where nothing has arrived, `async_wait` asks, and asking twice would only take time.
+            # But an observer hears of a wait only after asking in vain.
+            asks = observer is not None or end.has_arrived
+            message = end.take_nowait(who) if asks else None
             if message is None:
                 if observer is not None:
                     observer(True)

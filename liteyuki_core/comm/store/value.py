@@ -22,6 +22,7 @@ from ..wire.frames import (
     MAGIC,
     STORE,
     STORE_STREAM,
+    U32,
     Buffer,
     Frame,
     from_json,
@@ -39,7 +40,6 @@ NUMBER_BYTES = 4096
 
 _INT = re.compile(rb"-?0x[0-9a-f]+")
 _FLOAT = re.compile(rb"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}|-?inf|nan")
-_WORD = struct.Struct("<I")
 
 
 class Value(NamedTuple):
@@ -145,8 +145,8 @@ def store(fields: dict[str, Any], values: Sequence[Value]) -> list[tuple[Buffer,
 def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, ...]:
     kinds, sizes = "".join(value.kind for value in values), [len(value.data) for value in values]
     head = to_json({**fields, "kinds": kinds, "sizes": sizes}).encode()
-    length = _WORD.size + len(head) + sum(sizes)
-    start = HEADER.pack(MAGIC, STORE, 0, STORE_STREAM, length) + _WORD.pack(len(head)) + head
+    length = U32.size + len(head) + sum(sizes)
+    start = HEADER.pack(MAGIC, STORE, 0, STORE_STREAM, length) + U32.pack(len(head)) + head
     return (start, *[value.data for value in values])
 
 
@@ -157,11 +157,11 @@ def stored(frame: Frame, limit: int | None = None) -> tuple[dict[str, Any], list
     """
     body = frame.body
     try:
-        (size,) = _WORD.unpack_from(body)
+        (size,) = U32.unpack_from(body)
         if limit is not None and size > limit:
             raise ValueError(f"its head is said to have {size} bytes, {limit} are allowed")
-        at = _WORD.size + size
-        fields = from_json(str(body[_WORD.size : at], "ascii"))
+        at = U32.size + size
+        fields = from_json(str(body[U32.size : at], "ascii"))
         kinds, sizes = fields.pop("kinds"), fields.pop("sizes")
         values = []
         for kind, length in zip(kinds, sizes, strict=True):

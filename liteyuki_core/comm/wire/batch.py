@@ -30,14 +30,13 @@ from .frames import (
     SPLIT,
     TEXT,
     TOP,
+    U32,
     Buffer,
     Frame,
     table,
     words_of,
 )
 from .payload import Linked, Long, Raw, split_linked
-
-_WORD = struct.Struct("<I")
 
 _SEQUENCE = struct.Struct("<QI")
 _DATA_HEAD = struct.Struct("<HBBIIQI")
@@ -210,7 +209,7 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
     content: Buffer = body[_SEQUENCE.size :] if rest < 4096 else memoryview(body)[_SEQUENCE.size :]
     words: Sequence[int]
-    words = words_of(content[: 4 * count]) if count > 1 else _WORD.unpack_from(content)
+    words = words_of(content[: 4 * count]) if count > 1 else U32.unpack_from(content)
     text = None
     if flags & TEXT:
         text = _decode(memoryview(content)[4 * count :])

@@ -66,6 +66,8 @@ MAX_MESSAGE_BYTES = 1 << 30
 
 Buffer = bytes | bytearray | memoryview
 
+U32 = struct.Struct("<I")
+
 to_json = json.JSONEncoder(separators=(",", ":")).encode
 from_json = json.JSONDecoder().decode
 

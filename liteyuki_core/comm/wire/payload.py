@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import FrameError
-from .frames import CHUNK, FIELD_BYTES, TOP, Buffer
+from .frames import CHUNK, FIELD_BYTES, TOP, U32, Buffer
 
-_KEYS = struct.Struct("<I")
 _FLAT = frozenset({str, int, float, bool, type(None), dict, list, tuple, set, frozenset})
 """What most messages are. They are pickled in one go: to ask for buffers costs each a little, so
 those inside of these go with the rest."""
@@ -73,13 +72,13 @@ class Linked:
 def split_linked(data: Buffer) -> tuple[list[str], Buffer]:
     """Return the keys of its channels and the pickle. Raises `FrameError`."""
     try:
-        (size,) = _KEYS.unpack_from(data)
+        (size,) = U32.unpack_from(data)
         if size > FIELD_BYTES:
             raise ValueError(f"it is said to have {size} bytes, {FIELD_BYTES} are allowed")
-        keys = bytes(data[_KEYS.size : _KEYS.size + size])
+        keys = bytes(data[U32.size : U32.size + size])
         if len(keys) != size:
             raise ValueError("the table of keys is cut short")
-        return keys.decode("ascii").split(","), data[_KEYS.size + size :]
+        return keys.decode("ascii").split(","), data[U32.size + size :]
     except (struct.error, ValueError) as error:
         raise FrameError(f"a message with channels has no table of them: {error}") from error
 
@@ -118,7 +117,7 @@ def dump_linked(data: object, link: Callable[[Any], tuple[str, Any] | None]) -> 
     keys = ",".join(pickler.keys).encode("ascii")
     if len(keys) > FIELD_BYTES:
         raise ValueError(f"it carries {len(pickler.keys)} channels, which are too many")
-    return Linked(_KEYS.pack(len(keys)) + keys + file.getvalue())
+    return Linked(U32.pack(len(keys)) + keys + file.getvalue())
 
 
 def load_linked(payload: Linked, find: Callable[[str, Any], Any]) -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from liteyuki_core.process.child.pulse import Pulse
+from tests.comm.wire.test_reader import LOOPS, LoopThread, Sleeps
 from tests.conftest import wait_until
-from tests.test_reader import LOOPS, LoopThread, Sleeps
 
 
 class Asked:

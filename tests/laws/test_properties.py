@@ -1,10 +1,10 @@
 """Random interleavings of everything one can do with channels, against a model of their laws.
 
 A main process's side, a child "w" that is killed, restarted and lost, and a child "x" that lives,
-in one process over real links. `tests/laws.py` says what may happen; here is what is done.
+in one process over real links. `tests/model.py` says what may happen; here is what is done.
 
-`LITEYUKI_TEST_HUNT=1000 python -m pytest tests/test_properties.py` hunts with as many examples, new
-ones each time.
+`LITEYUKI_TEST_HUNT=1000 python -m pytest tests/laws/test_properties.py` hunts with as many
+examples, new ones each time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from liteyuki_core.comm import async_select, select
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from tests.conftest import a_little
-from tests.laws import Conduit, Half, Recorder, Waiting, check_side, custody, number_in
+from tests.model import Conduit, Half, Recorder, Waiting, check_side, custody, number_in
 from tests.pair import Pair
 
 _MOMENT = 0.002
@@ -631,7 +631,7 @@ class Channels(RuleBasedStateMachine):
             again = set(kept) & flow.confirmed
             assert not again, f"{conduit}: {again} are to come again, but were acknowledged"
             flow.receiver_died(set(kept))
-        # Where they stay they are looked at by tests/test_route.py.
+        # Where they stay they are looked at by tests/comm/hub/test_route.py.
         for letter in self.pair.hub.dead_letters():
             letter.discard()
 

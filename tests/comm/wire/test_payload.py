@@ -144,7 +144,7 @@ import pickle
 
 from liteyuki_core import Channel, LiteyukiBot, get_channel
 from liteyuki_core.comm import active_channel, passive_channel, set_channel
-from tests.test_payload import Array
+from tests.comm.wire.test_payload import Array
 
 SIZE = 10_000_000
 

@@ -981,7 +981,7 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str], times
     """What is there is all up to some change, none torn, and everything confirmed is in it."""
     program = """
         import time
-        from tests.test_journal import change
+        from tests.comm.store.test_journal import change
 
         confirmed = 0
 

@@ -15,7 +15,7 @@ from liteyuki_core import ChannelBroken, ChannelClosed, SendError
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from tests.conftest import wait_until
-from tests.laws import Waiting
+from tests.model import Waiting
 from tests.pair import AsyncDoor, Pair, SyncDoor
 
 Door = SyncDoor | AsyncDoor

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytest_plugins = ["tests.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 20.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -25,6 +26,27 @@ def run_async(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return loop.run_until_complete(coroutine)
     finally:
         loop.close()
+
+
+def in_thread(call: Callable[..., Any], *args: Any) -> threading.Thread:
+    """Have a thread of its own call this, and return it."""
+    thread = threading.Thread(target=call, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+class Unbuildable:
+    """Pickles, but can't be rebuilt."""
+
+    def __init__(self, error: type[Exception] = RuntimeError) -> None:
+        self._error = error
+
+    def __reduce__(self) -> Any:
+        return _raise, (self._error,)
+
+
+def _raise(error: type[Exception]) -> None:
+    raise error("not here")
 
 
 class SyncDoor:
@@ -54,6 +76,11 @@ class AsyncDoor:
             return [data async for data in channel]
 
         return run_async(collect())  # type: ignore[no-any-return]
+
+
+Door = SyncDoor | AsyncDoor
+Ends = tuple[Channel[Any], Channel[Any]]
+"""The sender's and the receiver's end of one channel."""
 
 
 class Pair:
@@ -173,6 +200,3 @@ class Pair:
         self.main.close(2)
         self.hub.store.close(2)
         log.logger.remove(self._sink)
-
-
-Condition = Callable[[], Any]

@@ -28,16 +28,14 @@ from tests.pair import Pair
 
 
 @pytest.fixture(params=["main", "child"])
-def side(request: pytest.FixtureRequest) -> Iterator[Any]:
+def side(request: pytest.FixtureRequest, pair: Pair) -> Iterator[Any]:
     """A pair of which this process is now the one side, now the other."""
-    pair = Pair()
     here, there = pair.main, pair.child
     if request.param == "child":
         here, there = there, here
     current.install(here)
     yield pair, here, there
     current.uninstall(here)
-    pair.close()
 
 
 def test_set_and_get_many(side: Any) -> None:

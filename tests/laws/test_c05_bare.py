@@ -18,14 +18,6 @@ from tests.conftest import wait_until
 from tests.pair import Pair
 
 
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side, each with a callback loop of its own."""
-    both = Pair()
-    yield both
-    both.close()
-
-
 @pytest.fixture(params=["before", "after"])
 def sent(request: pytest.FixtureRequest, pair: Pair) -> Iterator[Any]:
     """The receiving end and what it gets: 0 to 9, and texts, before it has callbacks or after."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,18 +16,9 @@ from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side, each with a callback loop of its own."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=["main sends", "child sends"])
-def ends(request: pytest.FixtureRequest, pair: Pair) -> Any:
-    """The sender's and the receiver's end, capacity 64."""
-    ours, theirs = pair.channel(64)
-    return (ours, theirs) if request.param == "main sends" else (theirs, ours)
+def capacity() -> int:
+    """Room for many at once."""
+    return 64
 
 
 def send_all(channel: Any, messages: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,24 +16,8 @@ from liteyuki_core.comm.hub.route import Holder, Side
 from liteyuki_core.comm.select import async_select, select
 from liteyuki_core.errors import ChannelEmpty, ChannelTimeout
 from tests.conftest import wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
+from tests.pair import Door, Pair, run_async
 from tests.wire import batch
-
-Door = SyncDoor | AsyncDoor
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=[SyncDoor, AsyncDoor], ids=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """The sync or the async methods of a channel."""
-    return request.param()  # type: ignore[no-any-return]
 
 
 def got_by(context: Context, name: str) -> Channel[Any]:

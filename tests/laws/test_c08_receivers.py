@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,15 +15,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.loop.worker import Threads
 from liteyuki_core.errors import ChannelTimeout
 from tests.conftest import wait_until
-from tests.pair import Pair, run_async
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
+from tests.pair import Pair, Unbuildable, run_async
 
 
 def unacknowledged(channel: Channel[Any]) -> int:
@@ -298,21 +290,12 @@ def test_a_thread_that_runs_a_loop_asks_by_what_runs_there(pair: Pair) -> None:
 def test_a_timeout_is_said_as_it_was_given(pair: Pair) -> None:
     """Also where a message that could not be rebuilt has taken some of the time."""
     ours, theirs = pair.channel(8)
-    ours.send(_Unbuildable())
+    ours.send(Unbuildable())
     with pytest.raises(ChannelTimeout, match=r"within 0\.2 s"):
         theirs.receive(0.2)
-    ours.send(_Unbuildable())
+    ours.send(Unbuildable())
     with pytest.raises(ChannelTimeout, match=r"within 0\.2 s"):
         run_async(theirs.async_receive(0.2))
-
-
-class _Unbuildable:
-    def __reduce__(self) -> Any:
-        return _refuse, ()
-
-
-def _refuse() -> None:
-    raise ValueError("not here")
 
 
 # ------------------------------------------------------------- loops that are stopped

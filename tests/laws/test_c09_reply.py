@@ -6,7 +6,6 @@ import copy
 import gc
 import pickle
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,23 +15,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from tests.conftest import wait_until
 from tests.model import Waiting
-from tests.pair import AsyncDoor, Pair, SyncDoor
-
-Door = SyncDoor | AsyncDoor
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=[SyncDoor, AsyncDoor], ids=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """The sync or the async methods of a channel."""
-    return request.param()  # type: ignore[no-any-return]
+from tests.pair import Door, Pair
 
 
 @pytest.fixture(params=["main asks", "child asks"])

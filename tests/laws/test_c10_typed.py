@@ -8,7 +8,7 @@ import datetime
 import enum
 import pickle
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypeVar, Union
 
@@ -19,10 +19,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.errors import ChannelEmpty, ChannelTypeError, SendError
 from tests.conftest import wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor
+from tests.pair import AsyncDoor, Door, Pair
 from tests.program import python
 
-Door = SyncDoor | AsyncDoor
 U = TypeVar("U")
 V = TypeVar("V")
 
@@ -219,21 +218,6 @@ UNCHECKABLE: list[tuple[Any, str]] = [
     (list[5], "5"),  # type: ignore[misc]
     (Unlookable, "protocol"),
 ]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=[SyncDoor(), AsyncDoor()], ids=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """The sync and the async methods."""
-    door: Door = request.param
-    return door
 
 
 def typed(pair: Pair, channel: Channel[Any]) -> tuple[Channel[Any], Channel[Any]]:

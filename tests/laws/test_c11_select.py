@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,9 @@ from liteyuki_core.errors import (
     WouldBlockLoop,
 )
 from tests.conftest import wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
+from tests.pair import AsyncDoor, Ends, Pair, SyncDoor, Unbuildable, in_thread, run_async
 from tests.program import running, write_files
 
-Ends = tuple[Channel[Any], Channel[Any]]
 Handle = Callable[[tuple[Channel[Any], Any]], None]
 
 
@@ -72,20 +71,6 @@ class AsyncSelect:
 Way = SyncSelect | AsyncSelect
 
 
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=[1, 2, 64], ids="capacity{}".format)
-def capacity(request: pytest.FixtureRequest) -> int:
-    """Capacities that find different mistakes."""
-    return int(request.param)
-
-
 @pytest.fixture(params=[SyncSelect(), AsyncSelect()], ids=["sync", "async"])
 def way(request: pytest.FixtureRequest) -> Way:
     """The sync and the async form."""
@@ -111,12 +96,6 @@ def channels(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> list[
     return [(theirs, ours) for ours, theirs in both]
 
 
-def in_thread(call: Any, *args: Any) -> threading.Thread:
-    thread = threading.Thread(target=call, args=args, daemon=True)
-    thread.start()
-    return thread
-
-
 def arrived(channel: Channel[Any], count: int) -> None:
     """Wait until so many messages are at an end."""
     end = channel._open()
@@ -135,17 +114,6 @@ def begun(channels: list[Ends]) -> list[Channel[Any]]:
 def waiting(*channels: Channel[Any]) -> list[int]:
     """Return how many wait at each end."""
     return [len(channel._open().receivers) for channel in channels]
-
-
-class Unbuildable:
-    """Pickles, but can't be rebuilt."""
-
-    def __reduce__(self) -> Any:
-        return _raise, ()
-
-
-def _raise() -> None:
-    raise RuntimeError("not here")
 
 
 # ------------------------------------------------------------- what comes

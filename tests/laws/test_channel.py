@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,56 +27,7 @@ from liteyuki_core.errors import (
     WouldBlockLoop,
 )
 from tests.conftest import wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
-
-Door = SyncDoor | AsyncDoor
-Ends = tuple[Channel[Any], Channel[Any]]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=[1, 2, 64], ids="capacity{}".format)
-def capacity(request: pytest.FixtureRequest) -> int:
-    """Capacities that find different mistakes."""
-    return int(request.param)
-
-
-@pytest.fixture(params=["main sends", "child sends"])
-def ends(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> Ends:
-    """The sender's and the receiver's end."""
-    ours, theirs = pair.channel(capacity)
-    return (ours, theirs) if request.param == "main sends" else (theirs, ours)
-
-
-@pytest.fixture(params=[SyncDoor(), AsyncDoor()], ids=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """The sync and the async methods."""
-    door: Door = request.param
-    return door
-
-
-def in_thread(call: Any, *args: Any) -> threading.Thread:
-    thread = threading.Thread(target=call, args=args, daemon=True)
-    thread.start()
-    return thread
-
-
-class Unbuildable:
-    """Pickles, but can't be rebuilt."""
-
-    def __reduce__(self) -> Any:
-        return _raise, ()
-
-
-def _raise() -> None:
-    raise RuntimeError("not here")
-
+from tests.pair import Door, Ends, Pair, Unbuildable, in_thread, run_async
 
 # ------------------------------------------------------------- 1: order, once, not one's own
 

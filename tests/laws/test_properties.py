@@ -631,7 +631,7 @@ class Channels(RuleBasedStateMachine):
             again = set(kept) & flow.confirmed
             assert not again, f"{conduit}: {again} are to come again, but were acknowledged"
             flow.receiver_died(set(kept))
-        # Where they stay they are looked at by tests/comm/hub/test_route.py.
+        # Where they stay they are looked at by tests/laws/test_c08_crashes.py.
         for letter in self.pair.hub.dead_letters():
             letter.discard()
 

@@ -7,7 +7,7 @@ import gc
 import math
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from liteyuki_core.comm.store.access import Changes
 from liteyuki_core.comm.store.listener import Listener
 from liteyuki_core.errors import NotConnected, StoreError, StoreTimeout, WouldBlockLoop
 from tests.conftest import wait_until
-from tests.pair import Pair, run_async
+from tests.pair import Pair, Unbuildable, run_async
 
 Door = Callable[..., Any]
 
@@ -32,14 +32,6 @@ def by_sync(store: SharedMemory, operation: str, *args: Any, **kwargs: Any) -> A
 
 def by_async(store: SharedMemory, operation: str, *args: Any, **kwargs: Any) -> Any:
     return run_async(getattr(store, f"async_{operation}")(*args, **kwargs))
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
 
 
 @pytest.fixture(params=["main", "child"])
@@ -351,20 +343,6 @@ def test_what_is_no_number_is_not_added_to(store: SharedMemory, do: Door) -> Non
     with pytest.raises(StoreError, match="'n'"):
         do(store, "incr", "n", 0.5)
     assert store["n"] == 10**400
-
-
-class Unbuildable:
-    """Pickles, but can't be rebuilt."""
-
-    def __init__(self, error: type[Exception] = ValueError) -> None:
-        self._error = error
-
-    def __reduce__(self) -> Any:
-        return _raise, (self._error,)
-
-
-def _raise(error: type[Exception]) -> None:
-    raise error("not here")
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,6 @@ from tests.conftest import wait_until
 from tests.pair import Pair, run_async
 
 
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
 def raw(*parts: tuple[Any, ...]) -> bytes:
     """Return frames as they are on the wire."""
     return b"".join(b"".join(part) for part in parts)

@@ -7,7 +7,6 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,15 +25,6 @@ from liteyuki_core.comm.wire.decoder import Decoder
 from liteyuki_core.errors import FrameError, StoreError
 from tests.conftest import wait_until
 from tests.pair import Pair
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
 
 # ------------------------------------------------------------- frames
 

@@ -10,18 +10,15 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.wire import frames, slots
 from liteyuki_core.comm.wire.batch import Batch
 from liteyuki_core.errors import MessageTooLarge, SendError
 from tests.conftest import ROOT, wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor, run_async
+from tests.pair import Ends, Pair, run_async
 from tests.program import running, write_files
 
 LIMIT = 8 << 20
 SIZE = 3 * slots.SIZE + 1
-
-Ends = tuple[Channel[Any], Channel[Any]]
 
 
 class Array:
@@ -45,25 +42,6 @@ def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     both = Pair(LIMIT)
     yield both
     both.close()
-
-
-@pytest.fixture(params=[1, 2, 64], ids="capacity{}".format)
-def capacity(request: pytest.FixtureRequest) -> int:
-    """Capacities that find different mistakes."""
-    return int(request.param)
-
-
-@pytest.fixture(params=["main sends", "child sends"])
-def ends(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> Ends:
-    """The sender's and the receiver's end."""
-    ours, theirs = pair.channel(capacity)
-    return (ours, theirs) if request.param == "main sends" else (theirs, ours)
-
-
-@pytest.fixture(params=[SyncDoor(), AsyncDoor()], ids=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Any:
-    """The sync and the async methods."""
-    return request.param
 
 
 def change(message: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,29 +12,7 @@ from liteyuki_core import ChannelBroken, ChannelClosed, LiteyukiError
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from tests.conftest import wait_until
-from tests.pair import AsyncDoor, Pair, SyncDoor
-
-Door = SyncDoor | AsyncDoor
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A main process's and a child's side."""
-    both = Pair()
-    yield both
-    both.close()
-
-
-@pytest.fixture(params=[SyncDoor, AsyncDoor], ids=["sync", "async"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """The sync or the async methods of a channel."""
-    return request.param()  # type: ignore[no-any-return]
-
-
-@pytest.fixture(params=[1, 2, 64])
-def capacity(request: pytest.FixtureRequest) -> int:
-    """How many messages may be under way."""
-    return request.param  # type: ignore[no-any-return]
+from tests.pair import Door, Pair, SyncDoor
 
 
 def got_by(context: Context, name: str) -> Channel[Any]:

@@ -38,7 +38,6 @@ EXCEPTIONS = {
     # These need a context for its lock, wakes and attendant; `site` takes them away.
     ("comm.ends.end", "comm.context"),
     ("comm.store.access", "comm.context"),
-    ("comm.store.listener", "comm.context"),
     # A port also carries what is asked of the store; `site` gives that a way of its own.
     ("comm.ends.port", "comm.store.value"),
     # A runner asks its dispatcher for the loop; `site` takes it away.

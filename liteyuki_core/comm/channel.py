@@ -98,7 +98,7 @@ class Channel(Handle, Generic[T]):
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
         if end is not None:
-            end.context.soon(end.lost_handle)
+            end.context.site.soon(end.lost_handle)
 
     @classmethod
     def _of(cls, end: End) -> Channel[Any]:
@@ -122,7 +122,7 @@ class Channel(Handle, Generic[T]):
             if self._end is None:
                 self._end = end
                 return end
-        end.context.soon(end.lost_handle)  # Another thread was quicker.
+        end.context.site.soon(end.lost_handle)  # Another thread was quicker.
         return self._end
 
     def _to_send(self, data: T) -> End:

@@ -13,9 +13,7 @@ while it is held.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from itertools import chain
 from time import monotonic, sleep
 
@@ -23,10 +21,8 @@ from .. import log
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, NotConnected
 from .ends.end import End
 from .ends.port import ContextPort
-from .loop.attendant import GATHER_SECONDS, Attendant
-from .loop.dispatch import Dispatcher
 from .loop.receiver import Receiver, of_thread
-from .loop.wakes import Wakes
+from .loop.site import Site
 from .store.access import Access
 from .store.copies import Copies
 
@@ -50,11 +46,12 @@ class Context:
         own_loop: bool,
         copies: Copies | None = None,
     ) -> None:
+        self.site = Site(process, max_message_bytes=max_message_bytes, own_loop=own_loop)
         self.process = process
         self.max_message_bytes = max_message_bytes
-        self.lock = threading.RLock()
-        self.wakes = Wakes()
-        self.dispatcher = Dispatcher(self.wakes, own_loop=own_loop)
+        self.lock = self.site.lock
+        self.wakes = self.site.wakes
+        self.dispatcher = self.site.dispatcher
         self.ends: dict[int, End] = {}
         self.stopping: str | None = None
         """Why nothing more is begun."""
@@ -74,7 +71,6 @@ class Context:
         self.port: ContextPort
         self._by_key: dict[str, End] = {}
         self._last_number = 0
-        self._attendant = Attendant()
         self._closed: str | None = None
         self.access = Access(self, copies or Copies(None, 0))
 
@@ -168,7 +164,7 @@ class Context:
             loop.call_soon(self._end_turn, loop)
             if not self._watches_turns:
                 self._watches_turns = True
-                self._attendant.add(self._look_at_turns)
+                self.site.soon(self._look_at_turns)
             return True
         ends.append(end)
         return False
@@ -190,7 +186,7 @@ class Context:
                     end.gatherer = 0  # Where the loop runs again, it has to wait for the lock.
             self._watches_turns = bool(self._turns)
             if self._watches_turns:
-                self._attendant.add(self._look_at_turns)
+                self.site.soon(self._look_at_turns)
         self._end_turns(dropped)
 
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -209,21 +205,6 @@ class Context:
             log.logger.warning(
                 f"channel {name}: {count} messages sent during its closing are dropped"
             )
-
-    def soon(self, act: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Have `act`, of an end or a listener, called within 5 ms.
-
-        With a loop it is called there, and this is under the lock. Otherwise this is called from
-        anywhere, also from a finaliser; what uses it calls `start_attending` before.
-        """
-        if loop is None:
-            self._attendant.add(act)
-        else:
-            self.wakes.wake(loop, partial(loop.call_later, GATHER_SECONDS, act))
-
-    def start_attending(self) -> None:
-        """Start the thread for `soon` unless it runs. Under the lock."""
-        self._attendant.start()
 
     # ------------------------------------------------------------- stopping
 
@@ -326,7 +307,7 @@ class Context:
         while handled and self.is_handling() and monotonic() < deadline - timeout / 2:
             sleep(_SETTLE_SECONDS)
         self.stop_receiving("this process is stopping")
-        self._attendant.close()
+        self.site.close()
         with self.lock:
             # In one go: what is sent from now on is refused, and not left behind.
             for end in self.ends.values():
@@ -348,7 +329,7 @@ class Context:
     def _add(self, key: str | None, name: str, anonymous: bool, capacity: int) -> End:
         if self._closed is not None:
             raise NotConnected(f"channel {name} can't be used any more: {self._closed}")
-        self.start_attending()
+        self.site.start_attending()
         number = self._last_number = self._last_number + 1
         made = key is None
         key = key or f"{self.port.prefix}{number}"

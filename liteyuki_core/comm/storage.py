@@ -342,7 +342,7 @@ class SharedMemory:
         if not callable(callback):
             raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
         access = self._found()
-        listener = Listener(access.context, op, pattern, len(self._prefix))
+        listener = Listener(access.context.site, op, pattern, len(self._prefix))
         registration = Registration(callback, None, True)
         listener.run(lambda runner: runner.add(registration))
         access.listen(listener).wait(ANSWER_SECONDS)

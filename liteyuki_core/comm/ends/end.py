@@ -117,6 +117,7 @@ class End:
         self.handles = 0
         self.capacity = capacity
         self.lock = context.lock
+        self._site = context.site
         self._port = context.port
         # sending
         self._free = capacity
@@ -130,7 +131,7 @@ class End:
         self.payload_slots = 0
         """The slots are for messages of this kind or of that, never for both."""
         self._text = True
-        self._longest_text = min(frames.LONGEST_TEXT, context.max_message_bytes // 4)
+        self._longest_text = min(frames.LONGEST_TEXT, context.site.max_message_bytes // 4)
         self._shared = False
         """Whether others than one loop send."""
         self.gathering: Any = None
@@ -207,10 +208,10 @@ class End:
                 "pickle can carry (numbers, text, lists, dicts, instances of module-level classes)",
                 self.name,
             ) from error
-        if len(payload) > self.context.max_message_bytes:
+        if len(payload) > self._site.max_message_bytes:
             raise MessageTooLarge(
                 f"channel {self.name}: a message of {len(payload)} bytes is over the limit of "
-                f"{self.context.max_message_bytes}; send it in pieces, or raise "
+                f"{self._site.max_message_bytes}; send it in pieces, or raise "
                 "LITEYUKI_MAX_MESSAGE_BYTES",
                 self.name,
             )
@@ -423,7 +424,7 @@ class End:
         elif now >= self._rousing_until:
             # A loop's own timer wakes nobody. Whoever waits beside it is not to wait for a loop.
             self._rousing_until = now + _OVERDUE
-            self.context.soon(self._rouse, self.senders[0].loop if len(self.senders) == 1 else None)
+            self._site.soon(self._rouse, self.senders[0].loop if len(self.senders) == 1 else None)
 
     def _rouse(self) -> None:
         with self.lock:
@@ -445,7 +446,7 @@ class End:
         if self._runner is not None:
             if self.idle:
                 self.idle = False
-                self.context.dispatcher.ready(self._runner)
+                self._site.dispatcher.ready(self._runner)
         else:
             self._wake(self.receivers, batch.count)
 
@@ -555,7 +556,7 @@ class End:
         if self._runner is None:
             self.balance()
         else:
-            self.context.dispatcher.call_back(self._runner)
+            self._site.dispatcher.call_back(self._runner)
 
     def _give_back(self, count: int) -> None:
         ranges = []
@@ -596,7 +597,7 @@ class End:
 
     def thread_ended(self, number: int) -> None:
         """Learn that a thread which has received here has ended. Safe in a finaliser."""
-        self.context.soon(partial(self.receiver_ended, number))
+        self._site.soon(partial(self.receiver_ended, number))
 
     def receiver_ended(self, who: Receiver, *, failed: bool = False) -> None:
         """Acknowledge what one that has ended was given last.
@@ -712,7 +713,7 @@ class End:
                 most = self.capacity if registration.is_async else SYNC_CALLBACKS
                 window = 1 if registration.ordered else registration.concurrency or most
                 self._check_mode("callback")
-                self._runner = self.context.dispatcher.attach(self)
+                self._runner = self._site.dispatcher.attach(self)
                 self._enter("callback", window)
                 self._ahead = self._runner.backlog
             if undecided:
@@ -720,7 +721,7 @@ class End:
             else:
                 self._runner.add(registration)
             self.idle = False
-            self.context.dispatcher.ready(self._runner)
+            self._site.dispatcher.ready(self._runner)
         self._port.pump()
 
     def decide(self, undecided: Registration, wanted: Registration | None = None) -> bool:
@@ -733,7 +734,7 @@ class End:
                 wanted.place = undecided.place
             runner.add(wanted or undecided)
             self.idle = False
-            self.context.dispatcher.ready(runner)
+            self._site.dispatcher.ready(runner)
         return True
 
     def _enter(
@@ -796,7 +797,7 @@ class End:
         if self._acknowledging >= _ACKNOWLEDGE_AT:
             self._flush_acknowledgements()
         elif self._acknowledging == 1:
-            self.context.soon(self.attend)
+            self._site.soon(self.attend)
 
     def _flush_acknowledgements(self) -> None:
         if self._acknowledging:
@@ -988,7 +989,7 @@ class End:
         self.context.forget(self)
         self._wake_all()
         if self._runner is not None:
-            self.context.dispatcher.detach(self._runner)
+            self._site.dispatcher.detach(self._runner)
             self._runner = None
         return unread
 
@@ -1048,5 +1049,5 @@ class End:
 
     def _wake(self, waiters: Waiters, count: int) -> None:
         while waiters and count > 0:
-            waiters.popleft().wake(self.context.wakes)
+            waiters.popleft().wake(self._site.wakes)
             count -= 1

@@ -12,7 +12,7 @@ GATHER_SECONDS = 0.005
 
 
 class Attendant:
-    """Has ends attend to what found no company in time, or was left by its last handle.
+    """Calls what was put off, a little later.
 
     Its thread sleeps when there is nothing. `add` is safe everywhere, also in a finaliser.
     """

@@ -155,7 +155,7 @@ class Access:
         """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
         with self.context.lock:
             self._check()
-            self.context.start_attending()
+            self.context.site.start_attending()
             self._listeners.append(listener)
         return self.ask(listener.op, None, listener.args)
 
@@ -209,7 +209,7 @@ class Changes:
 
     def __init__(self, access: Access, pattern: str, skip: int) -> None:
         self._access = access
-        self._listener = Listener(access.context, "watch", pattern, skip)
+        self._listener = Listener(access.context.site, "watch", pattern, skip)
         self._began: Answer | None = self._access.listen(self._listener)
 
     def __aiter__(self) -> Changes:
@@ -231,7 +231,7 @@ class Changes:
         access = getattr(self, "_access", None)
         if access is not None:
             listener = self._listener
-            access.context.soon(lambda: access.leave(listener))
+            access.context.site.soon(lambda: access.leave(listener))
 
 
 def left(deadline: float | None) -> float | None:

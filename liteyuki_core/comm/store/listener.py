@@ -13,15 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ... import log
+from ..loop.site import Site
 from ..loop.waiter import AsyncWaiter
 from . import value
 from .value import Value
-
-if TYPE_CHECKING:
-    from ..context import Context
 
 _MANY = 10_000
 """So many that wait are worth a line in the log."""
@@ -59,8 +57,8 @@ class Listener:
 
     capacity = 1 << 30
 
-    def __init__(self, context: Context, op: str, pattern: str, skip: int) -> None:
-        self._context = context
+    def __init__(self, site: Site, op: str, pattern: str, skip: int) -> None:
+        self._site = site
         self.op = op
         self._pattern = pattern
         self._skip = skip
@@ -83,8 +81,8 @@ class Listener:
 
     def run(self, start: Callable[[Any], None]) -> None:
         """Have a runner take what comes: `start` is given it first."""
-        with self._context.lock:
-            self._runner = self._context.dispatcher.attach(self)
+        with self._site.lock:
+            self._runner = self._site.dispatcher.attach(self)
             start(self._runner)
 
     # ------------------------------------------------------------- from the store, under the lock
@@ -99,16 +97,16 @@ class Listener:
             self._waiting_bytes -= _cost(values)
             if not self._dropped:
                 self._dropped = True
-                self._context.soon(self._say_dropped)
+                self._site.soon(self._say_dropped)
             return
         self._inbox.append(Happened(name[self._skip :], fields, values))
         if len(self._inbox) >= _MANY and not self._warned:
             self._warned = True
-            self._context.soon(self._warn)
+            self._site.soon(self._warn)
         if self._runner is not None:
             if self.idle:
                 self.idle = False
-                self._context.dispatcher.ready(self._runner)
+                self._site.dispatcher.ready(self._runner)
         else:
             self._wake()
 
@@ -119,7 +117,7 @@ class Listener:
 
     def _wake(self) -> None:
         while self._waiters:
-            self._waiters.popleft().wake(self._context.wakes)
+            self._waiters.popleft().wake(self._site.wakes)
 
     def _warn(self) -> None:
         log.logger.warning(
@@ -137,7 +135,7 @@ class Listener:
     async def next(self) -> Any:
         """Return the next; raise `StopAsyncIteration` when there is none and none will come."""
         while True:
-            with self._context.lock:
+            with self._site.lock:
                 if self._inbox:
                     happened = self._inbox.popleft()
                     self._waiting_bytes -= _cost(happened.values)
@@ -156,7 +154,7 @@ class Listener:
         return self.load(happened)
 
     def _leave(self, waiter: AsyncWaiter) -> None:
-        with self._context.lock:
+        with self._site.lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
@@ -164,7 +162,7 @@ class Listener:
 
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return what is there."""
-        with self._context.lock:
+        with self._site.lock:
             if not self._inbox:
                 self.idle = True
                 return None

@@ -297,7 +297,7 @@ def test_a_callback_that_is_slower_than_what_is_published(
 ) -> None:
     """What waits for it is bounded; what is dropped is said once, and later ones come again."""
     monkeypatch.setattr(listener, "_MOST_BYTES", 1 << 20)
-    waits = listener.Listener(pair.main, "subscribe", "topic", 0)
+    waits = listener.Listener(pair.main.site, "subscribe", "topic", 0)
     pair.main.access.listen(waits).wait(10)
     value = Value("b", bytes(10_000))
     for _ in range(300):

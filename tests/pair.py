@@ -13,6 +13,7 @@ from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.link_port import LinkPort
+from liteyuki_core.comm.store.access import Access
 from liteyuki_core.comm.store.copies import Copies
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.errors import ChannelBroken, ChannelClosed
@@ -133,7 +134,6 @@ class Pair:
             name,
             max_message_bytes=self.main.max_message_bytes,
             own_loop=True,
-            copies=Copies(None if cells is None else cells.reader(), self.cache_bytes),
         )
         port = LinkPort(
             context,
@@ -141,7 +141,8 @@ class Pair:
             on_word=self.words.append,
             on_lost=self.child_ended.append,
         )
-        context.port = port
+        copies = Copies(None if cells is None else cells.reader(), self.cache_bytes)
+        context.connect(port, Access(context.site, port, copies))
         peer = self.hub.connect(name, ours, self.main_ended.append, self.words.append)
         port.start(10)
         return context, port, peer

@@ -24,7 +24,6 @@ from .ends.port import ContextPort
 from .loop.receiver import Receiver, of_thread
 from .loop.site import Site
 from .store.access import Access
-from .store.copies import Copies
 
 _QUICK_SECONDS = 0.0001
 _REPLY_PATIENCE = 1.0
@@ -44,7 +43,6 @@ class Context:
         *,
         max_message_bytes: int,
         own_loop: bool,
-        copies: Copies | None = None,
     ) -> None:
         self.site = Site(process, max_message_bytes=max_message_bytes, own_loop=own_loop)
         self.process = process
@@ -69,10 +67,15 @@ class Context:
         self._watches_turns = False
         """The ends on which the turn of a loop gathers messages; under the lock."""
         self.port: ContextPort
+        self.access: Access
         self._by_key: dict[str, End] = {}
         self._last_number = 0
         self._closed: str | None = None
-        self.access = Access(self, copies or Copies(None, 0))
+
+    def connect(self, port: ContextPort, access: Access) -> None:
+        """Have a way to the hub and one to the store, before anything else is done."""
+        self.port = port
+        self.access = access
 
     def make(self, name: str | None, capacity: int) -> End:
         """Return this process's end of a new channel; `register` lets others get it."""

@@ -21,6 +21,8 @@ _fork_hook = False
 def install(context: Context) -> None:
     """Make `context` this process's own."""
     global _context, _fork_hook
+    if _context is not None and _context is not context:
+        _context.access.copies.close()  # Or who has found them would go on reading these.
     _context = context
     if not _fork_hook and hasattr(os, "register_at_fork"):
         _fork_hook = True

@@ -148,9 +148,6 @@ class LinkPort(ContextPort):
         for frame in value.store({**fields, "request": number}, values):
             self._link.queue(frames.STORE_STREAM, frame)
 
-    def peek(self, key: str) -> Value | None:
-        return None
-
     def loop_waits(self) -> None:
         self._link.loop_waits()
 

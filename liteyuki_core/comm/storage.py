@@ -15,7 +15,7 @@ from .channel import check_timeout
 from .loop.callbacks import Registration
 from .store import value
 from .store.access import ANSWER_SECONDS, Access, Answer, Changes, left
-from .store.copies import ABSENT, Copy
+from .store.copies import ABSENT, Copy, Lookup
 from .store.listener import Change, Listener
 from .store.lock import StoreLock
 from .store.value import Value
@@ -53,7 +53,7 @@ class SharedMemory:
         self._prefix = prefix
         self._persist = persist
         self._access: Access | None = None
-        self._copies: dict[str, Copy] | _Prefixed = {}
+        self._copies: Lookup = {}
 
     @classmethod
     def _of(cls, access: Access, prefix: str = "", persist: bool | None = None) -> SharedMemory:
@@ -92,12 +92,9 @@ class SharedMemory:
                     return found
                 return default if load is ABSENT else load(found)
         except Exception:
-            pass  # There is no copy, or it is stale, or it can't be rebuilt: that is said below.
+            pass  # It has to be asked for, or can't be rebuilt: that is said below.
         if self._prefix:
             key = self._key(key)
-        found = self._found().peek(key)
-        if found is not None:
-            return value.rebuild(found, key)
         return self._wait(self._get(key, default), timeout)
 
     async def async_get(
@@ -342,7 +339,7 @@ class SharedMemory:
         if not callable(callback):
             raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
         access = self._found()
-        listener = Listener(access.context.site, op, pattern, len(self._prefix))
+        listener = Listener(access.site, op, pattern, len(self._prefix))
         registration = Registration(callback, None, True)
         listener.run(lambda runner: runner.add(registration))
         access.listen(listener).wait(ANSWER_SECONDS)
@@ -486,7 +483,7 @@ class SharedMemory:
         self._copies = self._mine(access)
         return access
 
-    def _mine(self, access: Access) -> dict[str, Copy] | _Prefixed:
+    def _mine(self, access: Access) -> Lookup:
         found = access.copies.found
         return _Prefixed(self._prefix, found) if self._prefix else found
 
@@ -501,7 +498,7 @@ class SharedMemory:
         return self._persist if asked is None else asked
 
     def _dump(self, key: str, data: Any) -> Value:
-        return value.dump(data, key, self._found().context.max_message_bytes)
+        return value.dump(data, key, self._found().site.max_message_bytes)
 
     def _key(self, key: object) -> str:
         """Return the full key. Raises `TypeError` or `ValueError`."""
@@ -522,11 +519,11 @@ class _Prefixed:
 
     __slots__ = ("_found", "_prefix")
 
-    def __init__(self, prefix: str, found: dict[str, Copy]) -> None:
+    def __init__(self, prefix: str, found: Lookup) -> None:
         self._prefix = prefix
         self._found = found
 
-    def __getitem__(self, key: str) -> Copy:
+    def __getitem__(self, key: str, /) -> Copy:
         if not key:
             raise KeyError(key)  # Not a key, though the prefix alone may be one.
         return self._found[self._prefix + key]

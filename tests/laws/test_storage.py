@@ -638,7 +638,7 @@ def test_a_wait_that_is_cancelled_as_it_is_woken(pair: Pair, store: SharedMemory
                 beside, gone = gone, beside
             await asyncio.sleep(0)
             assert len(listener._waiters) == 2
-            with listener._context.lock:
+            with listener._site.lock:
                 listener.tell({"key": "key", "old": False, "new": True, "expired": False}, [one])
             gone.cancel()  # Its wake-up is under way.
             with pytest.raises(asyncio.CancelledError):
@@ -941,3 +941,17 @@ def test_the_front_door_is_the_store_of_this_process(pair: Pair) -> None:
             assert shared_memory.get("key") == context.process
         finally:
             current.uninstall(context)
+
+
+def test_the_front_door_leaves_a_context_that_is_replaced(pair: Pair) -> None:
+    """What a LiteyukiBot that never ran has in its store is not read beside the next one."""
+    newer = Pair()
+    try:
+        for context in (pair.main, newer.main):
+            current.install(context)
+            assert shared_memory.get("key") is None
+            shared_memory["key"] = 1
+            assert shared_memory.get("key") == 1
+    finally:
+        current.uninstall(newer.main)
+        newer.close()

@@ -6,12 +6,9 @@ The main process's is by direct calls, a child's its one link.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..wire.batch import Batch
-
-if TYPE_CHECKING:
-    from ..store.value import Value
 
 
 class Port(Protocol):
@@ -78,23 +75,11 @@ class ContextPort(Port):
         """
         raise NotImplementedError
 
-    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
-        """Ask the store; with `number` 0 it does not answer. Under the lock."""
-        raise NotImplementedError
-
-    def peek(self, key: str) -> Value | None:
-        """Return what is at `key` of the store, if that is in this process. From any thread."""
-        raise NotImplementedError
-
     def word(self, **fields: Any) -> None:
         """Send the main process a word that is no matter of channels. Not under the lock.
 
         Raises `NotConnected` in the main process itself.
         """
-        raise NotImplementedError
-
-    def loop_waits(self) -> None:
-        """Learn that this thread will wait, though it runs a loop that may be reading."""
         raise NotImplementedError
 
     def shut(self, timeout: float) -> dict[int, int]:

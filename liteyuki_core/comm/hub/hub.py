@@ -21,7 +21,9 @@ from typing import Any
 from ... import log
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
 from ..context import Context
+from ..store.access import Access
 from ..store.cells import Cells
+from ..store.copies import Originals
 from ..store.expiry import Expiry
 from ..store.table import Store
 from ..wire import frames
@@ -59,7 +61,6 @@ class Hub:
         self.letters: list[DeadLetter] = []
         self._max_redeliveries = max_redeliveries
         self.local = LocalPort(self, context)
-        context.port = self.local
         self._names: dict[str, Route] = {}
         self._keys: dict[str, Route] = {}
         self._made: Counter[str] = Counter()
@@ -78,6 +79,8 @@ class Hub:
         self._second = self._said = 0
         """How many warnings there were in which second."""
         self.store = Store(self.lock, self.pump, store_path, _cells())
+        originals = Originals(self.store.entries)
+        context.connect(self.local, Access(context.site, self.local, originals))
 
     # ------------------------------------------------------------- processes
 

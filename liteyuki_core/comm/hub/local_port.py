@@ -118,10 +118,6 @@ class LocalPort(ContextPort):
     def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
         self._hub.store.ask(self, number, fields, values)
 
-    def peek(self, key: str) -> Value | None:
-        entry = self._hub.store.entries.get(key)
-        return entry.value if entry is not None and entry.deadline is None else None
-
     def word(self, **fields: Any) -> None:
         raise NotConnected(
             "this is the main process; a child process says this of itself, and here "

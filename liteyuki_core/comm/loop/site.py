@@ -3,9 +3,9 @@
 One `Site` a process, made and ended by its context. Ends, listeners and the way to the store
 have the site, so that they need not know the context, which knows all of them.
 
-Ownership. The site owns its dispatcher and its attendant; `close` ends the thread of the attendant, and
-whoever ends the site has closed the dispatcher before. `lock` guards the state of all ends and, in
-the main process, of the hub; nothing waits, runs user code or makes a system call while it is held.
+Ownership. The site owns its dispatcher and its attendant. Who ends it closes the dispatcher first;
+`close` then ends the attendant's thread. `lock` guards the state of all ends and, in the main
+process, of the hub; nothing waits, runs user code or makes a system call while it is held.
 """
 
 from __future__ import annotations

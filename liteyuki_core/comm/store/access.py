@@ -14,22 +14,32 @@ import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ...errors import NotConnected, StoreError, StoreTimeout
+from ..loop.site import Site
 from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter
-from .copies import Copies
+from .copies import Copies, Originals
 from .listener import Change, Listener
 from .value import Value
 
-if TYPE_CHECKING:
-    from ..context import Context
-
 Fields = dict[str, Any]
-
 
 ANSWER_SECONDS = 10.0
 """How long a main process that does not answer is waited for, unless a call says otherwise."""
+
+
+class StorePort(Protocol):
+    """A process's way to the store."""
+
+    def ask(self, number: int, fields: Fields, values: list[Value]) -> None:
+        """Ask the store; with `number` 0 it does not answer. Under the lock."""
+
+    def loop_waits(self) -> None:
+        """Learn that this thread will wait, though it runs a loop that may be reading."""
+
+    def pump(self) -> None:
+        """Get moving what was asked. Never waits. Not under the lock."""
 
 
 class Answer:
@@ -66,19 +76,19 @@ class Answer:
     def _end(self) -> None:
         self.whole = True
         if self._waiter is not None:
-            self._waiter.wake(self._access.context.wakes)
+            self._waiter.wake(self._access.site.wakes)
 
     def wait(self, timeout: float | None) -> Answer:
         """Return this once it is whole, blocking the thread up to `timeout` seconds.
 
         Raises `StoreError`, `StoreTimeout` or `NotConnected`.
         """
-        with self._access.context.lock:
+        with self._access.site.lock:
             waiter = None if self.whole else SyncWaiter()
             self._waiter = waiter
         if waiter is not None:
             if _get_running_loop() is not None:
-                self._access.context.port.loop_waits()
+                self._access.port.loop_waits()
             woken = False
             try:
                 woken = waiter.wait(timeout)
@@ -90,7 +100,7 @@ class Answer:
     async def async_wait(self, timeout: float | None) -> Answer:
         """Do the same without blocking the loop."""
         loop = asyncio.get_running_loop()
-        with self._access.context.lock:
+        with self._access.site.lock:
             waiter = None if self.whole else AsyncWaiter(loop)
             self._waiter = waiter
         if waiter is not None:
@@ -116,8 +126,9 @@ class Answer:
 class Access:
     """What this process has of the store. Any thread may call its methods."""
 
-    def __init__(self, context: Context, copies: Copies) -> None:
-        self.context = context
+    def __init__(self, site: Site, port: StorePort, copies: Copies | Originals) -> None:
+        self.site = site
+        self.port = port
         self.copies = copies
         self._asked: dict[int, Answer] = {}
         self._last = 0
@@ -126,48 +137,44 @@ class Access:
 
     def ask(self, op: str, about: str | None, args: Fields, values: Sequence[Value] = ()) -> Answer:
         """Ask the store; never waits. Raises `NotConnected`."""
-        with self.context.lock:
+        with self.site.lock:
             self._last += 1
             answer = Answer(self, self._last, about)
             self._check()
             self._asked[answer.number] = answer
-            self.context.port.ask(answer.number, {"op": op, "args": args}, list(values))
-        self.context.port.pump()
+            self.port.ask(answer.number, {"op": op, "args": args}, list(values))
+        self.port.pump()
         return answer
-
-    def peek(self, key: str) -> Value | None:
-        """Return the value of `key` where it is in this process's memory and has no deadline."""
-        return self.context.port.peek(key)
 
     def say(self, op: str, **args: Any) -> None:
         """Ask what is not answered; never waits. Does nothing when the main process is gone."""
-        with self.context.lock:
+        with self.site.lock:
             if self._lost is None:
-                self.context.port.ask(0, {"op": op, "args": args}, [])
-        self.context.port.pump()
+                self.port.ask(0, {"op": op, "args": args}, [])
+        self.port.pump()
 
     def give_up(self, answer: Answer) -> None:
         """Wait no more for an answer."""
-        with self.context.lock:
+        with self.site.lock:
             self._asked.pop(answer.number, None)
 
     def listen(self, listener: Listener) -> Answer:
         """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
-        with self.context.lock:
+        with self.site.lock:
             self._check()
-            self.context.site.start_attending()
+            self.site.start_attending()
             self._listeners.append(listener)
         return self.ask(listener.op, None, listener.args)
 
     def leave(self, listener: Listener) -> None:
         """Tell it no more. Idempotent."""
-        with self.context.lock:
+        with self.site.lock:
             if listener not in self._listeners:
                 return
             self._listeners.remove(listener)
             if self._lost is None:
-                self.context.port.ask(0, {"op": f"un{listener.op}", "args": listener.args}, [])
-        self.context.port.pump()
+                self.port.ask(0, {"op": f"un{listener.op}", "args": listener.args}, [])
+        self.port.pump()
 
     # ------------------------------------------------------------- from the store, under the lock
 
@@ -209,7 +216,7 @@ class Changes:
 
     def __init__(self, access: Access, pattern: str, skip: int) -> None:
         self._access = access
-        self._listener = Listener(access.context.site, "watch", pattern, skip)
+        self._listener = Listener(access.site, "watch", pattern, skip)
         self._began: Answer | None = self._access.listen(self._listener)
 
     def __aiter__(self) -> Changes:
@@ -223,7 +230,7 @@ class Changes:
 
     def close(self) -> None:
         """Bring no more changes than are there. From any thread, idempotent."""
-        with self._access.context.lock:
+        with self._access.site.lock:
             self._listener.end()
         self._access.leave(self._listener)
 
@@ -231,7 +238,7 @@ class Changes:
         access = getattr(self, "_access", None)
         if access is not None:
             listener = self._listener
-            access.context.site.soon(lambda: access.leave(listener))
+            access.site.soon(lambda: access.leave(listener))
 
 
 def left(deadline: float | None) -> float | None:

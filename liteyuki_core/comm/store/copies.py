@@ -1,7 +1,8 @@
-"""A child's copies of what it has read from the store.
+"""What `get` finds without asking: a child's copies of what it has read, main's own table.
 
 A copy is current while its cell is what it was when the main process made the copy: the main
-process changes the cell first. `found` is read without a lock; everything else is under one.
+process changes the cell first. `found` is read without a lock, from any thread; everything else of
+the copies is under one. The main process has the originals, and looks them up in the same way.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import value as values
 from .cells import Cells, cell_of
 from .value import Value
+
+if TYPE_CHECKING:  # A child does not import the table.
+    from .table import Entry
 
 Copy = tuple[memoryview, int, int, Any, Callable[[Any], Any] | None]
 """The cells, the key's cell, what that was, what was found, and what makes the value of it: None
@@ -26,12 +30,48 @@ ABSENT: Any = object()
 """Found where there is no such key."""
 
 
+_CURRENT = memoryview(b"\x01")
+"""Stands for the cells where what is found is always current."""
+
+
+class Lookup(Protocol):
+    """Finds what is at a key without asking."""
+
+    def __getitem__(self, key: str, /) -> Copy:
+        """Return what was found. Raises `KeyError` where one has to ask."""
+
+
 class Stale(Exception):
     """The copy has expired."""
 
 
+class Originals:
+    """The main process's own table, for keys that do not expire. From any thread."""
+
+    def __init__(self, entries: dict[str, Entry]) -> None:
+        self._entries = entries
+
+    @property
+    def found(self) -> Lookup:
+        """What finds a key's value."""
+        return self
+
+    def __getitem__(self, key: str, /) -> Copy:
+        entry = self._entries[key]
+        if entry.deadline is not None:
+            raise KeyError(key)
+        return _CURRENT, 0, 1, entry.value, values.load
+
+    def keep(self, key: str, cell: int | None, deadline: float | None, value: Value | None) -> None:
+        """Keep nothing: it is all there."""
+
+    def close(self) -> None:
+        """Find nothing any more."""
+        self._entries = {}
+
+
 class Copies:
-    """What is kept, up to `limit` bytes; the oldest is let go of first. From any thread."""
+    """What a child keeps, up to `limit` bytes; the oldest is let go of first. From any thread."""
 
     def __init__(self, cells: Cells | None, limit: int) -> None:
         self.found: dict[str, Copy] = {}

@@ -24,6 +24,7 @@ from ...comm import current
 from ...comm.context import Context
 from ...comm.link_port import LinkPort
 from ...comm.loop import receiver
+from ...comm.store.access import Access
 from ...comm.store.copies import Copies
 from ...errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
 from .. import loaded
@@ -49,7 +50,6 @@ def main(spec: ChildSpec) -> None:
         spec.name,
         max_message_bytes=spec.max_message_bytes,
         own_loop=True,
-        copies=Copies(spec.cells, spec.store_cache_bytes),
     )
     leaving.context = context
     words: dict[str, Callable[..., None]] = {"stop": leaving.stop}
@@ -67,7 +67,8 @@ def main(spec: ChildSpec) -> None:
     words["loaded"] = tell_loaded
     context.dispatcher.on_exit = leaving.leave
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
-    context.port = port
+    copies = Copies(spec.cells, spec.store_cache_bytes)
+    context.connect(port, Access(context.site, port, copies))
     pulse = Pulse(context.dispatcher, port.word, spec.report)
     words["pulse"] = pulse.answer
     current.install(context)

@@ -1,7 +1,13 @@
-"""When a child process that has ended is started again."""
+"""When a child process that has ended is started again: its policy, and its restarts so far.
+
+No clock and no loop: whoever asks says what time it is. `RestartPolicy` is anybody's; the
+`Restarts` of a child belong to its course, which alone counts and forgets them, on LiteyukiBot's
+loop.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from math import isfinite
@@ -60,28 +66,30 @@ class RestartPolicy:
 
 
 class Restarts:
-    """Counts the restarts of one child against its policy."""
+    """Counts the restarts of one child against its policy. Asking it changes nothing."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self.policy = policy
         self._times: deque[float] = deque()
 
-    @property
-    def recent(self) -> int:
-        """How many restarts count against the policy."""
-        return len(self._times)
+    def recent(self, now: float) -> int:
+        """Return how many restarts count against the policy."""
+        return len(self._times) - bisect_right(self._times, now - self.policy.window)
 
     def delay(self, now: float) -> float | None:
         """Return how long to wait before one more restart, or None when it is one too many."""
-        policy, times = self.policy, self._times
-        while times and times[0] <= now - policy.window:
-            times.popleft()
-        if len(times) >= policy.max_restarts:
+        policy, recent = self.policy, self.recent(now)
+        if recent >= policy.max_restarts:
             return None
         # The exponent stays small: powers of two overflow.
-        delay = min(policy.max_backoff, policy.backoff * 2.0 ** min(len(times), 32))
-        times.append(now)
+        delay = min(policy.max_backoff, policy.backoff * 2.0 ** min(recent, 32))
         return delay * uniform(0.5, 1.0)
+
+    def count(self, now: float) -> None:
+        """Note one more restart, and forget those that count no more."""
+        for _ in range(len(self._times) - self.recent(now)):
+            self._times.popleft()
+        self._times.append(now)
 
     def reset(self) -> None:
         """Forget what was: somebody has looked after the child."""

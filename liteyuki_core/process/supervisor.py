@@ -488,15 +488,17 @@ class Supervisor:
             line = f"{line}; it could not start and is tried again in {delay:g} s"
         else:
             limit = f"{policy.max_restarts} times in {policy.window:g} s"
-            wait = budget.delay(monotonic())
+            now = monotonic()
+            wait = budget.delay(now)
             if wait is None:
                 line = f"{line}; it was started again {limit} and is given up: {call}"
                 self._gone_for_good(process, ending, line, outcome, level="CRITICAL")
                 return
             delay = wait
+            budget.count(now)
             line = (
-                f"{line}; it is started again in {delay:.2g} s (restart {budget.recent} of at most "
-                f"{limit})"
+                f"{line}; it is started again in {delay:.2g} s (restart {budget.recent(now)} of "
+                f"at most {limit})"
             )
         self._hub.process_ended(process.name, ChannelBroken, outcome, for_good=False)
         level = "INFO" if ending is Ending.CLEAN else "ERROR"

@@ -10,6 +10,14 @@ from liteyuki_core.process import RestartPolicy
 from liteyuki_core.process.restart import Restarts
 
 
+def restart(budget: Restarts, now: float) -> float | None:
+    """Count one more restart, where it is allowed; return how long it has to wait."""
+    delay = budget.delay(now)
+    if delay is not None:
+        budget.count(now)
+    return delay
+
+
 @pytest.mark.parametrize(
     ("bad", "error", "words"),
     [
@@ -47,9 +55,9 @@ def test_backoff() -> None:
     drawn = []
     for _ in range(200):
         budget = Restarts(policy)
-        *delays, given_up = [budget.delay(now) for now in range(6)]
+        *delays, given_up = [restart(budget, now) for now in range(6)]
         assert given_up is None
-        assert budget.recent == 5
+        assert budget.recent(5) == 5
         drawn.append(delays)
     for delays, longest in zip(zip(*drawn, strict=True), [0.5, 1, 2, 3, 3], strict=True):
         assert longest / 2 <= min(delays) < 0.6 * longest
@@ -59,16 +67,26 @@ def test_backoff() -> None:
 def test_what_is_long_ago_counts_no_more() -> None:
     """A child that ran well for the length of the window begins anew."""
     budget = Restarts(RestartPolicy(max_restarts=2, window=10, backoff=1))
-    delays = [budget.delay(now) for now in (0, 5, 9, 10, 15)]
+    delays = [restart(budget, now) for now in (0, 5, 9, 10, 15)]
     assert delays[2] is None
-    assert all(0.5 <= delay <= 1 for delay in (delays[0], budget.delay(100)))
+    assert all(0.5 <= delay <= 1 for delay in (delays[0], restart(budget, 100)))
     assert all(1 <= delays[i] <= 2 for i in (1, 3, 4))
+
+
+def test_asking_counts_nothing() -> None:
+    """How long a restart would have to wait may be asked as often as one likes."""
+    budget = Restarts(RestartPolicy(max_restarts=1, window=10))
+    assert None not in [budget.delay(now) for now in (0, 1, 2)]
+    budget.count(2)
+    assert [budget.recent(now) for now in (2, 11.9, 12, 2)] == [1, 1, 0, 1]
+    assert budget.delay(11.9) is None
+    assert budget.delay(12) is not None
 
 
 def test_a_reset_forgets() -> None:
     """Who looks after a child by hand gives it a fresh start."""
     budget = Restarts(RestartPolicy(max_restarts=1))
-    assert budget.delay(0) is not None
+    assert restart(budget, 0) is not None
     assert budget.delay(1) is None
     budget.reset()
     assert budget.delay(2) is not None
@@ -77,5 +95,5 @@ def test_a_reset_forgets() -> None:
 def test_many_restarts_overflow_nothing() -> None:
     """The delay stays at its maximum however many there are."""
     budget = Restarts(RestartPolicy(max_restarts=5000, backoff=0.1, max_backoff=1))
-    delays = [budget.delay(0) for _ in range(5000)]
+    delays = [restart(budget, 0) for _ in range(5000)]
     assert 0.5 <= delays[-1] <= 1

@@ -16,7 +16,8 @@ from ..store.value import Value
 from ..wire import frames
 from ..wire.batch import Batch, unpack
 from ..wire.endpoint import Endpoint
-from ..wire.link import Asked, Link, Told
+from ..wire.link import Link
+from ..wire.outbox import Asked, Told
 from .route import Route
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class LinkPeer:
 
     def pump(self) -> None:
         """Get moving what is queued, or end the link of a child that reads nothing."""
-        if self.link.told > _TOLD_BYTES:
+        if self.link.outbox.told > _TOLD_BYTES:
             self.link.end(
                 f"it has left over {_TOLD_BYTES >> 20} MB unread of what it is told beside messages"
             )

@@ -1,14 +1,6 @@
 """A stream of bytes back to frames, also to those that came in pieces.
 
-Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out as
-a frame of its kind with the flag IN_PIECES, whose body is the lengths of the segments of the
-real body, a u32 each (top bit: its memory may be changed, a `bytearray`), and then its pieces
-in order, none of two segments:
-
-- PART: the piece is the body.
-- SLOT: the piece lies in memory that both ends of the link share; the body is the number of
-  its slot u32 and its length u32. Once it is taken out, FREE (slot numbers, a u32 each) gives
-  the slot back.
+Pure: no sockets, no threads, no locks. How a frame comes in pieces is said in `pieces.py`.
 
 Frames of one channel keep their order; ACK frames, which are no messages, need not. So what
 comes behind a piece in a slot waits in the channel's *lane* until that piece was taken out,
@@ -44,10 +36,7 @@ from .frames import (
     Frame,
     words_of,
 )
-from .pieces import IN_SLOT
-
-AT_ONCE = 8
-"""How many long frames of one link may be under way at the same time, each on its channel."""
+from .pieces import AT_ONCE, IN_SLOT
 
 _MOST_HELD = 20_000
 """How many frames may wait in lanes before it is better to take pieces out than to read on."""

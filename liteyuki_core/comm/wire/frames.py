@@ -7,7 +7,7 @@ Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
 Kinds: DATA (a batch of messages of one channel, see `batch.py`), ACK (ranges of messages whose
 handling ended), CONTROL (a JSON object; everything rare), STORE (what is asked of the store, and
 what it answers and tells, see `value.py` there). What is longer than `CHUNK` goes out in pieces,
-see `decoder.py`, with the kinds PART, SLOT and FREE.
+see `pieces.py`, with the kinds PART, SLOT and FREE.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
 """

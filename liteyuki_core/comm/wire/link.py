@@ -12,20 +12,19 @@ Pieces of long frames do not go through the connection where both ends share mem
 thread puts a piece into a free slot and queues the few bytes that say so; the other reader's
 thread takes it out, in between reading what else came, and gives the slot back.
 
-Invariants. At most one thread writes at any time (`_writing`). Frames of one stream leave in
-the order they were queued; stream 0 goes before all others; the others take turns, none
-for more than `CHUNK` bytes at a time. What is queued by `queue_last` leaves after everything that
-was queued before it: a mark in each stream that has something says where. A stream whose next
-frame is a piece for a slot is in `_parked` and not in `_turns`; the piece stays in its queue
-until its slot is filled, which the writer thread alone does. A slot is in `_free`, being filled,
-or the other side's. The order of a link's lock is: the caller's lock, then the link's; nothing is
-called while the link's lock is held. `decoder.AT_ONCE` streams have a long frame in pieces at most;
-where another comes to one, it waits in `_late` and is not in `_turns`.
+The `Outbox` holds what waits to be written and says in which order it goes.
+
+Invariants. At most one thread writes at any time (`_writing`). The outbox is called under the
+link's lock; its counts, and whether anything is parked, are also read without. A parked piece stays
+in the outbox until its slot is filled, which the writer thread alone does. A slot is in `_free`,
+being filled, or the other side's. The order of a link's lock is: the caller's lock, then the
+link's; nothing but the outbox is called while the link's lock is held.
 
 What an other side that reads nothing can make this one keep. Messages are bounded by their
 channels' capacities. Other frames are counted where they are queued as `Asked` or `Told`: while
 much of what the other side itself has asked for waits to be written, nothing more is read from it,
-so that it asks for nothing more; how much of the rest is too much the link's user judges by `told`.
+so that it asks for nothing more; how much of the rest is too much the link's user judges by
+`outbox.told`.
 `on_frames` may also leave frames for later, when it has had its turn, by setting `unfinished`; it
 is called again with none.
 """
@@ -38,17 +37,15 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 from ...errors import FrameError
 from ..loop.wakes import Wake, fire
 from . import decoder, frames, slots
-from .batch import messages_in
 from .endpoint import Endpoint
-from .pieces import Piece, freed, opening, pieces
+from .outbox import Out, Outbox
+from .pieces import freed
 from .reader import Reader
 
 _DONTWAIT = 0
@@ -63,17 +60,11 @@ _WAIT = 3600.0
 """Seconds such a handle waits in one call: a handle without a timeout would make the
 connection itself a blocking one."""
 
-_TURN_BYTES = 64 * 1024
-"""What is written in one system call, as far as whole frames (of up to `CHUNK`) allow it."""
-
 _INLINE_BYTES = 1 << 20
 """What a caller of `pump` writes at most before it leaves the rest to the writer thread."""
 
 _JOIN_BYTES = 64 * 1024
 """Up to here copying buffers into one is quicker than handing the kernel many."""
-
-_SMALL_PIECE = 16 * 1024
-"""Up to here a piece goes through the connection in any case."""
 
 _FILL_AT_ONCE = 2
 """Slots that are filled before the other side is told: to wake it takes as long as to fill one."""
@@ -83,9 +74,6 @@ _GIVE_BACK = slots.COUNT // 4
 
 _ASKED_BYTES = 8 << 20
 """So much of what the other side has asked for may wait before it has to read some of that."""
-
-_COST = 256
-"""What a frame that is queued takes besides its bytes, about."""
 
 _REST = 0.0005
 """Seconds that others have before frames that were left for later have their turn."""
@@ -99,11 +87,8 @@ _YIELDS = 1000
 _SENDMSG = hasattr(socket.socket, "sendmsg")
 _IOV_MAX = 64
 
-_Out = list[frames.Buffer]
-"""Buffers to write one after another; what is written is taken away from the front."""
 
-
-def _send(connection: socket.socket, out: _Out, flags: int) -> int:
+def _send(connection: socket.socket, out: Out, flags: int) -> int:
     """Write the front of `out`, take it away and return how many bytes that was."""
     if sys.platform == "win32" or len(out) == 1:
         size = connection.send(out[0], flags)
@@ -129,45 +114,12 @@ def _arrivals_of(connection: socket.socket) -> Callable[[], object] | None:
     return arrivals.poll
 
 
-class Asked(tuple[frames.Buffer, ...]):
-    """A frame that the other side has asked for: it comes of what that has sent itself."""
-
-    __slots__ = ()
-
-
-class Told(tuple[frames.Buffer, ...]):
-    """A frame that comes of what others do."""
-
-    __slots__ = ()
-
-
-class _Done:
-    """Stands in a stream behind the last piece of a long frame."""
-
-
-_DONE = _Done()
-
-
-def _cost(frame: tuple[frames.Buffer, ...]) -> int:
-    return _COST + sum(map(len, frame))
-
-
 class _Unforeseen(FrameError):
     """Something else than a `FrameError` was raised while frames were handled."""
 
 
 def _shortened(why: str) -> str:
     return why if len(why) <= _WHY_CHARACTERS else f"{why[:_WHY_CHARACTERS]}..."
-
-
-class _Mark:
-    """Stands in the streams that have something, where a frame goes that is to be behind it."""
-
-    __slots__ = ("frame", "streams")
-
-    def __init__(self, frame: tuple[frames.Buffer, ...], streams: int) -> None:
-        self.frame = frame
-        self.streams = streams
 
 
 class Link:
@@ -194,23 +146,19 @@ class Link:
         self._dontwait = _DONTWAIT
         self._arrivals = _arrivals_of(self._connection) if _DONTWAIT else None
         self._lock = threading.Lock()
-        self._streams: dict[int, deque[Any]] = {}
-        """What is queued: frames, `Piece`, `_Mark` and `_DONE`."""
-        self._turns: deque[int] = deque()
-        self._late: deque[int] = deque()
-        self._in_parts = 0
-        """How many streams have a long frame in pieces."""
-        self._asked = 0
-        self.told = 0
-        """How many bytes wait to be written that the other side has not asked for."""
+        self.outbox = Outbox(
+            _JOIN_BYTES if _SENDMSG else sys.maxsize, slots.SIZE if self._free else 0
+        )
+        """What waits to be written; a user of the link reads its counts and nothing else."""
         self.unfinished = False
         """Whether `on_frames` has left frames for later."""
         self._why: str | None = None
-        self._parked: deque[int] = deque()
         self._writing = False
         self._filling = False
+        self._held_up = False
+        """Whether nothing more is read until the other side has read what it has asked for."""
         self._settled = threading.Condition(self._lock)
-        self._left: _Out | None = None
+        self._left: Out | None = None
         self._taken: list[int] = []
         self._waiting = False
         """Whether the writer thread has the turn to write, because the kernel took no more."""
@@ -227,33 +175,25 @@ class Link:
     def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
         """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
         with self._lock:
-            if self._broken or self._closing:
-                return
-            if type(buffers) is Asked:
-                self._asked += _cost(buffers)
-            elif type(buffers) is Told:
-                self.told += _cost(buffers)
-            self._put(stream, buffers)
+            if not (self._broken or self._closing):
+                self.outbox.put(stream, buffers)
 
     def queue_last(self, buffers: tuple[frames.Buffer, ...]) -> None:
         """Do the same for one that leaves after everything that is queued now, in any stream."""
         with self._lock:
-            if self._broken or self._closing:
-                return
-            if not self._streams:
-                self._put(0, buffers)
-                return
-            mark = _Mark(buffers, len(self._streams))
-            for queue in self._streams.values():
-                queue.append(mark)
+            if not (self._broken or self._closing):
+                self.outbox.put_last(buffers)
 
     def pump(self) -> None:
         """Write what is queued as far as the kernel takes it at once. Never waits."""
+        outbox = self.outbox
         with self._lock:
-            if self._writing or self._broken or not self._turns:
+            if self._writing or self._broken or not outbox.turns:
                 return
             self._writing = True
-            data: _Out | None = self._take()
+            data: Out | None = outbox.take()
+            if self._held_up:
+                self._let_read()
         connection, dontwait = self._connection, self._dontwait
         written = 0
         try:
@@ -277,7 +217,7 @@ class Link:
                     return
                 self._waiting = True
             self._wake_writer()
-        elif self._parked and self._free:
+        elif outbox.parked and self._free:
             self._wake_writer()
 
     def flush(self) -> None:
@@ -288,7 +228,7 @@ class Link:
         for _ in range(_YIELDS):
             self.pump()
             with self._lock:
-                written = not self._turns and not self._writing
+                written = not self.outbox.turns and not self._writing
                 if written or self._waiting or self._broken:
                     return
             time.sleep(0)
@@ -303,11 +243,11 @@ class Link:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closing = True
-            while self._has_unsent and not self._broken:
+            while (self._writing or not self.outbox.is_empty) and not self._broken:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._settled.wait(left):
                     break
-            unsent = {stream: count for stream in self._streams if (count := self._count(stream))}
+            unsent = self.outbox.unsent()
         self._shutdown()
         if self._reader.thread.ident is None:
             self._close_handles()
@@ -315,15 +255,10 @@ class Link:
             self._reader.thread.join(max(0.1, deadline - time.monotonic()))
         return unsent
 
-    def _count(self, stream: int) -> int:
-        """Return how many messages wait in a stream, under the lock."""
-        heads = [frame[0] for frame in self._streams[stream] if isinstance(frame, tuple)]
-        return sum(map(messages_in, heads))
-
     @property
     def asks_much(self) -> bool:
         """Whether the other side is to read some of what it has asked for before it asks on."""
-        return self._asked > _ASKED_BYTES and not self._broken
+        return self.outbox.asked > _ASKED_BYTES and not self._broken
 
     def end(self, why: str) -> None:
         """End the connection at once, because of the other side. From any thread, under no lock."""
@@ -340,115 +275,32 @@ class Link:
 
     # ------------------------------------------------------------- writing
 
-    @property
-    def _has_unsent(self) -> bool:
-        return bool(self._writing or self._turns or self._parked or self._late)
-
-    def _put(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
-        queue = self._streams.get(stream)
-        if queue is None:
-            queue = self._streams[stream] = deque()
-        if not queue:
-            if stream:
-                self._turns.append(stream)
-            else:
-                self._turns.appendleft(stream)
-        queue.append(buffers)
-
-    def _next(self) -> _Out | None:
+    def _next(self) -> Out | None:
         """Return the next bytes to write, or give up the turn to write and return None."""
+        outbox = self.outbox
         with self._lock:
-            if self._turns and not self._broken:
-                return self._take()
+            if outbox.turns and not self._broken:
+                data = outbox.take()
+                if self._held_up:
+                    self._let_read()
+                return data
             self._writing = self._waiting = False
             if self._closing or self._broken:
                 self._settled.notify_all()
             return None
 
-    def _take(self) -> _Out:
-        """Return the next bytes to write, under the lock."""
-        out: _Out = []
-        size = 0
-        while self._turns and size < _TURN_BYTES:
-            stream = self._turns.popleft()
-            queue = self._streams[stream]
-            late = False
-            while queue and size < _TURN_BYTES:
-                frame = queue[0]
-                if type(frame) is not tuple:
-                    if isinstance(frame, Piece):
-                        break
-                    if frame is _DONE:
-                        queue.popleft()
-                        self._in_parts -= 1
-                        if self._late:
-                            self._turns.append(self._late.popleft())
-                        continue
-                    if isinstance(frame, _Mark):
-                        frame.streams -= 1
-                        if frame.streams:
-                            queue.popleft()
-                            continue
-                        frame = frame.frame
-                length = sum(map(len, frame))
-                if length > frames.CHUNK + frames.HEADER.size:
-                    late = self._in_parts >= decoder.AT_ONCE
-                    if late:
-                        break
-                    self._in_parts += 1
-                    queue.popleft()
-                    queue.appendleft(_DONE)
-                    queue.extendleft(reversed(self._in_pieces(stream, frame)))
-                else:
-                    queue.popleft()
-                    out.extend(frame)
-                    size += length
-                if type(frame) is not tuple:
-                    self._uncount(frame)
-            if late:
-                self._late.append(stream)
-            else:
-                self._queue_again(stream, queue)
-        if out and (size <= _JOIN_BYTES or not _SENDMSG):
-            return [b"".join(out)]
-        return out
-
-    def _uncount(self, frame: Asked | Told) -> None:
-        if type(frame) is Told:
-            self.told -= _cost(frame)
-            return
-        before, self._asked = self._asked, self._asked - _cost(frame)
-        if self._asked <= _ASKED_BYTES < before:
+    def _let_read(self) -> None:
+        """Have the reader go on, once the other side has read enough. Under the lock."""
+        if not self.asks_much:
             self._settled.notify_all()
-
-    def _in_pieces(self, stream: int, frame: tuple[frames.Buffer, ...]) -> list[Any]:
-        out: list[Any] = [opening(frame)]
-        for piece in pieces(frame, slots.SIZE):
-            # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
-            if self._memory is None or not stream or len(piece.content) <= _SMALL_PIECE:
-                out += piece.parts()
-            else:
-                out.append(piece)
-        return out
-
-    def _queue_again(self, stream: int, queue: deque[Any]) -> None:
-        if not queue:
-            del self._streams[stream]
-        elif type(queue[0]) is Piece:
-            self._parked.append(stream)
-        elif stream:
-            self._turns.append(stream)
-        else:
-            self._turns.appendleft(stream)
 
     def _fill_slots(self) -> bool:
         """Put some pieces into slots and queue that they are there; return whether any was."""
         for i in range(_FILL_AT_ONCE):
             with self._lock:
-                if self._broken or not self._parked or not self._free:
+                if self._broken or not self.outbox.parked or not self._free:
                     return i > 0
-                queue: Any = self._streams[self._parked[0]]
-                piece = queue[0]
+                piece = self.outbox.next_piece()
                 slot = self._free.pop()
                 self._filling = True
             assert self._memory is not None
@@ -462,14 +314,11 @@ class Link:
                 if self._broken:
                     self._settled.notify_all()
                     return False
-                queue.popleft()
                 if filled:
-                    self._put(0, piece.slot(slot))
+                    self.outbox.unpark([piece.slot(slot)])
                 else:
                     self._free.append(slot)
-                    for part in piece.parts():
-                        self._put(0, part)
-                self._queue_again(self._parked.popleft(), queue)
+                    self.outbox.unpark(piece.parts())
         return True
 
     def _open_handle(self, waits: bool) -> socket.socket:
@@ -490,7 +339,7 @@ class Link:
         self._writer_turn.release()
 
     def _write(self) -> None:
-        data: _Out | None = None  # Not None while this thread has the turn to write.
+        data: Out | None = None  # Not None while this thread has the turn to write.
         try:
             waiting = nullcontext(self._connection) if self._dontwait else self._open_handle(True)
         except OSError:
@@ -531,10 +380,7 @@ class Link:
     def _shutdown(self) -> None:
         with self._lock:
             self._broken = True
-            self._streams.clear()
-            self._turns.clear()
-            self._parked.clear()
-            self._late.clear()
+            self.outbox.clear()
             self._settled.notify_all()
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -619,8 +465,10 @@ class Link:
         """
         time.sleep(_REST)
         with self._lock:
+            self._held_up = True
             while self.asks_much:
                 self._settled.wait()
+            self._held_up = False
 
     def _take_piece(self, wakes: list[Wake]) -> None:
         memory = self._memory
@@ -634,7 +482,7 @@ class Link:
             taken, self._taken = self._taken, []
             with self._lock:
                 if not self._broken:
-                    self._put(0, freed(taken))
+                    self.outbox.put(0, freed(taken))
             self.pump()
         if arrived:
             self._hand_over(arrived, wakes)
@@ -647,7 +495,7 @@ class Link:
                     raise FrameError(f"slot {slot} was given back twice")
                 self._free.append(slot)
         freed.clear()
-        if self._parked:
+        if self.outbox.parked:
             self._wake_writer()
 
     def _ended(self, error: BaseException) -> None:

@@ -1,6 +1,16 @@
 """Long frames to the frames that carry them: an opening, pieces, and slots that are given back.
 
-`decoder.py` says what these look like, and puts them together again. Pure: no sockets, no threads.
+Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out as
+a frame of its kind with the flag IN_PIECES, whose body is the lengths of the segments of the
+real body, a u32 each (top bit: its memory may be changed, a `bytearray`), and then its pieces
+in order, none of two segments:
+
+- PART: the piece is the body.
+- SLOT: the piece lies in memory that both ends of the link share; the body is the number of
+  its slot u32 and its length u32. Once it is taken out, FREE (slot numbers, a u32 each) gives
+  the slot back.
+
+`decoder.py` puts them together again.
 """
 
 from __future__ import annotations
@@ -22,6 +32,9 @@ from .frames import (
 
 PIECE = 64 * 1024
 """Longest piece that goes through the connection, in bytes."""
+
+AT_ONCE = 8
+"""How many long frames of one link may be under way at the same time, each on its channel."""
 
 IN_SLOT = struct.Struct("<II")
 """The number of the slot that a piece lies in, and its length."""

@@ -261,7 +261,7 @@ def test_many_questions_without_reading(child: Ended) -> None:
     child.theirs.connection.settimeout(0.5)
     with pytest.raises(TimeoutError):
         child.theirs.connection.sendall(ask * 100_000)
-    assert child.peer.link._asked < 9 << 20
+    assert child.peer.link.outbox.asked < 9 << 20
     ours, theirs = child.pair.channel()
     theirs.send("still there")
     assert ours.receive(10) == "still there"

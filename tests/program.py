@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import DEADLINE, wait_until
+from tests.conftest import DEADLINE, ROOT, wait_until
 
 _MAIN = """
 import asyncio
@@ -258,6 +258,18 @@ def running(
         program.close()
 
 
+def running_program(
+    folder: Path, environment: Mapping[str, str], name: str, *arguments: str, **more: str
+) -> AbstractContextManager[Program]:
+    """Run a program of `tests/children` in `folder`; it is ended on leaving.
+
+    `name` is its module, or `module:function` where one has several.
+    """
+    path = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
+    more = {"PYTHONPATH": path, **more}
+    return running(folder, environment, "-m", "tests.children", name, *arguments, **more)
+
+
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Return those that run; one that has ended and was not reaped yet does not."""
 
@@ -271,7 +283,7 @@ def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def went_well(program: Program, timeout: float = 60) -> None:
-    """Wait for the end of a program with `ACTING`, whose `act` must come to its end."""
+    """Wait for the end of a program that `acting.main` runs, whose `act` must come to its end."""
     assert program.wait(timeout) == 0, program.output
     assert program.found("^all is well$"), program.output
 

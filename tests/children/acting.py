@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from liteyuki_core import LiteyukiBot
+
+KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""The signal that ends a process at once, on each system."""
 
 
 def say(*words: object) -> None:
@@ -24,7 +28,7 @@ async def until(
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"never: {what() if callable(what) else what}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.002)
 
 
 def main(bot: LiteyukiBot, act: Callable[[], Awaitable[None]]) -> None:

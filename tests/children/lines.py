@@ -51,7 +51,7 @@ class Tracer:
                 if not self._left:
                     facts.note(CHILD, "exit", "os_exit")
                     facts.note(CHILD, "killed at", *place)
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         return self.line
 
     def write(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -13,6 +14,8 @@ from liteyuki_core.process import ProcessState, RestartPolicy
 from tests import topologies
 from tests.children import acting, facts, lines
 from tests.children.topology import CLOSE, ENOUGH, GO, Node, load
+
+assert sys.platform != "win32", "it sends signals as Unix has them"
 
 AGAIN = RestartPolicy(mode="always", max_restarts=1000, backoff=0.01, max_backoff=0.02)
 _PATIENCE = 9.0

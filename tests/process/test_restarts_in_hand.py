@@ -7,15 +7,14 @@ successor does not begin it again; what the stop breaks off goes to the successo
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from tests.children import facts
-from tests.conftest import ROOT, a_little
-from tests.program import Program, running
+from tests.conftest import a_little
+from tests.program import Program, running_program
 
 Environment = dict[str, str]
 
@@ -84,9 +83,8 @@ def play(
     environment |= {
         "IN_HAND": json.dumps(plan),
         "LITEYUKI_STOP_TIMEOUT": str(stop_timeout),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]),
     }
-    with running(folder, environment, "-m", "tests.children", "in_hand_bot") as bot:
+    with running_program(folder, environment, "in_hand_bot") as bot:
         bot.wait(90 + 10 * handling)
     return bot
 

@@ -18,8 +18,7 @@ import pytest
 from tests import topologies
 from tests.children import facts
 from tests.children.facts import Fact
-from tests.conftest import ROOT
-from tests.program import Program, running
+from tests.program import Program, running_program
 from tests.topologies import Plan, judge, make_plan
 
 Environment = dict[str, str]
@@ -63,12 +62,8 @@ def run(folder: Path, environment: Environment, plan: Plan) -> tuple[list[str], 
     """Run a plan; return what was wrong, each with a word first, and the program that has ended."""
     folder.mkdir()
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    more = {
-        "LITEYUKI_LOG_LANG": "en",
-        "LITEYUKI_MAX_REDELIVERIES": "1000",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]),
-    }
-    with running(folder, environment, "-m", "tests.children", "topology_bot", **more) as bot:
+    more = {"LITEYUKI_LOG_LANG": "en", "LITEYUKI_MAX_REDELIVERIES": "1000"}
+    with running_program(folder, environment, "topology_bot", **more) as bot:
         bot.wait(240)
     wrong = judge(plan, facts.read(folder))
     wrong += [f"log: {match.string}" for match in bot.found(_BAD)]

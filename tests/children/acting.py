@@ -10,9 +10,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from liteyuki_core import LiteyukiBot
+from liteyuki_core.process import RestartPolicy
+
+NEVER = RestartPolicy(mode="never")
+AGAIN = RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01)
 
 KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)
 """The signal that ends a process at once, on each system."""
+
+
+def kill(pid: int | None) -> None:
+    """End a process at once."""
+    assert pid is not None
+    os.kill(pid, KILL)
 
 
 def say(*words: object) -> None:

@@ -114,7 +114,7 @@ class Child:
             facts.note("main", kind, self.name)
             if kind == "restart":
                 self.bot.restart_process(self.name)
-                await acting.until(lambda: process.pid != pid, "a successor")  # noqa: B023
+                await acting.until(lambda: process.pid != pid, "a successor")
             else:
                 self.bot.stop_process(self.name)
                 await acting.until(lambda: process.state is ProcessState.STOPPED, "stopped")

@@ -75,7 +75,7 @@ class Trouble:
         while child.restarts < count - (not any(self.plan["kills"])):
             pid = child.pid
             try:
-                await acting.until(lambda: child.pid != pid, "a successor", 3)  # noqa: B023
+                await acting.until(lambda: child.pid != pid, "a successor", 3)
             except TimeoutError:
                 self.signal(lines.CHILD, signal.SIGKILL)
             await asyncio.sleep(0)

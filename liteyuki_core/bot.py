@@ -28,7 +28,7 @@ from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
 from .process.health import Hang, HangAction
-from .process.lock import ProjectLock
+from .process.project_lock import ProjectLock
 from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState

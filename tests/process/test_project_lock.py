@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from liteyuki_core.errors import AlreadyRunning
-from liteyuki_core.process.lock import FILE, ProjectLock
+from liteyuki_core.process.project_lock import FILE, ProjectLock
 from tests.conftest import wait_until
 from tests.program import living, running, write_files
 from tests.test_bot import ECHO, Environment, pids, program, unix

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pair import AsyncDoor, Door, Ends, Pair, SyncDoor
+from liteyuki_core.comm.storage import SharedMemory
+from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
 
 
 @pytest.fixture
@@ -38,4 +39,29 @@ def ends(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> Ends:
 def door(request: pytest.FixtureRequest) -> Door:
     """The sync and the async methods."""
     door: Door = request.param
+    return door
+
+
+@pytest.fixture(params=["main", "child"])
+def side(request: pytest.FixtureRequest) -> str:
+    """Who calls the store."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store(side: str, pair: Pair) -> SharedMemory:
+    """The store as the one who calls has it."""
+    return SharedMemory._of((pair.main if side == "main" else pair.child).access)
+
+
+@pytest.fixture
+def other(side: str, pair: Pair) -> SharedMemory:
+    """The store as the other side has it."""
+    return SharedMemory._of((pair.child if side == "main" else pair.main).access)
+
+
+@pytest.fixture(params=[by_sync, by_async], ids=["sync", "async"])
+def do(request: pytest.FixtureRequest) -> StoreDoor:
+    """The sync and the async methods of the store."""
+    door: StoreDoor = request.param
     return door

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from liteyuki_core import log
@@ -14,6 +14,7 @@ from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.link_port import LinkPort
 from liteyuki_core.comm.store.access import Access
+from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.comm.store.copies import Copies
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.errors import ChannelBroken, ChannelClosed
@@ -34,6 +35,12 @@ def in_thread(call: Callable[..., Any], *args: Any) -> threading.Thread:
     thread = threading.Thread(target=call, args=args, daemon=True)
     thread.start()
     return thread
+
+
+def send_all(channel: Channel[Any], messages: Iterable[Any]) -> None:
+    """Send some messages, each within 10 seconds."""
+    for message in messages:
+        channel.send(message, 10)
 
 
 class Unbuildable:
@@ -82,6 +89,19 @@ class AsyncDoor:
 Door = SyncDoor | AsyncDoor
 Ends = tuple[Channel[Any], Channel[Any]]
 """The sender's and the receiver's end of one channel."""
+
+
+def by_sync(store: SharedMemory, operation: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a sync method of the store."""
+    return getattr(store, operation)(*args, **kwargs)
+
+
+def by_async(store: SharedMemory, operation: str, *args: Any, **kwargs: Any) -> Any:
+    """Call the async method of that name."""
+    return run_async(getattr(store, f"async_{operation}")(*args, **kwargs))
+
+
+StoreDoor = Callable[..., Any]
 
 
 class Pair:

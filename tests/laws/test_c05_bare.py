@@ -1,4 +1,7 @@
-"""`on_receive` without parentheses, and with a filter that stands alone."""
+"""Law C5 of channels: callbacks whose decorator has no parentheses.
+
+Also filters that stand alone.
+"""
 
 from __future__ import annotations
 

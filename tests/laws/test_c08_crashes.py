@@ -1,4 +1,11 @@
-"""Custody: crashes and successors, messages set aside, several processes on one channel."""
+"""Law C8 of channels: at least once across a crash.
+
+Crashes and successors, messages set aside, several processes on one channel. With real processes:
+`tests/process/test_kills.py`, `test_kills_at_lines.py`, `test_restarts_in_hand.py` and
+`test_topologies.py`.
+
+Tests comm/hub/route.py, comm/hub/letters.py, comm/hub/hub.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Several processes at one side of a channel: who is given a message, and who keeps none."""
+"""Law C8 of channels: several holders of a side.
+
+Who is given a message, and who keeps none.
+
+Tests comm/hub/route.py, as `test_c08_crashes.py` does.
+"""
 
 from __future__ import annotations
 

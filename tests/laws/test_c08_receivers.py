@@ -1,4 +1,7 @@
-"""Threads and tasks that share one end: each acknowledges what it was handed, and nothing else."""
+"""Law C8 of channels: each thread or task that receives acknowledges its own messages only.
+
+Tests comm/loop/receiver.py, comm/loop/waiter.py.
+"""
 
 from __future__ import annotations
 

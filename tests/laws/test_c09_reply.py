@@ -1,4 +1,7 @@
-"""Channels that are sent through channels, and what is left of those that nobody has any more."""
+"""Law C9 of channels: channels that are sent through channels.
+
+And what is left of those that nobody has any more.
+"""
 
 from __future__ import annotations
 

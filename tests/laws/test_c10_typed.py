@@ -1,4 +1,9 @@
-"""Typed channels: what is of a type, what is not, and what an error says."""
+"""Law C10 of channels: types.
+
+What is of a type, what is not, and what an error says.
+
+Tests comm/ends/typed.py, comm/ends/schema.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""select and async_select: from whichever has some, fairly, and nothing lost."""
+"""Law C11 of channels: select.
+
+From whichever has some, fairly, and nothing lost.
+
+Tests comm/select.py.
+"""
 
 from __future__ import annotations
 

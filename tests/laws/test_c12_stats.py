@@ -1,4 +1,7 @@
-"""What stats() counts, at several capacities, through the sync and the async door."""
+"""Law C12 of channels: stats.
+
+What `stats()` counts, at several capacities, through both doors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The checker of the store's histories: it accepts what is right and sees what is wrong."""
+"""Law S2 of the store: linearizable per key across processes.
+
+`tests/linear.py` judges histories; here it is tested: it accepts what is right and sees what is
+wrong. `tests/process/test_consistency.py` gives it the histories of real processes.
+"""
 
 from __future__ import annotations
 

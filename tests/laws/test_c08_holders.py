@@ -19,6 +19,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.route import Holder, Side
 from liteyuki_core.comm.select import async_select, select
+from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.errors import ChannelEmpty, ChannelTimeout
 from tests.conftest import wait_until
 from tests.pair import Door, Pair, run_async
@@ -34,12 +35,15 @@ def got_by(context: Context, name: str) -> Channel[Any]:
 def shared_by(pair: Pair, *names: str, capacity: int = 64) -> list[Channel[Any]]:
     """Return the maker's end of a channel and those of processes that have all received."""
     ours, _ = pair.channel(capacity)
-    others = [got_by(pair.another(name), str(ours.name)) for name in names]
+    contexts = [pair.another(name) for name in names]
+    others = [got_by(context, str(ours.name)) for context in contexts]
     for other in others:
         with pytest.raises(ChannelTimeout):
             other.receive(0.001)
     side = pair.hub._names[str(ours.name)].sides[1]
     wait_until(lambda: len([h for h in side.holders.values() if h.period]) == len(others))
+    for context in contexts:  # An answer comes after all that was said before the question.
+        SharedMemory._of(context.access).get("key")
     wait_until(lambda: all(h.free == 0 for h in side.holders.values() if h.ready))
     return [ours, *others]
 

@@ -8,8 +8,8 @@ which the reader does as it finds time: frames of other channels do not wait for
 
 Invariants: a lane begins with a piece in a slot; a segment's memory is taken when its first
 piece arrives, and a frame's is never over the limit; a slot is full once until its piece is taken
-out. Who sends has `AT_ONCE` long frames under way at most, so that many with a slot besides are the
-most that a reader has room for.
+out. Who sends has `AT_ONCE` long frames under way at most, and one on stream 0. That many and one
+for each slot are the most that a reader has room for.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Decoder:
     def __init__(self, max_message_bytes: int, slots: int = 0) -> None:
         self._limit = max_message_bytes + _SLACK
         self._slots = slots
-        self._most = AT_ONCE + slots
+        self._most = AT_ONCE + 1 + slots
         """Long frames at once: the last pieces of some may still be in slots."""
         self._full: set[int] = set()
         self._held = 0

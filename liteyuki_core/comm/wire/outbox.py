@@ -14,8 +14,9 @@ Invariants.
 - A stream that has something is in exactly one of `turns`, `parked` and `_late`; a stream that has
   nothing is in none of them, and not in `_streams`.
 - A stream is in `parked` while its next is a piece for a slot.
-- At most `AT_ONCE` streams have a long frame in pieces. Where another one's next is a long frame,
-  it waits in `_late` until one of those has gone.
+- At most `AT_ONCE` streams have a long frame in pieces, and stream 0 besides. Where another one's
+  next is a long frame, it waits in `_late` until one of those has gone. Stream 0 never does: what
+  says that slots are filled goes there, and those that have a long frame in pieces wait for it.
 - `asked` and `told` are what the frames cost that were put as `Asked` and as `Told` and not taken.
 """
 
@@ -154,7 +155,7 @@ class Outbox:
                         frame = frame.frame
                 length = sum(map(len, frame))
                 if length > CHUNK + HEADER.size:
-                    late = self._in_parts >= AT_ONCE
+                    late = stream > 0 and self._in_parts >= AT_ONCE
                     if late:
                         break
                     self._in_parts += 1

@@ -34,7 +34,8 @@ PIECE = 64 * 1024
 """Longest piece that goes through the connection, in bytes."""
 
 AT_ONCE = 8
-"""How many long frames of one link may be under way at the same time, each on its channel."""
+"""How many long frames of one link may be under way at the same time, each on its channel; one on
+stream 0 besides."""
 
 IN_SLOT = struct.Struct("<II")
 """The number of the slot that a piece lies in, and its length."""

@@ -341,3 +341,14 @@ def test_unsent_and_clear(way: Way) -> None:
     assert way.outbox.unsent() == {}
     assert way.outbox.is_empty
     assert way.outbox.take() == []
+
+
+def test_stream_0_is_never_late() -> None:
+    """What says that slots are filled stands behind its frames, so the others wait for it."""
+    way = Way(True)
+    for stream in range(1, AT_ONCE + 1):
+        way.send(stream, 4 * slots.SIZE)
+    way.take()
+    way.send(0, 300_000)
+    way.drain()
+    assert way.arrived[0] == (0, way.put[0][0])

@@ -1,4 +1,4 @@
-"""How a child process has ended. Pure: the supervisor decides what follows."""
+"""How a child process has ended. Pure: `verdict.py` says what follows."""
 
 from __future__ import annotations
 

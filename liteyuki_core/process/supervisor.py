@@ -25,9 +25,7 @@ from ..comm.channel import check_name
 from ..comm.hub.hub import Hub
 from ..comm.wire.endpoint import Endpoint
 from ..errors import (
-    ChannelBroken,
     ChannelClosed,
-    ChannelError,
     FrameError,
     ProcessExists,
     ProcessNotFound,
@@ -38,7 +36,6 @@ from ..hooks import Hooks, Kind
 from ..writer import Writer
 from . import stopping
 from .child.output import WriteEnd
-from .ending import Ending, classify, describe
 from .health import Hang, Health, Watch
 from .life import Life
 from .listening import Listening
@@ -46,6 +43,7 @@ from .report import Report
 from .restart import RestartPolicy, Restarts
 from .spec import ChildSpec, pack_call
 from .state import ChildProcess, ProcessState
+from .verdict import End, judge
 
 _WHY_CHARACTERS = 1000
 """So much of what a child says itself is wrong goes into the log."""
@@ -340,9 +338,15 @@ class Supervisor:
         except Exception as error:
             process._again = False
             process._starting = None
-            process.outcome = "can't be started"
-            outcome = f"process {process.name} {process.outcome}"
-            self._ended_by_itself(process, Ending.NOT_READY, outcome, repr(error))
+            end = End(
+                process.name,
+                process.state,
+                process._has_been_ready,
+                not self._stopping,
+                is_spawned=False,
+                failure=repr(error),
+            )
+            self._act(process, end)
         finally:
             if life.is_spawned:
                 self._spawned(process, life)
@@ -434,86 +438,42 @@ class Supervisor:
             self._health.forget(process)
             life.close()
             process._life = process._watch = None
-            self._go_on(process, life, process.exitcode)
+            again, process._again = process._again, False
+            self._act(
+                process,
+                End(
+                    process.name,
+                    process.state,
+                    process._has_been_ready,
+                    not self._stopping,
+                    again=again,
+                    code=process.exitcode,
+                    called=life.called_ready,
+                    clean=life.peer.clean,
+                    forced=life.has_crashed,
+                    failure=life.failure,
+                ),
+            )
         finally:
             process._life = None if process._life is life else process._life
             life.ended.set()
 
-    def _go_on(self, process: _Child, life: Life, code: int | None) -> None:
-        """Decide what follows from the end of a life."""
-        ending = classify(
-            code,
-            asked=process.state is ProcessState.STOPPING,
-            ready=process.state is ProcessState.RUNNING,
-            called=life.called_ready,
-            clean=life.peer.clean,
-            failure=life.failure,
-            forced=life.has_crashed,
-        )
-        process.outcome = describe(code)
-        line = f"process {process.name} {process.outcome}"
-        again, process._again = process._again, False
-        if again and not self._stopping:
-            self._hub.process_ended(process.name, ChannelClosed, line, for_good=False)
-            log.logger.info(f"{line}; it is started again")
-            self._begin(process, 0.0, again=True)
-        elif ending is Ending.ASKED:
-            self._gone_for_good(process, ending, line, line)
-        else:
-            self._ended_by_itself(process, ending, line, life.failure)
-
-    def _ended_by_itself(
-        self, process: _Child, ending: Ending, outcome: str, failure: str | None
-    ) -> None:
-        """Start a child again if its policy says so, or give it up; one line says which."""
-        budget = process._budget
-        policy = budget.policy
-        line = outcome
-        if failure:
-            line += f": {failure}"
-            process.outcome = f"{process.outcome}: {failure}"
-        elif ending in (Ending.CRASH, Ending.NOT_READY):
-            line += "; its own lines above say why"
-        call = f"mend it, then call restart_process({process.name!r}) or restart the bot"
-        if self._stopping or not policy.wants(ending is Ending.CLEAN):
-            self._gone_for_good(process, ending, line, outcome)
+    def _act(self, process: _Child, end: End) -> None:
+        """Do what follows from an end: start the child again, or give it up."""
+        verdict = judge(end, process._budget, monotonic())
+        process.outcome = verdict.outcome
+        if verdict.counts:
+            process._budget.count(monotonic())
+        if verdict.delay is None:
+            self._enter(process, verdict.state, verdict.line, verdict.level)
+            self._hub.process_ended(process.name, verdict.error, verdict.reason)
             return
-        if ending is Ending.NOT_READY:
-            if process.state is ProcessState.RUNNING or not process._has_been_ready:
-                line = f"{line}; it could not start and is not started again: {call}"
-                self._gone_for_good(process, ending, line, outcome)
-                return
-            # It could start once: what it lacks may come back, but it is not hammered.
-            delay = policy.max_backoff
-            line = f"{line}; it could not start and is tried again in {delay:g} s"
+        self._hub.process_ended(process.name, verdict.error, verdict.reason, for_good=False)
+        if verdict.state is ProcessState.BACKOFF:
+            self._enter(process, verdict.state, verdict.line, verdict.level)
         else:
-            limit = f"{policy.max_restarts} times in {policy.window:g} s"
-            now = monotonic()
-            wait = budget.delay(now)
-            if wait is None:
-                line = f"{line}; it was started again {limit} and is given up: {call}"
-                self._gone_for_good(process, ending, line, outcome, level="CRITICAL")
-                return
-            delay = wait
-            budget.count(now)
-            line = (
-                f"{line}; it is started again in {delay:.2g} s (restart {budget.recent(now)} of "
-                f"at most {limit})"
-            )
-        self._hub.process_ended(process.name, ChannelBroken, outcome, for_good=False)
-        level = "INFO" if ending is Ending.CLEAN else "ERROR"
-        self._enter(process, ProcessState.BACKOFF, line, level)
-        self._begin(process, delay, again=True)
-
-    def _gone_for_good(
-        self, process: _Child, ending: Ending, line: str, outcome: str, level: str = "ERROR"
-    ) -> None:
-        kind: type[ChannelError] = ChannelBroken
-        state = ProcessState.FAILED
-        if ending in (Ending.ASKED, Ending.CLEAN):
-            kind, state, level = ChannelClosed, ProcessState.STOPPED, "INFO"
-        self._enter(process, state, line, level)
-        self._hub.process_ended(process.name, kind, f"{outcome} and is not started again")
+            log.logger.log(verdict.level, verdict.line)
+        self._begin(process, verdict.delay, again=True)
 
     # ------------------------------------------------------------- stopping
 

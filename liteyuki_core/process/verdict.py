@@ -1,0 +1,136 @@
+"""What follows from the end of a child's process. The supervisor asks, and acts on it.
+
+Pure: `judge` looks at its arguments alone and changes nothing, not even the budget. There is no
+clock and no loop here, so any thread may call it.
+
+Invariants: a child is started again after a `delay`, or it has ended for good. What somebody has
+asked for comes before what the policy says. Only restarts that the policy limits count.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import ChannelBroken, ChannelClosed, ChannelError
+from .ending import Ending, classify, describe
+from .restart import Restarts
+from .state import ProcessState
+
+
+class End(NamedTuple):
+    """What is known of a child whose process has ended, or could not be spawned."""
+
+    name: str
+    state: ProcessState
+    """The state that it was in."""
+    has_been_ready: bool
+    """Whether any process of it was ever ready."""
+    may_start: bool
+    """Whether children are still started at all."""
+    again: bool = False
+    """Whether somebody wants it started again once it has stopped."""
+    is_spawned: bool = True
+    """Whether there was a process. The four that follow are about that process."""
+    code: int | None = None
+    """Its exit code, None if that is not known."""
+    called: bool = False
+    """Whether it has said itself that it is ready."""
+    clean: bool = False
+    """Whether it has said itself that it ends as it should."""
+    forced: bool = False
+    """Whether it was ended for what it did."""
+    failure: str | None = None
+    """What it has said itself is wrong, or why it could not be spawned."""
+
+
+class Verdict(NamedTuple):
+    """What follows from an end."""
+
+    outcome: str
+    """The end in words, for `ChildProcess.outcome`."""
+    state: ProcessState
+    """The state that it enters now."""
+    delay: float | None
+    """How long to wait before it is started again; None: it has ended for good."""
+    counts: bool
+    """Whether that restart counts against the policy."""
+    error: type[ChannelError]
+    """What who waits for it on a channel gets, and in which words."""
+    reason: str
+    line: str
+    """The line of the log, and its level."""
+    level: str
+
+
+def judge(end: End, budget: Restarts, now: float) -> Verdict:
+    """Decide what follows from an end; `budget` has the child's policy and its restarts so far."""
+    ending, outcome = _ending(end)
+    told = line = f"process {end.name} {outcome}"
+    if end.again and end.may_start:
+        line = f"{told}; it is started again"
+        return Verdict(
+            outcome, ProcessState.STARTING, 0.0, False, ChannelClosed, told, line, "INFO"
+        )
+    if ending is Ending.ASKED:
+        return _for_good(ending, outcome, told, line)
+    if end.failure:
+        line += f": {end.failure}"
+        outcome += f": {end.failure}"
+    elif ending in (Ending.CRASH, Ending.NOT_READY):
+        line += "; its own lines above say why"
+    policy = budget.policy
+    if not (end.may_start and policy.wants(ending is Ending.CLEAN)):
+        return _for_good(ending, outcome, told, line)
+
+    mend = f"mend it, then call restart_process({end.name!r}) or restart the bot"
+    if ending is Ending.NOT_READY:
+        if end.state is ProcessState.RUNNING or not end.has_been_ready:
+            line += f"; it could not start and is not started again: {mend}"
+            return _for_good(ending, outcome, told, line)
+        # It could start once: what it lacks may come back, but it is not hammered.
+        delay = policy.max_backoff
+        line += f"; it could not start and is tried again in {delay:g} s"
+        return _backoff(ending, outcome, told, line, delay, counts=False)
+
+    limit = f"{policy.max_restarts} times in {policy.window:g} s"
+    wait = budget.delay(now)
+    if wait is None:
+        line += f"; it was started again {limit} and is given up: {mend}"
+        return _for_good(ending, outcome, told, line, level="CRITICAL")
+    number = budget.recent(now) + 1
+    line += f"; it is started again in {wait:.2g} s (restart {number} of at most {limit})"
+    return _backoff(ending, outcome, told, line, wait, counts=True)
+
+
+def _ending(end: End) -> tuple[Ending, str]:
+    """Return the class of an end, and the end in words."""
+    if not end.is_spawned:
+        return Ending.NOT_READY, "can't be started"
+    ending = classify(
+        end.code,
+        asked=end.state is ProcessState.STOPPING,
+        ready=end.state is ProcessState.RUNNING,
+        called=end.called,
+        clean=end.clean,
+        failure=end.failure,
+        forced=end.forced,
+    )
+    return ending, describe(end.code)
+
+
+def _backoff(
+    ending: Ending, outcome: str, told: str, line: str, delay: float, *, counts: bool
+) -> Verdict:
+    level = "INFO" if ending is Ending.CLEAN else "ERROR"
+    return Verdict(outcome, ProcessState.BACKOFF, delay, counts, ChannelBroken, told, line, level)
+
+
+def _for_good(
+    ending: Ending, outcome: str, told: str, line: str, *, level: str = "ERROR"
+) -> Verdict:
+    reason = f"{told} and is not started again"
+    if ending in (Ending.ASKED, Ending.CLEAN):
+        return Verdict(
+            outcome, ProcessState.STOPPED, None, False, ChannelClosed, reason, line, "INFO"
+        )
+    return Verdict(outcome, ProcessState.FAILED, None, False, ChannelBroken, reason, line, level)

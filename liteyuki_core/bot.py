@@ -199,7 +199,7 @@ class LiteyukiBot:
         calls `ready`. Raises `ProcessNotFound`; `ProcessStartError` for one that has ended and
         is not about to start; `ProcessTimeout`.
         """
-        await self._supervisor.wait_ready(self._supervisor.get(name), timeout)
+        await self._supervisor.get(name).wait_ready(timeout)
 
     def start_process(self, name: str) -> None:
         """Have a child that is stopped or has failed started; returns at once. From any thread.
@@ -207,9 +207,9 @@ class LiteyukiBot:
         One that is stopping is started when it has stopped, nothing happens to one that runs.
         Raises `ProcessNotFound`.
         """
-        process = self._supervisor.get(name)
+        course = self._supervisor.get(name)
         self._hub.process_comes(name)
-        self._on_loop(lambda: self._supervisor.start(process))
+        self._on_loop(lambda: self._supervisor.start(course))
 
     def stop_process(self, name: str) -> None:
         """Have a child stopped, as when the bot stops; returns at once. From any thread.
@@ -217,8 +217,8 @@ class LiteyukiBot:
         It has LITEYUKI_STOP_TIMEOUT seconds. What its channels hold is kept for `start_process`.
         Raises `ProcessNotFound`.
         """
-        process = self._supervisor.get(name)
-        self._on_loop(lambda: self._supervisor.stop(process))
+        course = self._supervisor.get(name)
+        self._on_loop(lambda: self._supervisor.stop(course))
 
     def restart_process(self, name: str) -> None:
         """Have a child stopped, if it runs, and started again; returns at once. From any thread.
@@ -226,9 +226,9 @@ class LiteyukiBot:
         What is under way on its channels is kept for its successor. Asked for again before the
         child has ended, it is started again once. Raises `ProcessNotFound`.
         """
-        process = self._supervisor.get(name)
+        course = self._supervisor.get(name)
         self._hub.process_comes(name)
-        self._on_loop(lambda: self._supervisor.restart(process))
+        self._on_loop(lambda: self._supervisor.restart(course))
 
     # ------------------------------------------------------------- channels
 

@@ -1,6 +1,6 @@
 """One process of a child: from before it is spawned until its last words are read.
 
-A child has one life after another; what it keeps from one to the next is the supervisor's.
+A child has one life after another; what it keeps from one to the next is its course's.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class Life:
         self.name = name
         self.begun = monotonic()
         self.ended = asyncio.Event()
-        """Set by the supervisor, when it has decided what follows."""
+        """Set by the course, when it has done what follows."""
         self.called_ready = False
+        """Whether it has said itself that it is ready."""
         self.failure: str | None = None
         """What it has said itself is wrong."""
         self.said_ready: dict[str, Any] | None = None
@@ -197,6 +198,14 @@ class Life:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             pass  # The loop is closed: nobody watches any more.
+
+    def note_ready(self, called: bool) -> None:
+        """Note that it is ready, and whether it has said so itself."""
+        self.called_ready |= called
+
+    def note_failure(self, why: str) -> None:
+        """Note what it has said itself is wrong."""
+        self.failure = why
 
     def count_word(self) -> None:
         """Count a word of the child that the loop is to hear. On the thread that reads its link.

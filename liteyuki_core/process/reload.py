@@ -190,10 +190,10 @@ class Reload:
                     log.logger.info(f"LiteyukiBot is restarted: {_changed(files)}")
                     self._restart_main()
                     return
-                process = self._supervisor.get(name)
-                if self._supervisor.has_begun(process):
+                course = self._supervisor.get(name)
+                if course.has_begun:
                     log.logger.info(f"process {name} is restarted: {_changed(files)}")
-                    self._supervisor.restart(process)
+                    self._supervisor.restart(course)
 
     async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
         """Return for each process that `paths` concern its name, and which of them do."""
@@ -201,13 +201,13 @@ class Reload:
         if self._folder is not None:
             mains, _ = await self._threads.run(lambda: loaded.compare(paths))
         rest = [path for path in paths if path not in mains]
-        children = list(filter(self._supervisor.has_begun, self._supervisor.children.values()))
-        answers = await asyncio.gather(*(self._ask(process.name, rest) for process in children))
+        begun = [course.name for course in self._supervisor.courses if course.has_begun]
+        answers = await asyncio.gather(*(self._ask(name, rest) for name in begun))
         known = {path for answer in answers for path in answer.loaded}
         concerned = [(_MAIN, mains)]
-        for process, answer in zip(children, answers, strict=True):
+        for name, answer in zip(begun, answers, strict=True):
             near = [p for p in answer.near if p not in known and os.path.isfile(p)]
-            concerned.append((process.name, [*answer.sure, *answer.loaded, *near]))
+            concerned.append((name, [*answer.sure, *answer.loaded, *near]))
         return [(name, found) for name, found in concerned if found]
 
     async def _ask(self, name: str, paths: list[str]) -> _Answer:
@@ -222,9 +222,9 @@ class Reload:
         if not asked:
             return _Answer(sure, [], [])
         answer = None
-        process = self._supervisor.get(name)
-        if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
-            answer = await self._supervisor.ask(process, "loaded", _ANSWER_SECONDS, paths=asked)
+        course = self._supervisor.get(name)
+        if course.child.state in (ProcessState.STARTING, ProcessState.RUNNING):
+            answer = await self._supervisor.ask(course, "loaded", _ANSWER_SECONDS, paths=asked)
         if answer is None:
             return _Answer([*sure, *filter(_is_source, asked)], [], [])
         # Nothing is done to a file that was not asked about, whatever a child answers.

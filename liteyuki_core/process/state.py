@@ -1,8 +1,7 @@
-"""What can be seen of a child process."""
+"""What can be seen of a child process. Its course writes it, on LiteyukiBot's loop."""
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from datetime import datetime
 
@@ -45,25 +44,6 @@ class ChildProcess:
         self.loop_lag: float | None = None
         self.outcome: str | None = None
         """In words, how it ended last or why it could not be started."""
-        self._changes: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
         return f"<ChildProcess {self.name!r} {self.state.value} pid={self.pid}>"
-
-    def _enter(self, state: ProcessState) -> None:
-        """Change the state. On LiteyukiBot's loop."""
-        self.state = state
-        changes, self._changes = self._changes, []
-        for change in changes:
-            if not change.done():
-                change.set_result(None)
-
-    async def _changed(self) -> None:
-        """Wait for the next change of the state. On LiteyukiBot's loop."""
-        change = asyncio.get_running_loop().create_future()
-        self._changes.append(change)
-        try:
-            await change
-        finally:
-            if change in self._changes:
-                self._changes.remove(change)

@@ -1,4 +1,4 @@
-"""What follows from the end of a child's process. The supervisor asks, and acts on it.
+"""What follows from the end of a child's process. The course asks, and acts on it.
 
 Pure: `judge` looks at its arguments alone and changes nothing, not even the budget. There is no
 clock and no loop here, so any thread may call it.

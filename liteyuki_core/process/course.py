@@ -1,0 +1,393 @@
+"""The course of one child: its states, and one process after another.
+
+Ownership. All of it is on LiteyukiBot's loop, but for `watch`, `kill` and what is read of
+`child`. A course owns its `ChildProcess`, which is what can be seen of it, the task that starts
+it, its `Life` and the `Watch` on that, its restarts so far, and its listening sockets. The
+supervisor says what is wanted of it and stops its process.
+
+Invariants: a child has one life at most; it is about to have one (`_starting`), has one (`_life`,
+from before its process is spawned), or neither. Whoever wants it stopped and started again says so
+in `_again`, and the end of the life that it has then sees to it: restarts asked for at once are
+one. A state is changed by `_enter` alone, which says so once to the log's reader, hooks and who
+waits. An end is taken notice of once, when the process has ended and its link was read to the end:
+`_ended` asks for a verdict, and `_act` does what that says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timezone
+from time import monotonic
+from typing import Any, NamedTuple
+
+from .. import log
+from ..comm.hub.hub import Hub
+from ..comm.wire.endpoint import Endpoint
+from ..errors import ChannelClosed, ProcessStartError, ProcessTimeout
+from ..hooks import Hooks, Kind
+from ..writer import Writer
+from . import stopping
+from .child.output import WriteEnd
+from .health import Hang, Health, Watch
+from .life import Life
+from .listening import Listening
+from .report import Report
+from .restart import RestartPolicy, Restarts
+from .spec import ChildSpec
+from .state import ChildProcess, ProcessState
+from .verdict import End, Verdict, judge
+
+_OVER = (ProcessState.STOPPED, ProcessState.FAILED)
+
+Word = Callable[["Course", Life, dict[str, Any]], Callable[[], object] | None]
+
+
+class Services(NamedTuple):
+    """What all courses share."""
+
+    hub: Hub
+    log_config: log.LogConfig
+    writer: Writer
+    hooks: Hooks
+    health: Health
+    store_cache_bytes: int
+    stop_timeout: float
+    may_start: Callable[[], bool]
+    """Whether children are still started at all."""
+    on_word: Word
+    """Returns what is to be done on the loop for a word of a child's, if anything. Called on the
+    thread that reads its link; raises `FrameError` for a word that is not known."""
+    run: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    """Runs a task, and tells LiteyukiBot where that raises."""
+
+
+class Course:
+    """One child, from its being added on."""
+
+    def __init__(
+        self,
+        child: ChildProcess,
+        call: bytes,
+        policy: RestartPolicy,
+        hang: Hang,
+        services: Services,
+    ) -> None:
+        self.child = child
+        self.name = child.name
+        self._call = call
+        self._hang = hang
+        self._services = services
+        self._budget = Restarts(policy)
+        self._listening = Listening()
+        self._starting: asyncio.Task[None] | None = None
+        self._life: Life | None = None
+        self._watch: Watch | None = None
+        self._again = False
+        """Whether it is to be started again when the life that it has is over."""
+        self._is_restart = False
+        self._restart_announced = False
+        self._has_been_ready = False
+        self._changes: list[asyncio.Future[None]] = []
+
+    @property
+    def life(self) -> Life | None:
+        """Its process, if there is one."""
+        life = self._life
+        return life if life is not None and life.is_spawned else None
+
+    @property
+    def watch(self) -> Watch | None:
+        """The watch on its process. From any thread."""
+        return self._watch
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it runs, or has failed, with files as they were until now.
+
+        The process of any other has yet to be started, if it ever is, and will load what is there.
+        """
+        if self.child.state is ProcessState.STARTING:
+            return self.life is not None
+        return self.child.state in (
+            ProcessState.RUNNING,
+            ProcessState.BACKOFF,
+            ProcessState.FAILED,
+        )
+
+    # ------------------------------------------------------------- what is asked for
+
+    def start(self) -> None:
+        """Start it if it has no process; one that is stopping, when it has stopped."""
+        self._budget.reset()
+        if self.child.state is ProcessState.STOPPING:
+            self._again = True
+        elif self._life is None and self.child.state is not ProcessState.STARTING:
+            self._begin(0.0)
+
+    def restart(self) -> bool:
+        """Start it again once it has stopped; return whether its process is to be stopped now."""
+        self._budget.reset()
+        if self.life is not None or self.child.state is ProcessState.STOPPING:
+            self._again = True
+            return self.leave()
+        if self.child.state is not ProcessState.STARTING:
+            self._begin(0.0, again=self.child.started_at is not None)
+        return False
+
+    def stop(self) -> bool:
+        """Start it no more by itself; return whether its process is to be stopped now."""
+        self._again = False
+        return self.leave()
+
+    def leave(self) -> bool:
+        """Note that it is to stop; return whether its process is to be stopped now."""
+        if self._life is not None:
+            if self.child.state is ProcessState.STOPPING:
+                return False
+            self._enter(ProcessState.STOPPING, f"process {self.name} is to stop")
+            return True
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+            self._not_started()
+        return False
+
+    def cancel_start(self) -> asyncio.Task[None] | None:
+        """Cancel the task that starts it, if there is one; return it, for whoever waits for it."""
+        if self._starting is not None:
+            self._starting.cancel()
+        return self._starting
+
+    def kinds_before_stop(self) -> list[Kind]:
+        """Return which hooks are to be called before its process is stopped."""
+        if not self._again:
+            return ["on_before_process_shutdown"]
+        self._restart_announced = True
+        return ["on_before_process_restart", "on_before_process_shutdown"]
+
+    def stop_listening(self) -> None:
+        """Close its listening sockets, unless it is started again and is to find them."""
+        if not (self._again and self._services.may_start()):
+            self._listening.close()
+
+    def kill(self) -> None:
+        """Kill its process at once. From any thread, also in a signal handler."""
+        life = self._life  # A thread that kills sees it come and go.
+        if life is not None:
+            life.kill()
+
+    # ------------------------------------------------------------- waiting
+
+    async def until_started(self) -> None:
+        """Wait until it has a process, if it is about to have one, or can't have one."""
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
+
+    async def wait_ready(self, timeout: float | None) -> None:
+        """Wait until it is RUNNING. Raises `ProcessStartError` or `ProcessTimeout`."""
+        try:
+            await asyncio.wait_for(self._until_ready(), timeout)
+        except asyncio.TimeoutError:
+            raise ProcessTimeout(
+                f"process {self.name} was not ready within {timeout:g} s: it is "
+                f"{self.child.state.value}",
+                self.name,
+            ) from None
+
+    async def _until_ready(self) -> None:
+        child = self.child
+        while child.state is not ProcessState.RUNNING:
+            ended = child.state in _OVER and child.outcome is not None
+            if ended and self._starting is None:
+                raise ProcessStartError(
+                    f"process {self.name} is {child.state.value} and not about to start: "
+                    f"{child.outcome}",
+                    self.name,
+                )
+            await self._changed()
+
+    async def _changed(self) -> None:
+        """Wait for the next change of the state."""
+        change = asyncio.get_running_loop().create_future()
+        self._changes.append(change)
+        try:
+            await change
+        finally:
+            if change in self._changes:
+                self._changes.remove(change)
+
+    # ------------------------------------------------------------- states
+
+    def _enter(self, state: ProcessState, line: str, level: str = "INFO") -> None:
+        """Change the state; `line`, if not empty, says so in the log."""
+        self.child.state = state
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if not change.done():
+                change.set_result(None)
+        if state in _OVER:
+            self._listening.close()
+        if line:
+            log.logger.log(level, line)
+        self._services.hooks.state(self.name, state)
+
+    def ready(self, life: Life, called: bool) -> None:
+        """Note that a process of it is ready, and whether it has said so itself."""
+        life.note_ready(called)
+        self._has_been_ready = True
+        if self.child.state is not ProcessState.STARTING:
+            return
+        seconds = monotonic() - life.begun
+        line = f"process {self.name} is ready, {seconds:.2f} s after its start"
+        self._enter(ProcessState.RUNNING, line)
+        if self._is_restart:
+            self._services.run(self._services.hooks.call_all("on_after_restart", self.name))
+
+    def listen(self, host: str, port: int, backlog: int) -> None:
+        """Pass it the listening sockets of an address, as it has asked."""
+        run = self._services.hub.local.context.dispatcher.threads.run
+        self._services.run(self._listening.asked(host, port, backlog, run))
+
+    # ------------------------------------------------------------- starting
+
+    def _begin(self, delay: float, *, again: bool = False) -> None:
+        """Have it started; the line that says so comes when it has a process."""
+        if self._starting is not None:
+            self._starting.cancel()
+        self._is_restart = again
+        if not delay:
+            self._enter(ProcessState.STARTING, "")
+        self._starting = self._services.run(self._start(delay))
+
+    async def _start(self, delay: float) -> None:
+        try:
+            if delay:
+                await asyncio.sleep(delay)
+                self._enter(ProcessState.STARTING, "")
+            if self._is_restart:
+                self.child.restarts += 1
+                if not self._restart_announced:
+                    await self._services.hooks.call_in_time(
+                        {self.name: ["on_before_process_restart"]},
+                        self._services.stop_timeout * stopping.HOOK_SHARE,
+                    )
+                self._restart_announced = False
+            await self._spawn()
+        finally:
+            if self._starting is asyncio.current_task():
+                self._starting = None
+
+    async def _spawn(self) -> None:
+        services = self._services
+
+        def on_word(fields: dict[str, Any]) -> None:
+            word = services.on_word(self, life, fields)
+            if word is not None:
+                life.soon(word)
+
+        def on_end() -> None:
+            services.run(self._ended(life))
+
+        life = self._life = Life(
+            self.name, services.hub, services.writer, on_word, on_end, self._on_pid
+        )
+        try:
+            await life.spawn(self._spec, self._listening)
+        except Exception as error:
+            self._again = False
+            self._starting = None
+            end = End(
+                self.name,
+                self.child.state,
+                self._has_been_ready,
+                services.may_start(),
+                is_spawned=False,
+                failure=repr(error),
+            )
+            self._act(judge(end, self._budget, monotonic()))
+        finally:
+            if life.is_spawned:
+                self._spawned(life)
+            else:
+                self._life = None
+
+    def _on_pid(self, pid: int | None) -> None:
+        self.child.pid = pid
+        self.child.last_pid = pid or self.child.last_pid
+
+    def _spec(
+        self, link: Endpoint, output: WriteEnd, way: Endpoint | None, report: Report | None
+    ) -> ChildSpec:
+        services = self._services
+        return ChildSpec(
+            self.name,
+            self.child.target,
+            self._call,
+            link,
+            output,
+            way,
+            report,
+            services.log_config._replace(process=self.name),
+            services.hub.max_message_bytes,
+            services.hub.store.cells,
+            services.store_cache_bytes,
+            services.stop_timeout,
+        )
+
+    def _spawned(self, life: Life) -> None:
+        self.child.exitcode = None
+        self.child.started_at = datetime.now(timezone.utc)
+        log.logger.info(f"process {self.name} started (pid {life.pid})")
+        self._watch = Watch(self.child, life.peer, self._hang, life.kill, life.report)
+        self._services.health.add(self._watch)
+
+    # ------------------------------------------------------------- an end
+
+    async def _ended(self, life: Life) -> None:
+        try:
+            code = self.child.exitcode = await life.drain()
+            self._listening.close_way()
+            self._services.health.forget(self.child)
+            life.close()
+            self._life = self._watch = None
+            end = End(
+                self.name,
+                self.child.state,
+                self._has_been_ready,
+                self._services.may_start(),
+                again=self._again,
+                code=code,
+                called=life.called_ready,
+                clean=life.peer.clean,
+                forced=life.has_crashed,
+                failure=life.failure,
+            )
+            self._again = False
+            self._act(judge(end, self._budget, monotonic()))
+        finally:
+            self._life = None if self._life is life else self._life
+            life.ended.set()
+
+    def _act(self, verdict: Verdict) -> None:
+        """Do what follows from an end: start it again, or give it up."""
+        hub = self._services.hub
+        self.child.outcome = verdict.outcome
+        if verdict.counts:
+            self._budget.count(monotonic())
+        if verdict.delay is None:
+            self._enter(verdict.state, verdict.line, verdict.level)
+            hub.process_ended(self.name, verdict.error, verdict.reason)
+            return
+        hub.process_ended(self.name, verdict.error, verdict.reason, for_good=False)
+        if verdict.state is ProcessState.BACKOFF:
+            self._enter(verdict.state, verdict.line, verdict.level)
+        else:
+            log.logger.log(verdict.level, verdict.line)
+        self._begin(verdict.delay, again=True)
+
+    def _not_started(self) -> None:
+        self.child.outcome = "it was stopped before it was started"
+        line = f"process {self.name}: {self.child.outcome}"
+        self._enter(ProcessState.STOPPED, line)
+        self._services.hub.process_ended(self.name, ChannelClosed, line)

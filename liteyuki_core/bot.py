@@ -1,22 +1,20 @@
 """LiteyukiBot: the main process. It composes the rooms: settings, hub, supervisor, hooks, signals.
 
-Ownership. `run` owns the loop and the signal handlers; what it starts it ends, within one
-deadline: tasks of hooks, children, shutdown hooks, the hub, the loop, the log's writer. A signal
-handler only notes that it was called; the loop decides. Where the loop itself hangs, a watchdog
-thread ends the process after the deadline.
+Ownership. `run` owns the loop and has signals caught; what it starts it ends, within the one
+deadline of its `Stop`: tasks of hooks, children, shutdown hooks, the hub, the loop, the log's
+writer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from . import log
@@ -33,21 +31,18 @@ from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
+from .signals import Signals
+from .stop import Stop
 from .writer import Writer
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
 StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-_WATCHDOG_GRACE = 2.0
-_AT_ONCE_SECONDS = 1.0
 _FLUSH_SECONDS = 1.0
 """Time for standard output and the log file to take what is left of the log, at least."""
 _DRAIN_SECONDS = 2.0
 """Time for callbacks to end when children are gone; it is part of the time for stopping."""
-_ECHO_SECONDS = 0.1
-"""Signals closer than this are one: some launchers pass on what the terminal sent as well."""
 
 _bot: LiteyukiBot | None = None
 
@@ -128,14 +123,11 @@ class LiteyukiBot:
         """What a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
-        self._stop_asked = asyncio.Event()
+        self._stop = Stop(self._settings.stop_timeout, self._end_by_force)
         self._stop_early = False
+        self._signals = Signals(self._stop, self._stay, self._supervisor.kill_all)
         self._has_run = False
-        self._signals = 0
-        self._signalled_at = float("-inf")
         self._hook_tasks: set[asyncio.Task[None]] = set()
-        self._watchdog: threading.Timer | None = None
-        self._deadline: float | None = None
         self._context.dispatcher.on_exit = self._exits
         current.install(self._context)
         _bot = self
@@ -330,7 +322,7 @@ class LiteyukiBot:
                 loop.run_until_complete(main)
             except BaseException as error:
                 if not main.done():  # A hook has ended the loop, not the bot.
-                    self._ask_to_stop(repr(error))
+                    self._stop.ask(repr(error))
                     loop.run_until_complete(main)
                 raise
         finally:
@@ -341,13 +333,12 @@ class LiteyukiBot:
                 asyncio.set_event_loop(None)
                 loop.close()
                 self._context.close(0.5)
-                self._hub.store.close(max(1.0, self._left()))
+                self._hub.store.close(max(1.0, self._stop.left()))
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None
-                self._writer.close(max(_FLUSH_SECONDS, self._left()))
-                if self._watchdog is not None:
-                    self._watchdog.cancel()
+                self._writer.close(max(_FLUSH_SECONDS, self._stop.left()))
+                self._stop.close()
                 self._lock.release()
         if self._fault is not None:
             raise self._fault
@@ -359,7 +350,7 @@ class LiteyukiBot:
     def stop(self) -> None:
         """Ask the bot to stop; returns at once. From any thread, hook or callback. Idempotent."""
         self._stop_early = True
-        self._on_loop(lambda: self._ask_to_stop("asked to stop"))
+        self._on_loop(lambda: self._stop.ask("asked to stop"))
 
     def restart(self) -> None:
         """Stop everything, then replace this process by a new one; returns at once.
@@ -370,32 +361,32 @@ class LiteyukiBot:
         """
         self._replacement = [sys.executable, *sys.orig_argv[1:]]
         self._stop_early = True
-        self._on_loop(lambda: self._ask_to_stop("asked to restart"))
+        self._on_loop(lambda: self._stop.ask("asked to restart"))
 
     async def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._thread = threading.get_ident()
-        restore = self._catch_signals(loop)
+        self._signals.catch(loop)
         self._context.dispatcher.bind(loop)
         telling = loop.create_task(self._hooks.tell_states(), name="liteyuki-states")
         try:
             if self._stop_early:
                 return
             starting = loop.create_task(self._start(), name="liteyuki-start")
-            stopping = loop.create_task(self._stop_asked.wait(), name="liteyuki-stop")
+            stopping = loop.create_task(self._stop.asked.wait(), name="liteyuki-stop")
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not stopping.done():
                 starting.result()
                 await stopping
             if not starting.done():
                 starting.cancel()
-                await asyncio.wait({starting}, timeout=self._left())
+                await asyncio.wait({starting}, timeout=self._stop.left())
         finally:
             try:
                 await self._shutdown()
             finally:
                 telling.cancel()
-                restore()
+                self._signals.release()
 
     async def _start(self) -> None:
         self._in_background(self._reload.run())
@@ -424,16 +415,16 @@ class LiteyukiBot:
         task.add_done_callback(self._hook_tasks.discard)
 
     async def _shutdown(self) -> None:
-        self._ask_to_stop("stopping")
+        self._stop.ask("stopping")
         for task in self._hook_tasks:
             task.cancel()
-        await self._supervisor.stop_all(monotonic() + self._left())
-        await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._left()))
-        await self._hooks.states_told(min(_DRAIN_SECONDS, self._left()))
+        await self._supervisor.stop_all(monotonic() + self._stop.left())
+        await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.left()))
+        await self._hooks.states_told(min(_DRAIN_SECONDS, self._stop.left()))
         self._context.dispatcher.unbind()
         for hook in reversed(self._hooks.of("on_after_shutdown")):
             guarded = asyncio.ensure_future(self._hooks.call(hook, "on_after_shutdown"))
-            done, _ = await asyncio.wait({guarded}, timeout=self._left())
+            done, _ = await asyncio.wait({guarded}, timeout=self._stop.left())
             if not done:
                 guarded.cancel()
                 log.logger.error(
@@ -453,97 +444,23 @@ class LiteyukiBot:
 
     # ------------------------------------------------------------- stopping
 
-    def _ask_to_stop(self, why: str) -> None:
-        if self._stop_asked.is_set():
-            return
-        timeout = self._settings.stop_timeout
-        self._deadline = monotonic() + timeout
-        log.logger.info(f"LiteyukiBot stops: {why}")
-        self._start_watchdog(timeout + _WATCHDOG_GRACE)
-        self._stop_asked.set()
-
     def _exits(self, error: BaseException) -> None:
         self._exit = self._exit or error
-        self._ask_to_stop(repr(error))
+        self._stop.ask(repr(error))
 
     def _broken(self, error: BaseException) -> None:
         self._fault = self._fault or error
         log.logger.opt(exception=error).critical(
             "LiteyukiBot itself is broken: please report this; everything is stopped"
         )
-        self._ask_to_stop(repr(error))
+        self._stop.ask(repr(error))
 
-    def _left(self) -> float:
-        return 0.0 if self._deadline is None else max(0.0, self._deadline - monotonic())
-
-    def _catch_signals(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-        if threading.current_thread() is not threading.main_thread():
-            return lambda: None
-        before: dict[int, Any] = {}
-        for name in _SIGNALS:
-            number = getattr(signal, name, None)
-            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
-                continue
-            before[number] = signal.getsignal(number)
-            try:
-                # For its waking of the loop; the handler itself must work when the loop hangs.
-                loop.add_signal_handler(number, lambda: None)
-            except NotImplementedError:
-                pass
-            signal.signal(number, self._on_signal)
-
-        child = getattr(signal, "SIGCHLD", None)
-        if child is not None and signal.getsignal(child) is signal.SIG_IGN:
-            # Inherited from a shell, say: the system would throw exit codes away.
-            before[child] = signal.signal(child, signal.SIG_DFL)
-
-        def restore() -> None:
-            for number, handler in before.items():
-                try:
-                    loop.remove_signal_handler(number)
-                except NotImplementedError:
-                    pass
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-        return restore
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Runs on the main thread between any two of its instructions: it takes no lock.
-        now = monotonic()
-        loop = self._loop
-        if loop is None or now - self._signalled_at < _ECHO_SECONDS:
-            return
-        self._signalled_at = now
-        self._replacement = None  # Whoever signals wants an end.
-        self._signals += 1
-        name = signal.Signals(number).name
-        if self._signals == 1:
-            if not self._stop_asked.is_set():
-                self._start_watchdog(self._settings.stop_timeout + _WATCHDOG_GRACE)
-            loop.call_soon_threadsafe(self._first_signal, name)
-            return
-        self._deadline = monotonic()
-        self._supervisor.kill_all()
-        self._start_watchdog(_AT_ONCE_SECONDS)
-        loop.call_soon_threadsafe(log.logger.warning, f"{name} again: everything is ended at once")
-
-    def _first_signal(self, name: str) -> None:
-        if self._stop_asked.is_set():
-            log.logger.info(
-                f"{name}: LiteyukiBot stops already; another one ends everything at once"
-            )
-        else:
-            self._ask_to_stop(name)
-
-    def _start_watchdog(self, seconds: float) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        self._watchdog = threading.Timer(seconds, self._end_by_force)
-        self._watchdog.name = "liteyuki-watchdog"
-        self._watchdog.daemon = True
-        self._watchdog.start()
+    def _stay(self) -> None:
+        """Be replaced by nothing: who sends a signal wants an end."""
+        self._replacement = None
 
     def _end_by_force(self) -> None:
+        """End everything, as the loop hangs. On a thread of its own."""
         self._supervisor.kill_all()
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         self._writer.close(_FLUSH_SECONDS)

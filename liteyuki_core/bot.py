@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +30,7 @@ from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
+from .replacement import Replacement
 from .signals import Signals
 from .stop import Stop
 from .writer import Writer
@@ -117,15 +117,15 @@ class LiteyukiBot:
         )
         self._children_start = False
         """Whether children that are added are started at once."""
-        self._folder = os.getcwd()
-        self._replacement: list[str] | None = None
+        self._replacement = Replacement()
         self._exit: BaseException | None = None
         """What a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._stop = Stop(self._settings.stop_timeout, self._end_by_force)
         self._stop_early = False
-        self._signals = Signals(self._stop, self._stay, self._supervisor.kill_all)
+        # Who sends a signal wants an end, and no new process.
+        self._signals = Signals(self._stop, self._replacement.forget, self._supervisor.kill_all)
         self._has_run = False
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._context.dispatcher.on_exit = self._exits
@@ -344,8 +344,7 @@ class LiteyukiBot:
             raise self._fault
         if self._exit is not None:
             raise self._exit
-        if self._replacement is not None:
-            _replace_process(self._replacement, self._folder)
+        self._replacement.replace()
 
     def stop(self) -> None:
         """Ask the bot to stop; returns at once. From any thread, hook or callback. Idempotent."""
@@ -359,7 +358,7 @@ class LiteyukiBot:
         with the same process id; on Windows it is a child of this process, which only waits for it.
         Keys of shared_memory that are durable are there again, what channels hold is not.
         """
-        self._replacement = [sys.executable, *sys.orig_argv[1:]]
+        self._replacement.want()
         self._stop_early = True
         self._on_loop(lambda: self._stop.ask("asked to restart"))
 
@@ -455,10 +454,6 @@ class LiteyukiBot:
         )
         self._stop.ask(repr(error))
 
-    def _stay(self) -> None:
-        """Be replaced by nothing: who sends a signal wants an end."""
-        self._replacement = None
-
     def _end_by_force(self) -> None:
         """End everything, as the loop hangs. On a thread of its own."""
         self._supervisor.kill_all()
@@ -474,13 +469,3 @@ def _is_imported_again() -> bool:
     """
     main = sys.modules.get("__mp_main__")
     return main is not None and main is not sys.modules.get("__main__")
-
-
-def _replace_process(command: list[str], folder: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.chdir(folder)
-    if sys.platform == "win32":
-        # An exec there starts a new process and ends this one, which a console waits for.
-        sys.exit(subprocess.call(command))
-    os.execv(command[0], command)

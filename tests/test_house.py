@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"comm.channel"},
     {"comm.registry", "comm.select", "comm.storage", "comm.link_port", "comm.hub"},
     {"comm"},
-    {"config", "hooks", "stop"},
+    {"config", "hooks", "replacement", "stop"},
     {"signals"},
     {"process"},
     {"frameworks", "bot"},

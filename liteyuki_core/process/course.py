@@ -11,6 +11,8 @@ in `_again`, and the end of the life that it has then sees to it: restarts asked
 one. A state is changed by `_enter` alone, which says so once to the log's reader, hooks and who
 waits. An end is taken notice of once, when the process has ended and its link was read to the end:
 `_ended` asks for a verdict, and `_act` does what that says.
+
+Tested with real processes in tests/process/: test_supervision.py, test_exits.py, test_endings.py.
 """
 
 from __future__ import annotations

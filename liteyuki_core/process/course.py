@@ -1,16 +1,19 @@
 """The course of one child: its states, and one process after another.
 
-Ownership. All of it is on LiteyukiBot's loop, but for `watch`, `kill` and what is read of
-`child`. A course owns its `ChildProcess`, which is what can be seen of it, the task that starts
-it, its `Life` and the `Watch` on that, its restarts so far, and its listening sockets. The
-supervisor says what is wanted of it and stops its process.
+Ownership. A course owns what can be seen of its child (`child`), the task that starts it, its
+`Life`, the `Watch` on that life, its restarts so far, and its listening sockets. The supervisor
+says what is wanted, and stops the process when the course says that it has to be stopped.
 
-Invariants: a child has one life at most; it is about to have one (`_starting`), has one (`_life`,
-from before its process is spawned), or neither. Whoever wants it stopped and started again says so
-in `_again`, and the end of the life that it has then sees to it: restarts asked for at once are
-one. A state is changed by `_enter` alone, which says so once to the log's reader, hooks and who
-waits. An end is taken notice of once, when the process has ended and its link was read to the end:
-`_ended` asks for a verdict, and `_act` does what that says.
+Threads. LiteyukiBot's loop, except that any thread may read `child` and `watch` and call `kill`.
+
+Invariants.
+- A child has one life at most. It is about to have one (`_starting`), has one (`_life`, from
+  before its process is spawned), or neither.
+- A restart of a child that has a process sets `_again`, and the end of that process starts it
+  again. So restarts that are asked for meanwhile are one.
+- Only `_enter` changes the state. It tells the log, the hooks and those who wait.
+- An end is handled once, when the process has ended and its link was read to the end: `_ended`
+  asks for a verdict, and `_act` does what the verdict says.
 
 Tested with real processes in tests/process/: test_supervision.py, test_exits.py, test_endings.py.
 """
@@ -42,7 +45,7 @@ from .verdict import End, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
-Word = Callable[["Course", Life, dict[str, Any]], Callable[[], object] | None]
+OnWord = Callable[["Course", Life, dict[str, Any]], Callable[[], object] | None]
 
 
 class Services(NamedTuple):
@@ -57,7 +60,7 @@ class Services(NamedTuple):
     stop_timeout: float
     may_start: Callable[[], bool]
     """Whether children are still started at all."""
-    on_word: Word
+    on_word: OnWord
     """Returns what is to be done on the loop for a word of a child's, if anything. Called on the
     thread that reads its link; raises `FrameError` for a word that is not known."""
     run: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]

@@ -1,11 +1,13 @@
 """The children of the main process, together: who is started and stopped when, and what they say.
 
-Ownership. The supervisor runs on LiteyukiBot's loop and decides there. It owns the courses, one a
-child, the questions that children have yet to answer, and the tasks in which all of that runs.
-What becomes of one child is its course's matter; here is what takes more than one: starting one
-after another, stopping all by one deadline, and where a word of a child's goes.
+Ownership. The supervisor owns the courses, one a child, the questions that children have not
+answered yet, and the tasks in which courses run. A course decides what becomes of its child. The
+supervisor does what concerns several: it starts them one after another, calls the hooks before a
+stop, stops all of them by one deadline, and says whom a word of a child's is for.
 
-Invariant: once all are stopped, none is started again.
+Threads. LiteyukiBot's loop, except where a method says otherwise.
+
+Invariant: once all are to stop, none is started again.
 """
 
 from __future__ import annotations

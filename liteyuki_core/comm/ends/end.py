@@ -50,6 +50,7 @@ from ...errors import (
     SendError,
 )
 from ..loop import receiver
+from ..loop.acknowledgements import MOST, Acknowledgements
 from ..loop.callbacks import SYNC_CALLBACKS, Registration
 from ..loop.receiver import Receiver
 from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter, Waiters
@@ -71,8 +72,6 @@ _ENOUGH = 0.0015
 
 _OVERDUE = 0.02
 """Seconds after which nobody counts on it that those who wait for room are about to be roused."""
-
-_ACKNOWLEDGE_AT = 64
 
 _LINKED = -2
 """Length word of a message that carries channels; that of a text is -1."""
@@ -148,9 +147,8 @@ class End:
         self._handed: dict[Receiver, list[int]] = {}
         """What was handed to each that has received here and has not ended."""
         self._left_behind: list[int] = []
-        self._acknowledgements: list[tuple[int, int]] = []
-        self._acknowledging = 0
-        self._worth_sending = min(_ACKNOWLEDGE_AT, max(1, capacity // 4))
+        self._acknowledgements = Acknowledgements(MOST)
+        self._worth_sending = min(MOST, max(1, capacity // 4))
         self.receivers: Waiters = deque()
         self._mode: Literal["receive", "callback"] | None = None
         self._runner: Any = None
@@ -470,7 +468,7 @@ class End:
             if not self._inbox:
                 if len(self._handed) > (handed is not None):
                     self._acknowledge_idle()
-                if self._prompt or self._acknowledging >= self._worth_sending:
+                if self._prompt or self._acknowledgements.count >= self._worth_sending:
                     self._flush_acknowledgements()
                 if self._last:
                     self._check_open()
@@ -783,27 +781,17 @@ class End:
             raise ChannelClosed(f"channel {self.name} is closed", self.name)
 
     def _acknowledge_all(self, handed: list[int]) -> None:
+        acknowledgements = self._acknowledgements
         for sequence in handed:
-            self._acknowledge(sequence)
+            if acknowledgements.add(sequence):
+                self._flush_acknowledgements()
+            elif acknowledgements.count == 1:
+                self._site.soon(self.attend)
         handed.clear()
 
-    def _acknowledge(self, sequence: int) -> None:
-        gathered = self._acknowledgements
-        if gathered and sum(gathered[-1]) == sequence:
-            gathered[-1] = (gathered[-1][0], gathered[-1][1] + 1)
-        else:
-            gathered.append((sequence, 1))
-        self._acknowledging += 1
-        if self._acknowledging >= _ACKNOWLEDGE_AT:
-            self._flush_acknowledgements()
-        elif self._acknowledging == 1:
-            self._site.soon(self.attend)
-
     def _flush_acknowledgements(self) -> None:
-        if self._acknowledging:
-            ranges, self._acknowledgements = self._acknowledgements, []
-            self._acknowledging = 0
-            self._pass_acknowledgements(ranges)
+        if self._acknowledgements.count:
+            self._pass_acknowledgements(self._acknowledgements.take())
 
     def attend(self) -> None:
         """Pass on the acknowledgements that were put off."""

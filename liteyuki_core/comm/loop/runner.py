@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import log
 from ...errors import ChannelError
+from .acknowledgements import AFTER, QUICK_MOST, Acknowledgements, due
 from .callbacks import EXITS, SYNC_CALLBACKS, Registration, is_clean, name_of
 from .receiver import in_callback
 from .wakes import Resumption
@@ -38,17 +39,6 @@ if TYPE_CHECKING:
 
 _TURN = 256
 """Messages a pump serves in one turn of the loop."""
-
-_ACKNOWLEDGE_AT = 64
-"""How many acknowledgements gather before they leave, unless they came within `_QUICK`."""
-
-_QUICK = 0.002
-_ACKNOWLEDGE_QUICK_AT = 256
-"""Where messages are handled so fast, how many gather at most."""
-
-_ACKNOWLEDGE_AFTER = 0.005
-"""Seconds an acknowledgement waits for company."""
-
 
 _UNDECIDED_SECONDS = 0.05
 """How long what `on_receive` was given alone may turn out to be a filter, by the next step of the
@@ -107,13 +97,6 @@ _FREE = nullcontext()
 """Stands for a lock where there is nothing to wait for."""
 
 
-def _due(count: int, seconds: float) -> bool:
-    """Return whether acknowledgements that gathered in that time are to leave."""
-    if seconds < _QUICK:
-        return count >= _ACKNOWLEDGE_QUICK_AT
-    return count >= _ACKNOWLEDGE_AT or seconds >= _ACKNOWLEDGE_AFTER
-
-
 class _Run:
     """Consecutive messages that one pump takes; `first` is the first not yet noted as handled.
 
@@ -143,9 +126,8 @@ class Runner:
         """Whether the source wants to know of those when each begins, and at once when it ends."""
         self._run: _Run | None = None
         """What the pump that took the last message has taken without waiting in between."""
-        self._done: list[tuple[int, int]] = []
-        self._gathered = 0
-        self._worth_sending = min(_ACKNOWLEDGE_QUICK_AT * 3 // 4, max(1, source.capacity // 4))
+        worth_sending = min(QUICK_MOST * 3 // 4, max(1, source.capacity // 4))
+        self._acknowledgements = Acknowledgements(worth_sending)
         self._timer: asyncio.TimerHandle | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._called: asyncio.Task[None] | None = None
@@ -244,8 +226,8 @@ class Runner:
 
     def _decide(self) -> bool:
         """Have decided what is due; return whether nothing is undecided any more."""
-        for due, decide in list(self._undecided.values()):
-            left = due - monotonic()
+        for until, decide in list(self._undecided.values()):
+            left = until - monotonic()
             if left > 0:
                 self._dispatcher.loop.call_later(left, self.step)
                 return False
@@ -407,44 +389,41 @@ class Runner:
                 except Exception:  # Values that can't be compared are not the same ones.
                     changed = True
                     break
-                if self._turn != turn or (not count & 3 and _due(count, monotonic() - begun)):
+                if self._turn != turn or (not count & 3 and due(count, monotonic() - begun)):
                     break
         finally:
             if self._run is run:
                 self._run = None
-            self._gather(run.first, first + count)
-            if self._gathered and (prompt or _due(self._gathered, monotonic() - begun)):
-                self._flush()
+            self._handled(run.first, first + count, monotonic() - begun, at_once=prompt)
         return count, changed
 
     def _note(self) -> None:
-        """Gather what the newest run has finished: all but the message at which it waits."""
+        """Acknowledge what the newest run has finished: all but the message at which it waits."""
         run = self._run
         if run is not None:
             at = run.end - len(run.messages) - 1
-            self._gather(run.first, at)
+            self._handled(run.first, at)
             run.first = at
 
-    def _gather(self, first: int, stop: int) -> None:
-        if stop <= first:
-            return
-        self._done.append((first, stop - first))
-        self._gathered += stop - first
-        if self._gathered >= self._worth_sending or self._dispatcher.stopping:
+    def _handled(
+        self, first: int, stop: int, seconds: float = 0.0, *, at_once: bool = False
+    ) -> None:
+        """Acknowledge the messages from `first` to before `stop`, with others or now."""
+        if (
+            self._acknowledgements.add(first, stop - first, seconds)
+            or at_once
+            or self._dispatcher.stopping
+        ):
             self._flush()
-        elif self._timer is None:
-            self._timer = self._dispatcher.loop.call_later(_ACKNOWLEDGE_AFTER, self._flush)
+        elif self._timer is None and stop > first:
+            self._timer = self._dispatcher.loop.call_later(AFTER, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        done = self._done
-        if done:
-            ranges = done.copy()
-            done.clear()
-            self._gathered = 0
-            self._source.acknowledge(ranges)
+        if self._acknowledgements.count:
+            self._source.acknowledge(self._acknowledgements.take())
 
     async def _handle(self, data: Any) -> None:
         registrations = self._registrations

@@ -38,8 +38,6 @@ its own. It imports what is below it, and files of a folder import each other; n
 EXCEPTIONS = {
     # These need a context for its lock, wakes and attendant; `site` takes them away.
     ("comm.ends.end", "comm.context"),
-    # A runner asks its dispatcher for the loop; `site` takes it away.
-    ("comm.loop.runner", "comm.loop.dispatch"),
     # The hub makes its peers and they call it; turning the hub round takes these away.
     ("comm.hub.link_peer", "comm.hub.hub"),
     ("comm.hub.local_port", "comm.hub.hub"),

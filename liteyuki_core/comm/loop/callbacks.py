@@ -1,4 +1,13 @@
-"""What is registered to be called, and what is known of it without calling it."""
+"""The callbacks of one channel end: which of them a message goes to, and how each is called.
+
+A runner takes the messages and says when; what is registered, chosen, called and reported is said
+here.
+
+Invariants. All but `add`, `hold` and `release` is called on the loop's thread. A filter is waited
+for before the next message is looked at, and the callbacks that it has chosen have started. What a
+callback raises is reported here, and comes out only where the process is to end by it or the
+callback was broken off.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +15,14 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from time import monotonic
+from typing import Any, Protocol
+
+from ... import log
+from ...errors import ChannelError
+from .source import Source
+from .worker import Threads
 
 SYNC_CALLBACKS = 32
 """Callbacks of one channel that run in worker threads at the same time, where no concurrency
@@ -14,6 +30,43 @@ is asked for."""
 
 EXITS = (SystemExit, KeyboardInterrupt)
 """What ends a process, wherever in it that is raised."""
+
+
+_UNDECIDED_SECONDS = 0.05
+"""How long what `on_receive` was given alone may turn out to be a filter, by the next step of the
+same line."""
+
+_FREE = nullcontext()
+"""Stands for a lock where there is nothing to wait for."""
+
+
+class Unbegun(BaseException):
+    """A message's callback is not called any more, because its process is about to stop."""
+
+
+class CallbackLoop(Protocol):
+    """What callbacks and their runner need to know of the loop that they run on."""
+
+    threads: Threads
+    """For sync callbacks."""
+    may_be_wrong: bool
+    """Whether this process may have another loop that its callbacks had better run on."""
+    ending: bool
+    """Whether what is left is handled and nothing waits for more."""
+    pausing: bool
+    """Whether what was begun is handled to its end, and nothing else is begun."""
+    stopping: bool
+    """Whether callbacks are broken off."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop."""
+
+    def check_loop(self, source: Source) -> None:
+        """Look whether it is the wrong one, for the callbacks of `source`."""
+
+    def exit(self, who: str, error: BaseException) -> None:
+        """Have the process end: `who` has raised a SystemExit or KeyboardInterrupt."""
 
 
 class Registration:
@@ -77,3 +130,178 @@ class _StartOrder:
 def name_of(function: Any) -> str:
     """Return what a callback or filter is called in the log."""
     return getattr(function, "__qualname__", None) or repr(function)
+
+
+class Callbacks:
+    """The callbacks of one source.
+
+    `begin_deciding` is called before a message's filters are asked or its callbacks start, where
+    there are several, and `decided` after that: in between no other message is taken.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        loop: CallbackLoop,
+        begin_deciding: Callable[[], None],
+        decided: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._loop = loop
+        self._begin_deciding = begin_deciding
+        self._decided = decided
+        self._registered: tuple[Registration, ...] = ()
+        self.call: Callable[[Any], Any] = self._handle
+        """What is awaited for each message: the only callback, if it is async and unfiltered."""
+        self.limit = 1
+        """How many messages there are places for at a time."""
+        self._places: asyncio.Semaphore | None = None
+        """Bounds callbacks where several may run for one message and a concurrency is asked for."""
+        self._threads = asyncio.Semaphore(1)
+        self._place = 0
+        self.undecided: dict[Registration, tuple[float, Callable[[], object]]] = {}
+        """What may be a callback or a filter, when that is decided, and how. Until then no message
+        is taken. Written under the source's lock."""
+
+    def add(self, registration: Registration) -> None:
+        """Add a callback. Called under the source's lock, from any thread."""
+        registration.place = registration.place or self._next_place()
+        registered = (*self._registered, registration)
+        registered = self._registered = tuple(sorted(registered, key=lambda r: r.place))
+        asked = [r.concurrency for r in registered if r.concurrency is not None]
+        limit = min(asked, default=self._source.capacity)
+        self._places = asyncio.Semaphore(limit) if asked and len(registered) > 1 else None
+        self._threads = asyncio.Semaphore(limit if asked else min(limit, SYNC_CALLBACKS))
+        self.limit = 1 if all(r.ordered for r in registered) else limit
+        one = registered[0]
+        plain = len(registered) == 1 and one.is_async and one.filter_func is None
+        self.call = one.callback if plain else self._handle
+
+    def hold(self, registration: Registration, decide: Callable[[], object]) -> None:
+        """Keep a place for a callback that `decide` decides on. Called as `add` is."""
+        registration.place = self._next_place()
+        self.undecided[registration] = monotonic() + _UNDECIDED_SECONDS, decide
+
+    def release(self, registration: Registration) -> bool:
+        """Have it decided; return whether it was undecided. Called as `add` is."""
+        return self.undecided.pop(registration, None) is not None
+
+    def decide(self) -> float:
+        """Have decided what is due; return how many seconds there are until the next is."""
+        for until, decide in list(self.undecided.values()):
+            left = until - monotonic()
+            if left > 0:
+                return left
+            decide()
+        return 0.0
+
+    def _next_place(self) -> int:
+        self._place += 1
+        return self._place
+
+    async def _handle(self, data: Any) -> None:
+        registrations = self._registered
+        if len(registrations) > 1 or registrations[0].filter_func is not None:
+            chosen = await self._choose(registrations, data)
+        else:
+            chosen = list(registrations)
+        if len(chosen) == 1:
+            await self._call(chosen[0], data)
+        elif chosen:
+            await self._call_all(chosen, data)
+
+    async def _choose(
+        self, registrations: tuple[Registration, ...], data: Any
+    ) -> list[Registration]:
+        chosen = []
+        self._begin_deciding()
+        try:
+            for registration in registrations:
+                function = registration.filter_func
+                try:
+                    wanted = function is None or function(data)
+                    if inspect.isawaitable(wanted):
+                        wanted = await wanted
+                except EXITS as error:
+                    self._exit("filter", function, error)
+                    continue
+                except Exception as error:
+                    self._report("filter", registration.filter_func, error)
+                    continue
+                if wanted:
+                    chosen.append(registration)
+        finally:
+            self._decided()
+        return chosen
+
+    async def _call_all(self, registrations: list[Registration], data: Any) -> None:
+        tasks = [self._loop.loop.create_task(self._call(r, data)) for r in registrations]
+        try:
+            self._begin_deciding()
+            await asyncio.sleep(0)  # They have started when this comes back.
+            self._decided()
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _call(self, registration: Registration, data: Any) -> None:
+        try:
+            waits = registration.ordered and self.limit > 1
+            async with registration.lock if waits else _FREE, self._places or _FREE:
+                if self._loop.pausing and (waits or self._places is not None):
+                    raise Unbegun
+                await self._start(registration, data)
+        except Unbegun:
+            raise
+        except BaseException as error:
+            self._raised(registration, error)
+
+    def raised(self, error: BaseException) -> None:
+        """Report what came out of `call`: what the first callback, or all this, has raised."""
+        self._raised(self._registered[0], error)
+
+    def _raised(self, registration: Registration, error: BaseException) -> None:
+        if isinstance(error, ChannelError) and self._loop.stopping:
+            return  # It waited for something that will not come any more.
+        if isinstance(error, Exception):
+            self._report("callback", registration.callback, error)
+        elif isinstance(error, EXITS):
+            self._exit("callback", registration.callback, error)
+        elif isinstance(error, asyncio.CancelledError) and not self._loop.stopping:
+            name = name_of(registration.callback)
+            log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
+        else:
+            raise error
+
+    def _exit(self, what: str, function: Callable[..., Any] | None, error: BaseException) -> None:
+        """Have the process end; return where the message counts as handled all the same."""
+        clean = is_clean(error)
+        if not clean:
+            self._source.failed()
+        self._loop.exit(f"{self._source.title}: {what} {name_of(function)}", error)
+        if self._loop.pausing and not clean:
+            raise asyncio.CancelledError
+
+    async def _start(self, registration: Registration, data: Any) -> None:
+        if registration.is_async:
+            await registration.callback(data)
+            return
+        async with self._threads:
+            if self._loop.pausing:
+                raise Unbegun
+            number = registration.order.number()
+
+            def call() -> Any:
+                registration.order.start(number)
+                return registration.callback(data)
+
+            result = await self._loop.threads.run(call)
+        if inspect.isawaitable(result):
+            await result
+
+    def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
+        self._source.failed()
+        log.logger.opt(exception=error).error(
+            f"{self._source.title}: {what} {name_of(function)} raised {error!r}"
+        )

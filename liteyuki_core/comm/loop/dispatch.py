@@ -17,7 +17,8 @@ from time import monotonic
 
 from ... import log
 from .callbacks import EXITS, is_clean
-from .runner import Runner, Source
+from .runner import Runner
+from .source import Source
 from .wakes import Wakes
 from .worker import Threads
 

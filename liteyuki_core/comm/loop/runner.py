@@ -8,10 +8,10 @@ while a task is paid for only where there is something to wait for. The last pum
 nothing to do is parked and takes the next message that comes.
 
 Invariants. Only the loop's thread touches a runner's state. Pumps that are not parked are at
-most `_limit`, and only a pump takes a message off the inbox: what there is no place for stays
-there. A filter is waited for before the next message is looked at, and its callbacks have
-started. A pump serves at most `_TURN` messages, then the loop gets its turn. A pump whose
-context variables a callback has changed takes no other message. What was handled is
+most as many as the callbacks have places for, and only a pump takes a message off the inbox: what
+there is no place for stays there. A filter is waited for before the next message is looked at, and
+its callbacks have started. A pump serves at most `_TURN` messages, then the loop gets its turn. A
+pump whose context variables a callback has changed takes no other message. What was handled is
 acknowledged within 64 messages (256 where two milliseconds are enough for those) or 5 ms,
 whatever the callback after it waits for.
 """
@@ -19,82 +19,21 @@ whatever the callback after it waits for.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from ... import log
-from ...errors import ChannelError
 from .acknowledgements import AFTER, QUICK_MOST, Acknowledgements, due
-from .callbacks import EXITS, SYNC_CALLBACKS, Registration, is_clean, name_of
+from .callbacks import CallbackLoop, Callbacks, Registration, Unbegun
 from .receiver import in_callback
+from .source import Source
 from .wakes import Resumption
-
-if TYPE_CHECKING:
-    from .dispatch import Dispatcher
 
 _TURN = 256
 """Messages a pump serves in one turn of the loop."""
-
-_UNDECIDED_SECONDS = 0.05
-"""How long what `on_receive` was given alone may turn out to be a filter, by the next step of the
-same line."""
-
-
-class Source(Protocol):
-    """What a runner needs of a channel end."""
-
-    name: str
-    capacity: int
-    idle: bool
-    """Whether nothing is left to take, and the runner is made ready when that changes."""
-
-    @property
-    def title(self) -> str:
-        """What it is called in the log."""
-
-    def take(self) -> tuple[int, deque[Any], bool] | None:
-        """Return the number of the next message and some from that on, or None.
-
-        A str is a message as it stands; `loads` makes what is bytes, `load` all others. Last
-        comes whether to say of each that it begins, and at once when it is handled.
-        """
-
-    def has_messages(self) -> bool:
-        """Return whether `take` would give some."""
-
-    def loads(self, payload: bytes, /) -> Any:
-        """Rebuild a pickled message. May raise anything."""
-
-    def not_rebuilt(self, error: Exception) -> None:
-        """Learn that a message could not be rebuilt."""
-
-    def load(self, payload: Any) -> Any:
-        """Rebuild a message that is neither text nor bytes. May raise anything."""
-
-    def begin(self, number: int) -> None:
-        """Say that the handling of a message begins."""
-
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
-        """Say that the handling of these messages has ended."""
-
-    def return_unbegun(self, first: int, count: int) -> None:
-        """Take back messages that `take` gave last and no callback was given."""
-
-    def failed(self) -> None:
-        """Count a callback that raised."""
-
-
-class Unbegun(BaseException):
-    """A message's callback is not called any more, because its process is about to stop."""
-
-
-_FREE = nullcontext()
-"""Stands for a lock where there is nothing to wait for."""
 
 
 class _Run:
@@ -115,10 +54,10 @@ class _Run:
 class Runner:
     """Feeds the callbacks of one channel end. Used by the loop's thread alone."""
 
-    def __init__(self, source: Source, dispatcher: Dispatcher) -> None:
+    def __init__(self, source: Source, loop: CallbackLoop) -> None:
         self._source = source
-        self._dispatcher = dispatcher
-        self._registrations: tuple[Registration, ...] = ()
+        self._loop = loop
+        self._callbacks = Callbacks(source, loop, self._begin_deciding, self._decided)
         self._messages: deque[Any] = deque()
         self._end = 0
         """The number that comes after those of `messages`."""
@@ -135,36 +74,20 @@ class Runner:
         self._parked: tuple[asyncio.Task[Any], Resumption] | None = None
         """The pump that is parked, and what wakes it."""
         self._deciding = False
-        self._limit = 1
-        """How many pumps there are at most but for a parked one."""
-        self._places: asyncio.Semaphore | None = None
-        """Bounds callbacks where several may run for one message and a concurrency is asked for."""
-        self._threads = asyncio.Semaphore(1)
+        """Whether it is not known yet which callbacks a message goes to, or they have not started.
+        """
         self._successor = False
         """Whether a `step` is scheduled."""
         self._unwanted = False
         """Whether what no callback was given yet is to be given back."""
         self._turn = 0
         """Changes with everything that a pump has to look at before it takes the next message."""
-        self._place = 0
-        self._undecided: dict[Registration, tuple[float, Callable[[], object]]] = {}
-        """What may be a callback or a filter, when that is decided, and how. Until then no message
-        is taken. Written under the source's lock."""
-        self._callback: Callable[[Any], Any] = self._handle
-        """What is awaited for each message: the only callback, if it is async and unfiltered."""
         self.detached = False
         """Set where the end is closed, before a last `step`."""
 
     def add(self, registration: Registration) -> None:
         """Add a callback. Called under the source's lock, from any thread."""
-        registration.place = registration.place or self._next_place()
-        registrations = (*self._registrations, registration)
-        registrations = self._registrations = tuple(sorted(registrations, key=lambda r: r.place))
-        asked = [r.concurrency for r in registrations if r.concurrency is not None]
-        limit = min(asked, default=self._source.capacity)
-        self._places = asyncio.Semaphore(limit) if asked and len(registrations) > 1 else None
-        self._threads = asyncio.Semaphore(limit if asked else min(limit, SYNC_CALLBACKS))
-        self._limit = 1 if all(r.ordered for r in registrations) else limit
+        self._callbacks.add(registration)
         self._turn += 1
 
     def hold(self, registration: Registration, decide: Callable[[], object]) -> None:
@@ -172,38 +95,33 @@ class Runner:
 
         Called under the source's lock, from any thread.
         """
-        registration.place = self._next_place()
-        self._undecided[registration] = monotonic() + _UNDECIDED_SECONDS, decide
+        self._callbacks.hold(registration, decide)
         self._turn += 1
-
-    def _next_place(self) -> int:
-        self._place += 1
-        return self._place
 
     def release(self, registration: Registration) -> bool:
         """Hold back no longer; return whether it was held. Called as `hold` is."""
-        return self._undecided.pop(registration, None) is not None
+        return self._callbacks.release(registration)
 
     def step(self) -> None:
         """Call a pump where there are messages, none is about to take them, and it has a place."""
         self._successor = False
-        if self._dispatcher.stopping:
+        if self._loop.stopping:
             return
         if self._unwanted:
             self._unwanted = False
             self._give_back()
-        if self._dispatcher.pausing:
+        if self._loop.pausing:
             return
-        if self._dispatcher.may_be_wrong:
-            self._dispatcher.check_loop(self._source)
-        if self._undecided and not self.detached and not self._decide():
+        if self._loop.may_be_wrong:
+            self._loop.check_loop(self._source)
+        if self._callbacks.undecided and not self.detached and not self._decide():
             return
         self._turn += 1
         self._note()
         if (
             self._called is None
             and not self._deciding
-            and len(self._pumps) - (self._parked is not None) < self._limit
+            and len(self._pumps) - (self._parked is not None) < self._callbacks.limit
             and self._refill()
         ):
             self._call_pump()
@@ -226,13 +144,18 @@ class Runner:
 
     def _decide(self) -> bool:
         """Have decided what is due; return whether nothing is undecided any more."""
-        for until, decide in list(self._undecided.values()):
-            left = until - monotonic()
-            if left > 0:
-                self._dispatcher.loop.call_later(left, self.step)
-                return False
-            decide()
-        return not self._undecided
+        left = self._callbacks.decide()
+        if left > 0:
+            self._loop.loop.call_later(left, self.step)
+        return not self._callbacks.undecided
+
+    def _begin_deciding(self) -> None:
+        self._deciding = True
+        self._turn += 1
+
+    def _decided(self) -> None:
+        self._deciding = False
+        self._continue()
 
     def backlog(self) -> int:
         """Return how many messages were taken and not yet given to a callback; from any thread."""
@@ -240,7 +163,7 @@ class Runner:
 
     def busy(self) -> bool:
         """Return whether messages are handled here or are about to be."""
-        if self._dispatcher.pausing:
+        if self._loop.pausing:
             return bool(self.pumps())
         return bool(self.pumps() or self._messages or self._source.has_messages())
 
@@ -276,7 +199,7 @@ class Runner:
 
     def _new_pump(self) -> asyncio.Task[None]:
         name = f"liteyuki-callbacks-{self._source.name}"
-        task = self._dispatcher.loop.create_task(self._pump(), name=name)
+        task = self._loop.loop.create_task(self._pump(), name=name)
         self._pumps.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -285,7 +208,7 @@ class Runner:
         self._pumps.discard(task)
         if self._called is task:
             self._called = None
-        if self._dispatcher.stopping:
+        if self._loop.stopping:
             return
         if not task.cancelled() and (error := task.exception()) is not None:
             log.logger.opt(exception=error).error(f"{self._source.title}: a pump failed")
@@ -294,7 +217,7 @@ class Runner:
     def _continue(self) -> None:
         if not self._successor:
             self._successor = True
-            self._dispatcher.loop.call_soon(self.step)
+            self._loop.loop.call_soon(self.step)
 
     def _refill(self) -> bool:
         while not self._messages:
@@ -310,15 +233,12 @@ class Runner:
     def _attend(self) -> bool:
         """Look at what seldom changes; return whether there is a message to take."""
         self._note()
-        taking = not self._dispatcher.pausing and not self._undecided
+        taking = not self._loop.pausing and not self._callbacks.undecided
         if self._deciding or not taking or not self._refill():
             return False
         self._turn += 1
         if len(self._messages) > 1 or not self._source.idle:
             self._continue()
-        one = self._registrations[0]
-        plain = len(self._registrations) == 1 and one.is_async and one.filter_func is None
-        self._callback = one.callback if plain else self._handle
         return True
 
     async def _pump(self) -> None:
@@ -330,7 +250,7 @@ class Runner:
             while not changed and served < _TURN and self._attend():
                 count, changed = await self._serve(context)
                 served += count
-            ending = self._dispatcher.ending or self._dispatcher.pausing
+            ending = self._loop.ending or self._loop.pausing
             if changed or self._parked is not None or ending or self.detached:
                 return
             if served >= _TURN:
@@ -338,7 +258,7 @@ class Runner:
             await self._park()
 
     async def _park(self) -> None:
-        task, waking = asyncio.current_task(), Resumption(self._dispatcher.loop)
+        task, waking = asyncio.current_task(), Resumption(self._loop.loop)
         assert task is not None
         parked = self._parked = task, waking
         try:
@@ -353,8 +273,8 @@ class Runner:
         They are consecutive: another pump that takes some begins a turn of its own. Returns how
         many they were, and whether context variables are others now than in `context`.
         """
-        turn, messages, callback = self._turn, self._messages, self._callback
-        prompt, loads, one = self._prompt, self._source.loads, self._registrations[0]
+        turn, messages, callback = self._turn, self._messages, self._callbacks.call
+        prompt, loads = self._prompt, self._source.loads
         first = self._end - len(messages)
         run = self._run = _Run(first, messages)
         count = 0
@@ -378,8 +298,8 @@ class Runner:
                 except Unbegun:
                     break
                 except BaseException as error:
-                    self._raised(one, error)
-                if self._dispatcher.stopping:
+                    self._callbacks.raised(error)
+                if self._loop.stopping:
                     break  # It was broken off, whatever it made of that.
                 count += 1
                 try:
@@ -412,11 +332,11 @@ class Runner:
         if (
             self._acknowledgements.add(first, stop - first, seconds)
             or at_once
-            or self._dispatcher.stopping
+            or self._loop.stopping
         ):
             self._flush()
         elif self._timer is None and stop > first:
-            self._timer = self._dispatcher.loop.call_later(AFTER, self._flush)
+            self._timer = self._loop.loop.call_later(AFTER, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -424,115 +344,6 @@ class Runner:
             self._timer = None
         if self._acknowledgements.count:
             self._source.acknowledge(self._acknowledgements.take())
-
-    async def _handle(self, data: Any) -> None:
-        registrations = self._registrations
-        if len(registrations) > 1 or registrations[0].filter_func is not None:
-            chosen = await self._choose(registrations, data)
-        else:
-            chosen = list(registrations)
-        if len(chosen) == 1:
-            await self._call(chosen[0], data)
-        elif chosen:
-            await self._call_all(chosen, data)
-
-    async def _choose(
-        self, registrations: tuple[Registration, ...], data: Any
-    ) -> list[Registration]:
-        chosen = []
-        self._deciding = True
-        self._turn += 1
-        try:
-            for registration in registrations:
-                function = registration.filter_func
-                try:
-                    wanted = function is None or function(data)
-                    if inspect.isawaitable(wanted):
-                        wanted = await wanted
-                except EXITS as error:
-                    self._exit("filter", function, error)
-                    continue
-                except Exception as error:
-                    self._report("filter", registration.filter_func, error)
-                    continue
-                if wanted:
-                    chosen.append(registration)
-        finally:
-            self._decided()
-        return chosen
-
-    def _decided(self) -> None:
-        self._deciding = False
-        self._continue()
-
-    async def _call_all(self, registrations: list[Registration], data: Any) -> None:
-        tasks = [self._dispatcher.loop.create_task(self._call(r, data)) for r in registrations]
-        try:
-            self._deciding = True
-            self._turn += 1
-            await asyncio.sleep(0)  # They have started when this comes back.
-            self._decided()
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _call(self, registration: Registration, data: Any) -> None:
-        try:
-            waits = registration.ordered and self._limit > 1
-            async with registration.lock if waits else _FREE, self._places or _FREE:
-                if self._dispatcher.pausing and (waits or self._places is not None):
-                    raise Unbegun
-                await self._start(registration, data)
-        except Unbegun:
-            raise
-        except BaseException as error:
-            self._raised(registration, error)
-
-    def _raised(self, registration: Registration, error: BaseException) -> None:
-        if isinstance(error, ChannelError) and self._dispatcher.stopping:
-            return  # It waited for something that will not come any more.
-        if isinstance(error, Exception):
-            self._report("callback", registration.callback, error)
-        elif isinstance(error, EXITS):
-            self._exit("callback", registration.callback, error)
-        elif isinstance(error, asyncio.CancelledError) and not self._dispatcher.stopping:
-            name = name_of(registration.callback)
-            log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
-        else:
-            raise error
-
-    def _exit(self, what: str, function: Callable[..., Any] | None, error: BaseException) -> None:
-        """Have the process end; return where the message counts as handled all the same."""
-        clean = is_clean(error)
-        if not clean:
-            self._source.failed()
-        self._dispatcher.exit(f"{self._source.title}: {what} {name_of(function)}", error)
-        if self._dispatcher.pausing and not clean:
-            raise asyncio.CancelledError
-
-    async def _start(self, registration: Registration, data: Any) -> None:
-        if registration.is_async:
-            await registration.callback(data)
-            return
-        async with self._threads:
-            if self._dispatcher.pausing:
-                raise Unbegun
-            number = registration.order.number()
-
-            def call() -> Any:
-                registration.order.start(number)
-                return registration.callback(data)
-
-            result = await self._dispatcher.threads.run(call)
-        if inspect.isawaitable(result):
-            await result
-
-    def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
-        self._source.failed()
-        log.logger.opt(exception=error).error(
-            f"{self._source.title}: {what} {name_of(function)} raised {error!r}"
-        )
 
 
 def _in_callback() -> Context:

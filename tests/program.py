@@ -79,6 +79,9 @@ def main(bot, act):
 """
 """The head of a bot.py whose `main(bot, act)` runs a bot until `act` has ended, for `went_well`."""
 
+Environment = dict[str, str]
+unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and files as Unix has them")
+
 STARTED = r"Application startup complete"
 """NoneBot's line on either driver when all startup hooks are done."""
 
@@ -282,10 +285,20 @@ def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if lives(process)]
 
 
-def went_well(program: Program, timeout: float = 60) -> None:
-    """Wait for the end of a program that `acting.main` runs, whose `act` must come to its end."""
+def went_well(program: Program, *lines: str, timeout: float = 120) -> None:
+    """Wait for the end of a program that `acting.main` runs, whose `act` must come to its end.
+
+    Each of `lines` must be found in its output.
+    """
     assert program.wait(timeout) == 0, program.output
     assert program.found("^all is well$"), program.output
+    for line in lines:
+        assert program.found(line), program.output
+
+
+def spoken(program: Program, start: str = "> ") -> list[str]:
+    """Return what a program has said with `start`."""
+    return [match[1] for match in program.found(f"^{re.escape(start)}(.*)$")]
 
 
 def stopped_by_itself(program: Program) -> bool:

@@ -13,6 +13,7 @@ from liteyuki_core import LiteyukiBot
 from liteyuki_core.process import RestartPolicy
 
 NEVER = RestartPolicy(mode="never")
+QUICK = RestartPolicy(backoff=0.01, max_backoff=0.01)
 AGAIN = RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01)
 
 KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)

@@ -22,5 +22,5 @@ def test_a_hostile_child(tmp_path: Path, environment: Environment, group: str, e
     ends the child with one line, anything else has no effect.
     """
     with running_program(tmp_path, environment, "hostile.bot", group, str(every)) as bot:
-        went_well(bot, 240)
+        went_well(bot, timeout=240)
         print(bot.output)

@@ -1,0 +1,1 @@
+"""Programs of several processes that all use the store at once."""

@@ -42,6 +42,12 @@ async def until(
         await asyncio.sleep(0.002)
 
 
+def run(bot: LiteyukiBot) -> None:
+    """Run `bot`, and say when that has returned."""
+    bot.run()
+    print("run returned")
+
+
 def main(bot: LiteyukiBot, act: Callable[[], Awaitable[None]]) -> None:
     """Run `bot` until `act` has ended; `tests.program.went_well` looks for its last word."""
 

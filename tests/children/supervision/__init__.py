@@ -1,0 +1,1 @@
+"""Programs whose children are started, stopped, restarted and fail."""

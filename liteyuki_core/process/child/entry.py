@@ -1,11 +1,14 @@
 """The entry of a child process.
 
-multiprocessing calls `main` in the new process. It connects first and only then imports
-anything of the user's, so that channels can be used at import. The target runs on the main
-thread; when it returns, everything it sent is flushed and the process ends.
+multiprocessing calls `main` in the new process. `main` connects first and only then imports the
+user's code, so that channels can be used at import. The target runs on the main thread. When it
+returns, everything it sent is flushed and the process ends. The link's reader handles what the
+main process says.
 
-A Ctrl+C in the terminal itself does not reach children: how they stop is for the main process to
-decide, see `leaving.py`.
+Ownership. `main` makes this process's context with its port and closes it at the end.
+
+A Ctrl+C in the terminal does not reach children: the main process decides how they stop, see
+`leaving.py`.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from .sockets import use_way
 
 _CONNECT_SECONDS = 10.0
 _CRASH_SECONDS = 5.0
-"""What one that ends with an error has to hand over what it has sent."""
+"""A process that ends with an error may take so long to hand over what it has sent."""
 
 
 def main(spec: ChildSpec) -> None:
@@ -82,7 +85,7 @@ def main(spec: ChildSpec) -> None:
             try:
                 context.get(f"{spec.name}-{kind}")
             except ChannelNotFound:
-                pass  # Somebody has closed it; who uses it here learns that.
+                pass  # Somebody has closed it. If the target uses it, it gets an error.
         leaving.begin()
         try:
             code = _run(spec, context, pulse)
@@ -114,7 +117,7 @@ def main(spec: ChildSpec) -> None:
     try:
         context.close(seconds, handled=handled and not leaving.broke_off)
     except KeyboardInterrupt:
-        pass  # Asked to stop while stopping.
+        pass  # Interrupted while it closes: it ends anyway.
     if orphaned:
         atexit.register(leave_with_group)
     if spec.listening is not None:
@@ -148,7 +151,7 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
 
 
 def _leave_terminal() -> None:
-    """Keep a Ctrl+C in the terminal from this process; it was held back until now."""
+    """Keep the terminal's Ctrl+C from this process. SIGINT was blocked until now."""
     if sys.platform == "win32":
         import ctypes
 
@@ -157,8 +160,8 @@ def _leave_terminal() -> None:
     try:
         os.setpgid(0, 0)
     except OSError:
-        pass  # It leads a session already.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Drops one that came meanwhile.
+        pass  # This process leads a session already.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Drops a SIGINT that came meanwhile.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    # Also where the main process was started with SIGINT ignored: it is how a stop is asked for.
+    # Also if the main process was started with SIGINT ignored: `Leaving` interrupts by SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)

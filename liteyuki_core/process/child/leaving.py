@@ -1,13 +1,14 @@
-"""How a child leaves: asked to by the main process, by a callback, or because that one is gone.
+"""How a child leaves: the main process or a callback asks it to, or the main process is gone.
 
-The main process asks a child to stop over the link. From then on no message is begun, whoever
-serves a channel gets `ChannelClosed` in place of the next, and what is in hand is waited for. Then
-every `receive` raises that. A target that receives itself ends by it; any other, and one that has
-not ended when the time is nearly over, gets a KeyboardInterrupt on its main thread, as by Ctrl+C.
-What is still in hand then was not handled: a successor gets it.
+The main process asks a child to stop over the link. From then on no message is begun: whoever
+asks a channel for the next message gets `ChannelClosed`. Messages in hand are waited for. After
+that every `receive` raises `ChannelClosed`. A target that receives itself ends by that error. Any
+other target gets a KeyboardInterrupt on the main thread, as by Ctrl+C. A target that receives and
+has not ended when the time is nearly over gets one too. Messages that are still in hand then were
+not handled: the successor gets them.
 
-When the main process is gone, the child leaves by itself, by force after `_LEAVE_SECONDS`; what it
-has started itself it then ends with itself.
+When the main process is gone, the child leaves by itself, by force after `_LEAVE_SECONDS`. It
+then also ends the processes that it has started.
 """
 
 from __future__ import annotations
@@ -28,29 +29,30 @@ from .output import WriteEnd
 
 _LEAVE_SECONDS = 4.0
 _STOP_SHARE = 0.85
-"""Of the time that a stop has, how much may pass before the main thread is interrupted."""
+"""The main thread is interrupted when this share of a stop's time has passed."""
 
 _EXIT_SECONDS = 10.0
-"""How long the target has to end when a callback ends the process."""
+"""When a callback ends the process, the target may take so long to end."""
 
 INTERRUPTED = 130
-"""Exit code of a process that a KeyboardInterrupt ends, as shells have it."""
+"""The exit code of a process that a KeyboardInterrupt ends, as in shells."""
 
 _PAUSE_SECONDS = 0.005
 _PATIENCE = 200
-"""How many such pauses a main thread that is busy has: a second."""
+"""The interrupt of a busy main thread is put off for at most so many pauses: a second."""
 
 _COMM = f"{__name__.partition('.')[0]}.comm."
 
 
 class Leaving:
-    """How this process is asked to end, by the main process on the thread that reads the link, or
-    by a callback on its loop's.
+    """Ends this process when it is asked to.
+
+    The main process asks on the thread that reads the link, a callback on the thread of its loop.
 
     Invariant: the main thread is interrupted only between `begin` and `end`, while the target is
-    imported or runs, and not in the middle of what this package does for it: an exception there
-    would leave a frame half written, or a thread made and never started. Whoever is asked to leave
-    earlier is told so by `begin`.
+    imported or runs, and not in the middle of this package's work for the target: an exception
+    there would leave a frame half written, or a thread made and never started. If the process was
+    asked to leave before `begin`, `begin` raises.
     """
 
     def __init__(self, name: str, output: WriteEnd) -> None:
@@ -59,7 +61,7 @@ class Leaving:
         self.context: Context
         self.asked = False
         self.broke_off = False
-        """Whether a stop could not wait for all that was in hand."""
+        """Whether messages in hand, or the target, were broken off."""
         self._stop_at = 0.0
         self.exit: BaseException | None = None
         """What a callback has raised to end this process."""
@@ -69,12 +71,12 @@ class Leaving:
 
     @property
     def orphaned(self) -> bool:
-        # Who waits in `receive` is woken before `lost` is called.
+        # A thread that waits in `receive` is woken before `lost` is called.
         return self._lost or self.context.ended
 
     @property
     def left(self) -> float:
-        """How many seconds there are until the process is ended by force."""
+        """The seconds that remain until the process is ended by force."""
         return max(0.0, self._stop_at - monotonic())
 
     def stop(self, seconds: float) -> None:
@@ -96,9 +98,9 @@ class Leaving:
             self._interrupt()
 
     def leave(self, error: BaseException) -> None:
-        """End this process as a SystemExit or KeyboardInterrupt of a callback says."""
+        """End this process, because a callback has raised a SystemExit or KeyboardInterrupt."""
         if isinstance(error, KeyboardInterrupt) and (self.asked or self.orphaned):
-            raise error  # It is how a stop interrupts the main thread, which runs this loop.
+            raise error  # A stop has interrupted the main thread, which runs this loop.
         if self.exit is not None:
             return
         self.exit = error
@@ -109,10 +111,10 @@ class Leaving:
             self.context.stop_receiving(f"process {self.name} is ending")
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
         else:
-            self._after(0.0, self._interrupt)  # This may be the main thread.
+            self._after(0.0, self._interrupt)  # On another thread: this may be the main one.
 
     def code(self, otherwise: Any) -> Any:
-        """Return what to exit with: what a callback has said, if one has."""
+        """Return the exit code that a callback has asked for, or else `otherwise`."""
         if self.exit is None:
             return otherwise
         return self.exit.code if isinstance(self.exit, SystemExit) else INTERRUPTED
@@ -129,9 +131,9 @@ class Leaving:
         log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
 
     def begin(self) -> None:
-        """Let the main thread be interrupted. Raises `KeyboardInterrupt` if it is to leave already.
+        """Allow the main thread to be interrupted. On that thread.
 
-        On the main thread.
+        Raises `KeyboardInterrupt` if the process is to leave already.
         """
         with self._lock:
             leaves = self.asked or self.orphaned or self.exit is not None
@@ -140,7 +142,7 @@ class Leaving:
             raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Interrupt the main thread no more. On that thread."""
+        """Do not interrupt the main thread any more. On that thread."""
         with self._lock:
             self._in_target = False
 
@@ -176,9 +178,9 @@ class Leaving:
 
 
 def _is_busy(thread: int) -> bool:
-    """Return whether a thread is doing something for the target that can't be left half done.
+    """Return whether a thread runs code of `comm` that must not be broken off half way.
 
-    A callback or a function of the user's, called from there, is not; nor is waiting.
+    A user's callback or function that `comm` has called may be broken off, and so may waiting.
     """
     frame = sys._current_frames().get(thread)
     while frame is not None:

@@ -1,4 +1,7 @@
-"""A child's end of the pipe that takes its standard output and error: `output.py` reads it."""
+"""A child's end of the pipe for its standard output and error. `process/output.py` reads it.
+
+The main process makes it and closes its own copy. The child writes until it ends.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import Any
 
 
 class WriteEnd:
-    """The end of the pipe that a child writes to.
+    """The pipe's write end.
 
-    It can be handed to a process that multiprocessing is spawning, and to nothing else.
+    It can be pickled only for a process that multiprocessing is spawning.
     """
 
     def __init__(self, file: int) -> None:
@@ -20,7 +23,7 @@ class WriteEnd:
         self._before: dict[int, int] = {}
 
     def close(self) -> None:
-        """Close main's copy of it."""
+        """Close main's copy."""
         os.close(self._file)
 
     def __getstate__(self) -> Any:
@@ -44,9 +47,9 @@ class WriteEnd:
             self._file = state.detach()
 
     def take_over(self, colour: bool) -> None:
-        """Make this the standard output and error of this process and of what it starts.
+        """Make this the standard output and error of this process and of processes it starts.
 
-        `colour` is what is said to those who ask whether it is a terminal.
+        `colour` is the answer to code that asks whether it is a terminal.
         """
         for standard in (1, 2):
             try:
@@ -62,13 +65,13 @@ class WriteEnd:
         faulthandler.enable(2)
 
     def give_back(self) -> None:
-        """Write where the main process did: it is gone, and nobody reads the pipe any more."""
+        """Write where the main process wrote. It is gone, so nobody reads the pipe any more."""
         for standard, before in self._before.items():
             os.dup2(before, standard)
 
 
 class _Stream(io.TextIOWrapper):
-    """A standard stream of a child, as UTF-8, line by line."""
+    """A standard stream of a child. It writes UTF-8, line by line."""
 
     def __init__(self, file: int, colour: bool) -> None:
         super().__init__(
@@ -81,5 +84,5 @@ class _Stream(io.TextIOWrapper):
         self._colour = colour
 
     def isatty(self) -> bool:
-        """Return whether colours are wanted: it is what programs ask this for."""
+        """Return whether colours are wanted, because that is why programs ask."""
         return self._colour

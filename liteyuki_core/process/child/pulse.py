@@ -1,12 +1,12 @@
-"""A child's side of its supervision: how it answers the main process's question how it is.
+"""A child's answers when the main process asks how it is. `process/health.py` asks.
 
-The thread that reads the link answers at once, so an answer says that the process runs and
-that its interpreter lock is not held. A loop that sleeps because it has nothing to do is not
-blocked, and is left asleep where that can be seen. Whether the others turn is told by marks: with
-each question every such loop is given one, unless it still has one, and the next answer says when
-the mark ran or for how long it has been waiting.
+The link's reader answers at once, so an answer says that the process runs and that its interpreter
+lock is not held. A loop that sleeps because it has nothing to do is not blocked. Where that can be
+seen, the loop is not woken. Marks show whether the other loops turn: with each question such a
+loop is given a mark, unless it still has one that has not run. The next answer says how long the
+mark waited until it ran, or for how long it has been waiting.
 
-Nothing here waits, reads files or runs what users wrote; there is no thread and no timer.
+Nothing here waits, reads files or runs users' code. There is no thread and no timer.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ T = TypeVar("T")
 _STACK_CHARACTERS = 8000
 
 _TURN = BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
-"""It calls its selector's `select` itself, but callbacks through the `_run` of their handles."""
+"""A loop's turn. It calls `select` itself, but callbacks through the `_run` of their handles."""
 
 
 class Pulse:
-    """Answers for this process. `answer` is called by whoever reads the link, one at a time."""
+    """Answers for this process. The link's reader calls `answer`, one call at a time."""
 
     def __init__(
         self, dispatcher: Dispatcher, say: Callable[..., None], report: Report | None
@@ -43,7 +43,7 @@ class Pulse:
         self._marks: dict[AbstractEventLoop, _Mark] = {}
 
     async def watched(self, target: Coroutine[Any, Any, T]) -> T:
-        """Run an async target, whose loop is watched until it ends."""
+        """Run an async target. Its loop is watched until the target ends."""
         self._target = (get_running_loop(), threading.get_ident())
         try:
             return await target
@@ -51,11 +51,13 @@ class Pulse:
             self._target = None
 
     def answer(self, at: float, stack: bool, quietly: bool) -> None:
-        """Answer the question of `at`; with the stack of a loop's thread whose mark waits.
+        """Answer the question that was asked at `at`.
 
-        `quietly` is in the `Report`, where main finds it when it looks, and not over the link. `at`
-        is a time of the main process's own clock, which is only handed back: `lag` is in seconds,
-        `waits` the question whose mark is the oldest that has not run.
+        With `stack`, the answer has the stack of the loop whose mark has waited longest. With
+        `quietly`, the answer goes into the `Report`, where main finds it when it looks, and not
+        over the link. `at` is a time of main's clock and is only handed back. In the answer, `lag`
+        is the longest that a mark has waited, in seconds, and `waits` is the `at` of the oldest
+        mark that has not run.
         """
         lag: float | None = None
         oldest: _Mark | None = None
@@ -96,7 +98,7 @@ class Pulse:
 
 
 class _Mark:
-    """What a loop runs to show that it turns. `lag` is set there, the rest is the reader's."""
+    """A callback that shows that a loop turns. The loop sets `lag`, the link's reader the rest."""
 
     __slots__ = ("at", "lag", "posted", "thread")
 
@@ -111,7 +113,7 @@ class _Mark:
 
 
 def _sleeps(call: FrameType | None) -> bool:
-    """Return whether a thread whose innermost call this is waits for one of asyncio's own loops."""
+    """Return whether a thread with this innermost call sleeps in the select of an asyncio loop."""
     waits = False
     while call is not None and call.f_code.co_name == "select":
         call, waits = call.f_back, True
@@ -119,9 +121,9 @@ def _sleeps(call: FrameType | None) -> bool:
 
 
 def _stack(thread: int) -> str:
-    """Return where a thread is, innermost call last, without the lines of its files.
+    """Return a thread's stack, innermost call last, without lines of source code.
 
-    Those would have to be read, and whoever reads the link waits for no disk.
+    Those would have to be read from files, and the link's reader waits for no disk.
     """
     frame: FrameType | None = sys._current_frames().get(thread)
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""What a child process says to the main process about itself."""
+"""What a child says to the main process about itself. Any thread may call these functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CALLS_READY = "__liteyuki_calls_ready__"
 
 
 def calls_ready(target: Target) -> Target:
-    """Decorate a target that calls `ready` itself: until then its process is STARTING."""
+    """Decorate a target that calls `ready` itself: until it does, its process is STARTING."""
     setattr(target, _CALLS_READY, True)
     return target
 
@@ -24,10 +24,10 @@ def will_call_ready(target: Callable[..., Any]) -> bool:
 
 
 def ready() -> None:
-    """Say that this child process is ready: the main process has it RUNNING from now on.
+    """Tell the main process that this child process is ready: it is RUNNING from now on.
 
-    Waits for nothing, from any thread; once is enough. A target that calls it is decorated with
-    `calls_ready`. Raises `NotConnected` where this is no child of a LiteyukiBot.
+    Waits for nothing. Any thread may call it; one call is enough. Decorate a target that calls it
+    with `calls_ready`. Raises `NotConnected` if this is no child of a LiteyukiBot.
     """
     current().port.word(op="ready", called=True)
 
@@ -35,8 +35,8 @@ def ready() -> None:
 def request_restart(name: str | None = None) -> None:
     """Ask the main process to restart this process, or the one called `name`.
 
-    Returns at once, from any thread; it is stopped as by `bot.restart_process`. The main process
-    logs an error if there is none of that name. Raises `NotConnected` where this is no child
-    of a LiteyukiBot.
+    Returns at once. Any thread may call it. The process is stopped as by `bot.restart_process`.
+    If no process has that name, the main process logs an error. Raises `NotConnected` if this is
+    no child of a LiteyukiBot.
     """
     current().port.word(op="restart", name=name)

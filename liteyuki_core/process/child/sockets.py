@@ -1,6 +1,7 @@
-"""A child's listening sockets: copies of those that the main process keeps for it.
+"""A child's listening sockets: copies of the sockets that the main process keeps for it.
 
-`listening.py` is the main process's side. The child closes them when it is to accept no more.
+`process/listening.py` is the main process's side. The child's server owns the copies and closes
+them when it is to accept no more.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from ...comm.wire.endpoint import Endpoint
 from ...errors import NotConnected
 
 _ANSWER_SECONDS = 30.0
-"""How long a child waits for its sockets: longer than a main process is usually blocked."""
+"""A child waits so long for its sockets: longer than a main process is usually blocked."""
 
 _ANSWER_BYTES = 4096
 _MOST = 64
-"""Addresses that one host name may have."""
+"""One host name may have so many addresses."""
 
 _way: socket.socket | None = None
-"""In a child: where its sockets come from. The entry of a child process puts it here."""
+"""The socket over which this child gets its sockets. The child's entry sets it."""
 
 
 def use_way(endpoint: Endpoint | None) -> None:
-    """Have `listen` ask over this way, or not at all. The caller closes it."""
+    """Let `listen` get sockets over this way, or none if it is None. The caller closes the way."""
     global _way
     _way = None if endpoint is None else endpoint.connection
 
 
 def listen(host: str, port: int, backlog: int) -> list[socket.socket] | None:
-    """Return copies of this child's listening sockets; None where it has to bind its own.
+    """Return copies of this child's listening sockets; None if it has to bind its own.
 
-    Waits for the main process; not from two threads at a time. Raises `OSError` as binding
+    Waits for the main process. Only one thread at a time may call it. Raises `OSError` as binding
     would, `NotConnected` if the main process is gone or does not answer.
     """
     if sys.platform == "win32" or _way is None:
@@ -54,5 +55,5 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket] | None:
     fields = json.loads(answer)
     if fields:
         raise OSError(fields["code"], fields["text"])
-    # Event loops set TCP_NODELAY only on what says that it is TCP.
+    # Event loops set TCP_NODELAY only on sockets that say they are TCP.
     return [socket.socket(proto=socket.IPPROTO_TCP, fileno=file) for file in files]

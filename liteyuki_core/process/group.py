@@ -1,8 +1,8 @@
-"""A child process together with whatever it has started itself.
+"""One process of a child, together with the processes that it has started.
 
-On POSIX systems a child leads a process group of its own, on Windows it is put into a job. What
-is left of either when the child has ended is ended too. Not reached is what has left
-the group on purpose, by starting a session of its own.
+On POSIX systems a child leads a process group of its own, on Windows it is put into a job. When
+the child has ended, the processes it started are ended too. This does not reach a process that
+has left the group on purpose, by starting a session of its own.
 """
 
 from __future__ import annotations
@@ -20,56 +20,56 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _TERMINATE_SECONDS = 1.0
-"""How long what a child leaves behind has to end before it is killed."""
+"""After this time, the processes that a child leaves behind are killed."""
 
 _LOOK_SECONDS = 0.02
 
 _NOTE_SECONDS = 0.1
-"""multiprocessing may have reaped it just now, in another thread, and be about to note that."""
+"""multiprocessing may just have reaped it in another thread. It notes the exit code soon."""
 
 _UNKNOWN = 255
-"""Stands for an exit code that nobody knows. Nobody sees it."""
+"""Given to multiprocessing in place of an exit code that nobody knows. It is shown nowhere."""
 
 
 class Group:
-    """One child's group. Owns the Windows job; `wait` is for one thread, `kill` for any."""
+    """The group of one process. Owns the Windows job. `wait` is for one thread, `kill` for any."""
 
-    def __init__(self, child: SpawnProcess) -> None:
-        assert child.pid is not None
-        self._child: Any = child
-        self._pid = child.pid
+    def __init__(self, process: SpawnProcess) -> None:
+        assert process.pid is not None
+        self._process: Any = process
+        self._pid = process.pid
         self._job: _Job | None = None
         self._over = False
         if sys.platform == "win32":
             try:
-                self._job = _Job(int(child.sentinel))
+                self._job = _Job(int(process.sentinel))
             except OSError as error:
                 log.logger.warning(
-                    f"{child.name}: no job can be made, so what it starts may outlive it: {error}"
+                    f"{process.name}: no job can be made, so what it starts may outlive it: {error}"
                 )
 
     def wait(self, on_ended: Callable[[], object]) -> int | None:
-        """Wait for the child's end, then end what it has left. Reaps the child.
+        """Wait until the process has ended, reap it, and end the processes that it started.
 
-        Where the system can tell, `on_ended` is called before its number is free for others.
-        Returns its exit code, or None if somebody else has reaped it and has that.
+        Calls `on_ended` when it has ended; where the system can tell, before its pid may be that
+        of another process. Returns the exit code, or None if other code has reaped the process.
         """
         if self._job is not None:
-            self._child.join()
+            self._process.join()
             on_ended()
             self._job.end()
             return self._exit_code()
         if sys.platform != "win32" and hasattr(os, "waitid"):
-            # Not reaped yet: its number can't be another group's when that is signalled.
+            # It is not reaped yet, so its pid can't be another group's when the group is signalled.
             try:
                 os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
             except ChildProcessError:
-                pass  # Reaped by somebody else.
+                pass  # Other code of this program has reaped it.
             on_ended()
             self._signal(signal.SIGTERM)
-            self._child.join()
+            self._process.join()
         else:
-            self._child.join()
+            self._process.join()
             on_ended()
             self._signal(signal.SIGTERM)
         code = self._exit_code()
@@ -83,20 +83,20 @@ class Group:
         return code
 
     def _exit_code(self) -> int | None:
-        """Return the exit code of the child, which has ended."""
+        """Return the exit code of the process, which has ended."""
         deadline = time.monotonic() + _NOTE_SECONDS
-        while (code := self._child.exitcode) is None and time.monotonic() < deadline:
+        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
         if code is None:
-            # As multiprocessing sees it, it runs: it would be signalled, and could not be closed.
-            self._child._popen.returncode = _UNKNOWN
+            # Else multiprocessing would believe that it runs, signal it, and refuse to close it.
+            self._process._popen.returncode = _UNKNOWN
         known: int | None = code
         return known
 
     def kill(self) -> None:
-        """Kill the child and all of its group at once. Takes no lock: also for signal handlers."""
+        """Kill the process and its group at once. Takes no lock, so signal handlers may call it."""
         try:
-            self._child.kill()
+            self._process.kill()
         except (ValueError, OSError):
             pass  # It has ended.
         if sys.platform != "win32" and not self._over:
@@ -107,14 +107,14 @@ class Group:
 
 
 def leave_with_group() -> None:
-    """End this process by force, and with it whatever it has started. Only in a child."""
+    """End this process and the processes it has started, by force. Only in a child."""
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
-    os._exit(1)  # On Windows its job ends the rest.
+    os._exit(1)  # On Windows the job ends the other processes.
 
 
 def _signal(group: int, number: int) -> bool:
-    """Signal a process group; return whether it has anybody in it."""
+    """Signal a process group; return whether there is any process in it."""
     if sys.platform == "win32":
         return False
     try:
@@ -122,13 +122,13 @@ def _signal(group: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        # macOS says this of a group of zombies; elsewhere it is not ours any more.
+        # macOS raises this for a group of zombies. Elsewhere the group is another user's by now.
         return False
     return True
 
 
 class _Job:
-    """A Windows job: what is in it ends when its last handle is closed, also by a crash of ours."""
+    """A Windows job: its processes end when its last handle is closed, also when main crashes."""
 
     _EXTENDED_LIMITS = 9
     _KILL_ON_CLOSE = 0x2000

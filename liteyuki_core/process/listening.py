@@ -1,13 +1,13 @@
-"""Listening sockets that outlive the child process that accepts from them.
+"""Listening sockets that outlive the process that accepts from them: the main process's side.
 
-Ownership. The main process binds them and keeps them while their child is restarted: who
-connects meanwhile waits in the kernel's queue for the next process. A child has copies, which
-come to it over a socket pair of its own, for descriptors can't cross the link; it closes those
-when it is to accept no more. With the main process's own, that closes the port.
+Ownership. The main process binds the sockets and keeps them while their child is restarted. A
+client that connects meanwhile waits in the kernel's queue for the successor. Each process of the
+child has copies. It gets them over a socket pair, because descriptors can't cross the link, and
+closes them when it is to accept no more. The port is closed when main has closed its own too.
 
-Invariants: a child has the sockets of one address at most, and what it asks for again it gets
-again. None is left when it is not about to run any more: whoever connects then is refused.
-On Windows each child binds its own.
+Invariants: a child has the sockets of one address at most. If it asks for that address again, it
+gets the same sockets. Main keeps none for a child that will not run again: clients are refused.
+On Windows each child binds its own sockets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from ..comm.wire.endpoint import Endpoint
 
 _MOST_ASKING = 8
-"""Questions of one child that are answered at a time. It asks one, but may have given one up."""
+"""So many questions of one child are answered at a time. It may have given up some of them."""
 
 Run = Callable[[Callable[[], list[socket.socket]]], Awaitable[list[socket.socket]]]
 
@@ -31,8 +31,8 @@ Run = Callable[[Callable[[], list[socket.socket]]], Awaitable[list[socket.socket
 class Listening:
     """The main process's side of one child's listening sockets. On LiteyukiBot's loop only.
 
-    `close` closes the sockets. The way over which they are passed is another for each process
-    that the child has: `open_way` makes it, `close_way` closes this side of it.
+    `close` closes the sockets. They are passed to a process of the child over a socket pair, the
+    "way": `open_way` makes one for each process, `close_way` closes this side of it.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Listening:
         self._asking = 0
 
     def open_way(self) -> Endpoint | None:
-        """Return the end for the child's next process; None where it has to bind its own."""
+        """Return the other side for the child's next process; None if it binds its own sockets."""
         if sys.platform == "win32":
             return None
         self.close_way()
@@ -51,7 +51,7 @@ class Listening:
         return Endpoint(theirs)
 
     def close_way(self) -> None:
-        """Close this side of the way to the child's process. Idempotent."""
+        """Close this side of the way. Idempotent."""
         if self._way is not None:
             self._way.close()
             self._way = None
@@ -63,9 +63,10 @@ class Listening:
         self._address, self._sockets = None, []
 
     async def asked(self, host: str, port: int, backlog: int, run: Run) -> None:
-        """Pass the sockets of an address, bound if need be, or say why there are none.
+        """Pass the sockets of an address to the child, or the reason why there are none.
 
-        `run` calls a function in a worker thread: a host name may take its time.
+        Binds them if the child has others or none. `run` calls a function in a worker thread,
+        because to look up a host name may take long.
         """
         way = self._way
         if way is None or self._asking >= _MOST_ASKING:
@@ -91,7 +92,7 @@ class Listening:
             self.close()
             self._address, self._sockets = (host, port), bound
             if way is not self._way:
-                self.close()  # That process is gone; the next one asks itself.
+                self.close()  # The asking process is gone. Its successor asks again.
         if way is self._way:
             _pass(way, {}, self._sockets)
 
@@ -108,8 +109,8 @@ def _pass(way: socket.socket, answer: dict[str, Any], sockets: list[socket.socke
 def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
     """Return sockets that listen on every address of `host`, as asyncio's servers do.
 
-    "" is every interface, port 0 a free port, the same for all addresses. Waits for the name
-    service. Raises `OSError`, also `OverflowError` or `ValueError` for what is no address.
+    "" means every interface. Port 0 means a free port, the same for all addresses. Waits for the
+    name service. Raises `OSError`, and `OverflowError` or `ValueError` for an invalid address.
     """
     bound: list[socket.socket] = []
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -119,7 +120,7 @@ def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
             try:
                 sock = socket.socket(family, kind, protocol)
             except OSError as error:
-                missing = error  # A kind of address that this machine does not have.
+                missing = error  # This machine does not have that kind of address.
                 continue
             bound.append(sock)
             if os.name == "posix":

@@ -1,6 +1,7 @@
-"""Which files this process has loaded: what a changed file is compared with, here and in main.
+"""Which files this process has loaded. Hot reload compares changed files with them.
 
-To be called from any thread: it runs no code of a module's and imports nothing.
+It is used in children and in main. Any thread may call these functions: they run no code of
+modules and import nothing.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ _MAIN = ("__main__", "__mp_main__")
 
 
 def place(path: str | os.PathLike[str]) -> str:
-    """Return the spelling of a path that places are compared by.
+    """Return the place of a path: the spelling by which paths are compared.
 
-    Its folder is resolved, its last part is not: a link counts where it is.
+    Its folder is resolved, its last part is not: the place of a link is where the link is.
     """
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.normcase(os.path.join(os.path.realpath(folder), name))
 
 
 def is_in(path: str, other: str) -> bool:
-    """Return whether a place is another, or below it."""
+    """Return whether a place is the same as another, or below it."""
     return path == other or path.startswith(other.rstrip(os.sep) + os.sep)
 
 
 def note(*paths: str | os.PathLike[str]) -> None:
-    """Have files and folders count that this process reads, or would, without importing them."""
+    """Count files and folders as loaded that are not imported. They need not exist yet."""
     _noted.update(map(place, paths))
 
 
 def compare(paths: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return which places were loaded here, and which of the others are near.
+    """Return which places are loaded in this process, and which of the others are near.
 
-    Loaded is a file that was imported or noted, or a folder with such a file in it. Near is a
-    Python file in a folder that a module was loaded from, below a package that is loaded, or
-    below what was noted: where a module is that is new or could not be imported.
+    A place is loaded if it was imported or noted, or is a folder with an imported file in it. A
+    Python file is near if it is in a folder that a module was loaded from, or below a loaded
+    package or a noted folder: a module may be there that is new or could not be imported.
     """
     files, folders, packages = _modules()
     above = _above(files)
@@ -56,7 +57,7 @@ def compare(paths: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _above(files: set[str]) -> set[str]:
-    """Return all folders that files are in, up to the root."""
+    """Return the folders of files and all folders above them, up to the root."""
     found: set[str] = set()
     for folder in {os.path.dirname(file) for file in files}:
         while folder not in found:
@@ -73,7 +74,7 @@ def _modules() -> tuple[set[str], set[str], set[str]]:
     for name, module in list(sys.modules.items()):
         if not issubclass(type(module), ModuleType):
             continue
-        # A module that is loaded when it is first used would be by a look at its attributes.
+        # Reading an attribute in the usual way would load a module that loads itself at first use.
         file = ModuleType.__getattribute__(module, "__dict__").get("__file__")
         if not isinstance(file, str):
             continue
@@ -83,7 +84,7 @@ def _modules() -> tuple[set[str], set[str], set[str]]:
         path = os.path.normcase(os.path.join(places[folder], last))
         files.add(path)
         if name in _MAIN:
-            continue  # It is in every child: that says nothing about what stands beside it.
+            continue  # Every child has loaded it. That alone makes no file beside it near.
         folders.add(places[folder])
         if last == "__init__.py":
             packages.add(places[folder])

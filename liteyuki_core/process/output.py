@@ -1,14 +1,14 @@
-"""A child's standard output and error: one pipe, from its entry to its last words.
+"""A child's standard output and error, as the main process reads them: one pipe a process.
 
-What the interpreter and the import of bot.py write before the entry runs goes where the main
-process's own output goes.
+The pipe is used from the child's entry on. What the interpreter and the import of bot.py write
+before that goes where the main process's own output goes.
 
-Ownership. The main process makes an `Output` for each child it spawns. `theirs` is the pipe's
-write end, which goes to the child; main closes its own copy when the child is spawned. The
-read end belongs to the thread that reads it, until the pipe's end, and is closed by it. The
-pipe's end is that of the child, or of the last process it has started that still holds it.
+Ownership. The main process makes an `Output` for each process of a child. `theirs` is the pipe's
+write end and goes to that process; main closes its own copy when the process is spawned. The read
+end belongs to the thread that reads it, which closes it when the pipe has ended. The pipe ends
+when the process has ended, and every process it started that has the write end too.
 
-The thread never waits for longer than `Writer.lines` does, so the pipe is always drained.
+The thread waits no longer than `Writer.lines` does, so the pipe is always drained.
 """
 
 from __future__ import annotations
@@ -24,51 +24,51 @@ _READ_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024
 """A longer line is passed on in parts."""
 _RECORD_BYTES = 1024 * 1024
-"""The same of what a child's logger has written as JSON, which is no JSON any more in parts."""
+"""The same for a line that a child's logger wrote as JSON: its parts are no JSON any more."""
 
 _RECORD = RECORD.encode()
 
 
 class Output:
-    """The main process's side of one child's output.
+    """The main process's side of one pipe.
 
-    `to` gets the child's name and lines, then `on_end` is called, both in the thread that reads.
+    The reading thread calls `to` with the child's name and lines, and `on_end` when the pipe ends.
     """
 
     def __init__(
         self,
-        process: str,
+        child: str,
         to: Callable[[str, list[str]], None],
         on_end: Callable[[], None],
     ) -> None:
-        self._process = process
+        self._child = child
         self._to = to
         self._on_end = on_end
         self._file, write_end = os.pipe()
         self.theirs = WriteEnd(write_end)
-        threading.Thread(target=self._run, name=f"liteyuki-output-{process}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"liteyuki-output-{child}", daemon=True).start()
 
     def _run(self) -> None:
         lines = Lines()
         try:
             while data := os.read(self._file, _READ_BYTES):
                 if texts := lines.feed(data):
-                    self._to(self._process, texts)
+                    self._to(self._child, texts)
             if texts := lines.end():
-                self._to(self._process, texts)
+                self._to(self._child, texts)
         finally:
             os.close(self._file)
             self._on_end()
 
 
 class Lines:
-    """Bytes, as they come, to lines of text. Bytes that are not UTF-8 are shown as `\\xff`."""
+    """Turns bytes, as they come, into lines of text. Bytes that are not UTF-8 become `\\xff`."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the lines that `data` ends."""
+        """Take more bytes; return the lines that they complete."""
         *lines, rest = (self._rest + data).split(b"\n")
         texts = [_text(part) for line in lines for part in _parts(line)]
         *early, self._rest = _parts(rest)

@@ -1,13 +1,14 @@
 """The project's lock: one LiteyukiBot a working directory.
 
-What counts is an OS lock on the file, which goes with the process however that ends, so a
-crash leaves nothing stale and the file may stay. The pid in it is only for who is refused.
+The lock is an OS lock on a file. The system releases it when the process ends, however it ends.
+So a crash leaves no stale lock, and the file may stay. The pid in the file is only for the error
+of a LiteyukiBot that does not get the lock.
 
-Invariants. Only the process that took the lock holds it: what it spawns does not get the file,
-and a copy made by fork closes its own. Closing there leaves the lock alone, since it belongs to
-the open file; unlocking would not, so only its owner does that. The pid is written under the
-lock and taken out under it. The file is the user's alone, for who can open it can lock it; and it
-is no link, whose target would be written to.
+Invariants. Only the process that took the lock holds it: processes that it spawns do not get the
+file, and a copy made by fork closes its own descriptor. Closing it there leaves the lock alone,
+because the lock belongs to the open file. Unlocking would release it, so only the owner unlocks.
+The pid is written and removed under the lock. The file is the user's alone, because whoever can
+open it can lock it. The file is no symbolic link, because a link's target would be written to.
 """
 
 from __future__ import annotations
@@ -23,30 +24,30 @@ from ..errors import AlreadyRunning, LiteyukiError
 FILE = ".liteyuki.lock"
 
 _PATIENCE = 0.3
-"""Seconds: who holds the lock may be about to write its pid, or about to leave."""
+"""Seconds to wait for the lock: its holder may be about to write its pid, or about to end."""
 _PAUSE = 0.02
 
 _WINDOWS_BYTE = 1 << 30
-"""The byte that is locked on Windows, where nobody else could read a byte that is."""
+"""The byte that is locked on Windows. Nobody else can read a locked byte there."""
 
 _held: ProjectLock | None = None
 _fork_hook = False
 
 
 class ProjectLock:
-    """The lock on the working directory that `acquire` finds. It owns the open file.
+    """The lock on the directory that is the working directory at `acquire`. It owns the open file.
 
-    Called by the thread that runs the bot. `release` ends it, and may be called without `acquire`.
+    The thread that runs the bot calls it. `release` may be called without `acquire`.
     """
 
     def __init__(self) -> None:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock; waits for a fraction of a second.
+        """Take the lock. Waits for a fraction of a second.
 
-        Where there can be no lock, a warning says so and nothing is held. Raises `AlreadyRunning`,
-        and `LiteyukiError` where the file is a symbolic link.
+        If the file can't be locked, this logs a warning and holds nothing. Raises
+        `AlreadyRunning`, and `LiteyukiError` if the file is a symbolic link.
         """
         try:
             self._take()
@@ -74,7 +75,7 @@ class ProjectLock:
                 f"{os.path.abspath(FILE)} is a symbolic link, and what it points to is not to be "
                 "written to: remove it, and see who has made it"
             )
-        # Not passed on to children: Python opens files that way.
+        # Python opens files so that children do not inherit them.
         file = files.open_private(FILE, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:
             if not _lock_patiently(file):
@@ -96,7 +97,7 @@ class ProjectLock:
         _write_pid(file, f"{os.getpid()}\n")
 
     def release(self) -> None:
-        """Give the lock up. Idempotent."""
+        """Release the lock. Idempotent."""
         global _held
         file, self._file = self._file, None
         if file is None:
@@ -134,7 +135,7 @@ def _write_pid(file: int, text: str) -> None:
         os.lseek(file, 0, os.SEEK_SET)
         os.write(file, text.encode())
     except OSError:
-        pass  # The disk is full: the lock holds all the same.
+        pass  # The disk may be full. The lock is held nevertheless.
 
 
 def _forked() -> None:

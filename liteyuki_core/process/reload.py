@@ -1,15 +1,16 @@
-"""Hot reload: a changed file restarts the child that it concerns.
+"""Hot reload: a changed file restarts the processes that it concerns.
 
-Whom a change concerns. Where LITEYUKI_RELOAD is on: main, if main has loaded the file, and then
-nobody else; otherwise the children that have loaded it; where nobody has, because it is new
-or could not be imported, those that have loaded something from its folder. A child that was
-added with `watch` is concerned by what changes there, and by nothing else. A child that has
-failed can't be asked what it had loaded: all that changes concerns it.
+Whom a change concerns. If LITEYUKI_RELOAD is on and main has loaded the file, it concerns main
+and nobody else. If main has not, it concerns the children that have loaded the file. If nobody
+has, because the file is new or could not be imported, it concerns the children that have loaded
+something from its folder. A child that was added with `watch` is concerned by changes in these
+places and by no others. A child that has failed can't be asked what it had loaded, so all
+changes concern it.
 
-Invariants: what concerns a child is held in `_held` until it is restarted, and it is restarted only
-when all that is held for it compiles. A child whose successor has not been spawned yet needs
-no restart: its successor loads what is there. So however many files change, and however
-often, during a restart, at most one more follows.
+Invariants: a changed file stays in `_held` for a child until the child is restarted. The child is
+restarted only when all its files in `_held` compile. A child whose successor has not been spawned
+yet needs no restart: the successor loads the files as they are. So however many files change
+during a restart, and however often, at most one more restart follows.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from .state import ProcessState
 from .supervisor import Supervisor
 
 _QUIET_MILLISECONDS = 100
-"""Changes are one when none of them is later than this after another."""
+"""Changes with no longer pause between them count as one change."""
 _ANSWER_SECONDS = 5.0
-"""A child that has just been spawned takes a while to be there."""
+"""A child may take so long to answer: one that has just been spawned is slow to connect."""
 _SETTINGS = (".env", "pyproject.toml")
 _MAIN = ""
-"""Holds what concerns the main process; no child has this name."""
+"""The main process's name in `_held` and in flaws. No child has this name."""
 
 
 def find_watched(name: str, paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """Return the places that a child is to be reloaded for. Raises what `add_process` does."""
+    """Return the places whose changes reload a child. Raises what `add_process` raises."""
     if isinstance(paths, str | bytes | os.PathLike):
         raise TypeError(f"process {name}: watch must be a list of paths, not {paths!r}")
     found = []
@@ -49,16 +50,16 @@ def find_watched(name: str, paths: Iterable[str | os.PathLike[str]]) -> tuple[st
             raise ProcessStartError(
                 f"process {name}: there is no {os.fspath(path)!r} to watch in {os.getcwd()}", name
             )
-        # Of a link to a folder it is the folder that is watched.
+        # If the path is a link to a folder, that folder is watched.
         found.append(loaded.place(os.path.realpath(path) if os.path.isdir(path) else path))
     return tuple(found)
 
 
 class Reload:
-    """Watches files and restarts whom a change concerns. On LiteyukiBot's loop.
+    """Watches files and restarts the processes that a change concerns. On LiteyukiBot's loop.
 
-    `run` owns the tasks that watch and the one that decides, and ends them when it is cancelled.
-    Whoever runs it is told by `restart_main` that the main process is to be restarted.
+    `run` owns the tasks that watch and the task that decides. It ends them when it is cancelled.
+    It calls `restart_main` when the main process is to be restarted.
     """
 
     def __init__(
@@ -79,17 +80,17 @@ class Reload:
         self._has_changed = asyncio.Event()
         self._held: dict[str, set[str]] = {}
         self._flaws: dict[str, dict[str, str]] = {}
-        """What was logged to keep processes from their restart, by process and file."""
+        """The logged reasons why processes are not restarted, by process and file."""
 
     def add(self, name: str, watched: tuple[str, ...]) -> None:
-        """Watch for a child what `find_watched` has returned. From any thread.
+        """Watch for a child the places that `find_watched` has returned. From any thread.
 
-        While `run` runs, `look_again` is to follow.
+        While `run` runs, call `look_again` after this.
         """
         self._watch[name] = watched
 
     def look_again(self) -> None:
-        """Watch what was added too."""
+        """Begin to watch the places that were added."""
         self._look_again.set()
 
     # ------------------------------------------------------------- watching
@@ -103,7 +104,7 @@ class Reload:
                 self._look_again.clear()
                 before = watching
                 watching = [asyncio.create_task(self._look_again.wait()), *self._open()]
-                # From its first step on a task watches, so that nothing is missed between.
+                # A task watches from its first step on. Old ones end after that: nothing is missed.
                 await asyncio.sleep(0)
                 await _end(before)
                 done, _ = await asyncio.wait(
@@ -121,10 +122,10 @@ class Reload:
             await _end([deciding, *watching])
 
     def _open(self) -> list[asyncio.Task[None]]:
-        """Start to watch: folders with all that is in them, and where a watched path itself is.
+        """Begin to watch folders with all that is in them, and the folders above watched paths.
 
-        The latter because a file that is replaced, or a folder that is made anew, is another one
-        to the system, which would go on to watch the old one.
+        The folders above, because a file that is replaced, or a folder that is made anew, is a
+        different one to the system. The system would go on to watch the old one.
         """
         watched = {path for paths in self._watch.values() for path in paths}
         deep = {path for path in watched if os.path.isdir(path)}
@@ -149,12 +150,12 @@ class Reload:
             if loaded.place(path) in watched:
                 return True
             root = max((p for p in paths if loaded.is_in(path, p)), key=len, default=None)
-            # What the root itself is in is no reason to leave all of it out.
+            # The filter sees no folder above the root: its name could exclude the whole root.
             if not recursive or root is None or not ignores(change, os.path.relpath(path, root)):
                 return False
             if change is Change.added and os.path.isdir(path):
                 return True
-            # Whether it was a folder nobody can tell any more.
+            # Nobody can tell any more whether this was a folder.
             was_folder = change is Change.deleted and "." not in os.path.basename(path)
             return was_folder or _is_source(path)
 
@@ -181,7 +182,7 @@ class Reload:
             held = {path for found in self._held.values() for path in found}
             flaws = await self._threads.run(partial(_flaws, held))
             await self._threads.run(partial(_forget_compiled, held))
-            # Each child imports bot.py when it starts: where main waits, so does everybody.
+            # Each child imports bot.py when it starts, so none is restarted while main waits.
             for name in [_MAIN] if _MAIN in self._held else list(self._held):
                 if not self._is_whole(name, flaws):
                     continue
@@ -196,7 +197,7 @@ class Reload:
                     self._supervisor.restart(course)
 
     async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
-        """Return for each process that `paths` concern its name, and which of them do."""
+        """Return the name of each process that some of `paths` concern, and these paths."""
         mains: list[str] = []
         if self._folder is not None:
             mains, _ = await self._threads.run(lambda: loaded.compare(paths))
@@ -227,12 +228,12 @@ class Reload:
             answer = await self._supervisor.ask(course, "loaded", _ANSWER_SECONDS, paths=asked)
         if answer is None:
             return _Answer([*sure, *filter(_is_source, asked)], [], [])
-        # Nothing is done to a file that was not asked about, whatever a child answers.
+        # Whatever a child answers, only files that it was asked about count.
         had, near = ([path for path in asked if path in answer[of]] for of in ("loaded", "near"))
         return _Answer(sure, had, [] if watch else near)
 
     def _is_whole(self, name: str, flaws: dict[str, str]) -> bool:
-        """Return whether all that is held for a process compiles; log what does not, once."""
+        """Return whether all files held for a process compile. Log once each that does not."""
         found = {path: flaws[path] for path in sorted(self._held[name]) if path in flaws}
         before = self._flaws.pop(name, {})
         if found:
@@ -247,7 +248,7 @@ class Reload:
 
 
 class _Answer(NamedTuple):
-    """What of some changed files concerns a child: `sure` without its having been asked."""
+    """Which changed files concern a child. Those in `sure` do so whatever the child answers."""
 
     sure: list[str]
     loaded: list[str]
@@ -260,14 +261,14 @@ def _is_source(path: str) -> bool:
 
 
 def _ignored() -> tuple[str, ...]:
-    """Return the names of folders in which nothing matters."""
+    """Return the names of folders whose files do not matter."""
     from watchfiles import DefaultFilter
 
     return (*DefaultFilter.ignore_dirs, "site-packages")
 
 
 def _files(changed: set[str]) -> list[str]:
-    """Return what has changed, with the files of a new folder in place of it."""
+    """Return the changed files. A folder is replaced by the files in it."""
     found: set[str] = set()
     ignored = _ignored()
     for path in changed:
@@ -281,7 +282,7 @@ def _files(changed: set[str]) -> list[str]:
 
 
 def _flaws(paths: Iterable[str]) -> dict[str, str]:
-    """Return what keeps Python files from compiling, by path."""
+    """Return why Python files do not compile, by path."""
     flaws = {}
     for path in paths:
         if not path.endswith(".py"):
@@ -290,7 +291,7 @@ def _flaws(paths: Iterable[str]) -> dict[str, str]:
             with tokenize.open(path) as file:
                 compile(file.read(), path, "exec", dont_inherit=True)
         except OSError:
-            pass  # It is gone, which its importers will find out.
+            pass  # The file is gone. Whoever imports it gets an error.
         except SyntaxError as error:
             flaws[path] = f"line {error.lineno or 1}: {error.msg}"
         except (ValueError, RecursionError, MemoryError) as error:
@@ -299,7 +300,10 @@ def _flaws(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _forget_compiled(paths: Iterable[str]) -> None:
-    """Remove the bytecode of files: it counts as theirs for all of a second, if their size is."""
+    """Remove the bytecode of files.
+
+    Python takes it for current if the file has the same size and changed in the same second.
+    """
     for path in paths:
         if path.endswith(".py"):
             with suppress(OSError, NotImplementedError):

@@ -1,12 +1,12 @@
-"""What a child answers when nothing is wrong: numbers in memory that main reads when it looks.
+"""A child's answer when nothing is wrong: numbers in shared memory that main reads when it looks.
 
-An answer over the link would wake a thread of main's for each child, over and over. Linux alone
-has memory without a name that can't be cut short under whoever reads it; elsewhere children
-answer over the link.
+An answer over the link would wake a thread in main for each child, again and again. Only Linux
+has shared memory without a name that nobody can make shorter while another process reads it. On
+other systems children answer over the link.
 
-Ownership. Main makes one for each process of a child and closes it after that; the child has a
-mapping of its own until its end. It writes, main reads, and only what was written in answer to
-the last question counts, so nobody waits for anybody.
+Ownership. Main makes one `Report` for each process of a child, and closes it after the process
+has ended. The process has a mapping of its own until it ends. The child writes and main reads.
+Only the answer to the last question counts, so neither waits for the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..comm.wire import slots
 _BYTES = 24
 
 _MOST = 1e9
-"""Seconds, more than which nothing takes."""
+"""Seconds. No honest answer has more."""
 
 
 class Answer(NamedTuple):
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
     @property
     def can_be(self) -> bool:
-        """Whether its numbers are such as a child of ours gives."""
+        """Whether an honest child can give these numbers."""
         at, lag, waits, _ = self
         return (lag is None or 0 <= lag < _MOST) and (waits is None or 0 <= waits <= at)
 
@@ -42,7 +42,7 @@ _NONE = Answer(nan, None, None)
 
 
 class Report:
-    """The memory for one process's answers."""
+    """The memory for the answers of one process."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -50,21 +50,21 @@ class Report:
         self._numbers = memoryview(self._mapped).cast("d")
 
     def write(self, answer: Answer) -> None:
-        """Put an answer there."""
+        """Write an answer. In the child."""
         numbers = self._numbers
         numbers[0] = nan if answer.lag is None else answer.lag
         numbers[1] = nan if answer.waits is None else answer.waits
-        numbers[2] = answer.at  # Last: with it the others count.
+        numbers[2] = answer.at  # Written last: from now on the others count.
 
     def read(self) -> Answer:
-        """Return what was put there last; what can't be is no answer to anything."""
+        """Return the last answer. Impossible numbers count as no answer. In main."""
         at = self._numbers[2]
         lag, waits = (None if isnan(number) else number for number in self._numbers[:2])
         answer = Answer(at, lag, waits)
         return answer if answer.can_be else _NONE
 
     def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Unmap the memory and close its file. Idempotent."""
         file, self._file = self._file, -1
         if file >= 0:
             self._numbers.release()
@@ -83,7 +83,7 @@ class Report:
 
 
 def shared() -> Report | None:
-    """Return fresh memory, or None where there is none to be had."""
+    """Return new memory for one process, or None if this system has no such memory."""
     try:
         report = Report(slots.sealed("liteyuki-report", _BYTES))
     except (AttributeError, OSError):

@@ -1,4 +1,4 @@
-"""What the plugin checks when NoneBot loads it. It starts nothing."""
+"""The check that the plugin makes when NoneBot loads it. It starts nothing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def check_host(driver: Driver, config: Config) -> None:
-    """Say once what will not work here.
+    """Log once what will not work in this process.
 
-    Raises `NotConnected` without a host if the configuration requires one.
+    Raises `NotConnected` if there is no main process and the configuration requires one.
     """
     try:
         current()

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 
 class Config(BaseModel):
-    """Keys for NoneBot's `.env`, prefix `LITEYUKI_COMM_`."""
+    """Keys in NoneBot's `.env`, with the prefix `LITEYUKI_COMM_`."""
 
     liteyuki_comm_require_host: bool = False
-    """Refuse to load where NoneBot was not started by a LiteyukiBot main process."""
+    """Refuse to load if NoneBot was not started by a LiteyukiBot main process."""

@@ -2,16 +2,19 @@
 
 `run` is the target of a NoneBot child. `Mixin` is combined with NoneBot's driver
 (`DRIVER=~fastapi+liteyuki_core.frameworks.nonebot`; `run` adds it by itself) and changes one
-thing: a startup hook that serves a channel does not hold up the startup. NoneBot is imported
-when one of them is used, not with this module.
+thing: a startup hook that serves a channel does not hold up the startup. Importing this module
+does not import NoneBot; using `run` or `Mixin` does.
 
-How that works: NoneBot awaits startup hooks one after another. The mixin has each run on its
-own, a sync one in a worker thread, and goes on with the startup when the hook ends, or starts
-to wait in a `receive`, or has received for over a second. A hook left running ends when NoneBot
-shuts down, because then its `receive` raises `ChannelClosed`; the shutdown waits for that.
+How that works: NoneBot awaits startup hooks one after another. The mixin runs each hook on its
+own, a sync one in a worker thread. The startup goes on when the hook ends, or starts to wait in
+a `receive`, or has received for over a second. A hook that still runs then ends when NoneBot
+shuts down: its `receive` raises `ChannelClosed`. The shutdown waits for such hooks.
 
-It tells the main process that NoneBot is ready, when its startup hooks have ended and, if
-it serves, its port accepts; or why it could not start.
+The mixin tells the main process that NoneBot is ready: when NoneBot has gone through its startup
+hooks and, if it serves, its port accepts connections. If NoneBot can't start, the mixin says why.
+
+Ownership. A driver's mixin owns the worker threads of its hooks and closes them in a shutdown
+hook. While NoneBot runs, all runs on its loop, except sync hooks and what observes their receives.
 """
 
 from __future__ import annotations
@@ -54,8 +57,8 @@ if TYPE_CHECKING:
 _MIXIN = __name__
 _SERVING_SECONDS = 1.0
 _END_SECONDS = 3.0
-"""How long a shutdown waits for messages in hand, where it does not know how long it may, and then
-for hooks left running to end."""
+"""A shutdown waits so long for messages in hand, unless it was given a deadline, and after that so
+long for hooks that still run."""
 
 
 @calls_ready
@@ -67,12 +70,12 @@ def run(
     adapters: Iterable[str] = (),
     **config: Any,
 ) -> None:
-    """Run NoneBot as `nb run` does: the target of a NoneBot child process.
+    """Run NoneBot as `nb run` does: the target of a NoneBot child.
 
-    Reads `.env`, registers the adapters and loads the plugins that `[tool.nonebot]` of
-    `pyproject` lists (None, or a file that is not there: none), then those named here (modules;
-    an adapter is its module, e.g. "nonebot.adapters.onebot.v11"). `config` goes to
-    `nonebot.init`. Returns when NoneBot has shut down; SystemExit 3 when it could not start.
+    Reads `.env`. Registers the adapters and loads the plugins that `[tool.nonebot]` of `pyproject`
+    lists, then those given here. If `pyproject` is None or no such file exists, it lists none.
+    Plugins and adapters are given as modules, e.g. "nonebot.adapters.onebot.v11". `config` goes
+    to `nonebot.init`. Returns when NoneBot has shut down; SystemExit 3 when it could not start.
     """
     _expect_loop()
     import nonebot
@@ -116,7 +119,7 @@ def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
 def _note_files(
     pyproject: str | os.PathLike[str] | None, plugins: list[str], plugin_dirs: list[str]
 ) -> None:
-    """Have a change of these count, also of a plugin that can't be imported now."""
+    """Note these files for hot reload, also those of a plugin that can't be imported now."""
     if pyproject is not None:
         loaded.note(pyproject)
     loaded.note(*plugin_dirs)
@@ -126,7 +129,7 @@ def _note_files(
 
 
 def _entries(listed: Any) -> list[Any]:
-    # nb-cli 1.7 writes a table of lists, one a distribution; before, one list.
+    # nb-cli 1.7 writes a table with a list for each distribution, older versions one list.
     return (
         [entry for entries in listed.values() for entry in entries]
         if isinstance(listed, dict)
@@ -135,10 +138,10 @@ def _entries(listed: Any) -> list[Any]:
 
 
 def bind_lifespan(driver: Driver) -> None:
-    """Have callbacks run on NoneBot's loop and let receivers end with it. Idempotent a driver.
+    """Run callbacks on NoneBot's loop, and end receivers when NoneBot shuts down.
 
-    The startup hook binds the loop; it adds the shutdown hook last, so that it runs first and
-    no other shutdown hook waits for a receiver.
+    A second call for the same driver does nothing. A startup hook binds the loop and adds the
+    shutdown hook. That one is added last, so it runs first, and no other waits for a receiver.
     """
     if getattr(driver, "_liteyuki_bound", False):
         return
@@ -171,11 +174,11 @@ def _expect_loop() -> None:
     try:
         current.current().dispatcher.use_other_loop()
     except NotConnected:
-        pass  # Without a host NoneBot works, and channels say what is wrong when they are used.
+        pass  # NoneBot works without a main process. Channels raise this error when they are used.
 
 
 class _Startup:
-    """What becomes of one driver's startup. On NoneBot's loop."""
+    """Tells the main process how one driver's startup ends. Called on NoneBot's loop."""
 
     def __init__(self) -> None:
         self.server = FirstServer(self.ready, self._refused)
@@ -190,10 +193,10 @@ class _Startup:
         try:
             ready()
         except NotConnected:
-            pass  # Nobody waits for it.
+            pass  # There is no main process to tell.
 
     def failed(self, why: str) -> None:
-        """Give the reason, to the main process if there is one: it logs how its child ends."""
+        """Tell the main process why the startup failed, for its log. Without one, log it here."""
         try:
             current.current().port.word(op="failed", why=why)
         except NotConnected:
@@ -217,19 +220,19 @@ async def _ended(hooks: set[asyncio.Future[Any]]) -> None:
 
 
 class _Hook:
-    """Runs one startup hook so that it may go on beside NoneBot."""
+    """Runs one startup hook, which may go on while NoneBot starts and runs."""
 
     def __init__(
         self,
         function: Callable[[], Any],
         threads: Threads,
-        left: set[asyncio.Future[Any]],
+        still_running: set[asyncio.Future[Any]],
         failed: Callable[[str], None],
     ) -> None:
         self._function = function
         self._name = getattr(function, "__qualname__", repr(function))
         self._threads = threads
-        self._left = left
+        self._still_running = still_running
         self._failed = failed
 
     async def __call__(self) -> None:
@@ -243,9 +246,9 @@ class _Hook:
             except RuntimeError:
                 pass  # NoneBot's loop is closed.
 
-        context = copy_context()
-        context.run(receive_observer.set, observe)
-        running = context.run(self._start, loop)
+        variables = copy_context()
+        variables.run(receive_observer.set, observe)
+        running = variables.run(self._start, loop)
         watching = loop.create_task(_served(serving, waiting))
         try:
             await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -261,8 +264,8 @@ class _Hook:
                 self._failed(f"startup hook {self._name} raised {error!r}")
                 raise
         else:
-            self._left.add(running)
-            running.add_done_callback(self._left_running)
+            self._still_running.add(running)
+            running.add_done_callback(self._ended_later)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         if is_async(self._function):
@@ -270,8 +273,8 @@ class _Hook:
             return loop.create_task(coroutine)
         return asyncio.ensure_future(self._threads.run(self._function))
 
-    def _left_running(self, running: asyncio.Future[Any]) -> None:
-        self._left.discard(running)
+    def _ended_later(self, running: asyncio.Future[Any]) -> None:
+        self._still_running.discard(running)
         error = None if running.cancelled() else running.exception()
         if error is not None and not _says_the_end(error):
             log.logger.opt(exception=error).error(
@@ -281,7 +284,7 @@ class _Hook:
 
 
 def _says_the_end(error: BaseException) -> bool:
-    """Return whether it only says that NoneBot shuts down or that the main process is gone."""
+    """Return whether an error only says that NoneBot shuts down or the main process is gone."""
     if isinstance(error, ChannelClosed):
         return True
     try:
@@ -330,14 +333,14 @@ def _make_mixin() -> type[BaseMixin]:
             return func
 
         def run(self, *args: Any, **kwargs: Any) -> None:
-            # A driver that does not serve may be the loop of another server, of some plugin's.
+            # If the driver does not serve, a uvicorn server on its loop is a plugin's.
             serves = isinstance(self, ASGIMixin)
             with self._liteyuki_startup.server if serves else nullcontext():
                 super().run(*args, **kwargs)  # type: ignore[misc]
 
         async def _liteyuki_begin(self) -> None:
-            # NoneBot goes on with what is added to a list while it is at it: now, this is last.
-            # NoneBot's drivers do not offer this list themselves.
+            # Added only now, `_liteyuki_end` is the last of the hooks that NoneBot runs when its
+            # startup hooks have ended. NoneBot's drivers do not offer `on_ready` themselves.
             lifespan = self._lifespan  # type: ignore[attr-defined]
             lifespan.on_ready(self._liteyuki_end)
 

@@ -1,7 +1,8 @@
-"""uvicorn in a child process: the main process's listening socket for it, and when it serves.
+"""uvicorn in a child: gives it the main process's listening sockets, and tells when it serves.
 
-All that is changed is `startup` and `shutdown` of one server object. uvicorn is not imported
-here: whoever serves with it has done that.
+Only `startup` and `shutdown` of one server are changed. This file does not import uvicorn: a
+program that serves with it has imported it. All runs on the thread and loop of that server.
+The sockets given to the server are closed by it, or here if it does not start.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from ..process.child.sockets import listen
 
 _COULD_NOT_START = 3
 _LAST_SECONDS = 0.1
-"""How long those accepted last have for their requests before they are told of the end."""
+"""Connections that are accepted last have so long to send requests before the shutdown."""
 
 
 class FirstServer:
-    """Within it, the first uvicorn server that is started on this thread; `found` if there is one.
+    """Within its `with` block, finds the first uvicorn server that starts on this thread.
 
-    Called on the server's loop: `on_ready` when it serves; `on_refused` with host, port and, if
-    known, the error when it ends at its startup, at the latest because it can't listen.
+    `found` says whether there is one. Two functions are called on the server's loop: `on_ready`
+    when the server serves; `on_refused` with host, port and, if known, the error, when the server
+    ends during its startup, for example because it can't listen.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class FirstServer:
         ours = None
         try:
             if sockets is None and config.fd is None and config.uds is None:
-                # Before anything of the application runs, so that nobody waits for this thread.
+                # The application does not run yet, so nothing else waits for this thread.
                 ours = listen(config.host, config.port, config.backlog)
             server.shutdown = partial(_shutdown, server, server.shutdown)
             await original(sockets=sockets if ours is None else ours)
@@ -80,14 +82,15 @@ class FirstServer:
                 for sock in ours or []:
                     sock.close()
         if ours is not None:
-            # It says where it listens only of sockets that it has made.
+            # By itself, uvicorn logs the address only of sockets that it has made.
             server._log_started_message(ours)
         self._on_ready()
 
 
 async def _shutdown(server: Any, original: Callable[..., Any], sockets: Any = None) -> None:
-    # Who connects from now on waits for the next process. Who was accepted just before has to
-    # become a connection that uvicorn knows: it would never be told of the end, nor the end come.
+    # A client that connects from now on waits for the next process. A connection that was accepted
+    # just before must first become known to uvicorn. Else uvicorn would never close it, and the
+    # shutdown would never end.
     for each in server.servers:
         each.close()
     await asyncio.sleep(_LAST_SECONDS)

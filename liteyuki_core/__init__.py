@@ -1,6 +1,6 @@
 """LiteyukiBot core: one main process, child processes, and channels between them.
 
-This is the front door. It is inert: what it offers is imported when it is first asked for.
+This is the front door. Importing it starts nothing. Each name is imported when it is first used.
 """
 
 from __future__ import annotations

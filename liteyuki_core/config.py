@@ -1,4 +1,7 @@
-"""Settings: the environment and the `.env` file, keys with the prefix LITEYUKI_."""
+"""LiteyukiBot's settings: keys with the prefix LITEYUKI_, from the environment and `.env`.
+
+`LiteyukiBot` reads them once, when it is made. Nothing here is kept or started.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from .log import FileConfig, LogConfig
 _PREFIX = "LITEYUKI_"
 
 PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST",)
-"""What NoneBot's plugin reads of the same file."""
+"""The keys in the same file that the NoneBot plugin reads."""
 
 
 def _upper(value: Any) -> Any:
@@ -32,7 +35,7 @@ def _lower(value: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """What LiteyukiBot itself can be told. NoneBot reads its own keys from the same file."""
+    """The settings of LiteyukiBot itself. NoneBot reads its own keys from the same file."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
@@ -49,37 +52,37 @@ class Settings(BaseSettings):
     log_icon: bool = True
     log_lang: Annotated[Literal["zh", "en"], BeforeValidator(_lower)] = "zh"
     log_file: str | None = None
-    """The file that the main process writes all lines to, its own and those of children."""
+    """The file to which the main process writes all lines: its own and the children's."""
     log_rotation: str = "10 MB"
-    """When a new file is begun, as loguru understands it."""
+    """When a new file is begun, in loguru's notation."""
     log_retention: str = "10"
-    """How many old files are kept, or for how long, as loguru understands it."""
+    """How many old files are kept, or for how long, in loguru's notation."""
     log_compression: str | None = None
-    """The format that old files are compressed to, as loguru names it."""
+    """The format of compressed old files, by its name in loguru."""
     log_json: bool = False
     stop_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Seconds that stopping everything may take."""
     hang_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
-    """Seconds without an answer, or of a blocked loop, after which a child hangs; 0 for off."""
+    """Seconds without an answer, or with a blocked loop, after which a child hangs; 0: off."""
     hang_action: Annotated[Literal["warn", "restart"], BeforeValidator(_lower)] = "warn"
     """What is done about a child that hangs."""
     reload: bool = False
-    """Whether a file that has changed restarts the processes that have loaded it."""
+    """Whether a changed file restarts the processes that have loaded it."""
     max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
-    """Longest serialised message in bytes."""
+    """The longest serialised message, in bytes."""
     max_redeliveries: Annotated[int, Field(ge=2, le=1000)] = 3
-    """How many crashes in a row a message is being handled in before it is set aside.
+    """A message that was being handled in so many crashes in a row is set aside.
 
-    At least 2: which message it was is not known of the first.
+    At least 2: after a first crash, nobody knows which message was being handled.
     """
     store_path: str | None = None
     """The SQLite file for keys of shared_memory that outlive the main process."""
     store_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
-    """How much of shared_memory a child keeps copies of, in bytes."""
+    """How many bytes of shared_memory a child keeps copies of."""
 
     @classmethod
     def load(cls) -> Settings:
-        """Read the settings. Raises `ConfigError`, which names the key and what is allowed."""
+        """Read the settings. Raises `ConfigError`, whose text names the key and the problem."""
         try:
             return cls()
         except ValidationError as error:
@@ -94,12 +97,12 @@ class Settings(BaseSettings):
 
     @property
     def log(self) -> LogConfig:
-        """How lines of the log look."""
+        """Which lines the log shows, and how they look."""
         return LogConfig(self.log_level, self.log_icon, self.log_lang, self.log_json)
 
     @property
     def log_to(self) -> FileConfig | None:
-        """The log file, if there is to be one."""
+        """The log file and its rotation; None: there is no log file."""
         if self.log_file is None:
             return None
         return FileConfig(
@@ -108,7 +111,7 @@ class Settings(BaseSettings):
 
 
 def unknown_keys() -> list[str]:
-    """Return a line about each LITEYUKI_ key that is set and known to nobody."""
+    """Return one line of text about each LITEYUKI_ key that is set and is no setting."""
     known = [*(_PREFIX + name.upper() for name in Settings.model_fields), *PLUGIN_KEYS]
     places: dict[str, list[str]] = {}
     for place, source in (("the environment", EnvSettingsSource), (".env", DotEnvSettingsSource)):

@@ -1,8 +1,8 @@
 """Every exception of liteyuki_core.
 
-All derive from `LiteyukiError`; where the standard library has a class for the same
-situation it is the second parent, so `except TimeoutError` works as one expects. All
-survive pickle, because an error may be sent through a channel like any other value.
+All derive from `LiteyukiError`. Where the standard library has a class for the same
+situation, that class is the second parent, so `except TimeoutError` works as expected. All
+survive pickle, because an error may be sent through a channel.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LiteyukiError(Exception):
 
 
 class _About(LiteyukiError):
-    """An error about one named thing, kept through pickle."""
+    """An error about one named thing. The name survives pickle."""
 
     def __init__(self, message: str, subject: str | None = None) -> None:
         super().__init__(message, subject)
@@ -56,23 +56,23 @@ class _About(LiteyukiError):
 
 
 class ChannelError(_About):
-    """Something about a channel; `channel` is its name."""
+    """An error of a channel; `channel` is its name."""
 
     @property
     def channel(self) -> str | None:
-        """Name of the channel, or None where it has none."""
+        """The name of the channel, or None if it has no name."""
         return self._subject
 
 
 class ChannelClosed(ChannelError):
-    """This end was closed, or the other side closed and everything it sent was received.
+    """This end was closed, or the other side was closed and everything it sent was received.
 
-    You do not get this when the other side died: that is `ChannelBroken`.
+    If the other side died, `ChannelBroken` is raised instead.
     """
 
 
 class ChannelBroken(ChannelError, ConnectionError):
-    """The other side died, is not coming back, and everything it sent was received."""
+    """The other side died and will not come back, and everything it sent was received."""
 
 
 class ChannelFull(ChannelError):
@@ -84,11 +84,11 @@ class ChannelEmpty(ChannelError):
 
 
 class ChannelTimeout(ChannelError, TimeoutError):
-    """The timeout passed; nothing was sent, nothing received was lost."""
+    """The timeout passed. Nothing was sent, and no message was lost."""
 
 
 class ChannelModeError(ChannelError):
-    """`receive` on an end that has callbacks, or `on_receive` on one that receives."""
+    """`receive` was called on an end with callbacks, or `on_receive` on an end that receives."""
 
 
 class ChannelExists(ChannelError, ValueError):
@@ -100,7 +100,7 @@ class ChannelNotFound(ChannelError, KeyError):
 
 
 class ChannelTypeError(ChannelError, TypeError):
-    """A typed channel was given data of another type, or its type is one that can't be checked."""
+    """The data is not of the channel's type, or the channel's type can't be checked."""
 
 
 class SendError(ChannelError, TypeError):
@@ -116,27 +116,27 @@ class WouldBlockLoop(LiteyukiError, RuntimeError):
 
 
 class StoreError(_About):
-    """Something about the shared store; `key` is the key, lock or topic."""
+    """An error of the shared store; `key` is the key, lock or topic."""
 
     @property
     def key(self) -> str | None:
-        """The key, or None where it is about none."""
+        """The key, lock or topic, or None if the error is about none."""
         return self._subject
 
 
 class StoreTimeout(StoreError, TimeoutError):
-    """The main process did not answer in time, or a lock was not got.
+    """The main process did not answer in time, or a lock was not acquired in time.
 
-    A change that was asked for may still be made.
+    A change that was requested may still be made.
     """
 
 
 class ProcessError(_About):
-    """Something about a child process; `process` is its name."""
+    """An error of a child process; `process` is its name."""
 
     @property
     def process(self) -> str | None:
-        """Name of the process."""
+        """The name of the process."""
         return self._subject
 
 
@@ -157,7 +157,7 @@ class ProcessTimeout(ProcessError, TimeoutError):
 
 
 class NotConnected(LiteyukiError, RuntimeError):
-    """Used outside a running LiteyukiBot or its child processes."""
+    """This process is neither a running LiteyukiBot nor one of its child processes."""
 
 
 class AlreadyRunning(LiteyukiError):
@@ -168,7 +168,7 @@ class AlreadyRunning(LiteyukiError):
 
     @property
     def pid(self) -> int | None:
-        """The other one's process id, or None where its lock file does not say."""
+        """The process id of the other LiteyukiBot, or None if its lock file does not say."""
         return self.args[1] if len(self.args) > 1 else None
 
 

@@ -1,7 +1,8 @@
-"""Files and folders that are the user's alone, whatever the umask: modes 0600 and 0700.
+"""Files and folders that only this user may use, whatever the umask: modes 0600 and 0700.
 
-What a bot keeps and logs is for nobody else to read, and who can read a lock's file can hold the
-lock. Windows has no such modes; there they are as they come.
+Other users may not read what a bot stores and logs, and whoever can read a lock's file can hold
+the lock. Windows has no such modes: files and folders there have the system's default rights.
+Any thread may call these functions.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import sys
 
 
 def open_private(path: str | os.PathLike[str], flags: int) -> int:
-    """Open a file as `os.open` does, and make it where there is none; return its descriptor.
+    """Open a file as `os.open` does, or create it; return its descriptor.
 
-    Others may do nothing with it, if it is this user's. Raises `OSError`.
+    If the file is this user's, other users may not use it. Raises `OSError`.
     """
     try:
         file = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
@@ -22,14 +23,14 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
         file = os.open(path, flags | os.O_CREAT, 0o600)
         tighten(file)
     else:
-        _change_mode(file, 0o600)  # The umask may have taken even the user's own part.
+        _change_mode(file, 0o600)  # The umask may have removed the user's own rights.
     return file
 
 
 def tighten(file: int | str) -> None:
-    """Take from others what they may do with a file, by descriptor or path, if it is this user's.
+    """Remove other users' rights to a file of this user. `file` is its descriptor or path.
 
-    Nothing happens where there is no such file, or where that can't be done.
+    Does nothing if there is no such file, or if its mode can't be changed.
     """
     if sys.platform == "win32":
         return
@@ -46,12 +47,12 @@ def tighten(file: int | str) -> None:
 
 
 def make_folders(path: str) -> None:
-    """Make a folder and those above it that are missing, for this user alone. Raises `OSError`."""
+    """Make a folder and its missing parents, for this user alone. Raises `OSError`."""
     above = os.path.dirname(path)
     if above != path and not os.path.isdir(above):
         make_folders(above)
     try:
-        # 0700 has a meaning of its own on Windows.
+        # On Windows, `os.mkdir` gives 0700 a meaning of its own.
         os.mkdir(path, 0o777 if sys.platform == "win32" else 0o700)
     except FileExistsError:
         if not os.path.isdir(path):
@@ -66,4 +67,4 @@ def _change_mode(file: int | str | os.PathLike[str], mode: int) -> None:
     try:
         os.chmod(file, mode)
     except OSError:
-        pass  # A file system without modes.
+        pass  # The file system has no modes.

@@ -1,4 +1,8 @@
-"""The hooks of a LiteyukiBot, and how each is called: guarded, a sync one in a worker thread."""
+"""The hooks of a LiteyukiBot, and how they are called.
+
+An async hook runs on LiteyukiBot's loop, a sync hook in a worker thread. What a hook raises is
+logged with the hook's name and goes no further.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,7 @@ Kind = Literal[
 
 
 class Hooks:
-    """What has been registered. `add` from any thread, the rest on LiteyukiBot's loop.
-
-    What a hook raises is logged with its name and goes no further.
-    """
+    """The registered hooks. Any thread calls `add`; all else is called on LiteyukiBot's loop."""
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
@@ -44,7 +45,7 @@ class Hooks:
         return list(self._hooks[kind])
 
     async def call(self, hook: Callable[..., Any], kind: Kind, *args: Any) -> None:
-        """Call one hook and wait for its end. A sync one goes on when this is cancelled."""
+        """Call one hook and wait until it ends. A sync hook goes on when this call is cancelled."""
         try:
             if inspect.iscoroutinefunction(hook):
                 await hook(*args)
@@ -53,7 +54,7 @@ class Hooks:
             try:
                 result = await asyncio.shield(running)
             except asyncio.CancelledError:
-                # What the thread raises is still to be heard of.
+                # What the hook raises later in its thread is still logged.
                 running.add_done_callback(lambda ended: _report(ended.exception(), hook, kind))
                 raise
             if inspect.isawaitable(result):
@@ -67,14 +68,15 @@ class Hooks:
             await self.call(hook, kind, *args)
 
     async def call_in_time(self, calls: dict[str, list[Kind]], timeout: float) -> None:
-        """Call hooks of these kinds for several processes beside each other.
+        """Call hooks for several children, for all of them at the same time.
 
-        Leaves those that do not end within `timeout` seconds.
+        `calls` has, by a child's name, the kinds to call one after another. After `timeout`
+        seconds nobody waits any more: async hooks are cancelled, sync ones go on.
         """
 
-        async def call(process: str, kinds: list[Kind]) -> None:
+        async def call(child: str, kinds: list[Kind]) -> None:
             while kinds:
-                await self.call_all(kinds[0], process)
+                await self.call_all(kinds[0], child)
                 del kinds[0]
 
         tasks = {asyncio.ensure_future(call(*some)): some for some in calls.items()}
@@ -83,25 +85,25 @@ class Hooks:
         _, late = await asyncio.wait(tasks, timeout=max(0.0, timeout))
         for task in late:
             task.cancel()
-            process, kinds = tasks[task]
+            child, kinds = tasks[task]
             log.logger.error(
-                f"{' and '.join(kinds)} hooks of process {process} did not end in time and are left"
+                f"{' and '.join(kinds)} hooks of process {child} did not end in time and are left"
             )
 
     def state(self, name: str, state: Enum) -> None:
-        """Have the hooks for states called, in order, by `tell_states`."""
+        """Queue a change of state. `tell_states` calls the hooks for it."""
         if self._hooks["on_process_state"]:
             self._states.put_nowait((name, state))
 
     async def tell_states(self) -> None:
-        """Call the hooks for states, for ever."""
+        """Call the hooks for queued changes of state, in order, until cancelled."""
         while True:
             name, state = await self._states.get()
             await self.call_all("on_process_state", name, state)
             self._states.task_done()
 
     async def states_told(self, timeout: float) -> None:
-        """Wait until the hooks for states have been called, at most `timeout` seconds."""
+        """Wait until the hooks for all queued changes have ended, at most `timeout` seconds."""
         try:
             await asyncio.wait_for(self._states.join(), timeout)
         except asyncio.TimeoutError:
@@ -109,7 +111,7 @@ class Hooks:
 
 
 def name_of(hook: Callable[..., Any]) -> str:
-    """Return what a hook is called in the log."""
+    """Return the name that a hook has in the log."""
     return getattr(hook, "__qualname__", None) or repr(hook)
 
 

@@ -1,9 +1,10 @@
-"""The log: a loguru logger of its own, with the line LiteyukiBot's users know.
+"""The log: a loguru logger of our own, with LiteyukiBot's format of lines.
 
-It is not loguru's global logger, whose sinks NoneBot removes and replaces: nothing of ours
-goes there, so no line is printed twice. It is made when it is first asked for, from the
-environment; LiteyukiBot and the entry of a child process then `configure` it. Lines go to
-standard output in the thread that logs; while LiteyukiBot runs, its `Writer` takes them.
+It is not loguru's global logger, whose sinks NoneBot removes and replaces. Nothing of ours goes
+to that one, so no line is printed twice. Our logger is made when it is first used, as the
+environment says, and its sinks are removed at exit. LiteyukiBot and the entry of a child then
+`configure` it. Any thread may log. The thread that logs writes its line to standard output; in
+the main process, while LiteyukiBot runs, the `Writer` does that.
 """
 
 from __future__ import annotations
@@ -32,27 +33,27 @@ LEVELS = {
 }
 
 RECORD = "\x1e"
-"""What a line begins with that a child writes as JSON itself; RFC 7464 has it so."""
+"""The first character of each line that a child's logger writes as JSON, as in RFC 7464."""
 
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class LogConfig(NamedTuple):
-    """How lines look and which are written; a plain value, so that children can be given it."""
+    """How lines look, and which are written. A plain value, so that children can be given it."""
 
     level: str = "INFO"
     icon: bool = True
     lang: str = "zh"
     json: bool = False
     colour: bool | None = None
-    """None: as standard output and the environment have it."""
+    """None: standard output and the environment decide."""
     process: str | None = None
-    """The name of the child process that writes; None in the main process."""
+    """The name of the child that logs; None in the main process."""
 
 
 class FileConfig(NamedTuple):
-    """The log file and what becomes of it as it grows; as loguru understands these."""
+    """The log file, and how it is rotated, kept and compressed, in loguru's notation."""
 
     path: str
     rotation: str
@@ -61,9 +62,9 @@ class FileConfig(NamedTuple):
 
 
 def from_environment() -> LogConfig:
-    """Return what the LITEYUKI_LOG_ variables say; what is not allowed counts as not set.
+    """Return what the LITEYUKI_LOG_ variables say. A value that is not allowed counts as not set.
 
-    `Settings` is what complains about them.
+    `Settings` raises an error about such a value.
     """
     level = os.environ.get("LITEYUKI_LOG_LEVEL", "").upper()
     icon = os.environ.get("LITEYUKI_LOG_ICON", "").lower()
@@ -78,7 +79,7 @@ def from_environment() -> LogConfig:
 
 
 def configure(config: LogConfig) -> LogConfig:
-    """Write lines to standard output as `config` says, from now on; return what it can show."""
+    """From now on write lines as `config` says. Return it, adapted to what the output can show."""
     global _config
     log = _get()
     log.remove()
@@ -107,7 +108,7 @@ def configure(config: LogConfig) -> LogConfig:
 
 
 def _suited(config: LogConfig) -> LogConfig:
-    """Return `config` with what standard output can show: its icons, its colours."""
+    """Return `config` adapted to standard output: no icons or colours that it can't show."""
     stream = sys.stdout
     if config.colour is None:
         config = config._replace(colour=not config.json and _shows_colours(stream))
@@ -128,13 +129,13 @@ def _shows_colours(stream: Any) -> bool:
     environ = os.environ
     if stream is None or environ.get("NO_COLOR"):  # https://no-color.org
         return False
-    # The console of PyCharm and the terminals of Unix tools on Windows are pipes to a program.
+    # To a program, PyCharm's console and terminals of Unix tools on Windows are pipes.
     known = "PYCHARM_HOSTED" in environ or (sys.platform == "win32" and "TERM" in environ)
     return known or bool(environ.get("FORCE_COLOR")) or bool(stream.isatty())
 
 
 def divert(to: Callable[[str], bool] | None) -> None:
-    """Give each line to `to`, which must not wait; where it says False, or None: write it here."""
+    """Give each line to `to`, which must not wait; if that is None or returns False, write here."""
     global _divert
     _divert = to
 
@@ -144,7 +145,7 @@ _divert: Callable[[str], bool] | None = None
 
 
 class _Sink:
-    """Where the logger's lines go. Called by any thread; loguru lets in one at a time."""
+    """The logger's sink. Any thread may call it; loguru lets in one at a time."""
 
     def __init__(self, stream: Any, config: LogConfig) -> None:
         self._stream = stream
@@ -160,7 +161,7 @@ class _Sink:
 
 
 def as_json(message: Message, process: str | None, **more: Any) -> str:
-    """Return a line of JSON for what a sink was given whose format is "{exception}"."""
+    """Return a message as a line of JSON. The format of its sink must be "{exception}"."""
     import json
 
     record = message.record
@@ -177,7 +178,7 @@ def as_json(message: Message, process: str | None, **more: Any) -> str:
 
 
 def line_as_json(process: str, text: str) -> str:
-    """Return a child's line as JSON; it is JSON already where the child's logger wrote it."""
+    """Return a child's line as JSON. A line that the child's logger wrote is JSON already."""
     import json
     from datetime import datetime
 
@@ -185,7 +186,7 @@ def line_as_json(process: str, text: str) -> str:
         try:
             json.loads(text[1:])
         except (ValueError, RecursionError):
-            pass  # Another thread or program has written into it.
+            pass  # Another thread or program has written into the line.
         else:
             return text[1:] + "\n"
     fields = {
@@ -198,14 +199,14 @@ def line_as_json(process: str, text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text without the colours of a terminal."""
+    """Return a text without escape sequences of a terminal, such as colours."""
     return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def take_in(other: Any, handler: int, **options: Any) -> None:
-    """Replace a handler of another loguru logger by one that writes as LITEYUKI_LOG_JSON asks for.
+    """Replace a handler of another loguru logger by one that writes JSON.
 
-    Nothing happens where it is not set. `options` are those of loguru's `add`.
+    Does nothing unless LITEYUKI_LOG_JSON is on. `options` are passed to loguru's `add`.
     """
     config = _config
     if not config.json:
@@ -231,9 +232,9 @@ def _get() -> Any:
 
 
 def new_logger() -> Any:
-    """Return a loguru logger that shares no sink with any other and has none yet."""
-    # loguru documents only deep copies of its logger for this, and a copy fails once a
-    # stream is among the sinks; these two are what it makes its own logger of.
+    """Return a loguru logger that has no sink and shares none with any other logger."""
+    # loguru documents only a deep copy of its logger for this, and copying fails once a stream
+    # is among the sinks. loguru makes its own logger of these two classes.
     private: Any = import_module("loguru._logger")
     return private.Logger(
         core=private.Core(),

@@ -1,16 +1,18 @@
-"""What a running main process writes: standard output and the log file, in a thread of its own.
+"""The main process's thread that writes to standard output and the log file.
 
-So nobody waits for a terminal that is paused, a disk that is slow, or a file that is being
-rotated and compressed: neither the main process's loop nor the threads that read children's output.
+Nobody else waits for a paused terminal, a slow disk, or a file that is being rotated and
+compressed: neither the main process's loop nor the threads that read the output of children.
 
-Ownership. LiteyukiBot makes one `Writer`, starts and closes it in `run`. Its thread owns the log
-file, and standard output as far as the log goes. `own` and `lines` may be called by any thread.
+Ownership. LiteyukiBot makes one `Writer`, and starts and closes it in `run`. The writer's thread
+owns the log file and closes it. While it runs, it alone writes the log's lines to standard output.
+Any thread may call `own` and `lines`.
 
 Invariants. A line is in the queue, in the thread's hand, written, or counted as dropped. Lines of
 one source are written in the order in which they came. `own` never waits. `lines` waits for
-room while lines are being written, but only `_PATIENCE` seconds while none is (`_stuck`).
-Main's lines and those of children have room of their own, so that neither drops the other's.
-One line says how many were dropped, where they would stand, once there is room again.
+space while lines are being written, but at most `_PATIENCE` seconds while none is (`_stuck`).
+Main's lines and the lines of children have separate space, so that one kind never displaces the
+other. When there is space again, one line says how many lines were dropped. It stands in their
+place.
 """
 
 from __future__ import annotations
@@ -30,25 +32,25 @@ from .errors import ConfigError
 
 _LINES = 10_000
 _CHARACTERS = 16 * 1024 * 1024
-"""How much may be queued for main, and as much for all children together."""
+"""Main may have so much in the queue, and all children together as much again."""
 
 _PATIENCE = 0.5
-"""Seconds that a child may be held up by a standard output or a log file that takes nothing."""
+"""Seconds that a child waits while standard output or the log file takes nothing."""
 
 _BATCH = 256
 _FILE_CHARACTERS = 8192
-"""What is given to the log file at once: a file may be longer than its rotation says by this."""
+"""The log file gets at most so much at once. It may exceed the size for its rotation by this."""
 
 _COLOURS = tuple(
     f"\x1b[{code}m"
     for code in ("36", "35", "34", "32", "38;5;130", "38;5;67", "38;5;132", "38;5;64")
 )
-"""What can be read on a dark and on a light background, and does not look like an error."""
+"""They can be read on a dark and on a light background, and do not look like an error."""
 
 
 class _Line(NamedTuple):
-    process: str | None
-    """None: a line of main's logger, ready as it is."""
+    child: str | None
+    """The name of the child that wrote it. None: a line of main's logger, which is complete."""
     text: str
 
 
@@ -61,25 +63,25 @@ class Writer:
         self._file: Any = None
         self._console = _Console()
         self._failed: set[str] = set()
-        """What could not be written to; it is said once of each."""
+        """Where writing has failed. The log says so once for each."""
         self._prefixes: dict[str, str] = {}
         self._pid = 0
         self._thread: threading.Thread | None = None
-        # An object that is collected while the lock is held may log on the same thread.
+        # Reentrant: an object that is collected while the lock is held may log on the same thread.
         self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
         self._queue: deque[_Line | Counter[str]] = deque()
         self._queued = {"main": [0, 0], "children": [0, 0]}
-        """Lines and characters."""
+        """How many lines and how many characters each has in the queue."""
         self._dropped: dict[str, Counter[str]] = {"main": Counter(), "children": Counter()}
         self._stuck = False
         self._closing = False
         self._said: list[_Line] = []
-        """What the thread itself has logged and is about to write."""
+        """Lines that the thread writes next, also those that it has logged itself."""
 
     def add_process(self, name: str) -> None:
-        """Take in the name of a child; where there are several, their lines begin with it."""
+        """Learn the name of a child. If there are several, a child's lines begin with its name."""
         prefix = f"{name} | "
         if self._config.colour:
             first = zlib.crc32(name.encode("utf-8", "replace")) % len(_COLOURS)
@@ -89,7 +91,7 @@ class Writer:
         self._prefixes = {**self._prefixes, name: prefix}
 
     def start(self) -> None:
-        """Open the log file and begin to write. Raises `ConfigError`."""
+        """Open the log file and start the thread. Raises `ConfigError`."""
         if self._file_config is not None:
             self._file = _open(self._file_config)
         self._console.open()
@@ -99,9 +101,9 @@ class Writer:
         log.divert(self.own)
 
     def close(self, timeout: float) -> None:
-        """Write what is queued, for at most `timeout` seconds; the log is then as before `start`.
+        """Write the queued lines, for at most `timeout` seconds; then log as before `start`.
 
-        What can't be written in that time stays with the thread.
+        If that time is too short, the thread goes on and still takes lines.
         """
         thread = self._thread
         if thread is None:
@@ -113,12 +115,12 @@ class Writer:
         if not thread.is_alive():
             log.divert(None)
 
-    # ------------------------------------------------------------- who has lines
+    # ------------------------------------------------------------- any thread
 
     def own(self, text: str) -> bool:
-        """Queue a line of main's logger, or drop it; return False if nothing takes lines."""
+        """Queue a line of main's logger, or drop it. Return False if no thread takes lines."""
         if os.getpid() != self._pid:
-            return False  # A fork of the main process, without the thread.
+            return False  # This is a fork of the main process, without the thread.
         if threading.current_thread() is self._thread:
             self._said.append(_Line(None, text))
             return True
@@ -128,32 +130,32 @@ class Writer:
             self._put(_Line(None, text))
         return True
 
-    def lines(self, process: str, texts: list[str]) -> None:
-        """Queue lines of a child as it has written them; wait for room, or drop them."""
-        lines = [_Line(process, text) for text in texts]
+    def lines(self, child: str, texts: list[str]) -> None:
+        """Queue lines as a child has written them. Wait for space; drop a line that gets none."""
+        lines = [_Line(child, text) for text in texts]
         if self._config.json:
-            lines = [_Line(process, log.line_as_json(process, text)) for text in texts]
+            lines = [_Line(child, log.line_as_json(child, text)) for text in texts]
         with self._lock:
             if self._thread is not None:
                 for line in lines:
-                    if not self._has_room("children") and not self._stuck:
+                    if not self._has_space("children") and not self._stuck:
                         there = self._emptied.wait_for(
-                            lambda: self._has_room("children"), _PATIENCE
+                            lambda: self._has_space("children"), _PATIENCE
                         )
                         self._stuck = not there
                     self._put(line)
                 return
-        # Something that a child started has outlived it, and the bot.
+        # A process that a child started has outlived the child and the bot.
         self._write(lines)
 
-    def _has_room(self, whose: str) -> bool:
+    def _has_space(self, whose: str) -> bool:
         lines, characters = self._queued[whose]
         return lines < _LINES and characters < _CHARACTERS
 
     def _put(self, line: _Line) -> None:
-        whose = "main" if line.process is None else "children"
-        if not self._has_room(whose):
-            self._dropped[whose][line.process or "main"] += 1
+        whose = "main" if line.child is None else "children"
+        if not self._has_space(whose):
+            self._dropped[whose][line.child or "main"] += 1
             return
         if not self._queue:
             self._filled.notify()
@@ -183,7 +185,7 @@ class Writer:
                 self._failed_to_write("log file", error)
 
     def _take(self) -> list[_Line | Counter[str]]:
-        """Wait for something to write; return nothing when closed and all is written."""
+        """Wait for lines to write and return them; return none when closed and all is written."""
         with self._lock:
             while not self._queue and not self._closing:
                 self._filled.wait()
@@ -194,7 +196,7 @@ class Writer:
                     self._dropped[whose] = Counter()
             for item in batch:
                 if isinstance(item, _Line):
-                    queued = self._queued["main" if item.process is None else "children"]
+                    queued = self._queued["main" if item.child is None else "children"]
                     queued[0] -= 1
                     queued[1] -= len(item.text)
             self._stuck = False
@@ -214,7 +216,7 @@ class Writer:
     def _say(self, level: str, text: str) -> None:
         try:
             log.logger.log(level, text)
-        except Exception:  # Of a handler that somebody has added: the thread goes on.
+        except Exception:  # A handler that a user has added has failed. The thread goes on.
             traceback.print_exc()
 
     def _write(self, lines: list[_Line]) -> None:
@@ -222,7 +224,7 @@ class Writer:
             try:
                 for text in _joined(map(self._for_file, lines)):
                     self._file.opt(raw=True).info(text)
-            except Exception as error:  # Whatever rotating and compressing raises.
+            except Exception as error:  # Rotating and compressing may raise anything.
                 self._failed_to_write("log file", error)
         try:
             self._console.write("".join(map(self._for_console, lines)))
@@ -239,19 +241,19 @@ class Writer:
             )
 
     def _for_console(self, line: _Line) -> str:
-        if line.process is None or self._config.json:
+        if line.child is None or self._config.json:
             return line.text
-        prefix = self._prefixes.get(line.process, "") if len(self._prefixes) > 1 else ""
+        prefix = self._prefixes.get(line.child, "") if len(self._prefixes) > 1 else ""
         return f"{prefix}{line.text}\n"
 
     def _for_file(self, line: _Line) -> str:
-        if line.process is None or self._config.json:
+        if line.child is None or self._config.json:
             return log.plain(line.text)
-        return f"{line.process} | {log.plain(line.text)}\n"
+        return f"{line.child} | {log.plain(line.text)}\n"
 
 
 def _joined(texts: Iterable[str]) -> Iterator[str]:
-    """Join whole lines, because each call of loguru costs, up to `_FILE_CHARACTERS`."""
+    """Join whole lines up to `_FILE_CHARACTERS`, because each call of loguru takes time."""
     parts: list[str] = []
     length = 0
     for text in texts:
@@ -284,7 +286,7 @@ def _open(config: log.FileConfig) -> Any:
     if config.compression is not None:
         options["compression"] = _compression(config.compression)
     try:
-        # What a time in the path makes of it is known to loguru alone.
+        # The path may contain a {time} for loguru to fill in: only the folders before it are made.
         files.make_folders(os.path.dirname(path.partition("{")[0]))
         logger.add(
             path,
@@ -304,13 +306,14 @@ def _open(config: log.FileConfig) -> Any:
 
 
 def _compression(name: str) -> Callable[[str], None] | str:
-    """Return what compresses an old log file as loguru would, to a file that is the user's alone.
+    """Return a function that compresses an old log file as loguru does, but for this user alone.
 
-    loguru's own has whatever mode the umask leaves, and has it while it is written.
+    The mode of a file that loguru compresses itself is what the umask leaves, from its first byte
+    on. Returns the name if only loguru may know that format.
     """
     end = name.strip().lstrip(".")
     if end not in ("gz", "bz2", "xz", "lzma", "tar", "tar.gz", "tar.bz2", "tar.xz", "zip"):
-        return name  # One that a later loguru knows.
+        return name  # A later loguru may know it.
 
     def compress(path: str) -> None:
         target, number = f"{path}.{end}", 1
@@ -360,8 +363,11 @@ def _packed(end: str, out: BinaryIO) -> Any:
 
 
 class _Console:
-    """Standard output. Past Python's buffer where that can be: a thread that the system holds up
-    in a write then holds no lock that the interpreter needs at its end."""
+    """Standard output, for the writer's thread alone.
+
+    Where possible, it is written to past Python's buffer: a thread that hangs in a write then
+    holds no lock that the interpreter needs at its end.
+    """
 
     def __init__(self) -> None:
         self._stream: Any = None
@@ -370,17 +376,17 @@ class _Console:
     def open(self) -> None:
         self._stream = sys.stdout
         if sys.platform == "win32":
-            return  # Its console takes no bytes.
+            return  # The console of Windows takes no bytes.
         try:
             self._file = self._stream.fileno()
-            # What the program prints itself comes out in its place among the log's lines, and no
-            # line of the log in the middle of it: a print is more than one write otherwise.
+            # The program's own prints then stand among the log's lines in the right order. And no
+            # line of the log stands in the middle of a print, which else is more than one write.
             self._stream.reconfigure(line_buffering=True, write_through=False)
         except (AttributeError, OSError, ValueError):
-            pass  # Somebody has put something else into its place.
+            pass  # Somebody has replaced standard output.
 
     def write(self, text: str) -> None:
-        """Write all of it, however long that takes. Raises `OSError` or `ValueError`."""
+        """Write the whole text, however long that takes. Raises `OSError` or `ValueError`."""
         stream = self._stream
         if stream is None:  # A Windows program without a console.
             return

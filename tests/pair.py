@@ -13,8 +13,8 @@ from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.link_port import LinkPort
-from liteyuki_core.comm.store.access import Access
 from liteyuki_core.comm.storage import SharedMemory
+from liteyuki_core.comm.store.access import Access
 from liteyuki_core.comm.store.copies import Copies
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.errors import ChannelBroken, ChannelClosed
@@ -122,7 +122,7 @@ class Pair:
         self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
         self.main_ended: list[str | None] = []
         self.child_ended: list[str | None] = []
-        self.words: list[dict[str, Any]] = []
+        self.words: list[Any] = []
         self._others: list[Context] = []
         self._links: dict[str, tuple[LinkPort, LinkPeer]] = {}
         self.connect()

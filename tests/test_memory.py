@@ -14,7 +14,7 @@ import pytest
 
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.loop.worker import Threads
-from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire import frames, words
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.comm.wire.link import Link
 from tests.conftest import wait_until
@@ -68,7 +68,7 @@ def test_an_ended_link_leaves_nothing(uncollected: None, clean: bool) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [b"nonsense" * 4, b"", frames.control(7, op="x")[0], "a bug"],
+    [b"nonsense" * 4, b"", words.encode(words.Close(), 7)[0], "a bug"],
     ids=["broken", "closed", "frame", "bug"],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -90,7 +90,7 @@ def test_a_link_lets_go_of_who_listens(uncollected: None, end: Any) -> None:
 
     listens = Listens()
     listens.link.start()
-    sent = end if isinstance(end, bytes) else frames.control(7, op="x")[0]
+    sent = end if isinstance(end, bytes) else words.encode(words.Close(), 7)[0]
     listens.theirs.connection.sendall(sent)
     listens.theirs.close()
     ends = listens.ends

@@ -21,7 +21,7 @@ from .ends.port import ContextPort
 from .loop.wakes import Wake, fire
 from .store import value
 from .store.value import Value
-from .wire import frames
+from .wire import frames, words
 from .wire.batch import Batch, unpack
 from .wire.endpoint import Endpoint
 from .wire.link import Link
@@ -32,8 +32,8 @@ _REPLY_SECONDS = 10.0
 class LinkPort(ContextPort):
     """A child's way to the hub: its link.
 
-    Both are called on the thread that reads: `on_word` with the fields of a control frame that is
-    no matter of channels, `on_lost` when the main process is gone.
+    Both are called on the thread that reads: `on_word` with a word for this process, `on_lost` when
+    the main process is gone.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class LinkPort(ContextPort):
         context: Context,
         endpoint: Endpoint,
         *,
-        on_word: Callable[[dict[str, Any]], None],
+        on_word: Callable[[words.ToProcess], None],
         on_lost: Callable[[str | None], None],
     ) -> None:
         self._context = context
@@ -70,8 +70,8 @@ class LinkPort(ContextPort):
         if not self._connected.wait(timeout):
             raise NotConnected(f"the main process did not answer within {timeout:g} s")
 
-    def word(self, **fields: Any) -> None:
-        self._link.queue(0, frames.control(0, **fields))
+    def word(self, word: words.FromChild) -> None:
+        self._link.queue(0, words.encode(word))
         self._link.pump()
 
     # ------------------------------------------------------------- to the hub
@@ -88,24 +88,22 @@ class LinkPort(ContextPort):
         self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
 
     def ready(self, number: int, window: int, asks: bool) -> None:
-        self._link.queue(number, frames.control(number, op="ready", window=window, asks=asks))
+        self._link.queue(number, words.encode(words.Receives(window, asks), number))
 
     def ask_for(self, number: int, period: int, count: int) -> None:
-        frame = frames.control(number, op="ask_for", period=period, count=count)
-        self._link.queue(number, frame)
+        self._link.queue(number, words.encode(words.AskFor(period, count), number))
 
     def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
-        frame = frames.control(number, op="back", period=period, ranges=ranges)
-        self._link.queue(number, frame)
+        self._link.queue(number, words.encode(words.GiveBack(period, ranges), number))
 
     def close(self, number: int) -> None:
-        self._link.queue(number, frames.control(number, op="close"))
+        self._link.queue(number, words.encode(words.Close(), number))
 
     def leave(self, number: int) -> None:
-        self._link.queue(number, frames.control(number, op="leave"))
+        self._link.queue(number, words.encode(words.Leave(), number))
 
     def hold(self, key: str) -> None:
-        self._link.queue(0, frames.control(0, op="hold", key=key))
+        self._link.queue(0, words.encode(words.Hold(key)))
 
     def pump(self) -> None:
         self._link.pump()
@@ -121,7 +119,7 @@ class LinkPort(ContextPort):
 
     def open(self, number: int, key: str | None, capacity: int) -> None:
         # Before everything else, so that a message that carries the channel does not overtake it.
-        self._link.queue(0, frames.control(number, op="open", key=key, capacity=capacity))
+        self._link.queue(0, words.encode(words.Open(key, capacity), number))
 
     def register(self, number: int, name: str) -> None:
         reply = _Reply()
@@ -131,8 +129,7 @@ class LinkPort(ContextPort):
             self._requests += 1
             request = self._requests
             self._replies[request] = reply
-            frame = frames.control(number, op="register", name=name, request=request)
-            self._link.queue(number, frame)
+            self._link.queue(number, words.encode(words.Register(name, request), number))
         self.pump()
         answered = reply.arrived.wait(_REPLY_SECONDS)
         with self._context.lock:
@@ -163,27 +160,27 @@ class LinkPort(ContextPort):
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         context = self._context
         wakes: list[Wake] = []
-        words: list[dict[str, Any]] = []
+        rest: list[words.ToProcess] = []
         told = False
         try:
             with context.lock:
                 wakes = context.wakes.gather()
                 try:
                     for frame in arrived:
-                        self._on_frame(frame, words)
+                        self._on_frame(frame, rest)
                         told = told or frame.kind == frames.CONTROL
                 finally:
                     context.wakes.release()
             if told:
                 self._link.pump()  # What an end has to say to that.
-            for fields in words:
-                self._on_word(fields)
+            for word in rest:
+                self._on_word(word)
         except BaseException:
             fire(wakes, None)  # Whom earlier frames have served is not to wait for ever.
             raise
         return wakes
 
-    def _on_frame(self, frame: frames.Frame, words: list[dict[str, Any]]) -> None:
+    def _on_frame(self, frame: frames.Frame, rest: list[words.ToProcess]) -> None:
         end = self._context.ends.get(frame.channel)
         if frame.kind == frames.DATA:
             batch = unpack(frame, kept=False)
@@ -196,9 +193,7 @@ class LinkPort(ContextPort):
         elif frame.kind == frames.STORE:
             self._on_store(*value.stored(frame))
         else:
-            fields = frames.fields(frame)
-            if not self._on_control(frame.channel, fields, end):
-                words.append(fields)
+            self._on_control(frame.channel, words.from_main(frame), end, rest)
 
     def _on_store(self, fields: dict[str, Any], values: list[Value]) -> None:
         self._values += values
@@ -214,35 +209,31 @@ class LinkPort(ContextPort):
         except (LookupError, TypeError) as error:
             raise FrameError(f"store frame {fields!r} is not known: {error!r}") from error
 
-    def _on_control(self, number: int, fields: dict[str, Any], end: End | None) -> bool:
-        """Do what a control frame says; return whether it is a matter of channels."""
-        match fields:
-            case {"op": "names", "add": dict(add), "remove": list(remove), "prefix": str(prefix)}:
+    def _on_control(
+        self, number: int, word: words.FromMain, end: End | None, rest: list[words.ToProcess]
+    ) -> None:
+        """Do what a word about channels says; one for this process is left in `rest`."""
+        match word:
+            case words.Names(add, remove, prefix):
                 self.prefix = prefix
-                self._names.update({name: (found[0], found[1]) for name, found in add.items()})
+                self._names.update(add)
                 for name in remove:
                     self._names.pop(name, None)
                 self._connected.set()
-            case {"op": "dropped", "count": int(count)}:
+            case words.Dropped(count):
                 if end is not None:
                     end.on_dropped(count)
-            case {"op": "shared", "period": int(period)}:
+            case words.Shared(period):
                 if end is not None:
                     end.on_shared(period)
-            case {"op": "gone", "how": "back"}:
+            case words.Returned():
                 if end is not None:
                     end.on_gone(None, "", False, 0)
-            case {
-                "op": "gone",
-                "how": "closed" | "broken" as how,
-                "why": str(why),
-                "last": bool(last),
-                "holds": int(holds),
-            }:
+            case words.Gone(broken, why, last, holds):
                 if end is not None:
-                    kind = ChannelBroken if how == "broken" else ChannelClosed
+                    kind = ChannelBroken if broken else ChannelClosed
                     end.on_gone(kind, why, last, holds)
-            case {"op": "reply", "request": int(request), "error": error, "key": key}:
+            case words.Registered(request, key, error):
                 if key is not None:
                     self._context.rekey(number, key)
                 reply = self._replies.get(request)
@@ -250,8 +241,7 @@ class LinkPort(ContextPort):
                     reply.error = None if error is None else ChannelExists(*error)
                     reply.arrived.set()
             case _:
-                return False
-        return True
+                rest.append(word)
 
     def _on_end(self, why: str | None) -> None:
         self._connected.set()

@@ -41,6 +41,7 @@ from ..comm import current
 from ..comm.channel import receive_observer
 from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
+from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 from ..process import loaded
 from ..process.child.request import calls_ready, ready
@@ -198,7 +199,7 @@ class _Startup:
     def failed(self, why: str) -> None:
         """Tell the main process why the startup failed, for its log. Without one, log it here."""
         try:
-            current.current().port.word(op="failed", why=why)
+            current.current().port.word(words.Failed(why))
         except NotConnected:
             log.logger.error(f"NoneBot could not start: {why}")
 

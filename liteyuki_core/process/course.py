@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 from .. import log
 from ..comm.hub.hub import Hub
+from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
 from ..errors import ChannelClosed, ProcessStartError, ProcessTimeout
 from ..hooks import Hooks, Kind
@@ -45,7 +46,7 @@ from .verdict import End, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
-OnWord = Callable[["Course", Life, dict[str, Any]], Callable[[], object] | None]
+OnWord = Callable[["Course", Life, words.OfProcess], Callable[[], object] | None]
 
 
 class Services(NamedTuple):
@@ -286,10 +287,10 @@ class Course:
     async def _spawn(self) -> None:
         services = self._services
 
-        def on_word(fields: dict[str, Any]) -> None:
-            word = services.on_word(self, life, fields)
-            if word is not None:
-                life.soon(word)
+        def on_word(word: words.OfProcess) -> None:
+            act = services.on_word(self, life, word)
+            if act is not None:
+                life.soon(act)
 
         def on_end() -> None:
             services.run(self._ended(life))

@@ -27,10 +27,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .. import log
 from ..comm.hub.link_peer import LinkPeer
+from ..comm.wire import words
 from ..errors import FrameError
 from .report import Answer, Report
 
@@ -83,10 +84,6 @@ class Hang:
             raise ValueError(f"hang_action must be {actions}, not {self.action!r}")
 
 
-def _is_time(given: Any) -> TypeGuard[float]:
-    return type(given) in (int, float) and -1e12 < given < 1e12
-
-
 class Watch:
     """One process of a child as it is watched, from its start to its end.
 
@@ -120,22 +117,17 @@ class Watch:
         """Whether the loop is to learn of the next answer at once."""
         self.answer: Answer | None = None
 
-    def arrived(self, fields: dict[str, Any]) -> bool:
+    def arrived(self, pulse: words.Pulse) -> bool:
         """Note an answer; return whether `Health.look` is to see it at once.
 
         Raises `FrameError` for what is none.
         """
-        at, lag, waits, stack = map(fields.get, ("at", "lag", "waits", "stack"))
-        if (
-            _is_time(at)
-            and (lag is None or _is_time(lag))
-            and (waits is None or _is_time(waits))
-            and isinstance(stack, str)
-            and (answer := Answer(at, lag, waits, stack[:_STACK_CHARACTERS])).can_be
-        ):
-            self.answer = answer
-            return self.urgent
-        raise FrameError(f"control frame {fields!r:.300} is not known")
+        at, lag, waits, stack = pulse
+        answer = Answer(at, lag, waits, stack[:_STACK_CHARACTERS])
+        if not answer.can_be:
+            raise FrameError(f"control frame {pulse!r:.300} is not known")
+        self.answer = answer
+        return self.urgent
 
     @property
     def hangs(self) -> bool:
@@ -160,7 +152,7 @@ class Watch:
     def _send(self, at: float, stack: bool) -> None:
         self.urgent = stack or self.hangs
         quietly = self.report is not None and not self.urgent
-        self.peer.control(op="pulse", at=at, stack=stack, quietly=quietly)
+        self.peer.say(words.AskPulse(at, stack, quietly))
 
     def take(self, now: float) -> str:
         """Look at what it has answered; return what is wrong from now on, if anything is."""

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import log
 from ..comm.hub.hub import Hub
 from ..comm.hub.link_peer import LinkPeer
+from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
 from ..writer import Writer
@@ -58,7 +59,7 @@ class Life:
         name: str,
         hub: Hub,
         writer: Writer,
-        on_word: Callable[[dict[str, Any]], None],
+        on_word: Callable[[words.OfProcess], None],
         on_end: Callable[[], None],
         on_pid: Callable[[int | None], None],
     ) -> None:
@@ -70,7 +71,7 @@ class Life:
         """Whether it has said itself that it is ready."""
         self.failure: str | None = None
         """What it has said itself is wrong."""
-        self.said_ready: dict[str, Any] | None = None
+        self.said_ready: words.Ready | None = None
         self._words = 0
         self._words_since = self.begun
         self.has_crashed = False

@@ -225,11 +225,12 @@ class Reload:
         answer = None
         course = self._supervisor.get(name)
         if course.child.state in (ProcessState.STARTING, ProcessState.RUNNING):
-            answer = await self._supervisor.ask(course, "loaded", _ANSWER_SECONDS, paths=asked)
+            answer = await self._supervisor.ask_loaded(course, asked, _ANSWER_SECONDS)
         if answer is None:
             return _Answer([*sure, *filter(_is_source, asked)], [], [])
         # Whatever a child answers, only files that it was asked about count.
-        had, near = ([path for path in asked if path in answer[of]] for of in ("loaded", "near"))
+        had = [path for path in asked if path in answer.loaded]
+        near = [path for path in asked if path in answer.near]
         return _Answer(sure, had, [] if watch else near)
 
     def _is_whole(self, name: str, flaws: dict[str, str]) -> bool:

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Literal
 
 from .. import log
+from ..comm.wire import words
 from .life import Life
 
 HOOK_SHARE = 0.3
@@ -28,7 +29,7 @@ async def stop(lives: Iterable[Life], begun: float, deadline: float) -> None:
     for life in lives:
         life.peer.clean = True
         left = max(0.0, begun + span * _ASK_SHARE - monotonic())
-        life.peer.control(op="stop", seconds=left)
+        life.peer.say(words.Stop(left))
         waits[asyncio.ensure_future(life.ended.wait())] = life
     try:
         for share, escalate in (

@@ -20,6 +20,7 @@ from typing import Any
 from .. import log
 from ..comm.channel import check_name
 from ..comm.hub.hub import Hub
+from ..comm.wire import words
 from ..errors import FrameError, ProcessExists, ProcessNotFound, ProcessStartError
 from ..hooks import Hooks
 from ..writer import Writer
@@ -75,7 +76,7 @@ class Supervisor:
             run=self._run,
         )
         self._stopping = False
-        self._questions: dict[int, tuple[Course, asyncio.Future[dict[str, Any]]]] = {}
+        self._questions: dict[int, tuple[Course, asyncio.Future[words.Loaded]]] = {}
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -171,29 +172,29 @@ class Supervisor:
 
     # ------------------------------------------------------------- questions
 
-    async def ask(
-        self, course: Course, op: str, timeout: float, **fields: Any
-    ) -> dict[str, Any] | None:
-        """Send a child a word that it answers; return the answer, or None where none comes."""
+    async def ask_loaded(
+        self, course: Course, paths: list[str], timeout: float
+    ) -> words.Loaded | None:
+        """Ask a child which files it has loaded; return the answer, or None where none comes."""
         life = course.life
         if life is None:
             return None
         self._asked += 1
         number = self._asked
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[words.Loaded] = asyncio.get_running_loop().create_future()
         self._questions[number] = course, answer
         try:
-            life.peer.control(op=op, request=number, **fields)
+            life.peer.say(words.AskLoaded(number, paths))
             return await asyncio.wait_for(answer, timeout)
         except asyncio.TimeoutError:
             return None
         finally:
             del self._questions[number]
 
-    def _answered(self, course: Course, number: int, fields: dict[str, Any]) -> None:
-        asked, answer = self._questions.get(number, (None, None))
+    def _answered(self, course: Course, loaded: words.Loaded) -> None:
+        asked, answer = self._questions.get(loaded.request, (None, None))
         if asked is course and answer is not None and not answer.done():
-            answer.set_result(fields)
+            answer.set_result(loaded)
 
     # ------------------------------------------------------------- tasks
 
@@ -211,38 +212,33 @@ class Supervisor:
     # ------------------------------------------------------------- what children say
 
     def _word(
-        self, course: Course, life: Life, fields: dict[str, Any]
+        self, course: Course, life: Life, word: words.OfProcess
     ) -> Callable[[], object] | None:
         """Return what is to be done on the loop for a word of a child's, if anything.
 
-        On the reader's thread. Raises `FrameError` for one that is not known.
+        On the reader's thread. Raises `FrameError` for one that can't be said now.
         """
-        if fields == life.said_ready:
+        if word == life.said_ready:
             return None  # Once is enough.
         life.count_word()
-        match fields:
-            case {"op": "ready", "called": bool() as called}:
-                life.said_ready = fields
+        match word:
+            case words.Ready(called):
+                life.said_ready = word
                 return lambda: course.ready(life, called)
-            case {"op": "failed", "why": str() as why}:
+            case words.Failed(why):
                 why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: life.note_failure(why)
-            case {"op": "pulse"} if (watch := course.watch) is not None:
-                return (lambda: self._health.look(watch)) if watch.arrived(fields) else None
-            case {"op": "listen", "host": str(host), "port": int(port), "backlog": int(backlog)}:
+            case words.Pulse() if (watch := course.watch) is not None:
+                return (lambda: self._health.look(watch)) if watch.arrived(word) else None
+            case words.Listen(host, port, backlog):
                 return lambda: course.listen(host, port, backlog)
-            case {"op": "restart", "name": str() | None as name}:
+            case words.Restart(name):
                 short = name and name[:_WHY_CHARACTERS]
                 return lambda: self._restart_asked(course, short)
-            case {
-                "op": "answer",
-                "request": int(number),
-                "loaded": list(loaded),
-                "near": list(near),
-            } if all(isinstance(path, str) for path in (*loaded, *near)):
-                return lambda: self._answered(course, number, fields)
+            case words.Loaded():
+                return lambda: self._answered(course, word)
             case _:
-                raise FrameError(f"control frame {fields!r:.400} is not known")
+                raise FrameError(f"control frame {word!r:.400} is not known")
 
     def _restart_asked(self, course: Course, name: str | None) -> None:
         try:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from liteyuki_core.comm.wire import words
 from liteyuki_core.process.health import Hang, Health, Watch
 from tests.conftest import DEADLINE, free_port
 from tests.program import Program, listing, nonebot_plugin, running, write_files
@@ -281,11 +282,11 @@ class Puppet:
         """When it was asked for a stack as well."""
         self.on_asked: Callable[[], object] = lambda: None
 
-    def control(self, *, op: str, at: float, stack: bool, quietly: bool) -> None:
+    def say(self, word: words.AskPulse) -> None:
         """Be asked."""
-        self.asked.append(at)
-        if stack:
-            self.stacks.append(at)
+        self.asked.append(word.at)
+        if word.stack:
+            self.stacks.append(word.at)
         self.on_asked()
 
 
@@ -308,7 +309,7 @@ def test_what_main_missed_is_not_counted() -> None:
         health.add(watch)
 
         def answer() -> None:
-            watch.arrived({"at": child.asked[-1], "lag": None, "waits": None, "stack": ""})
+            watch.arrived(words.Pulse(child.asked[-1], None, None, ""))
 
         answer()
         loop = asyncio.get_running_loop()
@@ -333,7 +334,7 @@ def test_a_mark_that_came_late_is_not_taken_for_an_old_one() -> None:
     watch = Watch(child, child, Hang(5, "restart"), lambda: killed.append(True), None)
     for lag, waits, found in ((None, None, False), (0.1, 2.5, False), (5.0, 2.5, True)):
         watch.ask(7.5)
-        watch.arrived({"at": 7.5, "lag": lag, "waits": waits, "stack": ""})
+        watch.arrived(words.Pulse(7.5, lag, waits, ""))
         assert bool(watch.take(7.5)) == found
 
 
@@ -352,8 +353,7 @@ def test_a_stack_is_asked_for_when_it_is_time() -> None:
             waits = puppet.asked[1] if puppet is child and len(puppet.asked) > 2 else None
             at = puppet.asked[-1]
             lag = 0 if waits is None else at - waits
-            answered = {"at": at, "lag": lag, "waits": waits, "stack": "where"}
-            if watches[puppet].arrived(answered):
+            if watches[puppet].arrived(words.Pulse(at, lag, waits, "where")):
                 health.look(watches[puppet])
 
         loop = asyncio.get_running_loop()

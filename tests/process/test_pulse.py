@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from liteyuki_core.comm.wire import words
 from liteyuki_core.process.child.pulse import Pulse
 from tests.comm.wire.test_reader import LOOPS, LoopThread, Sleeps
 from tests.conftest import wait_until
@@ -21,13 +22,13 @@ class Asked:
     """A pulse whose answers are kept, for a loop that runs in a thread."""
 
     def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self.answers: list[dict[str, Any]] = []
+        self.answers: list[words.Pulse] = []
         self.running = LoopThread(new_loop)
         self.loop = self.running.loop
         bound: Any = SimpleNamespace(bound=(self.loop, self.running.thread.ident))
-        self._pulse = Pulse(bound, lambda **fields: self.answers.append(fields), None)
+        self._pulse = Pulse(bound, self.answers.append, None)
 
-    def ask(self, at: float) -> dict[str, Any]:
+    def ask(self, at: float) -> words.Pulse:
         """Ask and return the answer."""
         self._pulse.answer(at, True, False)
         return self.answers[-1]
@@ -56,7 +57,7 @@ def test_a_loop_that_sleeps_is_left_asleep(ask: Any) -> None:
     woken = len(selector.looks)
     for at in (1.0, 2.0, 3.0):
         answer = asked.ask(at)
-        assert (answer["at"], answer["lag"], answer["waits"]) == (at, 0.0, None)
+        assert (answer.at, answer.lag, answer.waits) == (at, 0.0, None)
     assert selector.sleeps
     assert len(selector.looks) == woken
 
@@ -86,16 +87,16 @@ def test_a_loop_that_is_blocked(
     asked.loop.call_soon_threadsafe(block, entered, release)
     assert entered.wait(10)
     try:
-        assert asked.ask(1.0)["waits"] is None
+        assert asked.ask(1.0).waits is None
         answer = asked.ask(2.0)
-        assert answer["waits"] == 1.0
-        assert answer["lag"] > 0
-        assert block.__name__ in answer["stack"]
-        assert asked.ask(3.0)["lag"] > answer["lag"]
+        assert answer.waits == 1.0
+        assert answer.lag > 0
+        assert block.__name__ in answer.stack
+        assert asked.ask(3.0).lag > answer.lag
     finally:
         release.set()
-    wait_until(lambda: asked.ask(4.0)["waits"] is None)
-    assert asked.answers[-1]["lag"] >= answer["lag"], "for how long it was, once that is over"
+    wait_until(lambda: asked.ask(4.0).waits is None)
+    assert asked.answers[-1].lag >= answer.lag, "for how long it was, once that is over"
 
 
 def test_a_loop_that_runs(ask: Any) -> None:
@@ -111,8 +112,8 @@ def test_a_loop_that_runs(ask: Any) -> None:
     try:
         for at in range(1, 20):
             answer = asked.ask(float(at))
-            assert answer["waits"] in (None, at - 1)
-        wait_until(lambda: asked.ask(50.0)["waits"] is None)
+            assert answer.waits in (None, at - 1)
+        wait_until(lambda: asked.ask(50.0).waits is None)
     finally:
         stop.set()
 
@@ -122,5 +123,5 @@ def test_a_loop_that_cannot_be_looked_into(ask: Any) -> None:
     """It gets a mark, asleep or not, and runs it."""
     asked = ask(LOOPS["uvloop"])
     asked.ask(1.0)
-    wait_until(lambda: asked.ask(2.0)["lag"] is not None)
-    wait_until(lambda: asked.ask(3.0)["waits"] is None)
+    wait_until(lambda: asked.ask(2.0).lag is not None)
+    wait_until(lambda: asked.ask(3.0).waits is None)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from liteyuki_core.comm.wire import words
 from liteyuki_core.errors import FrameError
 from liteyuki_core.process.child.pulse import Pulse
 from liteyuki_core.process.health import Hang, Watch
@@ -73,17 +74,17 @@ class Asked:
     """Main's and a child's side with a report between them; what is said over the link is kept."""
 
     def __init__(self, report: Report, bound: Any) -> None:
-        self.said: list[dict[str, Any]] = []
-        self._questions: list[dict[str, Any]] = []
+        self.said: list[words.Pulse] = []
+        self._questions: list[words.AskPulse] = []
         child: Any = SimpleNamespace(name="child", pid=None, loop_lag=None)
-        peer: Any = SimpleNamespace(control=lambda op, **fields: self._questions.append(fields))
+        peer: Any = SimpleNamespace(say=self._questions.append)
         self.watch = Watch(child, peer, Hang(5, "warn"), lambda: None, report)
-        self._pulse = Pulse(bound, lambda **fields: self.said.append(fields), report)
+        self._pulse = Pulse(bound, self.said.append, report)
 
     def answer(self) -> None:
         """Have the child answer what it was asked."""
         while self._questions:
-            self._pulse.answer(**self._questions.pop(0))
+            self._pulse.answer(*self._questions.pop(0))
 
 
 def test_a_child_that_is_well_says_nothing(report: Report) -> None:
@@ -124,9 +125,9 @@ def test_numbers_that_can_not_be(report: Report, place: str, number: float) -> N
     watch = asked.watch
     watch.known = True
     watch.ask(7.5)
-    fields = {"at": 7.5, "lag": 0.5, "waits": 5.0, place: number}
-    report._numbers[0], report._numbers[1] = fields["lag"], fields["waits"]
-    report._numbers[2] = fields["at"]
+    pulse = words.Pulse(7.5, 0.5, 5.0, "")
+    wrong = pulse._replace(**{place: number})
+    report._numbers[0], report._numbers[1], report._numbers[2] = wrong.lag, wrong.waits, wrong.at
     if isnan(number):
         assert not watch.take(8.0)  # That there is none.
         assert watch.asked is None
@@ -138,8 +139,8 @@ def test_numbers_that_can_not_be(report: Report, place: str, number: float) -> N
     assert all(isfinite(time) for time in watch.due(13.0))
     for found in (number, 10**400, -(10**400)):
         with pytest.raises(FrameError):
-            watch.arrived({**fields, place: found, "stack": ""})
-    assert watch.arrived({**fields, place: None, "stack": "x" * 1_000_000})
+            watch.arrived(pulse._replace(**{place: found}))
+    assert watch.arrived(pulse._replace(**{place: None}, stack="x" * 1_000_000))
     assert len(watch.answer.stack) < 10_000  # type: ignore[union-attr]
 
 

@@ -6,9 +6,10 @@ The main process's is by direct calls, a child's its one link.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..wire.batch import Batch
+from ..wire.words import FromChild
 
 
 class Port(Protocol):
@@ -75,8 +76,8 @@ class ContextPort(Port):
         """
         raise NotImplementedError
 
-    def word(self, **fields: Any) -> None:
-        """Send the main process a word that is no matter of channels. Not under the lock.
+    def word(self, word: FromChild) -> None:
+        """Send the main process a word about this process. Not under the lock.
 
         Raises `NotConnected` in the main process itself.
         """

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 from ... import log
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
@@ -26,7 +25,7 @@ from ..store.cells import Cells
 from ..store.copies import Originals
 from ..store.expiry import Expiry
 from ..store.table import Store
-from ..wire import frames
+from ..wire import frames, words
 from ..wire.batch import Batch
 from ..wire.endpoint import Endpoint
 from .letters import DeadLetter
@@ -101,7 +100,7 @@ class Hub:
         process: str,
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
-        on_word: Callable[[dict[str, Any]], None],
+        on_word: Callable[[words.OfProcess], None],
     ) -> LinkPeer:
         """Return the peer of a process that has just been started, reading."""
         with self.lock:
@@ -255,7 +254,7 @@ class Hub:
         side = held[0].sides[held[1]]
         return side.begin(side.holders[peer], ranges)
 
-    def ready(self, peer: Peer, number: int, window: int, asks: bool) -> None:
+    def receives(self, peer: Peer, number: int, window: int, asks: bool) -> None:
         """Learn that `peer` receives, by asking or `window` messages at a time. Under the lock."""
         held = peer.ends.get(number)
         if held is None:

@@ -13,7 +13,7 @@ from ..channel import check_name
 from ..loop.wakes import Wake, fire
 from ..store import value
 from ..store.value import Value
-from ..wire import frames
+from ..wire import frames, words
 from ..wire.batch import Batch, unpack
 from ..wire.endpoint import Endpoint
 from ..wire.link import Link
@@ -31,7 +31,6 @@ _MOST_BEHIND = 200_000
 """Messages that may wait to be handled of channels which the child that sent them has closed."""
 
 _JUST_CLOSED = 1024
-_MOST_REQUESTS = 1 << 62
 _MOST_VALUES = 1000
 """Values that one question may bring."""
 
@@ -55,21 +54,13 @@ class _Sent:
         """Whether it was said that what comes from it comes too late."""
 
 
-def _ranges(given: list[Any]) -> list[tuple[int, int]]:
-    """Return ranges of messages. Raises `FrameError` for what is none."""
-    for each in given:
-        if type(each) is not list or [type(number) for number in each] != [int, int]:
-            raise FrameError("messages are given back in no ranges")
-    return [(first, count) for first, count in given if first >= 0 and count > 0]
-
-
 class LinkPeer:
     """A child process as a peer of the hub. It owns the link to it.
 
     `clean` says that the process leaves as it was asked to or as its target ended; one that goes
     otherwise has crashed. Both hooks are called on the reader's thread: `on_word`, under the lock,
-    with the fields of a control frame that is no matter of channels; `on_end` after its ends
-    are taken back, with what was wrong with the bytes that came, if anything.
+    with a word about its process; `on_end` after its ends are taken back, with what was wrong with
+    the bytes that came, if anything.
 
     Nothing that comes is believed. A frame is looked at here before the hub or the store learns of
     it, and `FrameError` ends the link. Invariants: a child opens numbers in rising order, so that
@@ -87,7 +78,7 @@ class LinkPeer:
         serial: int,
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
-        on_word: Callable[[dict[str, Any]], None],
+        on_word: Callable[[words.OfProcess], None],
     ) -> None:
         self._hub = hub
         self._end_hook = on_end
@@ -120,9 +111,9 @@ class LinkPeer:
 
     # ------------------------------------------------------------- to the child
 
-    def control(self, **fields: Any) -> None:
-        """Send a control frame. From any thread, not under the lock."""
-        self.link.queue(0, Told(frames.control(0, **fields)))
+    def say(self, word: words.ToProcess) -> None:
+        """Send the process a word. From any thread, not under the lock."""
+        self.link.queue(0, Told(words.encode(word)))
         self.pump()
 
     def pump(self) -> None:
@@ -144,7 +135,7 @@ class LinkPeer:
 
     def dropped(self, number: int, count: int) -> None:
         self._settle(number, count)
-        self._queue(0, Asked(frames.control(number, op="dropped", count=count)))
+        self._queue(0, Asked(words.encode(words.Dropped(count), number)))
 
     def says_late(self, number: int) -> bool:
         """Return whether it is to be said that messages of this end came too late: once."""
@@ -157,9 +148,10 @@ class LinkPeer:
     def gone(
         self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
     ) -> None:
-        how = "back" if kind is None else "broken" if kind is ChannelBroken else "closed"
-        frame = frames.control(number, op="gone", how=how, why=why, last=last, holds=holds)
-        self._queue(number, Told(frame))
+        word: words.FromMain = words.Returned()
+        if kind is not None:
+            word = words.Gone(kind is ChannelBroken, why, last, holds)
+        self._queue(number, Told(words.encode(word, number)))
 
     def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
         if request:
@@ -171,11 +163,10 @@ class LinkPeer:
             self._queue(frames.STORE_STREAM, Told(frame))
 
     def shared(self, number: int, period: int) -> None:
-        self._queue(number, Told(frames.control(number, op="shared", period=period)))
+        self._queue(number, Told(words.encode(words.Shared(period), number)))
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
-        frame = frames.control(0, op="names", add=add, remove=remove, prefix=self.prefix)
-        self._queue(0, Told(frame))
+        self._queue(0, Told(words.encode(words.Names(add, remove, self.prefix))))
 
     def _queue(self, stream: int, frame: tuple[frames.Buffer, ...]) -> None:
         self.link.queue(stream, frame)
@@ -229,7 +220,7 @@ class LinkPeer:
         elif frame.kind == frames.STORE:
             self._on_store(*value.stored(frame, frames.FIELD_BYTES))
         else:
-            self._on_control(frame.channel, frames.fields(frame, frames.FIELD_BYTES))
+            self._on_control(frame.channel, words.from_child(frame))
 
     def _on_data(self, frame: frames.Frame) -> None:
         number = frame.channel
@@ -282,46 +273,39 @@ class LinkPeer:
             return
         values, self._values, self._values_bytes = self._values, [], 0
         request = fields.pop("request", None)
-        if type(request) is not int or not 0 <= request < _MOST_REQUESTS:
+        if type(request) is not int or not 0 <= request < words.MOST_REQUESTS:
             raise FrameError("a store frame has no request")
         self._hub.store.ask(self, request, fields, values)
 
-    def _on_control(self, number: int, fields: dict[str, Any]) -> None:
-        match fields:
-            case {"op": "open", "key": str() | None as key, "capacity": int(capacity)} if (
-                type(capacity) is int and 0 < capacity <= frames.MAX_CAPACITY
-            ):
-                self._open(number, key, capacity)
-            case {"op": "ready", "window": int(window), "asks": bool(asks)} if (
-                type(window) is int and 0 < window <= frames.MAX_CAPACITY
-            ):
-                self._hub.ready(self, number, window, asks)
-            case {"op": "ask_for", "period": int(period), "count": int(count)} if (
-                type(count) is int and abs(count) <= frames.MAX_CAPACITY
-            ):
-                self._hub.ask_for(self, number, period, count)
-            case {"op": "back", "period": int(period), "ranges": list(ranges)}:
-                if not self._hub.give_back(self, number, period, _ranges(ranges)):
+    def _on_control(self, number: int, word: words.FromChild) -> None:
+        hub = self._hub
+        match word:
+            case words.AskFor(period, count):
+                hub.ask_for(self, number, period, count)
+            case words.GiveBack(period, ranges):
+                if not hub.give_back(self, number, period, ranges):
                     raise FrameError("messages are given back that it was not given")
-            case {"op": "close"}:
-                self._hub.close(self, number)
+            case words.Receives(window, asks):
+                hub.receives(self, number, window, asks)
+            case words.Open(key, capacity):
+                self._open(number, key, capacity)
+            case words.Close():
+                hub.close(self, number)
                 self._closed(number)
-            case {"op": "leave"}:
-                self._hub.leave(self, number)
+            case words.Leave():
+                hub.leave(self, number)
                 self._closed(number)
-            case {"op": "hold", "key": str(key)}:
-                self._hub.hold(self, key)
-            case {"op": "register", "name": str(name), "request": int(request)} if (
-                type(request) is int and 0 <= request < _MOST_REQUESTS
-            ):
+            case words.Hold(held):
+                hub.hold(self, held)
+            case words.Register(name, request):
                 self._register(number, name, request)
-            case {"op": "clean"}:
+            case words.Clean():
                 self.clean = True
-            case {"op": "ready", "called": _}:
+            case words.Ready():
                 self.serves_since = monotonic()
-                self._word_hook(fields)
+                self._word_hook(word)
             case _:
-                self._word_hook(fields)
+                self._word_hook(word)
 
     def _open(self, number: int, key: str | None, capacity: int) -> None:
         if not self._last_opened < number < frames.STORE_STREAM:
@@ -359,9 +343,9 @@ class LinkPeer:
         try:
             key = self._hub.register(self, number, name)
         except ChannelExists as exists:
-            error = exists.args
-        reply = frames.control(number, op="reply", request=request, error=error, key=key)
-        self._queue(0, Asked(reply))
+            error = list(exists.args)
+        reply = words.Registered(request, key, error)
+        self._queue(0, Asked(words.encode(reply, number)))
 
     def _on_end(self, why: str | None) -> None:
         with self._hub.lock:

@@ -10,6 +10,7 @@ from ...errors import ChannelError, NotConnected
 from ..context import Context
 from ..ends.port import ContextPort
 from ..store.value import Value
+from ..wire import words
 from ..wire.batch import Batch
 from .route import Ranges, Route
 
@@ -41,7 +42,7 @@ class LocalPort(ContextPort):
         pass  # Where this process dies, nobody asks.
 
     def ready(self, number: int, window: int, asks: bool) -> None:
-        self._hub.ready(self, number, window, asks)
+        self._hub.receives(self, number, window, asks)
 
     def ask_for(self, number: int, period: int, count: int) -> None:
         self._hub.ask_for(self, number, period, count)
@@ -118,7 +119,7 @@ class LocalPort(ContextPort):
     def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
         self._hub.store.ask(self, number, fields, values)
 
-    def word(self, **fields: Any) -> None:
+    def word(self, word: words.FromChild) -> None:
         raise NotConnected(
             "this is the main process; a child process says this of itself, and here "
             "bot.restart_process(name) and bot.processes do the same"

@@ -5,9 +5,9 @@ Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
     magic u16 | kind u8 | flags u8 | channel u32 | length u32 | body
 
 Kinds: DATA (a batch of messages of one channel, see `batch.py`), ACK (ranges of messages whose
-handling ended), CONTROL (a JSON object; everything rare), STORE (what is asked of the store, and
-what it answers and tells, see `value.py` there). What is longer than `CHUNK` goes out in pieces,
-see `pieces.py`, with the kinds PART, SLOT and FREE.
+handling ended), CONTROL (a word, see `words.py`; everything rare), STORE (what is asked of the
+store, and what it answers and tells, see `value.py` there). What is longer than `CHUNK` goes out in
+pieces, see `pieces.py`, with the kinds PART, SLOT and FREE.
 
 An ACK with the BEGUN flag names messages whose handling begins instead.
 """
@@ -19,7 +19,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...errors import FrameError
 
@@ -113,22 +113,3 @@ def acknowledged(frame: Frame) -> list[tuple[int, int]]:
     if len(frame.body) % _RANGE.size:
         raise FrameError(f"acknowledgement of {len(frame.body)} bytes")
     return list(_RANGE.iter_unpack(frame.body))
-
-
-def control(channel: int, **fields: Any) -> tuple[Buffer, ...]:
-    """Return a CONTROL frame; `fields` must be what JSON can carry."""
-    body = to_json(fields).encode()
-    return (HEADER.pack(MAGIC, CONTROL, 0, channel, len(body)), body)
-
-
-def fields(frame: Frame, limit: int | None = None) -> dict[str, Any]:
-    """Return the fields of a CONTROL frame. Raises `FrameError`, also for over `limit` bytes."""
-    if limit is not None and len(frame.body) > limit:
-        raise FrameError(f"a control frame of {len(frame.body)} bytes; {limit} are allowed")
-    try:
-        value = from_json(str(frame.body, "ascii"))
-    except (ValueError, RecursionError) as error:
-        raise FrameError("control frame is not JSON") from error
-    if not isinstance(value, dict) or not isinstance(value.get("op"), str):
-        raise FrameError("control frame has no op")
-    return value

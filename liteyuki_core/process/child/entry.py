@@ -19,8 +19,6 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from ... import log
 from ...comm import current
@@ -29,7 +27,8 @@ from ...comm.link_port import LinkPort
 from ...comm.loop import receiver
 from ...comm.store.access import Access
 from ...comm.store.copies import Copies
-from ...errors import ChannelClosed, ChannelError, ChannelNotFound, FrameError, LiteyukiError
+from ...comm.wire import words
+from ...errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiError
 from .. import loaded
 from ..group import leave_with_group
 from ..spec import ChildSpec, load_target
@@ -55,25 +54,22 @@ def main(spec: ChildSpec) -> None:
         own_loop=True,
     )
     leaving.context = context
-    words: dict[str, Callable[..., None]] = {"stop": leaving.stop}
 
-    def on_word(fields: dict[str, Any]) -> None:
-        op = fields.pop("op")
-        if op not in words:
-            raise FrameError(f"control frame {op!r} of {fields!r} is not known")
-        words[op](**fields)
+    def on_word(word: words.ToProcess) -> None:
+        match word:
+            case words.Stop(seconds):
+                leaving.stop(seconds)
+            case words.AskPulse(at, stack, quietly):
+                pulse.answer(at, stack, quietly)
+            case words.AskLoaded(request, paths):
+                had, near = loaded.compare(paths)
+                port.word(words.Loaded(request, had, near))
 
-    def tell_loaded(request: int, paths: list[str]) -> None:
-        had, near = loaded.compare(paths)
-        port.word(op="answer", request=request, loaded=had, near=near)
-
-    words["loaded"] = tell_loaded
     context.dispatcher.on_exit = leaving.leave
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     copies = Copies(spec.cells, spec.store_cache_bytes)
     context.connect(port, Access(context.site, port, copies))
     pulse = Pulse(context.dispatcher, port.word, spec.report)
-    words["pulse"] = pulse.answer
     current.install(context)
     context.target.add(receiver.of_thread())
     use_way(spec.listening)
@@ -112,7 +108,7 @@ def main(spec: ChildSpec) -> None:
     code = leaving.code(code)
     orphaned = leaving.orphaned
     if not code or leaving.asked:
-        port.word(op="clean")
+        port.word(words.Clean())
     seconds = leaving.left if leaving.asked else _CRASH_SECONDS if code else spec.stop_timeout
     try:
         context.close(seconds, handled=handled and not leaving.broke_off)
@@ -131,13 +127,13 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
         target, args, kwargs = pickle.loads(spec.call)
         function = load_target(target)
     except Exception as error:
-        port.word(op="failed", why=f"{spec.target} can't be imported: {error!r}")
+        port.word(words.Failed(f"{spec.target} can't be imported: {error!r}"))
         log.logger.opt(exception=error).error(
             f"process {spec.name}: {spec.target} can't be imported"
         )
         return 1
     if not will_call_ready(function):
-        port.word(op="ready", called=False)
+        port.word(words.Ready(False))
     result = function(*args, **kwargs)
     if inspect.iscoroutine(result):
         import asyncio

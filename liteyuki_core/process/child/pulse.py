@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from ...comm.loop.dispatch import Dispatcher
+from ...comm.wire import words
 from ..report import Answer, Report
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class Pulse:
     """Answers for this process. The link's reader calls `answer`, one call at a time."""
 
     def __init__(
-        self, dispatcher: Dispatcher, say: Callable[..., None], report: Report | None
+        self, dispatcher: Dispatcher, say: Callable[[words.Pulse], None], report: Report | None
     ) -> None:
         self._dispatcher = dispatcher
         self._say = say
@@ -86,7 +87,7 @@ class Pulse:
             self._report.write(Answer(at, lag, waits))
         else:
             shown = _stack(oldest.thread) if stack and oldest is not None else ""
-            self._say(op="pulse", at=at, lag=lag, waits=waits, stack=shown)
+            self._say(words.Pulse(at, lag, waits, shown))
 
     def _loops(self) -> Iterator[tuple[AbstractEventLoop, int]]:
         """Return the loops that users' code runs on, with their threads."""

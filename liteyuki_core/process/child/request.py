@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...comm.current import current
+from ...comm.wire import words
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
@@ -29,7 +30,7 @@ def ready() -> None:
     Waits for nothing. Any thread may call it; one call is enough. Decorate a target that calls it
     with `calls_ready`. Raises `NotConnected` if this is no child of a LiteyukiBot.
     """
-    current().port.word(op="ready", called=True)
+    current().port.word(words.Ready(True))
 
 
 def request_restart(name: str | None = None) -> None:
@@ -39,4 +40,4 @@ def request_restart(name: str | None = None) -> None:
     If no process has that name, the main process logs an error. Raises `NotConnected` if this is
     no child of a LiteyukiBot.
     """
-    current().port.word(op="restart", name=name)
+    current().port.word(words.Restart(name))

@@ -12,6 +12,7 @@ import socket
 import sys
 
 from ...comm.current import current
+from ...comm.wire import words
 from ...comm.wire.endpoint import Endpoint
 from ...errors import NotConnected
 
@@ -40,7 +41,7 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket] | None:
     """
     if sys.platform == "win32" or _way is None:
         return None
-    current().port.word(op="listen", host=host, port=port, backlog=backlog)
+    current().port.word(words.Listen(host, port, backlog))
     _way.settimeout(_ANSWER_SECONDS)
     try:
         answer, files, _, _ = socket.recv_fds(_way, _ANSWER_BYTES, _MOST)

@@ -182,22 +182,22 @@ def renames() -> None:
 
 @act("is not known")
 def a_window_that_is_none() -> None:
-    out(opened(N), word(N, op="ready", window=-1, asks=False))
+    out(opened(N), word(N, op="receives", window=-1, asks=False))
 
 
 @act("is not known")
 def asks_for_a_billion() -> None:
-    out(opened(N), word(N, op="ask_for", period=0, count=10**12))
+    out(opened(N), word(N, op="ask_for", period=0, messages=10**12))
 
 
 @act("given back that it was not given")
 def gives_back_what_it_has_not() -> None:
-    out(opened(N), word(N, op="back", period=1, ranges=[[0, 5], [7, 1 << 60]]))
+    out(opened(N), word(N, op="give_back", period=1, ranges=[[0, 5], [7, 1 << 60]]))
 
 
 @act("given back in no ranges")
 def gives_back_in_no_ranges() -> None:
-    out(opened(N), word(N, op="back", period=1, ranges=[[True, "x"]]))
+    out(opened(N), word(N, op="give_back", period=1, ranges=[[True, "x"]]))
 
 
 @act(None)

@@ -5,6 +5,7 @@ An act runs in the hostile child. `frames`, `channels`, `store` and `words` regi
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import struct
@@ -90,7 +91,7 @@ def frame(kind: int, flags: int, channel: int, body: bytes) -> bytes:
 
 
 def word(number: int = 0, **fields: Any) -> bytes:
-    return b"".join(frames.control(number, **fields))
+    return frame(frames.CONTROL, 0, number, json.dumps(fields).encode())
 
 
 def text(number: int, content: str, count: int = 1, flags: int = 0) -> bytes:
@@ -104,7 +105,7 @@ def opened(number: int, key: str | None = None, capacity: object = 8) -> bytes:
 def both_ends() -> bytes:
     """Return what opens both ends of a channel: what `N` sends comes to `N` + 1."""
     key = f"{link_prefix()}{N}"
-    ready = [word(number, op="ready", window=8, asks=False) for number in (N, N + 1)]
+    ready = [word(number, op="receives", window=8, asks=False) for number in (N, N + 1)]
     return b"".join((opened(N), opened(N + 1, key), *ready))
 
 

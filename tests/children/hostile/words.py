@@ -60,12 +60,12 @@ def pulses_without_end() -> None:
 
 @act("is not known")
 def an_odd_answer() -> None:
-    out(word(op="answer", request=1, loaded=[1], near=None))
+    out(word(op="loaded", request=1, loaded=[1], near=None))
 
 
 @act(None)
 def an_answer_nobody_asked_for() -> None:
-    out(word(op="answer", request=1, loaded=["/etc/passwd"], near=[]))
+    out(word(op="loaded", request=1, loaded=["/etc/passwd"], near=[]))
 
 
 @act(None)

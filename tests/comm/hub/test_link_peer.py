@@ -13,7 +13,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.hub import link_peer
 from liteyuki_core.comm.store import listener, value
 from liteyuki_core.comm.store.value import Value
-from liteyuki_core.comm.wire import decoder, frames
+from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.comm.wire.pieces import freed
@@ -29,7 +29,7 @@ def raw(*parts: tuple[Any, ...]) -> bytes:
 
 NONSENSE = {
     "no frame": b"nonsense" * 4,
-    "no op": raw(frames.control(0)),
+    "no op": frames.HEADER.pack(frames.MAGIC, frames.CONTROL, 0, 0, 2) + b"{}",
     "no such flags": frames.HEADER.pack(frames.MAGIC, frames.FREE, 1, 0, 0),
     "a store frame": frames.HEADER.pack(frames.MAGIC, frames.STORE, 0, 0, 3) + b"abc",
     "a slot twice": raw(freed([0])),
@@ -97,7 +97,7 @@ def test_a_bug_of_ours_is_seen_and_ends_that_link_only(
         raise ZeroDivisionError("a bug of ours")
 
     other = pair.another("v")
-    monkeypatch.setattr(pair.hub, "ready", broken)
+    monkeypatch.setattr(pair.hub, "receives", broken)
     pair.port.ready(1, 1, False)
     pair.port.pump()
     wait_until(lambda: pair.main_ended, "the link has ended")
@@ -115,7 +115,7 @@ class Ended:
         self.pair = pair
         ours, self.theirs = connection_pair()
         self.whys: list[str | None] = []
-        self.words: list[dict[str, Any]] = []
+        self.words: list[words.OfProcess] = []
         self.peer = pair.hub.connect("raw", ours, self.whys.append, self.words.append)
 
     def send(self, *parts: tuple[Any, ...]) -> None:
@@ -141,14 +141,9 @@ def child(pair: Pair) -> Iterator[Ended]:
     ended.close()
 
 
-def control(number: int, **fields: Any) -> tuple[Any, ...]:
-    """Return a control frame."""
-    return frames.control(number, **fields)
-
-
 def opened(number: int, key: str | None = None, capacity: int = 4) -> tuple[Any, ...]:
     """Return the frame that opens a channel."""
-    return control(number, op="open", key=key, capacity=capacity)
+    return words.encode(words.Open(key, capacity), number)
 
 
 def data(number: int, count: int, first: int = 0) -> tuple[Any, ...]:
@@ -159,7 +154,7 @@ def data(number: int, count: int, first: int = 0) -> tuple[Any, ...]:
 def test_credits(child: Ended) -> None:
     """As many messages as the channel has room for, and again as many as were handled."""
     key = f"{child.peer.prefix}1"
-    child.send(opened(1), control(1, op="register", name="made", request=1))
+    child.send(opened(1), words.encode(words.Register("made", 1), 1))
     wait_until(lambda: "made" in child.pair.main.port.names(), "the channel")
     receiving = child.pair.main.get("made")
     assert receiving.key == key
@@ -186,7 +181,7 @@ def test_credits(child: Ended) -> None:
         ([opened(2), opened(1)], "numbers must rise"),
         ([opened(0)], "numbers must rise"),
         ([opened(2**32 - 1)], "numbers must rise"),
-        ([opened(1), control(1, op="register", name="\n", request=1)], "a name must have"),
+        ([opened(1), words.encode(words.Register("\n", 1), 1)], "a name must have"),
         ([opened(1), pack_text(0, ["x"]).having(0, frames.PROMPT).frame(1)], "flags"),
     ],
     ids=[
@@ -215,7 +210,7 @@ def test_many_ends(child: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are closed don't count; what they have left behind is bounded too."""
     monkeypatch.setattr(link_peer, "MOST_ENDS", 100)
     for number in range(1, 500):
-        child.send(opened(number), control(number, op="close"))
+        child.send(opened(number), words.encode(words.Close(), number))
     for number in range(500, 600):
         child.send(opened(number))
     wait_until(lambda: len(child.peer.ends) == 100, "all are open")
@@ -229,7 +224,7 @@ def test_what_is_left_behind(child: Ended, monkeypatch: pytest.MonkeyPatch) -> N
     ours = child.pair.main.make("shared", 4)
     child.pair.main.register("shared", ours)
     for number in range(1, 4):
-        child.send(opened(number, ours.key), data(number, 4), control(number, op="leave"))
+        child.send(opened(number, ours.key), data(number, 4), words.encode(words.Leave(), number))
     assert "12 messages of channels that it has closed are yet to be handled" in child.why()
 
 
@@ -237,7 +232,7 @@ def test_a_key_that_was_guessed(child: Ended) -> None:
     """Opens nothing: a channel without a name is there for whoever was sent it."""
     secret = Channel._of(child.pair.main.make(None, 4))
     key = secret._open().key
-    child.send(control(0, op="hold", key=key), opened(1, key))
+    child.send(words.encode(words.Hold(key)), opened(1, key))
     wait_until(lambda: 1 in child.peer._sent, "it was tried")
     assert not child.peer.ends
     assert not child.peer.holds
@@ -315,7 +310,7 @@ def test_a_child_can_not_fill_the_log(child: Ended) -> None:
     """However many channels it closes with messages under way."""
     for number in range(1, 2000, 2):
         key = f"{child.peer.prefix}{number}"
-        closed = control(number + 1, op="close")
+        closed = words.encode(words.Close(), number + 1)
         child.send(opened(number), opened(number + 1, key), data(number, 1), closed)
     wait_until(lambda: child.peer._last_opened == 2000, "all were opened")
     wait_until(lambda: any("are left out" in line for line in child.pair.log), "it is said")

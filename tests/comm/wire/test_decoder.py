@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from liteyuki_core.comm.wire import decoder, frames, slots
+from liteyuki_core.comm.wire import decoder, frames, slots, words
 from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.pieces import PIECE, freed
 from liteyuki_core.errors import FrameError
@@ -51,15 +51,15 @@ def test_long_messages_go_in_pieces(size: int, step: int, in_slots: bool) -> Non
 def test_other_long_frames(in_slots: bool) -> None:
     """Control frames and batches of short messages may be long too."""
     wire = Wire(in_slots)
-    names = {f"channel-{i}": i for i in range(30_000)}
+    names = {f"channel-{i}": (1, f"0.{i}") for i in range(30_000)}
     texts = ["长" * 10_000] * 20
     short = [["x" * 3000, i] for i in range(200)]
     one, two, three = wire.pass_on(
-        frames.control(0, op="names", add=names, remove=[]),
+        words.encode(words.Names(names, [], "1.")),
         pack_text(3, texts).frame(1),
         batch(short, 8).frame(1),
     )
-    assert frames.fields(one)["add"] == names
+    assert words.from_main(one) == words.Names(names, [], "1.")
     assert messages_of(two) == (3, texts)
     assert messages_of(three) == (8, short)
 
@@ -73,7 +73,7 @@ def test_what_comes_behind_a_piece_in_a_slot_keeps_its_order() -> None:
         pack_text(1, ["behind"]).frame(1),
         batch([message], 2).frame(1),
         frames.acknowledgement(1, [(0, 1)]),
-        frames.control(1, op="close"),
+        words.encode(words.Close(), 1),
         batch([message], 0).frame(2),
         pack_text(0, ["other"]).frame(3),
     )
@@ -83,7 +83,7 @@ def test_what_comes_behind_a_piece_in_a_slot_keeps_its_order() -> None:
     assert [len(batch) for batch in later] == [0, 0, 2, 1, 0, 2], "the channels take turns"
     own = [f for taken in later for f in taken if f.channel == 1]
     assert [messages_of(f)[0] for f in own[:3]] == [0, 1, 2]
-    assert frames.fields(own[3]) == {"op": "close"}
+    assert isinstance(words.from_child(own[3]), words.Close)
     assert not wire.decoder.lanes
 
 

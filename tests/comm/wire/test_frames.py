@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm.wire import frames
+from liteyuki_core.comm.wire import frames, words
 from liteyuki_core.comm.wire.batch import pack, pack_text, unpack
 from liteyuki_core.comm.wire.payload import dump, load
 from liteyuki_core.errors import FrameError
@@ -24,14 +24,14 @@ def test_round_trip(step: int) -> None:
     wire = Wire()
     data = wire.write(
         batch(mixed, 7).frame(3),
-        frames.control(0, op="open", name="名"),
+        words.encode(words.Hold("名")),
         pack_text(1 << 40, texts).frame(1 << 31),
         frames.acknowledgement(9, [(0, 5), (1 << 50, 64)]),
     )
     one, two, three, four = wire.feed(b"".join(data), step)
     assert (one.kind, one.channel) == (frames.DATA, 3)
     assert messages_of(one) == (7, mixed)
-    assert frames.fields(two) == {"op": "open", "name": "名"}
+    assert words.from_child(two) == words.Hold("名")
     assert three.channel == 1 << 31
     assert messages_of(three) == (1 << 40, texts)
     assert (four.channel, frames.acknowledged(four)) == (9, [(0, 5), (1 << 50, 64)])
@@ -197,10 +197,10 @@ def long(count: bytes, flags: int) -> frames.Frame:
         (unpack, texts(1, b"a", frames.SPLIT)),
         (unpack, texts(1, b"a", frames.SPLIT | frames.TEXT | frames.LINKED)),
         (frames.acknowledged, frame(frames.ACK, b"short")),
-        (frames.fields, frame(frames.CONTROL, b"\xff{")),
-        (frames.fields, frame(frames.CONTROL, b"[1]")),
-        (frames.fields, frame(frames.CONTROL, b"{}")),
-        (frames.fields, frame(frames.CONTROL, b"[" * 100_000)),
+        (words.from_child, frame(frames.CONTROL, b"\xff{")),
+        (words.from_child, frame(frames.CONTROL, b"[1]")),
+        (words.from_child, frame(frames.CONTROL, b"{}")),
+        (words.from_child, frame(frames.CONTROL, b"[" * 100_000)),
     ],
 )
 def test_bodies_that_are_not_whole(read: Any, bad: frames.Frame) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from liteyuki_core.comm.wire import decoder, frames
+from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text, unpack
 from liteyuki_core.errors import FrameError
 from tests.wire import Wire, batch, messages_of
@@ -28,7 +28,7 @@ fuzz = settings(
 READERS: dict[int, Any] = {
     frames.DATA: unpack,
     frames.ACK: frames.acknowledged,
-    frames.CONTROL: frames.fields,
+    frames.CONTROL: words.from_child,
 }
 
 numbers = st.integers(0, 2**31) | st.integers(0, 5)
@@ -48,7 +48,7 @@ batches = (
 sent = st.builds(lambda batch, channel: batch.frame(channel), batches, st.integers(0, 4))
 told = st.builds(
     frames.acknowledgement, st.integers(0, 4), st.lists(st.tuples(numbers, numbers), max_size=5)
-) | st.builds(lambda channel: frames.control(channel, op="ready"), st.integers(0, 4))
+) | st.builds(lambda channel: words.encode(words.Close(), channel), st.integers(0, 4))
 streams = st.lists(sent | told, min_size=1, max_size=8)
 steps = st.sampled_from([1000, 70_001, 1 << 20]) | st.integers(500, 300_000)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from liteyuki_core.comm.loop.wakes import Wake
-from liteyuki_core.comm.wire import decoder, frames, link, slots
+from liteyuki_core.comm.wire import decoder, frames, link, slots, words
 from liteyuki_core.comm.wire.batch import pack, unpack
 from liteyuki_core.comm.wire.endpoint import Endpoint, connection_pair
 from liteyuki_core.comm.wire.payload import dump, load
@@ -116,7 +116,7 @@ def test_a_long_message_lets_small_ones_pass(peers: Any) -> None:
     one.link.pump()
     one.link.queue(1, data(20_000_000, 1))
     one.link.queue(2, data(10, 2))
-    one.link.queue(0, frames.control(0, op="first"))
+    one.link.queue(0, words.encode(words.Clean()))
     other.gate.set()
     one.link.pump()
     wait_until(lambda: len(other.frames) == 4)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from liteyuki_core.comm.wire import frames, slots
+from liteyuki_core.comm.wire import frames, slots, words
 from liteyuki_core.comm.wire.batch import unpack
 from liteyuki_core.comm.wire.decoder import Decoder
 from liteyuki_core.comm.wire.outbox import Asked, Outbox, Told
@@ -49,7 +49,7 @@ class Way:
         if stream:
             frame = batch([bytes(size)], number).frame(stream)
         else:
-            frame = frames.control(0, op="names", number=number, rest="x" * size)
+            frame = words.encode(words.AskLoaded(number, ["x" * size]))
         self.outbox.put(stream, kind(frame))
 
     def send_last(self, kind: Any = tuple) -> None:
@@ -141,7 +141,9 @@ class Way:
             elif frame.kind == frames.ACK:
                 ((number, _),) = frames.acknowledged(frame)
             else:
-                number = frames.fields(frame)["number"]
+                word = words.from_main(frame)
+                assert isinstance(word, words.AskLoaded)
+                number = word.request
             self.arrived.append((frame.channel, number))
 
 

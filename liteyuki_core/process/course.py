@@ -21,7 +21,7 @@ Tested with real processes in tests/process/: test_supervision.py, test_exits.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime, timezone
 from time import monotonic
 from typing import Any, NamedTuple
@@ -42,6 +42,7 @@ from .report import Report
 from .restart import RestartPolicy, Restarts
 from .spec import ChildSpec
 from .state import ChildProcess, ProcessState
+from .task import Tasks
 from .verdict import End, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
@@ -57,6 +58,7 @@ class Services(NamedTuple):
     writer: Writer
     hooks: Hooks
     health: Health
+    tasks: Tasks
     store_cache_bytes: int
     stop_timeout: float
     may_start: Callable[[], bool]
@@ -64,8 +66,6 @@ class Services(NamedTuple):
     on_word: OnWord
     """Returns what is to be done on the loop for a word of a child's, if anything. Called on the
     thread that reads its link; raises `FrameError` for a word that is not known."""
-    run: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    """Runs a task, and tells LiteyukiBot where that raises."""
 
 
 class Course:
@@ -113,13 +113,10 @@ class Course:
 
         The process of any other has yet to be started, if it ever is, and will load what is there.
         """
-        if self.child.state is ProcessState.STARTING:
+        state = self.child.state
+        if state is ProcessState.STARTING:
             return self.life is not None
-        return self.child.state in (
-            ProcessState.RUNNING,
-            ProcessState.BACKOFF,
-            ProcessState.FAILED,
-        )
+        return state in (ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.FAILED)
 
     # ------------------------------------------------------------- what is asked for
 
@@ -248,12 +245,12 @@ class Course:
         line = f"process {self.name} is ready, {seconds:.2f} s after its start"
         self._enter(ProcessState.RUNNING, line)
         if self._is_restart:
-            self._services.run(self._services.hooks.call_all("on_after_restart", self.name))
+            self._services.tasks.run(self._services.hooks.call_all("on_after_restart", self.name))
 
     def listen(self, host: str, port: int, backlog: int) -> None:
         """Pass it the listening sockets of an address, as it has asked."""
         run = self._services.hub.local.context.dispatcher.threads.run
-        self._services.run(self._listening.asked(host, port, backlog, run))
+        self._services.tasks.run(self._listening.asked(host, port, backlog, run))
 
     # ------------------------------------------------------------- starting
 
@@ -264,7 +261,7 @@ class Course:
         self._is_restart = again
         if not delay:
             self._enter(ProcessState.STARTING, "")
-        self._starting = self._services.run(self._start(delay))
+        self._starting = self._services.tasks.run(self._start(delay))
 
     async def _start(self, delay: float) -> None:
         try:
@@ -293,7 +290,7 @@ class Course:
                 life.soon(act)
 
         def on_end() -> None:
-            services.run(self._ended(life))
+            services.tasks.run(self._ended(life))
 
         life = self._life = Life(
             self.name, services.hub, services.writer, on_word, on_end, self._on_pid

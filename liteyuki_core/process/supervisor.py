@@ -1,9 +1,9 @@
 """The children of the main process, together: who is started and stopped when, and what they say.
 
 Ownership. The supervisor owns the courses, one a child, the questions that children have not
-answered yet, and the tasks in which courses run. A course decides what becomes of its child. The
-supervisor does what concerns several: it starts them one after another, calls the hooks before a
-stop, stops all of them by one deadline, and says whom a word of a child's is for.
+answered yet, and the tasks that it and the courses run. A course decides what becomes of its
+child. The supervisor does what concerns several: it starts them one after another, calls the
+hooks before a stop, stops all of them by one deadline, and says whom a word of a child's is for.
 
 Threads. LiteyukiBot's loop, except where a method says otherwise.
 
@@ -13,7 +13,7 @@ Invariant: once all are to stop, none is started again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -31,6 +31,7 @@ from .life import Life
 from .restart import RestartPolicy
 from .spec import pack_call
 from .state import ChildProcess, ProcessState
+from .task import Tasks
 
 _WHY_CHARACTERS = 1000
 """So much of what a child says itself is wrong goes into the log."""
@@ -57,7 +58,7 @@ class Supervisor:
         self._hub = hub
         self._writer = writer
         self._hooks = hooks
-        self._on_broken = on_broken
+        self._tasks = Tasks(on_broken)
         self._stop_timeout = stop_timeout
         self._health = Health(hang_timeout)
         self.children: dict[str, ChildProcess] = {}
@@ -69,16 +70,15 @@ class Supervisor:
             writer=writer,
             hooks=hooks,
             health=self._health,
+            tasks=self._tasks,
             store_cache_bytes=store_cache_bytes,
             stop_timeout=stop_timeout,
             may_start=lambda: not self._stopping,
             on_word=self._word,
-            run=self._run,
         )
         self._stopping = False
         self._questions: dict[int, tuple[Course, asyncio.Future[words.Loaded]]] = {}
         self._asked = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def add(
         self,
@@ -196,19 +196,6 @@ class Supervisor:
         if asked is course and answer is not None and not answer.done():
             answer.set_result(loaded)
 
-    # ------------------------------------------------------------- tasks
-
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_broken(error)
-
     # ------------------------------------------------------------- what children say
 
     def _word(
@@ -260,7 +247,7 @@ class Supervisor:
         await self._stop(leaving, deadline)
 
     def _stop_soon(self, course: Course) -> None:
-        self._run(self._stop([course], monotonic() + self._stop_timeout))
+        self._tasks.run(self._stop([course], monotonic() + self._stop_timeout))
 
     async def _stop(self, courses: list[Course], deadline: float) -> None:
         """Stop children by `deadline`: hooks, then ask, then terminate, then kill."""

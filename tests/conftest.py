@@ -44,6 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Have programs under test interruptible: a shell's background job ignores Ctrl+C."""
     config.addinivalue_line("markers", "long: takes long; run with --long alone")
+    config.addinivalue_line("markers", "every_transport: of the few that run over all transports")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

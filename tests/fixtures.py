@@ -2,20 +2,65 @@
 
 `conftest.py` loads it for all tests. A file whose tests need other capacities has a fixture
 `capacity` of its own.
+
+Tests run over the transport of this system. Those marked `every_transport` run over all of them,
+with a capacity of 2 alone; with --long all laws do, with every capacity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
 from liteyuki_core.comm.storage import SharedMemory
 from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
+from tests.transport import HERE, NEEDS, TRANSPORTS
+
+LAWS = "tests.laws."
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have a law tested over other transports."""
+    if "transport" not in metafunc.fixturenames:
+        return
+    marked = metafunc.definition.get_closest_marker("every_transport") is not None
+    long = metafunc.config.getoption("--long") and metafunc.module.__name__.startswith(LAWS)
+    if marked or long:
+        names = [pytest.param(name, marks=NEEDS.get(name, ())) for name in TRANSPORTS]
+        metafunc.parametrize("transport", names, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long what is not for every run."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        chosen = item.get_closest_marker("every_transport") and params.get("capacity", 2) == 2
+        if params.get("transport", HERE) != HERE and not chosen:
+            item.add_marker(pytest.mark.long)
+
+
+@pytest.fixture(scope="session")
+def libuv() -> None:
+    """Have libuv, where it is, open what it keeps open: no test has left that behind."""
+    if find_spec("uvloop") is not None:
+        import uvloop
+
+        uvloop.new_event_loop().close()
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, libuv: None) -> str:
+    """What carries links in this test, by its name."""
+    name = str(getattr(request, "param", HERE))
+    TRANSPORTS[name](monkeypatch)
+    return name
+
+
+@pytest.fixture
+def pair(transport: str) -> Iterator[Pair]:
     """A main process's and a child's side, each with a callback loop of its own."""
     both = Pair()
     yield both

@@ -17,6 +17,7 @@ from tests.conftest import wait_until
 from tests.pair import Door, Ends, Pair, in_thread, run_async
 
 
+@pytest.mark.every_transport
 def test_order_and_once(ends: Ends, door: Door) -> None:
     """Each direction is first in, first out, and each message arrives once."""
     sender, receiver = ends
@@ -28,6 +29,7 @@ def test_order_and_once(ends: Ends, door: Door) -> None:
         receiver.receive_nowait()
 
 
+@pytest.mark.every_transport
 def test_both_directions_at_once(ends: Ends, door: Door) -> None:
     """An end receives what the other sends, never its own sends."""
     one, other = ends
@@ -64,6 +66,7 @@ def test_a_full_batch_leaves_while_the_turn_goes_on(pair: Pair) -> None:
     assert [receiver.receive(10)[0] for _ in range(150)] == list(range(150))
 
 
+@pytest.mark.every_transport
 def test_four_threads_send_large_messages_at_once(pair: Pair) -> None:
     """Nothing is torn, lost or doubled, and each thread's messages stay in order."""
     sender, receiver = pair.channel(16)

@@ -36,6 +36,7 @@ def test_unsendable_data_raises_and_sends_nothing(ends: Ends, door: Door) -> Non
     assert door.receive(receiver) == "after"
 
 
+@pytest.mark.every_transport
 def test_unrebuildable_message_is_logged_and_skipped(pair: Pair, ends: Ends, door: Door) -> None:
     """The receiver logs the channel's name and lives on; the room comes back."""
     sender, receiver = ends
@@ -46,6 +47,7 @@ def test_unrebuildable_message_is_logged_and_skipped(pair: Pair, ends: Ends, doo
     assert "skipped" in line
 
 
+@pytest.mark.every_transport
 def test_too_large_a_message(ends: Ends, door: Door) -> None:
     """Over max_message_bytes raises and sends nothing; at the limit it passes."""
     sender, receiver = ends

@@ -20,6 +20,7 @@ from tests.conftest import wait_until
 from tests.pair import Door, Ends, Pair, in_thread, run_async
 
 
+@pytest.mark.every_transport
 def test_bounded(ends: Ends, door: Door, capacity: int) -> None:
     """At most capacity messages are unacknowledged: one counts until the next is asked for."""
     sender, receiver = ends
@@ -54,6 +55,7 @@ def test_a_little_room_is_enough_to_go_on(pair: Pair, door: Door) -> None:
     assert not waiting.is_alive()
 
 
+@pytest.mark.every_transport
 def test_a_blocked_loop_that_waits_for_room_holds_up_no_thread(pair: Pair) -> None:
     """A thread that waits beside it gets the room that comes."""
     sender, receiver = pair.channel(100)
@@ -100,6 +102,7 @@ def test_a_waiting_send_that_is_cancelled_sends_nothing(ends: Ends, capacity: in
     run_async(scenario())
 
 
+@pytest.mark.every_transport
 def test_a_full_channel_slows_no_other(pair: Pair, door: Door) -> None:
     """Messages pass on one channel while another is full of large ones."""
     full, _ = pair.channel(8)

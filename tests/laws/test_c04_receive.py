@@ -23,6 +23,7 @@ from tests.conftest import wait_until
 from tests.pair import Door, Ends, Pair, Unbuildable, in_thread, run_async
 
 
+@pytest.mark.every_transport
 def test_timeouts(ends: Ends, door: Door) -> None:
     """A receive that times out loses nothing."""
     sender, receiver = ends
@@ -35,6 +36,7 @@ def test_timeouts(ends: Ends, door: Door) -> None:
     assert door.receive(receiver) == "late"
 
 
+@pytest.mark.every_transport
 def test_receive_on_a_loops_thread(ends: Ends) -> None:
     """It gives what has arrived, but never waits."""
     sender, receiver = ends
@@ -70,6 +72,7 @@ def test_a_receive_that_would_block_has_been_asked(ends: Ends) -> None:
     wait_until(lambda: receiver.stats()["backlog"] == 1, "the message has come")
 
 
+@pytest.mark.every_transport
 def test_cancelled_receives_lose_nothing(ends: Ends) -> None:
     """However receives are cancelled, every message is received once."""
     sender, receiver = ends

@@ -20,6 +20,7 @@ from tests.conftest import wait_until
 from tests.pair import Door, Ends, Pair, in_thread
 
 
+@pytest.mark.every_transport
 def test_close(ends: Ends, door: Door) -> None:
     """Closing is idempotent; the other side drains, then both ends are closed."""
     sender, receiver = ends
@@ -38,6 +39,7 @@ def test_close(ends: Ends, door: Door) -> None:
     receiver.close()
 
 
+@pytest.mark.every_transport
 def test_close_wakes_waiters(ends: Ends, door: Door) -> None:
     """Whoever waits on a closed end, here or on the other side, gets ChannelClosed."""
     one, other = ends
@@ -57,6 +59,7 @@ def test_close_wakes_waiters(ends: Ends, door: Door) -> None:
     assert [type(error) for error in raised] == [ChannelClosed] * 3
 
 
+@pytest.mark.every_transport
 def test_close_wakes_waiting_sends(ends: Ends, door: Door, capacity: int) -> None:
     """A send that waits for room gets ChannelClosed when the other side closes."""
     sender, receiver = ends
@@ -178,6 +181,7 @@ def test_a_process_that_was_removed(pair: Pair, door: Door, kind: type[ChannelEr
     assert all("w-active: process w was removed" in str(error) for error in raised)
 
 
+@pytest.mark.every_transport
 def test_a_dead_peer(pair: Pair, door: Door) -> None:
     """What a dead child sent is received, then ChannelBroken with the reason."""
     ours, theirs = pair.channel(8)
@@ -193,6 +197,7 @@ def test_a_dead_peer(pair: Pair, door: Door) -> None:
         door.drain(ours)
 
 
+@pytest.mark.every_transport
 def test_the_main_process_is_gone(pair: Pair, door: Door) -> None:
     """A child's ends break when the link ends."""
     _, theirs = pair.channel(8)

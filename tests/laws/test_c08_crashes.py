@@ -38,6 +38,7 @@ def sent_from(channel: Channel[Any], messages: Any) -> threading.Thread:
 # ------------------------------------------------------------- crashes
 
 
+@pytest.mark.every_transport
 def test_what_was_not_handled_goes_to_the_successor(pair: Pair, door: Door, capacity: int) -> None:
     """In order, nothing lost; what comes again was not acknowledged; later messages follow it."""
     ours, theirs = pair.channel(capacity)
@@ -134,6 +135,7 @@ def test_callbacks_that_still_run_are_not_acknowledged(pair: Pair) -> None:
     assert started[20:] == [*range(1, 20, 2), 20]
 
 
+@pytest.mark.every_transport
 def test_a_stop_that_was_asked_for_is_no_crash(pair: Pair, door: Door) -> None:
     """However often a process is restarted, the message in its hands is only delivered again."""
     ours, theirs = pair.channel(8)
@@ -274,6 +276,7 @@ def test_who_stood_behind_a_poison_is_innocent(pair: Pair) -> None:
 # ------------------------------------------------------------- several processes
 
 
+@pytest.mark.every_transport
 @pytest.mark.parametrize("mode", ["receive", "callbacks"])
 def test_several_processes_share_messages(pair: Pair, capacity: int, mode: str) -> None:
     """Each goes to exactly one of them."""

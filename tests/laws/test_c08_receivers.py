@@ -116,6 +116,7 @@ class Tasked(Threaded):
         self._loop.close()
 
 
+@pytest.mark.every_transport
 @pytest.mark.parametrize("kind", [Threaded, Tasked], ids=["threads", "tasks"])
 def test_each_acknowledges_its_own(pair: Pair, kind: type[Threaded]) -> None:
     """One asks again and again; what the others have in hand stays theirs, also after a kill."""

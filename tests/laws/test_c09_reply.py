@@ -50,6 +50,7 @@ def forgotten(pair: Pair) -> None:
     )
 
 
+@pytest.mark.every_transport
 def test_a_reply_comes_back(asks: Any, door: Door, pair: Pair) -> None:
     """A channel in a message is used by whoever gets it, in both directions."""
     context, asker, answerer = asks

@@ -124,6 +124,7 @@ def waiting(*channels: Channel[Any]) -> list[int]:
 # ------------------------------------------------------------- what comes
 
 
+@pytest.mark.every_transport
 def test_all_of_everything(channels: list[Ends], way: Way) -> None:
     """Every message of every channel comes once and in order; all closed and drained, it ends."""
 

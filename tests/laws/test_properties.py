@@ -1040,7 +1040,7 @@ class ChannelsOfABadChild(Channels):
 
 @a_little(20, 60)
 @pytest.mark.parametrize("machine", [Channels, ChannelsOfABadChild])
-def test_channels_keep_their_laws(machine: type[Channels], times: int) -> None:
+def test_channels_keep_their_laws(machine: type[Channels], times: int, transport: str) -> None:
     """Whatever is done in whatever order."""
     profile = settings(PROFILE, max_examples=HUNT or times)
     run_state_machine_as_test(machine, settings=profile)

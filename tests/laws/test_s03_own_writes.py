@@ -27,6 +27,7 @@ def asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return questions
 
 
+@pytest.mark.every_transport
 def test_own_writes_are_read(store: SharedMemory, other: SharedMemory, do: StoreDoor) -> None:
     """Whatever was read before, and whoever else writes."""
     for i in range(50):
@@ -60,6 +61,7 @@ def test_a_key_that_has_not_changed_asks_nobody(pair: Pair, asked: list[str], da
     assert "none" not in child
 
 
+@pytest.mark.every_transport
 def test_copies_take_no_more_than_they_may(pair: Pair, asked: list[str]) -> None:
     """The oldest go first; what is longer than all that is fetched each time; all are right."""
     main, child = SharedMemory._of(pair.main.access), SharedMemory._of(pair.child.access)
@@ -81,7 +83,7 @@ def test_copies_take_no_more_than_they_may(pair: Pair, asked: list[str]) -> None
     assert asked == ["get"] * 3
 
 
-def test_no_copies_at_all() -> None:
+def test_no_copies_at_all(transport: str) -> None:
     """Every value is fetched."""
     pair = Pair(cache_bytes=0)
     main, child = SharedMemory._of(pair.main.access), SharedMemory._of(pair.child.access)

@@ -49,6 +49,7 @@ def test_any_value_comes_back_as_it_was(
             assert pickle.dumps(found) == pickle.dumps(data)
 
 
+@pytest.mark.every_transport
 def test_values_that_are_long_together(
     store: SharedMemory, other: SharedMemory, do: StoreDoor
 ) -> None:

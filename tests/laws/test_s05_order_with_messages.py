@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from liteyuki_core.comm.storage import SharedMemory
 from tests.pair import Pair, StoreDoor
 
 
+@pytest.mark.every_transport
 def test_what_was_set_before_a_send_is_seen(pair: Pair, do: StoreDoor) -> None:
     """By whoever got the message, in both directions."""
     ours, theirs = pair.channel()

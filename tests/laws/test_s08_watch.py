@@ -19,6 +19,7 @@ from tests.conftest import wait_until
 from tests.pair import Pair, StoreDoor, Unbuildable, run_async
 
 
+@pytest.mark.every_transport
 def test_a_watch_sees_every_change_in_order(
     store: SharedMemory, other: SharedMemory, do: StoreDoor
 ) -> None:

@@ -26,6 +26,7 @@ def _lock(store: SharedMemory, timeout: float | None = None) -> None:
         pass
 
 
+@pytest.mark.every_transport
 def test_one_holder_at_a_time(pair: Pair) -> None:
     """Of threads and tasks of three processes."""
     stores = [SharedMemory._of(c.access) for c in (pair.main, pair.child, pair.another("third"))]

@@ -330,6 +330,7 @@ def test_long_frames_at_once(child: Ended) -> None:
     assert "long frames at once" in child.why()
 
 
+@pytest.mark.every_transport
 def test_long_messages_on_many_channels(pair: Pair) -> None:
     """More than may be under way in pieces at once: they take turns, and short ones pass."""
     channels = [pair.channel() for _ in range(40)]

@@ -1,0 +1,89 @@
+"""What carries a link, on this system and on others: each as a change of what the code finds here.
+
+Linux has all that a link can use. What macOS and Windows lack is taken away, so that the laws are
+tested without it too. `fixtures.py` has the fixture `transport`, which `pair` uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from liteyuki_core.comm.wire import link, slots
+
+Change = Callable[[pytest.MonkeyPatch], None]
+
+HERE = "as here"
+
+
+def as_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take nothing away."""
+
+
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share no memory: pieces of long messages go through the connection."""
+    monkeypatch.setattr(slots, "shared", lambda: None)
+
+
+def no_dontwait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have neither MSG_DONTWAIT nor memory, as on macOS: connections are non-blocking."""
+    no_memory(monkeypatch)
+    monkeypatch.setattr(link, "_DONTWAIT", 0)
+
+
+def no_sendmsg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write one buffer at a time."""
+    monkeypatch.setattr(link, "_SENDMSG", False)
+
+
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the reader's thread wait in `recv`."""
+    monkeypatch.setattr(link, "_arrivals_of", lambda connection: None)
+
+
+def uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run uvloop's loops, which make what they watch non-blocking."""
+    import uvloop
+
+    for module in (asyncio, asyncio.events):
+        monkeypatch.setattr(module, "new_event_loop", uvloop.new_event_loop)
+
+
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what Windows has: a TCP connection, none of the above, loops that can't watch it."""
+    no_dontwait(monkeypatch)
+    no_sendmsg(monkeypatch)
+    no_poll(monkeypatch)
+    monkeypatch.setattr(socket, "socketpair", _tcp_pair)
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", _watches_nothing)
+
+
+TRANSPORTS: dict[str, Change] = {
+    HERE: as_here,
+    "no memory": no_memory,
+    "no dontwait": no_dontwait,
+    "no sendmsg": no_sendmsg,
+    "no poll": no_poll,
+    "uvloop": uvloop,
+    "windows": windows,
+}
+
+NEEDS = {"uvloop": pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is missing")}
+"""What has to be installed."""
+
+
+def _tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return a pair of connected sockets as Windows makes one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    return ours, theirs
+
+
+def _watches_nothing(*_: Any) -> None:
+    raise NotImplementedError

@@ -10,7 +10,6 @@ with a capacity of 2 alone; with --long all laws do, with every capacity.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 
@@ -42,17 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.long)
 
 
-@pytest.fixture(scope="session")
-def libuv() -> None:
-    """Have libuv, where it is, open what it keeps open: no test has left that behind."""
-    if find_spec("uvloop") is not None:
-        import uvloop
-
-        uvloop.new_event_loop().close()
-
-
 @pytest.fixture
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, libuv: None) -> str:
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What carries links in this test, by its name."""
     name = str(getattr(request, "param", HERE))
     TRANSPORTS[name](monkeypatch)

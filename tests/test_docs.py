@@ -17,7 +17,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from liteyuki_core import __version__
-from liteyuki_core.config import Settings
+from liteyuki_core.config import PLUGIN_KEYS, Settings
 from tests.conftest import DEADLINE, ROOT, free_port
 from tests.program import Program, running, stopped_by_itself
 
@@ -319,6 +319,7 @@ def test_tables_have_every_key_and_its_default(
     table = settings_table(readme)
     ours = {f"LITEYUKI_{name.upper()}": name for name in Settings.model_fields}
     plugins = plugin_fields()
+    assert list(plugins) == list(PLUGIN_KEYS)
     assert list(table) == [*ours, *plugins, *NONEBOT_KEYS]
     for key in ours:
         monkeypatch.setenv(key, table[key])

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from liteyuki_core.comm.wire import link, slots
+from tests.loops import LOOPS
 
 Change = Callable[[pytest.MonkeyPatch], None]
 
@@ -48,10 +48,8 @@ def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run uvloop's loops, which make what they watch non-blocking."""
-    import uvloop
-
     for module in (asyncio, asyncio.events):
-        monkeypatch.setattr(module, "new_event_loop", uvloop.new_event_loop)
+        monkeypatch.setattr(module, "new_event_loop", LOOPS["uvloop"])
 
 
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +71,7 @@ TRANSPORTS: dict[str, Change] = {
     "windows": windows,
 }
 
-NEEDS = {"uvloop": pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is missing")}
+NEEDS = {"uvloop": pytest.mark.skipif("uvloop" not in LOOPS, reason="uvloop is missing")}
 """What has to be installed."""
 
 

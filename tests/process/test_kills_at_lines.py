@@ -18,7 +18,7 @@ import pytest
 
 from tests.children import facts
 from tests.children.lines import CHILD, COUNTS
-from tests.process.test_topologies import run
+from tests.process.planned import run
 from tests.topologies import History, Plan
 
 Environment = dict[str, str]

@@ -1,4 +1,7 @@
-"""What a child answers when it is asked how it is: for loops that sleep, run and are blocked."""
+"""What a child answers when it is asked how it is: for loops that sleep, run and are blocked.
+
+Tests process/child/pulse.py.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ import pytest
 
 from liteyuki_core.comm.wire import words
 from liteyuki_core.process.child.pulse import Pulse
-from tests.comm.wire.test_reader import LOOPS, LoopThread, Sleeps
 from tests.conftest import wait_until
+from tests.loops import LOOPS, LoopThread, Sleeps
 
 
 class Asked:

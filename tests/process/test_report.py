@@ -20,7 +20,7 @@ from liteyuki_core.errors import FrameError
 from liteyuki_core.process.child.pulse import Pulse
 from liteyuki_core.process.health import Hang, Watch
 from liteyuki_core.process.report import Answer, Report, shared
-from tests.comm.wire.test_reader import LoopThread
+from tests.loops import LoopThread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no such memory")
 

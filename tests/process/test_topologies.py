@@ -16,9 +16,8 @@ from time import monotonic
 import pytest
 
 from tests import topologies
-from tests.children import facts
 from tests.children.facts import Fact
-from tests.program import Program, running_program
+from tests.process.planned import run
 from tests.topologies import Plan, judge, make_plan
 
 Environment = dict[str, str]
@@ -28,10 +27,6 @@ SHORT = ("main_keeps_what_it_looked_for", "sent_to_one_that_was_stopped")
 """Two of them that do not take long."""
 
 SHRINK_SECONDS = 90.0
-_BAD = (
-    r"\[CRITICAL\]|has not stopped|can't be|set aside|FrameError|a pump failed|callback .* raised"
-    r"|ignored its cancellation|did not end in time|never retrieved|^FAILED"
-)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it sends signals as Unix has them")
 
@@ -56,26 +51,6 @@ def plans() -> list[object]:
     long = [pytest.param(path, marks=pytest.mark.long) for path in kept if path.stem not in SHORT]
     short = [path for path in kept if path.stem in SHORT]
     return [*short, *long, *([Path(asked)] if asked else [])]
-
-
-def run(folder: Path, environment: Environment, plan: Plan) -> tuple[list[str], Program]:
-    """Run a plan; return what was wrong, each with a word first, and the program that has ended."""
-    folder.mkdir()
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    more = {"LITEYUKI_LOG_LANG": "en", "LITEYUKI_MAX_REDELIVERIES": "1000"}
-    with running_program(folder, environment, "topology_bot", **more) as bot:
-        bot.wait(240)
-    wrong = judge(plan, facts.read(folder))
-    wrong += [f"log: {match.string}" for match in bot.found(_BAD)]
-    planned = any(fault["kind"] == "raise" for fault in plan["faults"])
-    if not planned:
-        wrong += [f"log: {match.string}" for match in bot.found("Traceback")]
-    stops = next((i for i, line in enumerate(bot.lines) if "LiteyukiBot stops" in line), 0)
-    codes = [match.string for match in bot.found(r"exited with code [^0]|was killed by")]
-    wrong += [f"exit: {line}" for line in codes if line in bot.lines[stops:]]
-    if bot.process.returncode:
-        wrong.append(f"exit: main's code is {bot.process.returncode}")
-    return wrong, bot
 
 
 def kinds(wrong: list[str]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,25 +12,13 @@ import pytest
 from liteyuki_core.comm.wire import frames, slots
 from liteyuki_core.comm.wire.batch import Batch
 from liteyuki_core.errors import MessageTooLarge, SendError
+from tests.comm.wire.array import Array
 from tests.conftest import ROOT, wait_until
 from tests.pair import Ends, Pair, run_async
 from tests.program import running, write_files
 
 LIMIT = 8 << 20
 SIZE = 3 * slots.SIZE + 1
-
-
-class Array:
-    """Pickles with a buffer beside it, as arrays do."""
-
-    def __init__(self, buffer: Any) -> None:
-        self.buffer = buffer
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Array, (pickle.PickleBuffer(self.buffer),)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Array) and bytes(self.buffer) == bytes(other.buffer)
 
 
 @pytest.fixture(params=["memory is shared", "it is not"])
@@ -122,7 +109,7 @@ import pickle
 
 from liteyuki_core import Channel, LiteyukiBot, get_channel
 from liteyuki_core.comm import active_channel, passive_channel, set_channel
-from tests.comm.wire.test_payload import Array
+from tests.comm.wire.array import Array
 
 SIZE = 10_000_000
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +15,10 @@ import pytest
 from liteyuki_core.comm.loop.wakes import Wake
 from liteyuki_core.comm.wire.reader import Reader
 from tests.conftest import wait_until
+from tests.loops import LOOPS, LoopThread, Sleeps
 from tests.program import running, write_files
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
-with suppress(ImportError):
-    import uvloop
-
-    LOOPS["uvloop"] = uvloop.new_event_loop
-    uvloop.new_event_loop().close()  # The first opens what stays open.
-
 _NOWAIT = getattr(socket, "MSG_DONTWAIT", 0)
-
-
-class LoopThread:
-    """An event loop that runs in a thread, until `stop`."""
-
-    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self.loop = new_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-
-    def stop(self) -> None:
-        if self.thread.is_alive():
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join(10)
 
 
 class Connection:
@@ -127,26 +105,6 @@ def test_a_loop_that_is_woken_often_reads(connection: Connection) -> None:
     assert connection.by == [connection.reader.thread]
     connection.lend()
     wait_until(lambda: connection.woken == len(connection.got), "one wake-up a message")
-
-
-class Sleeps(selectors.DefaultSelector):
-    """Notes whether the loop sleeps, and how often it has looked without sleeping before that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.looks: list[int] = [0]
-        self.sleeps = False
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout == 0:
-            self.looks[-1] += 1
-            return super().select(0)
-        self.sleeps = True
-        try:
-            return super().select(timeout)
-        finally:
-            self.sleeps = False
-            self.looks.append(0)
 
 
 @pytest.fixture

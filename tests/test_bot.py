@@ -1,4 +1,7 @@
-"""LiteyukiBot as a program: children, hooks, signals, deadlines, bad input."""
+"""LiteyukiBot as a program: children, hooks, signals, deadlines, bad input.
+
+Tests hooks.py, signals.py, stop.py, process/stopping.py.
+"""
 
 from __future__ import annotations
 

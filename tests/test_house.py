@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
 import liteyuki_core
 from liteyuki_core import comm, errors
+from tests import laws
 from tests.conftest import ROOT
 from tests.program import python
 
@@ -299,3 +301,67 @@ def test_errors_survive_pickle(name: str) -> None:
 def test_errors_have_the_parents_one_expects(name: str, parent: type[Exception]) -> None:
     """`except TimeoutError` and the like work."""
     assert issubclass(getattr(errors, name), parent)
+
+
+# ------------------------------------------------------------- the tests
+
+TESTS = ROOT / "tests"
+TEST_FILES = {
+    path.relative_to(TESTS).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(TESTS.rglob("test_*.py"))
+}
+
+
+def said_to_be_tested(test_file: str) -> list[str]:
+    """Return the files of the core that a test file says at its top that it tests."""
+    top = ast.get_docstring(ast.parse(TEST_FILES[test_file])) or ""
+    return [
+        name
+        for said in re.findall(r"^Tests .*?(?:\n\n|\Z)", top, re.MULTILINE | re.DOTALL)
+        for name in re.findall(r"[\w/]+\.py", said)
+    ]
+
+
+LAWS = re.findall(r"[\w/]+\.py", laws.__doc__ or "")
+SAID = {name for test_file in TEST_FILES for name in said_to_be_tested(test_file)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for path in FILES.values()
+        if path.name != "__init__.py" and (name := path.relative_to(CORE).as_posix()) != "errors.py"
+    ],
+)
+def test_every_file_has_its_test(name: str) -> None:
+    """One of the same place and name, or one that says at its top that it tests this file."""
+    folder, _, file = name.rpartition("/")
+    assert f"{folder}/test_{file}".lstrip("/") in TEST_FILES or name in SAID
+
+
+def test_what_is_said_to_be_tested_is_there() -> None:
+    """A file that has got another name has got it there too."""
+    assert [name for name in SAID if not (CORE / name).is_file()] == []
+
+
+def test_no_test_file_imports_another() -> None:
+    """What they share is in files of other names."""
+    imports = re.compile(r"^\s*(?:from|import) +tests\S*\.test_.*", re.MULTILINE)
+    assert [(name, found) for name, t in TEST_FILES.items() for found in imports.findall(t)] == []
+
+
+@pytest.mark.parametrize("name", [name for name in TEST_FILES if name.startswith("laws/test_")])
+def test_the_file_of_a_law_says_which(name: str) -> None:
+    """By its number, at its top. `tests/laws` lists them all."""
+    law = re.match(r"laws/test_([cs])(\d\d)_", name)
+    if law is not None:
+        kind, number = law.groups()
+        of = {"c": "channels", "s": "the store"}[kind]
+        assert TEST_FILES[name].startswith(f'"""Law {kind.upper()}{int(number)} of {of}: ')
+    assert name in LAWS
+
+
+def test_the_list_of_laws_names_what_is_there() -> None:
+    """Each file in it is a test file."""
+    assert [name for name in LAWS if name not in TEST_FILES] == []

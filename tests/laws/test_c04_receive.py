@@ -3,6 +3,8 @@
 `receive` in its forms and its timeouts. Cancelling it or timing out loses nothing; it never waits
 on a loop's thread. An iteration ends when the other side has closed and the rest is drained.
 `channel << data` sends.
+
+Tests comm/channel.py, comm/ends/end.py.
 """
 
 from __future__ import annotations

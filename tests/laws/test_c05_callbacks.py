@@ -2,7 +2,8 @@
 
 Order, filters, threads, loops, and what callbacks cost others.
 
-Tests comm/loop/dispatch.py, comm/loop/runner.py, comm/loop/callbacks.py, comm/loop/worker.py.
+Tests comm/loop/dispatch.py, comm/loop/runner.py, comm/loop/callbacks.py, comm/loop/source.py,
+comm/loop/site.py, comm/loop/worker.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Who is given a message, and who keeps none.
 
-Tests comm/hub/route.py, as `test_c08_crashes.py` does.
+Tests comm/hub/route.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 A channel is got by its name in any process, wherever it was made. The functions of
 `liteyuki_core.comm` that do this are tested in `tests/comm/test_registry.py`.
+
+Tests comm/context.py, comm/current.py, comm/link_port.py, comm/hub/local_port.py,
+comm/ends/port.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Law C9 of channels: channels that are sent through channels.
 
 And what is left of those that nobody has any more.
+
+Tests comm/loop/attendant.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Law S1 of the store: its operations, from any process, through both doors.
 
 And keys, times and numbers that can't be.
+
+Tests comm/storage.py, comm/store/operations.py.
 """
 
 from __future__ import annotations

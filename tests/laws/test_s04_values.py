@@ -1,6 +1,6 @@
 """Law S4 of the store: values are values; to change what one got changes nothing.
 
-Tests comm/store/value.py, as `tests/comm/store/test_table.py` does.
+Tests comm/store/value.py.
 """
 
 from __future__ import annotations

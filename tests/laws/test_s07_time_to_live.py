@@ -1,6 +1,6 @@
 """Law S7 of the store: a value with a time to live is gone for all at that time, never before.
 
-Tests comm/store/expiry.py, as `tests/comm/store/test_table.py` does.
+Tests comm/store/expiry.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Whom a stop may interrupt: a main thread that is not in the middle of what is done for it."""
+"""Whom a stop may interrupt: a main thread that is not in the middle of what is done for it.
+
+Tests process/child/leaving.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Listening sockets that the main process keeps: nobody is refused while a child is restarted."""
+"""Listening sockets that the main process keeps: nobody is refused while a child is restarted.
+
+Tests process/child/sockets.py.
+"""
 
 from __future__ import annotations
 

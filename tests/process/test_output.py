@@ -1,4 +1,7 @@
-"""What children write: to the terminal, to the log file, as JSON; to the last word."""
+"""What children write: to the terminal, to the log file, as JSON; to the last word.
+
+Tests process/child/output.py, writer.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who waits for a child's end: exit codes that are lost on the way, and process numbers."""
+"""Who waits for a child's end: exit codes that are lost on the way, and process numbers.
+
+Tests process/life.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The one true store and what it is made of: bytes, cells, deadlines, what can't be asked."""
+"""The one true store and what it is made of: bytes, cells, deadlines, what can't be asked.
+
+Tests comm/store/cells.py, comm/store/value.py, comm/store/expiry.py.
+"""
 
 from __future__ import annotations
 

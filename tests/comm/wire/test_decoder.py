@@ -1,4 +1,7 @@
-"""Long frames in pieces and the decoder that puts them together, without a socket."""
+"""Long frames in pieces and the decoder that puts them together, without a socket.
+
+Tests comm/wire/pieces.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The wire format, without a socket."""
+"""The wire format, without a socket.
+
+Tests comm/wire/batch.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One link: writing that never waits, a reader that tells its end once, handles that are closed."""
+"""One link: writing that never waits, a reader that tells its end once, handles that are closed.
+
+Tests comm/wire/endpoint.py, comm/wire/slots.py.
+"""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ from .frames import (
     U32,
     Buffer,
     Frame,
+    numbers_of,
     table,
-    words_of,
 )
 from .payload import Linked, Long, Raw, split_linked
 
@@ -51,14 +51,14 @@ class Batch:
     may have the same memory: then what a message may change is copied when it is made.
     """
 
-    __slots__ = ("buffers", "count", "first", "flags", "kept", "text", "words")
+    __slots__ = ("buffers", "count", "first", "flags", "kept", "lengths", "text")
 
     def __init__(
         self,
         first: int,
         count: int,
         buffers: tuple[Buffer, ...],
-        words: Sequence[int],
+        lengths: Sequence[int],
         text: str | None,
         flags: int,
         kept: bool = True,
@@ -66,7 +66,7 @@ class Batch:
         self.first = first
         self.count = count
         self.buffers = buffers
-        self.words = words
+        self.lengths = lengths
         self.text = text
         self.flags = flags
         self.kept = kept
@@ -83,7 +83,7 @@ class Batch:
     def having(self, first: int, flags: int = 0) -> Batch:
         """Return the same messages numbered from `first` on, with `flags` besides their own."""
         flags |= self.flags
-        return Batch(first, self.count, self.buffers, self.words, self.text, flags, self.kept)
+        return Batch(first, self.count, self.buffers, self.lengths, self.text, flags, self.kept)
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the messages from the `start`th to before the `stop`th, counted from 0."""
@@ -92,18 +92,18 @@ class Batch:
         if self.flags & SPLIT:
             some = pack_text(self.first + start, self.payloads()[start:stop])
             return some.having(some.first, self.flags)
-        words = self.words[start:stop]
+        lengths = self.lengths[start:stop]
         text, content = None, b""
         if self.text is not None:
-            at = sum(self.words[:start])
-            text = self.text[at : at + sum(words)]
+            at = sum(self.lengths[:start])
+            text = self.text[at : at + sum(lengths)]
             content = text.encode("utf-8", "surrogatepass")
         else:
             body = self._body()
-            at = 4 * self.count + sum([word & LENGTH for word in self.words[:start]])
-            content = bytes(body[at : at + sum([word & LENGTH for word in words])])
-        buffers = (table(words) + content,)
-        return Batch(self.first + start, stop - start, buffers, words, text, self.flags)
+            at = 4 * self.count + sum([length & LENGTH for length in self.lengths[:start]])
+            content = bytes(body[at : at + sum([length & LENGTH for length in lengths])])
+        buffers = (table(lengths) + content,)
+        return Batch(self.first + start, stop - start, buffers, lengths, text, self.flags)
 
     def runs(self, kinds: Sequence[Any]) -> Iterator[tuple[Any, Batch]]:
         """Yield runs of messages of one kind, given a kind for each; None leaves one out."""
@@ -132,7 +132,7 @@ class Batch:
                 return [text]
             if self.flags & SPLIT:
                 return text.split("\0")
-            bounds = accumulate(self.words, initial=0)
+            bounds = accumulate(self.lengths, initial=0)
             return [text[start:end] for start, end in pairwise(bounds)]
         if self.flags & LONG:
             return [Long(self.buffers, self.kept)]
@@ -145,12 +145,14 @@ class Batch:
             # Slices of a view are views, which are slower to read than bytes.
             at += len(body.obj) - len(body)
             body = body.obj
-        if max(self.words) < TOP:
-            return [body[start:end] for start, end in pairwise(accumulate(self.words, initial=at))]
-        for word in self.words:
-            end = at + (word & LENGTH)
+        if max(self.lengths) < TOP:
+            return [
+                body[start:end] for start, end in pairwise(accumulate(self.lengths, initial=at))
+            ]
+        for length in self.lengths:
+            end = at + (length & LENGTH)
             payload = body[at:end]
-            out.append(Raw(payload) if word & TOP else payload)
+            out.append(Raw(payload) if length & TOP else payload)
             at = end
         return out
 
@@ -165,27 +167,27 @@ def pack_text(first: int, messages: list[str]) -> Batch:
     if count == 1 or text.count("\0") == count - 1:
         body = text.encode("utf-8", "surrogatepass")
         return Batch(first, count, (body,), (), text, TEXT | SPLIT)
-    words = list(map(len, messages))
+    lengths = list(map(len, messages))
     text = "".join(messages)
-    body = table(words) + text.encode("utf-8", "surrogatepass")
-    return Batch(first, count, (body,), words, text, TEXT)
+    body = table(lengths) + text.encode("utf-8", "surrogatepass")
+    return Batch(first, count, (body,), lengths, text, TEXT)
 
 
-def pack(first: int, payloads: list[Any], words: list[int]) -> Batch:
-    """Make a batch of payloads and length words that came from `dump`; a `Long` is alone."""
+def pack(first: int, payloads: list[Any], lengths: list[int]) -> Batch:
+    """Make a batch of payloads and their lengths as `dump` gave them; a `Long` is alone."""
     count = len(payloads)
-    if not words[0]:
+    if not lengths[0]:
         return Batch(first, 1, payloads[0].segments, (), None, LONG)
-    head = table(words)
+    head = table(lengths)
     if count == 1 and len(payloads[0]) > CHUNK // 4:
-        return Batch(first, count, (head, payloads[0]), words, None, 0)
-    return Batch(first, count, (b"".join((head, *payloads)),), words, None, 0)
+        return Batch(first, count, (head, payloads[0]), lengths, None, 0)
+    return Batch(first, count, (b"".join((head, *payloads)),), lengths, None, 0)
 
 
 def pack_linked(first: int, payload: Linked) -> Batch:
     """Make a batch of one message that carries channels."""
-    words = [len(payload)]
-    return Batch(first, 1, (table(words), payload.data), words, None, LINKED)
+    lengths = [len(payload)]
+    return Batch(first, 1, (table(lengths), payload.data), lengths, None, LINKED)
 
 
 def unpack(frame: Frame, kept: bool = True) -> Batch:
@@ -208,20 +210,20 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
     content: Buffer = body[_SEQUENCE.size :] if rest < 4096 else memoryview(body)[_SEQUENCE.size :]
-    words: Sequence[int]
-    words = words_of(content[: 4 * count]) if count > 1 else U32.unpack_from(content)
+    lengths: Sequence[int]
+    lengths = numbers_of(content[: 4 * count]) if count > 1 else U32.unpack_from(content)
     text = None
     if flags & TEXT:
         text = _decode(memoryview(content)[4 * count :])
-        whole = sum(words) == len(text)
+        whole = sum(lengths) == len(text)
     else:
-        lengths = words if max(words) < TOP else [word & LENGTH for word in words]
-        whole = sum(lengths) == rest - 4 * count
+        sizes = lengths if max(lengths) < TOP else [length & LENGTH for length in lengths]
+        whole = sum(sizes) == rest - 4 * count
     if not whole:
         raise FrameError("data frame's message lengths do not add up")
     if flags & LINKED and (count != 1 or text is not None):
         raise FrameError("data frame with channels has more than one message")
-    return Batch(first, count, (content,), words, text, flags, kept)
+    return Batch(first, count, (content,), lengths, text, flags, kept)
 
 
 def _unpack_split(frame: Frame, first: int, count: int, kept: bool) -> Batch:

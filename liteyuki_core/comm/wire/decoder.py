@@ -34,7 +34,7 @@ from .frames import (
     TOP,
     Buffer,
     Frame,
-    words_of,
+    numbers_of,
 )
 from .pieces import AT_ONCE, IN_SLOT
 
@@ -52,13 +52,13 @@ class _LongFrame:
     def __init__(self, head: Frame, limit: int) -> None:
         self._head = head
         body = head.body
-        self._words = words_of(body) if body and not len(body) % 4 else [0]
-        lengths = [word & LENGTH for word in self._words]
-        if not all(lengths):
+        self._lengths = numbers_of(body) if body and not len(body) % 4 else [0]
+        sizes = [length & LENGTH for length in self._lengths]
+        if not all(sizes):
             raise FrameError(f"a long frame on channel {head.channel} has an empty segment")
-        if sum(lengths) > limit:
+        if sum(sizes) > limit:
             raise FrameError(
-                f"a frame of {sum(lengths)} bytes on channel {head.channel}; {limit} are allowed"
+                f"a frame of {sum(sizes)} bytes on channel {head.channel}; {limit} are allowed"
             )
         self._segments: list[Buffer] = []
         self._whole: BytesIO | bytearray | None = None
@@ -68,13 +68,13 @@ class _LongFrame:
     def place(self, size: int) -> memoryview:
         """Return where the next `size` bytes go; release it before calling `placed`."""
         if self._whole is None:
-            word = self._words[len(self._segments)]
-            if word & TOP:
-                self._whole = bytearray(word & LENGTH)
+            length = self._lengths[len(self._segments)]
+            if length & TOP:
+                self._whole = bytearray(length & LENGTH)
                 self._view = memoryview(self._whole)
             else:
                 # Filled in place, and CPython's getvalue hands out this memory without a copy.
-                self._whole = BytesIO(bytes(word))
+                self._whole = BytesIO(bytes(length))
                 self._view = self._whole.getbuffer()
             self._filled = 0
         stop = self._filled + size
@@ -90,7 +90,7 @@ class _LongFrame:
         self._view.release()
         whole, self._whole = self._whole, None
         self._segments.append(whole.getvalue() if isinstance(whole, BytesIO) else whole or b"")
-        if len(self._segments) < len(self._words):
+        if len(self._segments) < len(self._lengths):
             return None
         kind, flags, channel, *_ = self._head
         if flags & LONG:
@@ -228,7 +228,7 @@ class Decoder:
             self._take_in(frame, out)
 
     def _numbers(self, body: bytes) -> list[int]:
-        numbers = words_of(body) if not len(body) % 4 else []
+        numbers = numbers_of(body) if not len(body) % 4 else []
         if not numbers or max(numbers) >= self._slots:
             raise FrameError(f"slots {body[:40].hex()}: there are {self._slots}")
         return numbers

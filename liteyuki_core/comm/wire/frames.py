@@ -83,21 +83,21 @@ class Frame(NamedTuple):
     """What follows the body of a LONG frame: `bytes`, and `bytearray` for what may be changed."""
 
 
-def table(words: Sequence[int]) -> bytes:
+def table(numbers: Sequence[int]) -> bytes:
     """Return numbers as u32."""
-    numbers = array("I", words)
+    entries = array("I", numbers)
     if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
+        entries.byteswap()
+    return entries.tobytes()
 
 
-def words_of(body: Buffer) -> list[int]:
+def numbers_of(body: Buffer) -> list[int]:
     """Return the numbers of such a table."""
-    numbers = array("I")
-    numbers.frombytes(body)
+    entries = array("I")
+    entries.frombytes(body)
     if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tolist()
+        entries.byteswap()
+    return entries.tolist()
 
 
 def acknowledgement(

@@ -126,9 +126,10 @@ def load_linked(payload: Linked, find: Callable[[str, Any], Any]) -> Any:
 
 
 def dump(data: Any) -> tuple[bytes | Long, int]:
-    """Serialise one message; return the payload and its length word, 0 for a `Long`.
+    """Serialise one message; return the payload and its length.
 
-    Raises whatever pickling raises.
+    That is 0 for a `Long`, and has its top bit set for bytes as they stand. Raises whatever
+    pickling raises.
     """
     kind = type(data)
     if kind in _FLAT:

@@ -101,9 +101,9 @@ CHANGEABLE = memoryview(bytearray(b"abc" * frames.CHUNK))
 )
 def test_buffers_are_values(buffer: Any, kind: type) -> None:
     """Whatever its size, a buffer comes as it was sent, changeable or not, and never shared."""
-    payload, word = dump(Sample(buffer))
+    payload, length = dump(Sample(buffer))
     was = bytes(buffer)
-    packed = pack(3, [payload], [word])
+    packed = pack(3, [payload], [length])
     sent = [load(p) for p in packed.payloads()] + [load(packed.payloads()[0])]
     if kind is bytearray:
         for i, one in enumerate(sent):

@@ -68,8 +68,8 @@ def peers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def data(size: int, channel: int, first: int = 0) -> tuple[Any, ...]:
     """Return a DATA frame of one message."""
-    payload, word = dump(bytes([channel]) * size)
-    return pack(first, [payload], [word]).frame(channel)
+    payload, length = dump(bytes([channel]) * size)
+    return pack(first, [payload], [length]).frame(channel)
 
 
 def test_writing_never_waits(peers: Any) -> None:
@@ -209,8 +209,8 @@ def test_long_messages_go_through_memory(monkeypatch: Any) -> None:
         memory = theirs.memory
         assert memory is not None
         long = bytes(range(256)) * 100_000
-        payload, word = dump(long)
-        one.link.queue(1, pack(7, [payload], [word]).frame(1))
+        payload, length = dump(long)
+        one.link.queue(1, pack(7, [payload], [length]).frame(1))
         one.link.pump()
         reader = decoder.Decoder(LIMIT, slots.COUNT)
         arrived: list[frames.Frame] = []
@@ -245,9 +245,9 @@ def test_where_memory_is_short(monkeypatch: Any, peers: Any) -> None:
         write(self, number, piece)
 
     monkeypatch.setattr(slots.Slots, "write", short)
-    payload, word = dump(bytes(range(256)) * 20_000)
+    payload, length = dump(bytes(range(256)) * 20_000)
     for i in range(2):
-        one.link.queue(1, pack(i, [payload], [word]).frame(1))
+        one.link.queue(1, pack(i, [payload], [length]).frame(1))
     one.link.pump()
     wait_until(lambda: len(other.frames) == 2)
     for frame in other.frames:

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 from ...errors import FrameError, StoreError
 from . import value as values_
+from . import words
 from .cells import Cells
 from .expiry import Expiry
 from .journal import Journal, Record
@@ -45,72 +46,6 @@ _MOST_WAITS = 100_000
 
 _MOST_PATTERNS = 10_000
 """Watches that one asker may have, of patterns that differ, and as many subscriptions."""
-
-_MOST_NAME = 64 * 1024
-"""Longest name of a key, pattern or topic in characters."""
-
-
-def _is_name(given: Any) -> bool:
-    return type(given) is str and len(given) <= _MOST_NAME
-
-
-def _is_key(given: Any) -> bool:
-    return type(given) is str and 0 < len(given) <= values_.KEY_BYTES
-
-
-def _is_flag(given: Any) -> bool:
-    return type(given) is bool
-
-
-def _is_flag_or_none(given: Any) -> bool:
-    return given is None or type(given) is bool
-
-
-def _is_number(given: Any) -> bool:
-    return type(given) is int and 0 <= given < 1 << 63
-
-
-def _is_number_or_none(given: Any) -> bool:
-    return given is None or _is_number(given)
-
-
-def _is_time_or_none(given: Any) -> bool:
-    return given is None or _is_number(given) or (type(given) is float and 0 < given < inf)
-
-
-_Checks = dict[str, Callable[[Any], bool]]
-
-
-class _Op:
-    """What can be asked: how many values come with it, and its arguments, of which those in `may`
-    can be left out."""
-
-    def __init__(self, values: int, must: _Checks, may: _Checks | None = None) -> None:
-        self.values = values
-        self.must = must.keys()
-        self.checks = {**must, **(may or {})}
-
-
-_OPS = {
-    "get": _Op(0, {"key": _is_key}),
-    "set": _Op(
-        1,
-        {"key": _is_key},
-        {"ttl": _is_time_or_none, "persist": _is_flag_or_none, "version": _is_number_or_none},
-    ),
-    "delete": _Op(0, {"key": _is_key}),
-    "incr": _Op(1, {"key": _is_key}, {"persist": _is_flag_or_none}),
-    "scan": _Op(0, {"prefix": _is_name, "content": _is_flag}),
-    "count": _Op(0, {"prefix": _is_name}),
-    "clear": _Op(0, {"prefix": _is_name}),
-    "lock": _Op(0, {"key": _is_key, "wait": _is_flag}),
-    "unlock": _Op(0, {"key": _is_key, "held": _is_number}),
-    "watch": _Op(0, {"pattern": _is_name}),
-    "unwatch": _Op(0, {"pattern": _is_name}),
-    "subscribe": _Op(0, {"topic": _is_name}),
-    "publish": _Op(1, {"topic": _is_name}),
-}
-"""All that can be asked."""
 
 
 class Asker(Protocol):
@@ -177,9 +112,37 @@ class Store:
 
     def ask(self, asker: Asker, request: int, fields: Fields, values: list[Value]) -> None:
         """Do what is asked, and answer it. Raises `FrameError` for what can't be asked."""
-        _check(fields, values)
+        question = words.read(fields, values)
         try:
-            getattr(self, f"_do_{fields['op']}")(asker, request, values, **fields["args"])
+            match question:
+                case words.Set():
+                    self._set(asker, request, question)
+                case words.Get():
+                    self._get(asker, request, question.key)
+                case words.Incr():
+                    self._incr(asker, request, question)
+                case words.Publish():
+                    self._publish(asker, request, question)
+                case words.Delete():
+                    self._delete(asker, request, question.key)
+                case words.Lock():
+                    self._lock_key(asker, request, question)
+                case words.Unlock(key, held):
+                    self._release(key, (asker, held))
+                case words.Scan(prefix, content):
+                    self._scan(asker, request, prefix, content)
+                case words.Count(prefix):
+                    asker.answer(request, {"count": len(self._keys(prefix))}, [])
+                case words.Clear(prefix):
+                    self._clear(asker, request, prefix)
+                case words.Watch(pattern):
+                    self._patterns.setdefault(asker, _Patterns()).add(pattern)
+                    asker.answer(request, {}, [])
+                case words.Unwatch(pattern):
+                    self._unwatch(asker, pattern)
+                case words.Subscribe(topic):
+                    self._topics.setdefault(asker, _Patterns()).add(topic)
+                    asker.answer(request, {}, [])
         except StoreError as error:
             asker.answer(request, {"error": error.args[0]}, [])
         except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -223,24 +186,13 @@ class Store:
 
     # ------------------------------------------------------------- keys
 
-    def _do_get(self, asker: Asker, request: int, values: list[Value], key: str) -> None:
+    def _get(self, asker: Asker, request: int, key: str) -> None:
         entry = self.live(key)
         asker.answer(request, self._of(key, entry), [] if entry is None else [entry.value])
 
-    def _do_set(
-        self,
-        asker: Asker,
-        request: int,
-        values: list[Value],
-        key: str,
-        ttl: float | None = None,
-        persist: bool | None = None,
-        version: int | None = None,
-    ) -> None:
-        """Set a key; with `version` only if its latest change is that (0: there is no such key).
-
-        A conditional change leaves the key's time to live as it is.
-        """
+    def _set(self, asker: Asker, request: int, question: words.Set) -> None:
+        """Set a key. A change on the condition of a version leaves its time to live as it is."""
+        value, key, ttl, persist, version = question
         if ttl is not None and not 0 < ttl < inf:
             raise ValueError(f"a ttl of {ttl}")
         entry = self.live(key)
@@ -251,28 +203,20 @@ class Store:
         deadline = None if ttl is None else time.monotonic() + ttl
         if version is not None and entry is not None:
             deadline = entry.deadline
-        (value,) = values
         kept = self._keeps(key, entry, persist)
         ticket = self._change(key, value, deadline=deadline, kept=kept)
         fields = {**self._of(key, self.entries[key]), "done": True}
         self._confirm(ticket, asker, request, fields, [])
 
-    def _do_delete(self, asker: Asker, request: int, values: list[Value], key: str) -> None:
+    def _delete(self, asker: Asker, request: int, key: str) -> None:
         entry = self.live(key)
         ticket = None if entry is None else self._change(key, None)
         found = [] if entry is None else [entry.value]
         self._confirm(ticket, asker, request, {**self._of(key, None), "was": bool(found)}, found)
 
-    def _do_incr(
-        self,
-        asker: Asker,
-        request: int,
-        values: list[Value],
-        key: str,
-        persist: bool | None = None,
-    ) -> None:
+    def _incr(self, asker: Asker, request: int, question: words.Incr) -> None:
+        by, key, persist = question
         entry = self.live(key)
-        (by,) = values
         number = self._add(key, entry, by)
         deadline = None if entry is None else entry.deadline
         kept = self._keeps(key, entry, persist)
@@ -305,9 +249,7 @@ class Store:
         except (OverflowError, ValueError) as error:
             raise StoreError(f"key {key!r}: {error}") from error
 
-    def _do_scan(
-        self, asker: Asker, request: int, values: list[Value], prefix: str, content: bool
-    ) -> None:
+    def _scan(self, asker: Asker, request: int, prefix: str, content: bool) -> None:
         """Answer with all keys that start so, and their values if `content`, as of now."""
         keys = self._keys(prefix)
         pages = [keys[at : at + _PAGE] for at in range(0, len(keys), _PAGE)] or [[]]
@@ -315,10 +257,7 @@ class Store:
             found = [self.entries[key].value for key in page] if content else []
             asker.answer(request, {"keys": page, "more": number < len(pages)}, found)
 
-    def _do_count(self, asker: Asker, request: int, values: list[Value], prefix: str) -> None:
-        asker.answer(request, {"count": len(self._keys(prefix))}, [])
-
-    def _do_clear(self, asker: Asker, request: int, values: list[Value], prefix: str) -> None:
+    def _clear(self, asker: Asker, request: int, prefix: str) -> None:
         keys = self._keys(prefix)
         tickets = [self._change(key, None) for key in keys]
         last = next((ticket for ticket in reversed(tickets) if ticket is not None), None)
@@ -409,10 +348,9 @@ class Store:
 
     # ------------------------------------------------------------- locks
 
-    def _do_lock(
-        self, asker: Asker, request: int, values: list[Value], key: str, wait: bool
-    ) -> None:
+    def _lock_key(self, asker: Asker, request: int, question: words.Lock) -> None:
         """Give `key` to this request, whose number names the hold to `unlock`, or have it wait."""
+        key, wait = question
         queue = self._locks.get(key)
         if queue is None or wait:
             if self._waits[asker] >= _MOST_WAITS:
@@ -427,11 +365,6 @@ class Store:
             queue.append((asker, request))
             return
         asker.answer(request, {"got": queue is None}, [])
-
-    def _do_unlock(
-        self, asker: Asker, request: int, values: list[Value], key: str, held: int
-    ) -> None:
-        self._release(key, (asker, held))
 
     def _release(self, key: str, held: tuple[Asker, int]) -> None:
         queue = self._locks.get(key)
@@ -455,23 +388,15 @@ class Store:
 
     # ------------------------------------------------------------- watches and topics
 
-    def _do_watch(self, asker: Asker, request: int, values: list[Value], pattern: str) -> None:
-        self._patterns.setdefault(asker, _Patterns()).add(pattern)
-        asker.answer(request, {}, [])
-
-    def _do_unwatch(self, asker: Asker, request: int, values: list[Value], pattern: str) -> None:
+    def _unwatch(self, asker: Asker, pattern: str) -> None:
         patterns = self._patterns.get(asker)
         if patterns is not None and pattern in patterns.counts:
             patterns.remove(pattern)
             if not patterns.counts:
                 del self._patterns[asker]
 
-    def _do_subscribe(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
-        self._topics.setdefault(asker, _Patterns()).add(topic)
-        asker.answer(request, {}, [])
-
-    def _do_publish(self, asker: Asker, request: int, values: list[Value], topic: str) -> None:
-        (value,) = values
+    def _publish(self, asker: Asker, request: int, question: words.Publish) -> None:
+        value, topic = question
         for other in _wanting(self._topics, topic):
             other.tell({"topic": topic}, [value])
         asker.answer(request, {}, [])
@@ -480,22 +405,6 @@ class Store:
 def _record(key: str, entry: Entry) -> Record:
     at = None if entry.deadline is None else time.time() + entry.deadline - time.monotonic()
     return Record(key, entry.value.kind, entry.value.data, at)
-
-
-def _check(fields: Fields, values: list[Value]) -> None:
-    """Raise `FrameError` for what can't be asked."""
-    name, args = fields.get("op"), fields.get("args")
-    op = _OPS.get(name) if type(name) is str else None
-    if op is None or type(args) is not dict or len(fields) != 2:
-        raise FrameError(f"the store can't be asked {name!r}")
-    if len(values) != op.values or not all(value.kind in values_.KINDS for value in values):
-        raise FrameError(f"the store is asked to {name} with {len(values)} values")
-    right = op.must <= args.keys()
-    for arg, given in args.items():
-        check = op.checks.get(arg)
-        right = right and check is not None and check(given)
-    if not right:
-        raise FrameError(f"the store is asked to {name} with {args!r}")
 
 
 class _Patterns:

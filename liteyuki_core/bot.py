@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from . import log
 from .comm import current
 from .comm.context import Context
-from .comm.hub.hub import Hub
 from .comm.hub.letters import DeadLetter
+from .comm.hub.main import Main
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
@@ -92,14 +92,15 @@ class LiteyukiBot:
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
-        self._hub = Hub(
+        self._comm = Main(
             self._context,
             max_redeliveries=self._settings.max_redeliveries,
             store_path=self._settings.store_path,
         )
+        self._hub = self._comm.hub
         self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
-            self._hub,
+            self._comm,
             log_config,
             self._writer,
             self._hooks,
@@ -333,7 +334,7 @@ class LiteyukiBot:
                 asyncio.set_event_loop(None)
                 loop.close()
                 self._context.close(0.5)
-                self._hub.store.close(max(1.0, self._stop.left()))
+                self._comm.store.close(max(1.0, self._stop.left()))
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None

@@ -18,7 +18,8 @@ from typing import Any
 from liteyuki_core import ChannelBroken, ChannelClosed
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.ends.end import End
-from liteyuki_core.comm.hub.route import Route, Side
+from liteyuki_core.comm.hub.route import Route
+from liteyuki_core.comm.hub.side import Side
 from liteyuki_core.comm.wire.batch import Batch
 from liteyuki_core.comm.wire.payload import Linked, load, load_linked
 
@@ -353,7 +354,7 @@ def custody(side: Side) -> list[int]:
 
 
 def check_side(side: Side, capacity: int) -> None:
-    """Check what `route.py` says of a side, under the hub's lock."""
+    """Check what `side.py` says of a side, under the hub's lock."""
     for entries in (list(side.waiting), list(side.sent.values())):
         _in_order([entry.batch for entry in entries])
     for start, entry in side.sent.items():

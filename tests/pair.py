@@ -10,8 +10,8 @@ from typing import Any
 from liteyuki_core import log
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
-from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
+from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.comm.link_port import LinkPort
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.comm.store.access import Access
@@ -116,7 +116,8 @@ class Pair:
     ) -> None:
         self.cache_bytes = cache_bytes
         self.main = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
-        self.hub = Hub(self.main, max_redeliveries=max_redeliveries, store_path=store_path)
+        self.composed = Main(self.main, max_redeliveries=max_redeliveries, store_path=store_path)
+        self.hub, self.store = self.composed.hub, self.composed.store
         self.hub.add_process("w")
         self.log: list[str] = []
         self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
@@ -149,7 +150,7 @@ class Pair:
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         ours, theirs = connection_pair()
-        cells = self.hub.store.cells
+        cells = self.store.cells
         context = Context(
             name,
             max_message_bytes=self.main.max_message_bytes,
@@ -163,7 +164,7 @@ class Pair:
         )
         copies = Copies(None if cells is None else cells.reader(), self.cache_bytes)
         context.connect(port, Access(context.site, port, copies))
-        peer = self.hub.connect(name, ours, self.main_ended.append, self.words.append)
+        peer = self.composed.connect(name, ours, self.main_ended.append, self.words.append)
         port.start(10)
         return context, port, peer
 
@@ -219,5 +220,5 @@ class Pair:
         self.child.close(2)
         self.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
         self.main.close(2)
-        self.hub.store.close(2)
+        self.store.close(2)
         log.logger.remove(self._sink)

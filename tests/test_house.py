@@ -27,6 +27,7 @@ FLOORS: list[set[str]] = [
     {"comm.current"},
     {"comm.channel"},
     {"comm.registry", "comm.select", "comm.storage", "comm.link_port", "comm.hub"},
+    {"comm.hub.main"},
     {"comm"},
     {"config", "hooks", "replacement", "stop"},
     {"signals"},
@@ -40,9 +41,6 @@ its own. It imports what is below it, and files of a folder import each other; n
 EXCEPTIONS = {
     # These need a context for its lock, wakes and attendant; `site` takes them away.
     ("comm.ends.end", "comm.context"),
-    # The hub makes its peers and they call it; turning the hub round takes these away.
-    ("comm.hub.link_peer", "comm.hub.hub"),
-    ("comm.hub.local_port", "comm.hub.hub"),
 }
 """Who still imports whom upwards or in a circle, for type checking alone."""
 
@@ -162,6 +160,20 @@ def test_what_runs_in_a_child_knows_no_main_process() -> None:
     assert {other for other in found if not other.startswith("process.child.")} <= shared
 
 
+def test_the_hub_knows_no_links() -> None:
+    """What it imports, and what that imports, has no connection, no process and no store."""
+    found, ahead = set(), ["comm.hub.hub"]
+    while ahead:
+        module = ahead.pop()
+        if module not in found:
+            found.add(module)
+            ahead += [other for start, other in ARROWS if start == module]
+    assert {module for module in found if room_of(module) == "comm.hub"} == {
+        f"comm.hub.{name}" for name in ("hub", "letters", "notes", "reminder", "route", "side")
+    }
+    assert not {"comm.context", "comm.wire.link", "comm.wire.endpoint", "comm.store.table"} & found
+
+
 REBUILDS = {
     "comm.store.value: pickle.loads": "values of the store, for the callers below alone",
     "comm.wire.payload: pickle.loads": "messages, for the callers below alone",
@@ -228,7 +240,7 @@ def test_importing_starts_nothing(tmp_path: Path, environment: dict[str, str]) -
         import liteyuki_core
         assert not {"asyncio", "loguru", "pydantic", "nonebot"} & set(sys.modules), sys.modules
         import liteyuki_core.comm, liteyuki_core.bot, liteyuki_core.log, liteyuki_core.process
-        import liteyuki_core.frameworks.nonebot, liteyuki_core.comm.hub.hub, liteyuki_core.config
+        import liteyuki_core.frameworks.nonebot, liteyuki_core.comm.hub.main, liteyuki_core.config
         assert "nonebot" not in sys.modules
         assert "loguru" not in sys.modules
         assert threading.enumerate() == [threading.main_thread()]

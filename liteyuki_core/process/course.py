@@ -24,10 +24,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .. import log
-from ..comm.hub.hub import Hub
+from ..comm.hub.main import Main
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
 from ..errors import ChannelClosed, ProcessStartError, ProcessTimeout
@@ -53,7 +53,7 @@ OnWord = Callable[["Course", Life, words.OfProcess], Callable[[], object] | None
 class Services(NamedTuple):
     """What all courses share."""
 
-    hub: Hub
+    main: Main
     log_config: log.LogConfig
     writer: Writer
     hooks: Hooks
@@ -249,7 +249,7 @@ class Course:
 
     def listen(self, host: str, port: int, backlog: int) -> None:
         """Pass it the listening sockets of an address, as it has asked."""
-        run = self._services.hub.local.context.dispatcher.threads.run
+        run = self._services.main.context.dispatcher.threads.run
         self._services.tasks.run(self._listening.asked(host, port, backlog, run))
 
     # ------------------------------------------------------------- starting
@@ -293,7 +293,7 @@ class Course:
             services.tasks.run(self._ended(life))
 
         life = self._life = Life(
-            self.name, services.hub, services.writer, on_word, on_end, self._on_pid
+            self.name, services.main, services.writer, on_word, on_end, self._on_pid
         )
         try:
             await life.spawn(self._spec, self._listening)
@@ -332,8 +332,8 @@ class Course:
             way,
             report,
             services.log_config._replace(process=self.name),
-            services.hub.max_message_bytes,
-            services.hub.store.cells,
+            services.main.context.max_message_bytes,
+            services.main.store.cells,
             services.store_cache_bytes,
             services.stop_timeout,
         )
@@ -374,7 +374,7 @@ class Course:
 
     def _act(self, verdict: Verdict) -> None:
         """Do what follows from an end: start it again, or give it up."""
-        hub = self._services.hub
+        hub = self._services.main.hub
         self.child.outcome = verdict.outcome
         if verdict.counts:
             self._budget.count(monotonic())
@@ -393,4 +393,4 @@ class Course:
         self.child.outcome = "it was stopped before it was started"
         line = f"process {self.name}: {self.child.outcome}"
         self._enter(ProcessState.STOPPED, line)
-        self._services.hub.process_ended(self.name, ChannelClosed, line)
+        self._services.main.hub.process_ended(self.name, ChannelClosed, line)

@@ -17,8 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .. import log
-from ..comm.hub.hub import Hub
 from ..comm.hub.link_peer import LinkPeer
+from ..comm.hub.main import Main
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
@@ -48,7 +48,7 @@ class Life:
     """One process. On LiteyukiBot's loop, but for `kill`.
 
     It owns the multiprocessing process with its group, the thread that waits for its end, the
-    one that reaps it, its output, and through the hub the link. `on_word` is called on the
+    one that reaps it, its output, and through `Main` the link. `on_word` is called on the
     thread that reads the link, `on_end` once on the loop when the process has ended. `on_pid` is
     called with its number on the loop when it is spawned, and with None on another thread before
     that number is free for others.
@@ -57,7 +57,7 @@ class Life:
     def __init__(
         self,
         name: str,
-        hub: Hub,
+        main: Main,
         writer: Writer,
         on_word: Callable[[words.OfProcess], None],
         on_end: Callable[[], None],
@@ -77,7 +77,7 @@ class Life:
         self.has_crashed = False
         """Whether it is ended for what it did, whatever its exit code will be."""
         self.pid: int | None = None
-        self._hub = hub
+        self._main = main
         self._on_word = on_word
         self._on_end = on_end
         self._on_pid = on_pid
@@ -112,7 +112,7 @@ class Life:
         whether there is a process. Raises what spawning raises.
         """
         cancelled: asyncio.CancelledError | None = None
-        threads = self._hub.local.context.dispatcher.threads
+        threads = self._main.context.dispatcher.threads
         with ExitStack() as kept:
             # Only the child may hold its ends, or nobody would notice its death.
             with ExitStack() as handed:
@@ -140,7 +140,7 @@ class Life:
                         cancelled = error
             if spawning.exception() is None:
                 kept.callback(_discard, process)
-                self._peer = self._hub.connect(self.name, ours, self._on_link_ended, self._on_word)
+                self._peer = self._main.connect(self.name, ours, self._on_link_ended, self._on_word)
                 kept.pop_all()
                 self._watch(process)
         if cancelled is not None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import log
 from ..comm.channel import check_name
-from ..comm.hub.hub import Hub
+from ..comm.hub.main import Main
 from ..comm.wire import words
 from ..errors import FrameError, ProcessExists, ProcessNotFound, ProcessStartError
 from ..hooks import Hooks
@@ -45,7 +45,7 @@ class Supervisor:
 
     def __init__(
         self,
-        hub: Hub,
+        main: Main,
         log_config: log.LogConfig,
         writer: Writer,
         hooks: Hooks,
@@ -55,7 +55,7 @@ class Supervisor:
         stop_timeout: float,
         hang_timeout: float,
     ) -> None:
-        self._hub = hub
+        self._hub = main.hub
         self._writer = writer
         self._hooks = hooks
         self._tasks = Tasks(on_broken)
@@ -65,7 +65,7 @@ class Supervisor:
         """What can be seen of each child, by name. Read it from any thread."""
         self._courses: dict[str, Course] = {}
         self._services = Services(
-            hub=hub,
+            main=main,
             log_config=log_config,
             writer=writer,
             hooks=hooks,

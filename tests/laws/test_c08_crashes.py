@@ -4,7 +4,7 @@ Crashes and successors, messages set aside, several processes on one channel. Wi
 `tests/process/test_kills.py`, `test_kills_at_lines.py`, `test_restarts_in_hand.py` and
 `test_topologies.py`.
 
-Tests comm/hub/route.py, comm/hub/letters.py, comm/hub/hub.py.
+Tests comm/hub/side.py, comm/hub/route.py, comm/hub/letters.py, comm/hub/hub.py.
 """
 
 from __future__ import annotations

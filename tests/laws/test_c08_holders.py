@@ -2,7 +2,7 @@
 
 Who is given a message, and who keeps none.
 
-Tests comm/hub/route.py.
+Tests comm/hub/side.py, comm/hub/reminder.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from liteyuki_core import ChannelClosed
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
-from liteyuki_core.comm.hub.route import Holder, Side
+from liteyuki_core.comm.hub.side import Holder, Side
 from liteyuki_core.comm.select import async_select, select
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.errors import ChannelEmpty, ChannelTimeout
@@ -359,7 +359,7 @@ def test_to_settle_one_of_many_looks_at_few() -> None:
         def __getattr__(self, name: str) -> Any:
             return lambda *args: None
 
-    side = Side(None, lambda links: None)
+    side = Side(None)
     peer: Any = Quiet()
     holder = side.holders[peer] = Holder(peer, 1, True)
     side.sent = seen = _Lookups()

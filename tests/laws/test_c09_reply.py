@@ -238,7 +238,7 @@ def test_nobody_is_left_to_answer(pair: Pair, door: Door) -> None:
 def _counts(pair: Pair) -> tuple[int, ...]:
     ends = (len(pair.main.ends), len(pair.child.ends))
     keys = (len(pair.main._by_key), len(pair.child._by_key), len(pair.hub._keys))
-    return (*ends, *keys, len(pair.hub._names), len(pair.peer.ends), len(pair.hub.local.ends))
+    return (*ends, *keys, len(pair.hub._names), len(pair.peer.ends), len(pair.composed.local.ends))
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(9000, marks=pytest.mark.long)])

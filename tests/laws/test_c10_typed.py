@@ -469,9 +469,9 @@ def test_pydantic_is_not_imported_for_less(tmp_path: Path, environment: dict[str
         from typing import Any
         from liteyuki_core.comm import Channel, current
         from liteyuki_core.comm.context import Context
-        from liteyuki_core.comm.hub.hub import Hub
+        from liteyuki_core.comm.hub.main import Main
         context = Context(None, max_message_bytes=1 << 20, own_loop=False)
-        hub = Hub(context)
+        main = Main(context)
         current.install(context)
         for channel in (Channel("a"), Channel[Any]("b"), Channel[int]("c", type_check=False)):
             channel.send("sent")

@@ -822,7 +822,7 @@ class Channels(RuleBasedStateMachine):
                     check_side(side, route.capacity)
                     for entry in (*side.waiting, *side.sent.values()):
                         links.update(carried.key for carried in entry.links)
-            for peer in (hub.local, *hub._peers):
+            for peer in (self.pair.composed.local, *hub._peers):
                 links.update(peer.holds)
             assert links == Counter({k: r.links for k, r in hub._keys.items() if r.links})
             assert all(hub._keys[route.key] is route for route in hub._names.values())

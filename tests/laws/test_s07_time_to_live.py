@@ -61,4 +61,4 @@ def test_many_times_to_live(pair: Pair) -> None:
     main = SharedMemory._of(pair.main.access)
     for i in range(5000):
         main.set("key", i, ttl=3600)
-    assert len(pair.hub.store._deadlines) < 1500
+    assert len(pair.store._deadlines) < 1500

@@ -84,7 +84,7 @@ def test_an_iteration_that_is_let_go_of(pair: Pair, store: SharedMemory) -> None
     async def watch() -> None:
         changes = aiter(store.watch("key"))
         waiting = asyncio.ensure_future(anext(changes))
-        while not pair.hub.store._patterns:
+        while not pair.store._patterns:
             await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -94,7 +94,7 @@ def test_an_iteration_that_is_let_go_of(pair: Pair, store: SharedMemory) -> None
 
     run_async(watch())
     gc.collect()  # What was cancelled has a traceback with the iteration in it.
-    wait_until(lambda: not pair.hub.store._patterns, "the watch is forgotten")
+    wait_until(lambda: not pair.store._patterns, "the watch is forgotten")
 
 
 async def _listener(pair: Pair, store: SharedMemory) -> tuple[Changes, Listener]:

@@ -58,7 +58,7 @@ def test_one_holder_at_a_time(pair: Pair) -> None:
     for thread in threads:
         thread.join(60)
     assert (entered, most) == (300, 1)
-    wait_until(lambda: pair.hub.store._locks == {}, "it is free")
+    wait_until(lambda: pair.store._locks == {}, "it is free")
 
 
 def test_a_lock_that_is_not_got_in_time(
@@ -74,7 +74,7 @@ def test_a_lock_that_is_not_got_in_time(
 
         async def cancelled() -> None:
             task = asyncio.ensure_future(_locked(store))
-            while len(pair.hub.store._locks["lock"]) < 2:
+            while len(pair.store._locks["lock"]) < 2:
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -113,7 +113,7 @@ def test_a_lock_of_one_who_is_gone_is_free(pair: Pair) -> None:
 
     thread = threading.Thread(target=take)
     thread.start()
-    wait_until(lambda: len(pair.hub.store._locks["lock"]) == 2)
+    wait_until(lambda: len(pair.store._locks["lock"]) == 2)
     assert not got
     pair.kill_child()
     thread.join(20)

@@ -1,10 +1,11 @@
 """The main process's switchboard: channels by name and by key, and who holds them.
 
-Peers are the links to child processes and the main process's own context; the hub treats them
-alike. A channel has a key from its making on, given by whoever makes it, and may have a name.
-Channels without one are reached by the messages that carry them; a channel that nobody has or
-can get any more is forgotten. Methods whose docstring says so are called under `lock`, the lock
-of the main process's context. Nothing here waits, runs user code or looks into a message.
+It knows the protocol `Peer` alone, and treats all peers alike: the links to child processes and the
+main process's own context, which `main.py` makes. A channel has a key from its making on, given by
+whoever makes it, and may have a name. Channels without one are reached by the messages that carry
+them; a channel that nobody has or can get any more is forgotten. Methods whose docstring says so
+are called under `lock`, the lock of the main process's context. Nothing here waits, runs user code
+or looks into a message.
 
 Invariants: a key leads to its route as long as somebody holds it, it has a name, or a message
 under way carries it; `route.links` counts those messages and the holds of peers for those they
@@ -13,73 +14,43 @@ are about to send; who is told that a side has ended holds the other.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable
-from time import monotonic
+from collections import Counter
+from contextlib import AbstractContextManager
+from typing import Any
 
-from ... import log
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
-from ..context import Context
-from ..store.access import Access
-from ..store.cells import Cells
-from ..store.copies import Originals
-from ..store.expiry import Expiry
-from ..store.table import Store
-from ..wire import frames, words
+from ..wire import frames
 from ..wire.batch import Batch
-from ..wire.endpoint import Endpoint
-from .letters import DeadLetter
-from .link_peer import LinkPeer
-from .local_port import LocalPort
-from .route import Entry, Holder, Peer, Ranges, Route, Side
-
-MAIN = "\0main"
-"""Stands for the main process among the owners of sides; no process can have this name."""
-
-_UNREAD_SECONDS = 5.0
-"""How long messages wait where nobody has ever received before a line says so."""
-_MOST_SAID = 100
-"""Warnings about channels in one second: a child that causes them is not to fill the log."""
+from ..wire.words import Ranges
+from .letters import DeadLetter, Letters
+from .notes import Notes
+from .reminder import Reminder
+from .route import Child, Peer, Route
+from .side import MAIN, Holder
 
 _OWN_CAPACITY = 1024
 """Capacity of the two channels that every process has from its start."""
 
 
 class Hub:
-    """The switchboard. It owns the links to the children through their peers."""
+    """The switchboard. It owns the routes, what is set aside, and the lines to be logged."""
 
-    def __init__(
-        self,
-        context: Context,
-        *,
-        max_redeliveries: int = 3,
-        store_path: str | None = None,
-    ) -> None:
-        self.lock = context.lock
-        self.max_message_bytes = context.max_message_bytes
-        self.letters: list[DeadLetter] = []
+    def __init__(self, lock: AbstractContextManager[Any], *, max_redeliveries: int = 3) -> None:
+        self.lock = lock
         self._max_redeliveries = max_redeliveries
-        self.local = LocalPort(self, context)
         self._names: dict[str, Route] = {}
         self._keys: dict[str, Route] = {}
         self._made: Counter[str] = Counter()
         """How many channels there are by who made them."""
         self._brought: dict[str, set[str]] = {}
         """By key the prefixes of the peers that were given a message with that channel in it."""
-        self._peers: list[LinkPeer] = []
+        self._peers: list[Child] = []
+        """The children that run."""
         self._last_key = 0
-        self._last_peer = 0
-        self._unsent: set[LinkPeer] = set()
-        self._notes: deque[tuple[str, str]] = deque()
-        self._unread: dict[Side, tuple[float, Route, int]] = {}
-        """Sides that have messages and where nobody has ever received, and since when."""
-        self._held: list[Side] = []
-        self._reminder = Expiry(self._look_again)
-        self._second = self._said = 0
-        """How many warnings there were in which second."""
-        self.store = Store(self.lock, self.pump, store_path, _cells())
-        originals = Originals(self.store.entries)
-        context.connect(self.local, Access(context.site, self.local, originals))
+        self._unsent: set[Child] = set()
+        self._notes = Notes()
+        self._letters = Letters(lock, self._notes, self.pump)
+        self._reminder = Reminder(lock, self._notes, self.pump)
 
     # ------------------------------------------------------------- processes
 
@@ -95,23 +66,11 @@ class Hub:
                 self._name(name, route)
         self.pump()
 
-    def connect(
-        self,
-        process: str,
-        endpoint: Endpoint,
-        on_end: Callable[[str | None], None],
-        on_word: Callable[[words.OfProcess], None],
-    ) -> LinkPeer:
-        """Return the peer of a process that has just been started, reading."""
-        with self.lock:
-            self._last_peer += 1
-            peer = LinkPeer(self, process, self._last_peer, endpoint, on_end, on_word)
-            self._peers.append(peer)
-            self._revive(process)
-            peer.renamed(self.names(), [])
-        peer.link.start()
-        self.pump()
-        return peer
+    def attach(self, child: Child) -> None:
+        """Take in a child that has just been started, and tell it the names. Under the lock."""
+        self._peers.append(child)
+        self._revive(child.process)
+        child.renamed(self.names(), [])
 
     def process_comes(self, process: str) -> None:
         """Learn that a process that was gone is started again: it can be sent to."""
@@ -202,35 +161,27 @@ class Hub:
         """Take a batch into custody and pass it on. Under the lock."""
         held = peer.ends.get(number)
         links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
-        route, i = held or (None, 0)
-        other = None if route is None else route.sides[1 - i]
-        if route is None or other is None or (other.ended is ChannelClosed and not other.let_go):
-            if peer.says_late(number):
-                title = "a channel" if route is None else route.title
-                self._note(
-                    "WARNING",
-                    f"{title}: {batch.count} messages came after the other side had closed and "
-                    "are dropped, as are those that still come",
-                )
-            if route is not None:
-                route.sides[1 - i].dropped += batch.count
-            peer.dropped(number, batch.count)
-            self._unlink(links)
+        if held is None:
+            self._drop(peer, number, batch, links, "a channel")
             return
-        side = other
-        waits = side.ended is not None and side.let_go and side.process is not None
-        if waits and peer.says_late(number):
-            self._note(
-                "WARNING",
-                f"{route.title}: {batch.count} messages came after process {side.process} had "
-                "ended; they wait for it to be started again, as do those that still come",
-            )
+        route, i = held
+        side = route.sides[1 - i]
+        if side.ended is not None:
+            if side.is_closed:
+                side.dropped += batch.count
+                self._drop(peer, number, batch, links, route.title)
+                return
+            if side.waits_for_process and peer.says_late(number):
+                self._notes.add(
+                    "WARNING",
+                    f"{route.title}: {batch.count} messages came after process {side.process} had "
+                    "ended; they wait for it to be started again, as do those that still come",
+                )
         if not side.count and not side.read:
-            self._unread[side] = monotonic(), route, 1 - i
-            self._reminder.at(monotonic() + _UNREAD_SECONDS)
+            self._reminder.is_unread(route, 1 - i)
         side.add(batch, peer, number, links)
         if side.shared:
-            self._look_at_held(side)
+            self._reminder.look_at_held(side)
 
     def acknowledge(self, peer: Peer, number: int, ranges: Ranges) -> bool:
         """Let go of messages that were handled; return whether `peer` had them. Under the lock."""
@@ -261,7 +212,7 @@ class Hub:
             return
         route, i = held
         side = route.sides[i]
-        self._unread.pop(side, None)
+        self._reminder.forget_unread(side)
         side.receives(side.holders[peer], window, asks)
         route.tell(i)
 
@@ -272,7 +223,7 @@ class Hub:
             route, i = held
             side = route.sides[i]
             side.ask_for(side.holders[peer], period, count)
-            self._look_at_held(side)
+            self._reminder.look_at_held(side)
             self._look_at_end(route, i)
 
     def give_back(self, peer: Peer, number: int, period: int, ranges: Ranges) -> bool:
@@ -286,7 +237,7 @@ class Hub:
         route, i = held
         side = route.sides[i]
         whole = side.take_back(side.holders[peer], period, ranges)
-        self._look_at_held(side)
+        self._reminder.look_at_held(side)
         self._look_at_end(route, i)
         return whole
 
@@ -343,17 +294,16 @@ class Hub:
         if route.sides[1].process is None:
             route.revive_side(1)  # Somebody may get it again.
 
-    def detach(self, peer: LinkPeer) -> None:
-        """Take back all ends of a peer whose link ended. Under the lock. Idempotent."""
-        peer.detached = True
+    def detach(self, peer: Child) -> None:
+        """Take back all ends of a child that has ended. Under the lock. Idempotent."""
         if peer in self._peers:
             self._peers.remove(peer)
-        self.store.drop(peer)
+        peer.detach()
         for route, i in peer.ends.values():
             side = route.sides[i]
             aside = side.drop_holder(peer, not peer.clean, self._max_redeliveries)
             for entry in aside:
-                self._set_aside(route, i, entry)
+                self._letters.set_aside(route, i, entry)
             side.lost.add(peer.process)
             side.push()
             self._look_at_end(route, i)
@@ -377,7 +327,7 @@ class Hub:
         """Return how many channels there are that `process` has made. Under the lock."""
         return self._made[process or MAIN]
 
-    def delivers(self, peer: LinkPeer, batch: Batch) -> None:
+    def delivers(self, peer: Peer, batch: Batch) -> None:
         """Let `peer` open the channels that a message brings it. Under the lock."""
         for key in batch.carried():
             if key in self._keys:
@@ -392,50 +342,37 @@ class Hub:
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return the messages that are set aside, the oldest first."""
-        with self.lock:
-            return list(self.letters)
+        return self._letters.kept()
 
     # ------------------------------------------------------------- sending on
 
-    def queued(self, peer: LinkPeer) -> None:
-        """Note that something is queued on a link. Under the lock."""
+    def queued(self, peer: Child) -> None:
+        """Note that something is queued for a child. Under the lock."""
         self._unsent.add(peer)
 
     def pump(self) -> None:
-        """Get moving what is queued on links and log what is to be said. From any thread."""
+        """Get moving what is queued for children and log what is to be said. From any thread."""
         while self._unsent:
             try:
                 peer = self._unsent.pop()
             except KeyError:
                 break
             peer.pump()
-        while self._notes:
-            try:
-                level, note = self._notes.popleft()
-            except IndexError:
-                break
-            log.logger.log(level, note)
+        if self._notes.lines:
+            self._notes.write()
 
-    def close_links(self, timeout: float) -> None:
-        """End every link that is left."""
+    def shut(self) -> None:
+        """Say where messages have waited and nobody has received. Idempotent."""
         self._reminder.close()
         with self.lock:
             for route in self._keys.values():
                 for i in (0, 1):
-                    self._note_unread(route, i)
+                    self._reminder.note_unread(route, i)
         self.pump()
-        for peer in list(self._peers):
-            peer.link.close(timeout)
-
-    def abandon(self) -> None:
-        """Let go of all links in a forked copy of the process."""
-        for peer in self._peers:
-            peer.link.abandon()
-        self.store.abandon()
 
     # ------------------------------------------------------------- inside
 
-    def _revive(self, process: str) -> None:
+    def _revive(self, process: str | None) -> None:
         # Its own channels; others that it has made it makes again.
         for route in self._names.values():
             side = route.sides[1]
@@ -443,7 +380,7 @@ class Hub:
                 route.revive_side(1)
 
     def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
-        route = self._keys[key] = Route(key, capacity, maker, other, self._unlink)
+        route = self._keys[key] = Route(key, capacity, maker, other, self._unlinked)
         self._made[maker] += 1
         return route
 
@@ -452,9 +389,10 @@ class Hub:
         if self._keys.get(route.key) is not route:
             return False
         del self._keys[route.key]
+        route.forgotten = True
         self._brought.pop(route.key, None)
         for side in route.sides:
-            self._unread.pop(side, None)
+            self._reminder.forget_unread(side)
         maker = route.sides[0].process or MAIN
         self._made[maker] -= 1
         if not self._made[maker]:
@@ -463,7 +401,7 @@ class Hub:
 
     def _may_open(self, peer: Peer, route: Route) -> bool:
         """Return whether a peer has come by a key as it should: by a name or in a message."""
-        if peer is self.local or route.name is not None or route.key.startswith(peer.prefix):
+        if peer.process is None or route.name is not None or route.key.startswith(peer.prefix):
             return True
         return peer.prefix in self._brought.get(route.key, ())
 
@@ -514,11 +452,23 @@ class Hub:
             found.append(self._keys[key])
         return tuple(found)
 
-    def _unlink(self, links: tuple[Route, ...]) -> None:
+    def _drop(
+        self, peer: Peer, number: int, batch: Batch, links: tuple[Route, ...], title: str
+    ) -> None:
+        """Let go of what has come too late."""
+        if peer.says_late(number):
+            self._notes.add(
+                "WARNING",
+                f"{title}: {batch.count} messages came after the other side had closed and "
+                "are dropped, as are those that still come",
+            )
+        peer.dropped(number, batch.count)
         for route in links:
-            route.links -= 1
-            self._end_if_left(route)
-            self._forget_if_unused(route)
+            route.unlink()
+
+    def _unlinked(self, route: Route) -> None:
+        self._end_if_left(route)
+        self._forget_if_unused(route)
 
     def _end_if_left(self, route: Route) -> None:
         """Tell the maker of a channel without a name that nobody else has it or can get it."""
@@ -537,99 +487,9 @@ class Hub:
             for side in route.sides:
                 self._note_dropped(route, side.clear())
 
-    def _set_aside(self, route: Route, i: int, entry: Entry) -> None:
-        name = route.name or "(unnamed)"
-        crashes = len(entry.crashed)
-        processes = ", ".join(dict.fromkeys(entry.crashed))
-
-        def settle(letter: DeadLetter, again: bool) -> bool:
-            with self.lock:
-                if letter not in self.letters:
-                    return False
-                if again:
-                    gone = self._keys.get(route.key) is not route
-                    if gone or route.sides[i].ended is ChannelClosed:
-                        return False
-                    route.sides[i].add(entry.batch, None, 0, entry.links)
-                else:
-                    self._unlink(entry.links)
-                self.letters.remove(letter)
-            self.pump()
-            return True
-
-        letter = DeadLetter(name, processes, crashes, entry.batch, settle)
-        self.letters.append(letter)
-        self._note(
-            "ERROR",
-            f"{route.title}: a message of {letter.size} bytes was being handled in "
-            f"{crashes} crashes of process {processes} in a row and is set aside; "
-            "bot.dead_letters() has it, to be put back or discarded",
-        )
-
-    def _look_at_held(self, side: Side) -> None:
-        if side.waiting and side.is_held and side not in self._held:
-            self._held.append(side)
-            self._reminder.at(side.held_until)
-
-    def _look_again(self) -> float | None:
-        """See to what has waited for some time; return when to look again."""
-        with self.lock:
-            held, self._held = self._held, []
-            for side in held:
-                side.push()
-                self._look_at_held(side)
-        return self._look_at_unread()
-
-    def _look_at_unread(self) -> float | None:
-        """Say where messages wait and nobody has ever received; return when to look again."""
-        with self.lock:
-            now = monotonic()
-            unread, self._unread = self._unread, {}
-            for side, (since, route, i) in unread.items():
-                begun = [holder.peer.serves_since for holder in side.holders.values()]
-                if side.read or side.is_empty or self._keys.get(route.key) is not route:
-                    continue
-                # A process that has yet to start, or starts, is not late.
-                waits = side.process not in (None, MAIN) and not begun
-                if waits or max([since, *begun]) > now - _UNREAD_SECONDS:
-                    self._unread[side] = since, route, i
-                else:
-                    self._note_unread(route, i)
-            again = bool(self._unread)
-        self.pump()
-        return now + _UNREAD_SECONDS if again else None
-
-    def _note_unread(self, route: Route, i: int) -> None:
-        side = route.sides[i]
-        if side.read or side.is_empty or side.ended is not None:
-            return
-        entries = (*side.waiting, *side.sent.values())
-        senders = {e.source.process or "the main process" for e in entries if e.source is not None}
-        where = {None: "wherever it is got", MAIN: "in the main process"}.get(
-            side.process, f"in process {side.process}"
-        )
-        self._note(
-            "WARNING",
-            f"{route.title}: {side.under_way} messages wait {where}, where nobody receives; they "
-            f"were sent by {', '.join(sorted(senders))}. What others send on a channel goes to "
-            "whoever made it: receive there, or send on a channel that is read",
-        )
-
-    def _note(self, level: str, text: str) -> None:
-        if level == "WARNING":
-            second = int(monotonic())
-            if second != self._second:
-                self._second, self._said = second, 0
-            self._said += 1
-            if self._said > _MOST_SAID + 1:
-                return
-            if self._said > _MOST_SAID:
-                text = "more lines about channels in this second are left out"
-        self._notes.append((level, text))
-
     def _note_dropped(self, route: Route, count: int) -> None:
         if count:
-            self._note(
+            self._notes.add(
                 "WARNING",
                 f"{route.title} has ended with {count} messages sent and not acknowledged",
             )
@@ -666,11 +526,3 @@ class Hub:
             for peer in self._peers:
                 peer.renamed({}, [name])
             self._forget_if_unused(route)
-
-
-def _cells() -> Cells | None:
-    try:
-        return Cells()
-    except OSError as error:
-        log.logger.warning(f"children ask for every value of shared_memory: {error}")
-        return None

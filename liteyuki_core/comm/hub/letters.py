@@ -1,14 +1,22 @@
-"""Messages that were set aside, because the process that was handling them died again and again."""
+"""Messages that were set aside, because the process that was handling them died again and again.
+
+Invariant: a letter is among those that are kept until it is put back or discarded, once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
-from ...errors import LiteyukiError
+from ...errors import ChannelClosed, LiteyukiError
 from ..wire.batch import Batch
 from ..wire.payload import Linked, load, load_linked
+from .notes import Notes
+from .route import Route
+from .side import Entry
 
 
 class DeadLetter:
@@ -68,3 +76,52 @@ class DeadLetter:
                 f"channel {self.channel}: this message can't be {what}: that or the other was done "
                 "before, or the channel is gone; see bot.dead_letters()"
             )
+
+
+class Letters:
+    """The messages that are set aside. `lock` is the hub's.
+
+    `pump` is called, not under it, after one was put back or discarded.
+    """
+
+    def __init__(
+        self, lock: AbstractContextManager[Any], notes: Notes, pump: Callable[[], None]
+    ) -> None:
+        self._lock = lock
+        self._notes = notes
+        self._pump = pump
+        self._kept: list[DeadLetter] = []
+
+    def kept(self) -> list[DeadLetter]:
+        """Return those that are set aside, the oldest first. From any thread."""
+        with self._lock:
+            return list(self._kept)
+
+    def set_aside(self, route: Route, i: int, entry: Entry) -> None:
+        """Keep a message for side `i` of a channel. Under the lock."""
+        crashes = len(entry.crashed)
+        processes = ", ".join(dict.fromkeys(entry.crashed))
+        settle = partial(self._settle, route, i, entry)
+        letter = DeadLetter(route.name or "(unnamed)", processes, crashes, entry.batch, settle)
+        self._kept.append(letter)
+        self._notes.add(
+            "ERROR",
+            f"{route.title}: a message of {letter.size} bytes was being handled in "
+            f"{crashes} crashes of process {processes} in a row and is set aside; "
+            "bot.dead_letters() has it, to be put back or discarded",
+        )
+
+    def _settle(self, route: Route, i: int, entry: Entry, letter: DeadLetter, again: bool) -> bool:
+        with self._lock:
+            if letter not in self._kept:
+                return False
+            side = route.sides[i]
+            if not again:
+                entry.unlink()
+            elif route.forgotten or side.ended is ChannelClosed:
+                return False
+            else:
+                side.add(entry.batch, None, 0, entry.links)
+            self._kept.remove(letter)
+        self._pump()
+        return True

@@ -6,23 +6,22 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError
 from ..channel import check_name
+from ..loop.site import Site
 from ..loop.wakes import Wake, fire
 from ..store import value
+from ..store.table import Store
 from ..store.value import Value
 from ..wire import frames, words
 from ..wire.batch import Batch, unpack
 from ..wire.endpoint import Endpoint
 from ..wire.link import Link
 from ..wire.outbox import Asked, Told
+from .hub import Hub
 from .route import Route
-
-if TYPE_CHECKING:
-    from .hub import Hub
-
 
 MOST_ENDS = 30_000
 """Ends of channels that one child may have, and channels made by it that may be there."""
@@ -74,6 +73,8 @@ class LinkPeer:
     def __init__(
         self,
         hub: Hub,
+        store: Store,
+        site: Site,
         process: str,
         serial: int,
         endpoint: Endpoint,
@@ -81,6 +82,9 @@ class LinkPeer:
         on_word: Callable[[words.OfProcess], None],
     ) -> None:
         self._hub = hub
+        self._store = store
+        self._wakes = site.wakes
+        self._max_message_bytes = site.max_message_bytes
         self._end_hook = on_end
         self._word_hook = on_word
         self.process: str | None = process
@@ -104,7 +108,7 @@ class LinkPeer:
         self.link = Link(
             endpoint,
             process,
-            max_message_bytes=hub.max_message_bytes,
+            max_message_bytes=site.max_message_bytes,
             on_frames=self._on_frames,
             on_end=self._on_end,
         )
@@ -162,6 +166,10 @@ class LinkPeer:
         for frame in value.store(fields, values):
             self._queue(frames.STORE_STREAM, Told(frame))
 
+    def detach(self) -> None:
+        self.detached = True
+        self._store.drop(self)
+
     def shared(self, number: int, period: int) -> None:
         self._queue(number, Told(words.encode(words.Shared(period), number)))
 
@@ -186,7 +194,7 @@ class LinkPeer:
 
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         hub = self._hub
-        gathering = hub.local.context.wakes
+        gathering = self._wakes
         left = self._left
         left += arrived
         wakes: list[Wake] = []
@@ -264,7 +272,7 @@ class LinkPeer:
     def _on_store(self, fields: dict[str, Any], values: list[Value]) -> None:
         self._values += values
         self._values_bytes += sum([len(value.data) for value in values])
-        most = 2 * self._hub.max_message_bytes + frames.CHUNK
+        most = 2 * self._max_message_bytes + frames.CHUNK
         if len(self._values) > _MOST_VALUES or self._values_bytes > most:
             raise FrameError(
                 f"a store frame of {len(self._values)} values, {self._values_bytes} bytes, in parts"
@@ -275,7 +283,7 @@ class LinkPeer:
         request = fields.pop("request", None)
         if type(request) is not int or not 0 <= request < words.MOST_REQUESTS:
             raise FrameError("a store frame has no request")
-        self._hub.store.ask(self, request, fields, values)
+        self._store.ask(self, request, fields, values)
 
     def _on_control(self, number: int, word: words.FromChild) -> None:
         hub = self._hub

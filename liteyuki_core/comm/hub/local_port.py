@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ...errors import ChannelError, NotConnected
 from ..context import Context
 from ..ends.port import ContextPort
+from ..store.table import Store
 from ..store.value import Value
 from ..wire import words
 from ..wire.batch import Batch
-from .route import Ranges, Route
-
-if TYPE_CHECKING:
-    from .hub import Hub
+from ..wire.words import Ranges
+from .hub import Hub
+from .route import Route
 
 
 class LocalPort(ContextPort):
-    """The main process's own context as a peer of the hub, and the hub as its port."""
+    """The main process's own context as a peer of the hub, and the hub as its port.
+
+    `shut` ends the links to the children, and `abandon` lets go of them in a forked copy.
+    """
 
     process: str | None = None
     prefix = "0."
     eager = False
     serves_since = 0.0
 
-    def __init__(self, hub: Hub, context: Context) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        context: Context,
+        *,
+        shut: Callable[[float], None],
+        abandon: Callable[[], None],
+    ) -> None:
         self._hub = hub
+        self._store = store
+        self._shut = shut
+        self._abandon = abandon
         self.context = context
         self.ends: dict[int, tuple[Route, int]] = {}
         self.holds: Counter[str] = Counter()
@@ -79,11 +93,11 @@ class LocalPort(ContextPort):
         self._hub.pump()
 
     def shut(self, timeout: float) -> dict[int, int]:
-        self._hub.close_links(timeout)
+        self._shut(timeout)
         return {}
 
     def abandon(self) -> None:
-        self._hub.abandon()
+        self._abandon()
 
     def deliver(self, number: int, batch: Batch) -> None:
         self.context.ends[number].on_data(batch)
@@ -113,11 +127,8 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_shared(period)
 
-    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
-        pass  # It asks the hub itself.
-
     def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
-        self._hub.store.ask(self, number, fields, values)
+        self._store.ask(self, number, fields, values)
 
     def word(self, word: words.FromChild) -> None:
         raise NotConnected(

@@ -1,4 +1,7 @@
-"""What comes over a child's link: good frames before a bad one, and bounds on what it may ask."""
+"""What comes over a child's link: good frames before a bad one, and bounds on what it may ask.
+
+Tests comm/hub/main.py, comm/hub/notes.py.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ class Ended:
         ours, self.theirs = connection_pair()
         self.whys: list[str | None] = []
         self.words: list[words.OfProcess] = []
-        self.peer = pair.hub.connect("raw", ours, self.whys.append, self.words.append)
+        self.peer = pair.composed.connect("raw", ours, self.whys.append, self.words.append)
 
     def send(self, *parts: tuple[Any, ...]) -> None:
         self.theirs.connection.sendall(raw(*parts))
@@ -246,7 +249,7 @@ def test_a_key_that_was_guessed(child: Ended) -> None:
 
 def test_many_questions_without_reading(child: Ended) -> None:
     """Who does not read the answers is read no more, and keeps nobody else from anything."""
-    memory = child.pair.hub.store
+    memory = child.pair.store
     question = value.store(
         {"op": "set", "args": {"key": "k"}, "request": 1}, [Value("b", bytes(100_000))]
     )
@@ -272,7 +275,7 @@ def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch
     """A child that watches and never reads is ended at a bound; before that nothing happens."""
     monkeypatch.setattr(link_peer, "_TOLD_BYTES", 4 << 20)
     child.send(*value.store({"op": "watch", "args": {"pattern": "*"}, "request": 1}, []))
-    wait_until(lambda: child.pair.hub.store._patterns, "it watches")
+    wait_until(lambda: child.pair.store._patterns, "it watches")
     access = child.pair.main.access
 
     def change(i: int) -> None:

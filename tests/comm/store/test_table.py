@@ -189,7 +189,7 @@ def test_a_number_that_a_child_made_up(pair: Pair, kind: str, data: bytes) -> No
     with pair.child.lock:
         pair.port.ask(0, {"op": "set", "args": {"key": "key"}}, [Value(kind, data)])
     pair.port.pump()
-    wait_until(lambda: "key" in pair.hub.store.entries, "it is set")
+    wait_until(lambda: "key" in pair.store.entries, "it is set")
     for context in (pair.main, pair.child, pair.another("other")):
         with pytest.raises(StoreError, match="'key'"):
             SharedMemory._of(context.access).incr("key")

@@ -167,13 +167,13 @@ def test_batches_are_no_longer_than_a_frame(pair: Pair, monkeypatch: pytest.Monk
     """Messages of a middle length that are sent at once travel together as far as they fit."""
     ours, theirs = pair.channel(64)
     sizes: list[int] = []
-    data = pair.hub.local.data
+    data = pair.composed.local.data
 
     def record(number: int, batch: Batch) -> None:
         sizes.append(batch.size)
         data(number, batch)
 
-    monkeypatch.setattr(pair.hub.local, "data", record)
+    monkeypatch.setattr(pair.composed.local, "data", record)
     blocks = [bytes([i]) * 100_000 for i in range(20)]
 
     async def send() -> None:

@@ -1,0 +1,98 @@
+"""The main process's side of everything that crosses processes: it composes the hub with the rest.
+
+It makes the hub, the store with its cells, the port of the main process's own context, and a
+`LinkPeer` for each child that is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ... import log
+from ..context import Context
+from ..store.access import Access
+from ..store.cells import Cells
+from ..store.copies import Originals
+from ..store.table import Store
+from ..wire import words
+from ..wire.endpoint import Endpoint
+from .hub import Hub
+from .link_peer import LinkPeer
+from .local_port import LocalPort
+
+
+class Main:
+    """Owns the hub, the store and, through their peers, the links to the children.
+
+    `context` is the main process's own; whoever made it closes it, which closes the links too. The
+    store is closed after that. Any thread may call its methods.
+    """
+
+    def __init__(
+        self, context: Context, *, max_redeliveries: int = 3, store_path: str | None = None
+    ) -> None:
+        self.context = context
+        self.hub = Hub(context.lock, max_redeliveries=max_redeliveries)
+        self.store = Store(context.lock, self.hub.pump, store_path, _cells())
+        self.local = LocalPort(
+            self.hub, self.store, context, shut=self._shut, abandon=self._abandon
+        )
+        context.connect(self.local, Access(context.site, self.local, Originals(self.store.entries)))
+        self._peers: list[LinkPeer] = []
+        """Those whose links have not ended."""
+        self._last_peer = 0
+
+    def connect(
+        self,
+        process: str,
+        endpoint: Endpoint,
+        on_end: Callable[[str | None], None],
+        on_word: Callable[[words.OfProcess], None],
+    ) -> LinkPeer:
+        """Return the peer of a process that has just been started, reading.
+
+        See `LinkPeer` for the two hooks.
+        """
+
+        def ended(why: str | None) -> None:
+            with self.hub.lock:
+                self._peers.remove(peer)
+            on_end(why)
+
+        with self.hub.lock:
+            self._last_peer += 1
+            peer = LinkPeer(
+                self.hub,
+                self.store,
+                self.context.site,
+                process,
+                self._last_peer,
+                endpoint,
+                on_end=ended,
+                on_word=on_word,
+            )
+            self._peers.append(peer)
+            self.hub.attach(peer)
+        peer.link.start()
+        self.hub.pump()
+        return peer
+
+    def _shut(self, timeout: float) -> None:
+        """End every link that is left."""
+        self.hub.shut()
+        for peer in [peer for peer in self._peers if not peer.detached]:
+            peer.link.close(timeout)
+
+    def _abandon(self) -> None:
+        """Let go of all links in a forked copy of the process."""
+        for peer in self._peers:
+            peer.link.abandon()
+        self.store.abandon()
+
+
+def _cells() -> Cells | None:
+    try:
+        return Cells()
+    except OSError as error:
+        log.logger.warning(f"children ask for every value of shared_memory: {error}")
+        return None

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,29 @@ def free_port() -> int:
         return port
 
 
+def _descendants() -> list[int]:
+    """Return the processes that this one has started, and those that they have."""
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        return [process.pid for process in psutil.Process().children(recursive=True)]
+    found: list[int] = []
+    parents = [os.getpid()]
+    while parents:
+        # Much quicker than to ask each process of the machine for its parent.
+        for children in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
+            with suppress(OSError):
+                some = [int(pid) for pid in children.read_text().split()]
+                found += some
+                parents += some
+    return found
+
+
 def _children() -> set[int]:
     found = set()
-    for process in psutil.Process().children(recursive=True):
+    for pid in _descendants():
         try:
             # multiprocessing keeps one process that tracks resources for as long as we live.
-            if not any("resource_tracker" in word for word in process.cmdline()):
-                found.add(process.pid)
+            if not any("resource_tracker" in word for word in psutil.Process(pid).cmdline()):
+                found.add(pid)
         except psutil.Error:
             pass
     return found

@@ -104,6 +104,36 @@ def by_async(store: SharedMemory, operation: str, *args: Any, **kwargs: Any) -> 
 StoreDoor = Callable[..., Any]
 
 
+class _Lines:
+    """Gives each line of the log to every pair that is open. From any thread.
+
+    To add a sink takes longer than all else about a pair, so one does for all.
+    """
+
+    def __init__(self) -> None:
+        self._logs: list[list[str]] = []
+        self._sink: int | None = None
+
+    def open(self) -> list[str]:
+        """Return the lines of the log from now on."""
+        if self._sink not in log.logger._core.handlers:  # Who sets up the log removes all.
+            self._sink = log.logger.add(self._give, format="{level} {message}", level="DEBUG")
+        opened: list[str] = []
+        self._logs = [*self._logs, opened]
+        return opened
+
+    def close(self, opened: list[str]) -> None:
+        """Give no more lines to one."""
+        self._logs = [each for each in self._logs if each is not opened]
+
+    def _give(self, line: str) -> None:
+        for each in self._logs:
+            each.append(line)
+
+
+_LINES = _Lines()
+
+
 class Pair:
     """A hub with its main context, and the context of a child called "w"."""
 
@@ -119,8 +149,7 @@ class Pair:
         self.composed = Main(self.main, max_redeliveries=max_redeliveries, store_path=store_path)
         self.hub, self.store = self.composed.hub, self.composed.store
         self.hub.add_process("w")
-        self.log: list[str] = []
-        self._sink = log.logger.add(self.log.append, format="{level} {message}", level="DEBUG")
+        self.log = _LINES.open()
         self.main_ended: list[str | None] = []
         self.child_ended: list[str | None] = []
         self.words: list[Any] = []
@@ -221,4 +250,4 @@ class Pair:
         self.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
         self.main.close(2)
         self.store.close(2)
-        log.logger.remove(self._sink)
+        _LINES.close(self.log)

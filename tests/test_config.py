@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from liteyuki_core.config import PLUGIN_KEYS, Settings, unknown_keys
-from tests.program import running, write_files
-from tests.test_bot import ECHO, Environment, program
+from tests.program import Environment, running_program, write_files
 
 
 @pytest.fixture
@@ -52,22 +51,10 @@ def test_an_unknown_key_is_named(
 
 def test_the_main_process_warns_once(tmp_path: Path, environment: Environment) -> None:
     """One line for each, from the main process alone; everything else is as without them."""
-    program(
-        tmp_path,
-        ECHO,
-        """
-bot.add_process("echo", echo)
-channel = get_channel("echo-active")
-
-@bot.on_after_start
-async def use():
-    channel.send("works")
-    print(await channel.async_receive(), flush=True)
-    bot.stop()
-""",
-    )
     write_files(tmp_path, {".env": "LITEYUKI_LOG_LEVLE=DEBUG\n"})
-    with running(tmp_path, environment, LITEYUKI_RELAOD="true") as bot:
+    with running_program(
+        tmp_path, environment, "bot_targets:one_message", LITEYUKI_RELAOD="true"
+    ) as bot:
         assert bot.wait() == 0
         assert bot.found("^works")
         assert len(bot.found(r"LITEYUKI_LOG_LEVLE \(in \.env\) is no setting")) == 1

@@ -13,49 +13,25 @@ import pytest
 from liteyuki_core.errors import AlreadyRunning
 from liteyuki_core.process.project_lock import FILE, ProjectLock
 from tests.conftest import wait_until
-from tests.program import living, running, write_files
-from tests.test_bot import ECHO, Environment, pids, program, unix
+from tests.program import Environment, living, running_program, unix
 
 REFUSED = r"^liteyuki_core\.errors\.AlreadyRunning: .* with pid (\w+): "
-
-
-def echoes(folder: Path) -> None:
-    """Write a bot.py that answers each line of the file `ask` over its child."""
-    program(
-        folder,
-        ECHO,
-        """
-bot.add_process("echo", echo)
-channel = get_channel("echo-active")
-
-@bot.on_after_start
-async def run():
-    print("started", os.getpid(), flush=True)
-    while True:
-        if os.path.exists("ask"):
-            os.remove("ask")
-            channel.send("echo of it")
-            print(await channel.async_receive(), flush=True)
-        await asyncio.sleep(0.01)
-""",
-    )
 
 
 @pytest.mark.parametrize("store", ["", "store.db"])
 def test_a_second_one_is_refused(tmp_path: Path, environment: Environment, store: str) -> None:
     """It says the first one's pid and runs nothing; the first goes on; after it another can run."""
-    echoes(tmp_path)
     environment["LITEYUKI_STORE_PATH"] = store
-    with running(tmp_path, environment) as first:
+    with running_program(tmp_path, environment, "locking:echoes") as first:
         first.wait_for_line("^started")
-        with running(tmp_path, environment) as second:
+        with running_program(tmp_path, environment, "locking:echoes") as second:
             assert second.wait() == 1
             assert second.wait_for_line(REFUSED)[1] == str(first.process.pid)
             assert not second.found("started|LiteyukiBot stops")
         (tmp_path / "ask").touch()
         first.wait_for_line("^echo of it")
         assert first.stop() == 0
-    with running(tmp_path, environment) as third:
+    with running_program(tmp_path, environment, "locking:echoes") as third:
         third.wait_for_line("^started")
         assert third.stop() == 0
 
@@ -64,10 +40,9 @@ def test_another_directory_is_another_project(tmp_path: Path, environment: Envir
     """Two run side by side there."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        echoes(tmp_path / name)
     with (
-        running(tmp_path / "one", environment) as one,
-        running(tmp_path / "two", environment) as two,
+        running_program(tmp_path / "one", environment, "locking:echoes") as one,
+        running_program(tmp_path / "two", environment, "locking:echoes") as two,
     ):
         one.wait_for_line("^started")
         two.wait_for_line("^started")
@@ -76,9 +51,11 @@ def test_another_directory_is_another_project(tmp_path: Path, environment: Envir
 
 def test_two_at_the_same_moment(tmp_path: Path, environment: Environment) -> None:
     """Exactly one runs, and the other one knows its pid, whatever the file said before."""
-    echoes(tmp_path)
     (tmp_path / FILE).write_text("1\n", encoding="utf-8")
-    with running(tmp_path, environment) as one, running(tmp_path, environment) as two:
+    with (
+        running_program(tmp_path, environment, "locking:echoes") as one,
+        running_program(tmp_path, environment, "locking:echoes") as two,
+    ):
         both = (one, two)
         wait_until(lambda: any(bot.process.poll() is not None for bot in both), "one has ended")
         runs, refused = both if two.process.poll() is not None else both[::-1]
@@ -90,27 +67,13 @@ def test_two_at_the_same_moment(tmp_path: Path, environment: Environment) -> Non
 
 def test_nothing_is_stale_after_a_kill(tmp_path: Path, environment: Environment) -> None:
     """The next one runs at once, beside orphans that have not left yet."""
-    program(
-        tmp_path,
-        """
-def lingers():
-    print("ready", os.getpid(), flush=True)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        if not os.path.exists("second"):
-            time.sleep(60)
-""",
-        'bot.add_process("lingers", lingers)',
-    )
-    with running(tmp_path, environment) as first:
-        first.wait_for_line("^ready")
-        orphans = pids(first)
+    with running_program(tmp_path, environment, "locking:leaves_an_orphan") as first:
+        orphans = [psutil.Process(int(first.wait_for_line(r"^ready (\d+)")[1]))]
         first.children()
         first.process.kill()
         first.process.wait()
         assert living(orphans)
-        with running(tmp_path, environment) as second:
+        with running_program(tmp_path, environment, "locking:leaves_an_orphan") as second:
             second.wait_for_line("^ready")
             wait_until(lambda: not living(orphans), "the orphans have left", timeout=5)
             (tmp_path / "second").touch()
@@ -120,34 +83,17 @@ def lingers():
 @unix
 def test_a_forked_copy_does_not_hold_it(tmp_path: Path, environment: Environment) -> None:
     """A copy of the main process that outlives it keeps nobody from starting."""
-    program(
-        tmp_path,
-        "",
-        """
-@bot.on_after_start
-def forks():
-    if os.path.exists("forked"):
-        print("started again", flush=True)
-        return
-    open("forked", "w").close()
-    print("forks", flush=True)
-    pid = os.fork()
-    if pid == 0:
-        while not os.path.exists("go"):
-            time.sleep(0.01)
-        os._exit(0)
-    print("copy", pid, flush=True)
-""",
-    )
-    with running(tmp_path, {**environment, "PYTHONWARNINGS": "ignore"}) as first:
+    with running_program(
+        tmp_path, {**environment, "PYTHONWARNINGS": "ignore"}, "locking:leaves_a_copy"
+    ) as first:
         copy = psutil.Process(int(first.wait_for_line(r"^copy (\d+)")[1]))
-        with running(tmp_path, environment) as second:
+        with running_program(tmp_path, environment, "locking:leaves_a_copy") as second:
             assert second.wait() == 1  # The copy has let go of the file, not of the lock.
         first.children()
         first.process.kill()
         first.process.wait()
         assert living([copy])
-        with running(tmp_path, environment) as third:
+        with running_program(tmp_path, environment, "locking:leaves_a_copy") as third:
             third.wait_for_line("^started again")
             assert third.stop() == 0
         (tmp_path / "go").touch()
@@ -156,24 +102,10 @@ def forks():
 
 def test_what_it_starts_does_not_hold_it(tmp_path: Path, environment: Environment) -> None:
     """A program that a bot has started and left keeps nobody from starting."""
-    program(
-        tmp_path,
-        "",
-        """
-@bot.on_after_start
-def starts():
-    import subprocess
-    if not os.path.exists("started"):
-        open("started", "w").close()
-        wait = "import os, time\\nwhile not os.path.exists('go'): time.sleep(0.01)"
-        print("left", subprocess.Popen([sys.executable, "-c", wait]).pid, flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as first:
+    with running_program(tmp_path, environment, "locking:leaves_a_program") as first:
         left = psutil.Process(int(first.wait_for_line(r"^left (\d+)")[1]))
         wait_until(lambda: first.process.poll() is not None, "an end")
-        with running(tmp_path, environment) as second:
+        with running_program(tmp_path, environment, "locking:leaves_a_program") as second:
             assert second.wait() == 0
         assert living([left])
         (tmp_path / "go").touch()
@@ -181,33 +113,10 @@ def starts():
         assert first.wait() == 0
 
 
-@pytest.mark.parametrize("end", ["bot.stop()", "asyncio.get_running_loop().stop()"])
+@pytest.mark.parametrize("end", ["in order", "the loop is stopped"])
 def test_run_gives_it_up(tmp_path: Path, environment: Environment, end: str) -> None:
     """Also where `run` raises; the process then has nothing locked, and can run another bot."""
-    write_files(
-        tmp_path,
-        {
-            "bot.py": f"""
-            import asyncio
-            from liteyuki_core import LiteyukiBot
-
-            if __name__ == "__main__":
-                for number in range(2):
-                    bot = LiteyukiBot()
-
-                    @bot.on_after_start
-                    async def end():
-                        {end}
-
-                    try:
-                        bot.run()
-                    except RuntimeError:
-                        pass
-                    print("ran", number, repr(open({FILE!r}).read()), flush=True)
-            """
-        },
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "locking:one_after_another", end) as bot:
         assert bot.wait() == 0
         assert bot.found("^ran 0 ''$")
         assert bot.found("^ran 1 ''$")
@@ -215,9 +124,8 @@ def test_run_gives_it_up(tmp_path: Path, environment: Environment, end: str) -> 
 
 def test_where_nothing_can_be_locked(tmp_path: Path, environment: Environment) -> None:
     """A warning says so, and the bot runs."""
-    echoes(tmp_path)
     (tmp_path / FILE).mkdir()
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "locking:echoes") as bot:
         bot.wait_for_line("^started")
         assert len(bot.found(rf"{FILE} can't be locked .*: a second LiteyukiBot")) == 1
         assert bot.stop() == 0
@@ -226,16 +134,12 @@ def test_where_nothing_can_be_locked(tmp_path: Path, environment: Environment) -
 @unix
 def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
     """The lock holds where the pid can't be written; who is refused is told no wrong one."""
-    echoes(tmp_path)
     (tmp_path / FILE).write_text("1\n", encoding="utf-8")
-    text = (tmp_path / "bot.py").read_text(encoding="utf-8")
-    full = "import resource\n    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n    "
-    (tmp_path / "full.py").write_text(
-        text.replace("bot = LiteyukiBot()", full + "bot = LiteyukiBot()"), encoding="utf-8"
-    )
-    with running(tmp_path, environment, "full.py", PYTHONDONTWRITEBYTECODE="1") as first:
+    with running_program(
+        tmp_path, environment, "locking:echoes_on_a_full_disk", PYTHONDONTWRITEBYTECODE="1"
+    ) as first:
         first.wait_for_line("^started")
-        with running(tmp_path, environment) as second:
+        with running_program(tmp_path, environment, "locking:echoes") as second:
             assert second.wait() == 1
             assert second.wait_for_line(REFUSED)[1] == "unknown"
         assert first.stop() == 0
@@ -245,10 +149,9 @@ def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
 @pytest.mark.parametrize("target", ["precious", "not there"])
 def test_a_symbolic_link(tmp_path: Path, environment: Environment, target: str) -> None:
     """It is said which file that is; nothing runs, and what it points to is as it was."""
-    echoes(tmp_path)
     (tmp_path / "precious").write_text("precious", encoding="utf-8")
     (tmp_path / FILE).symlink_to(tmp_path / target)
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "locking:echoes") as bot:
         assert bot.wait() == 1
         assert bot.found(rf"LiteyukiError: .*{re.escape(str(tmp_path / FILE))} is a symbolic link")
         assert not bot.found("started")

@@ -261,6 +261,17 @@ def running(
         program.close()
 
 
+def program_command(name: str, *arguments: str) -> list[str]:
+    """Return how a program of `tests/children` is run; see `running_program`."""
+    return [sys.executable, "-m", "tests.children", name, *arguments]
+
+
+def program_environment(environment: Mapping[str, str], **more: str) -> dict[str, str]:
+    """Return the environment for a program of `tests/children`, which can import these tests."""
+    path = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
+    return {**environment, "PYTHONPATH": path, **more}
+
+
 def running_program(
     folder: Path, environment: Mapping[str, str], name: str, *arguments: str, **more: str
 ) -> AbstractContextManager[Program]:
@@ -268,9 +279,8 @@ def running_program(
 
     `name` is its module, or `module:function` where one has several.
     """
-    path = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
-    more = {"PYTHONPATH": path, **more}
-    return running(folder, environment, "-m", "tests.children", name, *arguments, **more)
+    _, *command = program_command(name, *arguments)
+    return running(folder, program_environment(environment, **more), *command)
 
 
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

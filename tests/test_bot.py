@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,60 +14,20 @@ import psutil
 import pytest
 
 from tests.conftest import wait_until
-from tests.program import living, python, running, write_files
-
-HEAD = """
-import asyncio
-import os
-import signal
-import sys
-import threading
-import time
-
-from liteyuki_core import LiteyukiBot, get_bot, get_channel, logger
-from liteyuki_core.comm import active_channel, passive_channel
-from liteyuki_core.process import RestartPolicy
-
-NEVER = RestartPolicy(mode="never")
-
-
-"""
+from tests.program import (
+    Environment,
+    living,
+    python,
+    running,
+    running_program,
+    unix,
+    write_files,
+)
 
 READY = r"^(?:\w+ \| )?ready"
 """A child's line; where there are several it begins with the child's name."""
 
-Environment = dict[str, str]
 pytestmark = pytest.mark.filterwarnings("error")
-unix = pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
-
-
-def program(folder: Path, children: str, main: str) -> None:
-    """Write a bot.py: `children` at the top of the module, `main` under its guard."""
-    body = "\n".join("    " + line for line in main.strip("\n").splitlines())
-    text = HEAD + children + '\n\nif __name__ == "__main__":\n    bot = LiteyukiBot()\n' + body
-    write_files(folder, {"bot.py": text + "\n    bot.run()\n    print('run returned')\n"})
-
-
-ECHO = """
-def echo():
-    for data in active_channel:
-        active_channel.send(data)
-"""
-
-WAITS = """
-def waits():
-    print("ready", os.getpid(), flush=True)
-    threading.Event().wait()
-"""
-
-STUBBORN = """
-def stubborn():
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    print("ready", os.getpid(), flush=True)
-    while True:
-        time.sleep(1)
-"""
 
 
 def pids(bot: Any) -> list[psutil.Process]:
@@ -81,31 +40,7 @@ def pids(bot: Any) -> list[psutil.Process]:
 
 def test_runs_until_stopped(tmp_path: Path, environment: Environment) -> None:
     """run() goes on when all hooks and children have ended, and returns after stop()."""
-    program(
-        tmp_path,
-        ECHO + "\ndef short():\n    print('short is done', flush=True)\n",
-        """
-bot.add_process("echo", echo)
-bot.add_process("short", short)
-channel = get_channel("echo-active")
-
-@bot.on_after_start
-def ends_at_once():
-    print("hook has ended", flush=True)
-
-@bot.on_after_start
-async def later():
-    while bot.processes["short"].exitcode is None:
-        await asyncio.sleep(0.01)
-    channel.send("still here")
-    print(await channel.async_receive(), flush=True)
-    print(bot.processes["echo"], flush=True)
-    assert get_bot() is bot
-    bot.stop()
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:stops_itself") as bot:
         assert bot.wait() == 0
         bot.wait_for_line("^run returned")
         assert bot.found("still here")
@@ -125,17 +60,7 @@ async def later():
 )
 def test_a_signal_stops_gracefully(tmp_path: Path, environment: Environment, name: str) -> None:
     """Each child is asked, all have ended when run() returns, and it returns normally."""
-    program(
-        tmp_path,
-        ECHO + WAITS,
-        f"""
-# Whoever runs the tests may ignore some signals, and children of theirs would too.
-signal.signal(signal.{name}, signal.SIG_DFL)
-bot.add_process("echo", echo)
-bot.add_process("waits", waits)
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:by_a_signal", name) as bot:
         bot.wait_for_line(READY)
         family = bot.children()
         if name == "SIGINT":
@@ -154,8 +79,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(
     tmp_path: Path, environment: Environment
 ) -> None:
     """Children have left the terminal's process group: main decides how they stop."""
-    program(tmp_path, WAITS, 'bot.add_process("waits", waits)')
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:hosts", "waits") as bot:
         bot.wait_for_line(READY)
         (child,) = pids(bot)
         assert os.getpgid(child.pid) != os.getpgid(bot.process.pid)
@@ -166,13 +90,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(
 @unix
 def test_started_with_signals_ignored(tmp_path: Path, environment: Environment) -> None:
     """As under nohup: SIGHUP stays ignored, children are stopped all the same."""
-    program(tmp_path, ECHO + WAITS, 'bot.add_process("waits", waits)')
-    text = (tmp_path / "bot.py").read_text(encoding="utf-8")
-    ignore = "import signal\nfor name in ('SIGHUP', 'SIGINT'):\n"
-    ignore += "    signal.signal(getattr(signal, name), signal.SIG_IGN)\n"
-    guarded = text.replace("    bot = LiteyukiBot()", "    exec(IGNORE)\n    bot = LiteyukiBot()")
-    (tmp_path / "bot.py").write_text(f"IGNORE = {ignore!r}\n{guarded}", encoding="utf-8")
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:signals_ignored") as bot:
         bot.wait_for_line(READY)
         bot.process.send_signal(signal.SIGHUP)
         bot.process.send_signal(signal.SIGTERM)
@@ -183,23 +101,7 @@ def test_started_with_signals_ignored(tmp_path: Path, environment: Environment) 
 
 def test_a_message_in_hand_is_finished(tmp_path: Path, environment: Environment) -> None:
     """A child whose main thread receives ends after the message it has, not in the middle."""
-    program(
-        tmp_path,
-        """
-def worker():
-    for job in active_channel:
-        print("begun", flush=True)
-        time.sleep(job)
-        print("finished", flush=True)
-        active_channel.send("result")
-""",
-        """
-bot.add_process("worker", worker)
-channel = get_channel("worker-active")
-bot.on_after_start(lambda: channel.send(1))
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:in_hand") as bot:
         bot.wait_for_line("^begun")
         assert bot.stop() == 0
         assert bot.found("^finished")
@@ -208,27 +110,7 @@ bot.on_after_start(lambda: channel.send(1))
 
 def test_what_a_child_sends_at_its_end_arrives(tmp_path: Path, environment: Environment) -> None:
     """All that was accepted before a target returns is delivered."""
-    program(
-        tmp_path,
-        """
-def burst():
-    for i in range(500):
-        passive_channel.send(i)
-    passive_channel.send(b"x" * 3_000_000)
-""",
-        """
-bot.add_process("burst", burst)
-channel = get_channel("burst-passive")
-
-@bot.on_after_start
-async def collect():
-    got = [data async for data in channel]
-    assert got == [*range(500), b"x" * 3_000_000]
-    print("all there", flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:last_messages") as bot:
         assert bot.wait() == 0
         assert bot.found("all there")
 
@@ -236,12 +118,9 @@ async def collect():
 @unix
 def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, environment: Environment) -> None:
     """Asked, terminated, then killed by the deadline; the others have stopped before."""
-    program(
-        tmp_path,
-        STUBBORN + ECHO,
-        'bot.add_process("stubborn", stubborn)\nbot.add_process("echo", echo)',
-    )
-    with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="2") as bot:
+    with running_program(
+        tmp_path, environment, "bot_stops:hosts", "stubborn", "echo", LITEYUKI_STOP_TIMEOUT="2"
+    ) as bot:
         bot.wait_for_line(READY)
         assert bot.stop() == 0
         assert bot.found("process stubborn has not stopped: terminate")
@@ -253,8 +132,9 @@ def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, environment: Envir
 @unix
 def test_a_second_signal_ends_everything_at_once(tmp_path: Path, environment: Environment) -> None:
     """However long the deadline, a second signal kills what is left."""
-    program(tmp_path, STUBBORN, 'bot.add_process("stubborn", stubborn)')
-    with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="600") as bot:
+    with running_program(
+        tmp_path, environment, "bot_stops:hosts", "stubborn", LITEYUKI_STOP_TIMEOUT="600"
+    ) as bot:
         bot.wait_for_line(READY)
         family = bot.children()
         bot.interrupt()
@@ -271,21 +151,9 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path, environment: En
 @unix
 def test_a_hung_loop_is_ended_by_force(tmp_path: Path, environment: Environment) -> None:
     """A hook that blocks the main loop for ever can't keep the program from ending."""
-    program(
-        tmp_path,
-        WAITS,
-        """
-bot.add_process("waits", waits)
-
-@bot.on_after_start
-async def blocks():
-    while bot.processes["waits"].state.value != "running":
-        await asyncio.sleep(0.01)
-    print("blocking", flush=True)
-    threading.Event().wait()
-""",
-    )
-    with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="1") as bot:
+    with running_program(
+        tmp_path, environment, "bot_stops:hung_loop", LITEYUKI_STOP_TIMEOUT="1"
+    ) as bot:
         bot.wait_for_line("^blocking")
         bot.wait_for_line(READY)
         family = bot.children()
@@ -297,35 +165,7 @@ async def blocks():
 
 def test_main_is_killed(tmp_path: Path, environment: Environment) -> None:
     """However the main process dies, every child notices and leaves within 5 s."""
-    program(
-        tmp_path,
-        ECHO
-        + WAITS
-        + """
-def callbacks():
-    @passive_channel.on_receive()
-    async def callback(data): ...
-    print("ready", os.getpid(), flush=True)
-    time.sleep(1000)
-
-
-def receives():
-    print("ready", os.getpid(), flush=True)
-    active_channel.receive()
-
-
-def blocks_signals():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print("ready", os.getpid(), flush=True)
-    while True:
-        time.sleep(1000)
-""",
-        "\n".join(
-            f'bot.add_process("{name}", {name})'
-            for name in ("waits", "callbacks", "receives", "blocks_signals")
-        ),
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:main_is_killed") as bot:
         bot.wait_for_line(READY, 4)
         children = pids(bot)
         bot.process.kill()
@@ -334,31 +174,7 @@ def blocks_signals():
 
 def test_a_child_crash_is_felt_by_nobody_else(tmp_path: Path, environment: Environment) -> None:
     """One child dies by os._exit in the middle of a message; another and main go on."""
-    program(
-        tmp_path,
-        ECHO + "\ndef crashes():\n    active_channel.receive()\n    os._exit(7)\n",
-        """
-bot.add_process("echo", echo)
-bot.add_process("crashes", crashes, restart=NEVER)
-fine, broken = get_channel("echo-active"), get_channel("crashes-active")
-
-@bot.on_after_start
-async def use_both():
-    broken.send("die")
-    while bot.processes["crashes"].exitcode is None:
-        fine.send("ping")
-        assert await fine.async_receive(10) == "ping"
-    for act in (lambda: broken.send("more"), broken.receive_nowait):
-        try:
-            act()
-        except ConnectionError as error:
-            print("got", type(error).__name__, error, flush=True)
-    fine.send("last")
-    print(await fine.async_receive(10), flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:a_child_crashes") as bot:
         assert bot.wait() == 0
         assert len(bot.found("got ChannelBroken channel crashes-active: .*exited with code 7")) == 2
         assert bot.found("^last")
@@ -370,59 +186,7 @@ async def use_both():
 
 def test_hooks(tmp_path: Path, environment: Environment) -> None:
     """Sync and async, in their order, on the right threads; one that raises is logged."""
-    program(
-        tmp_path,
-        ECHO,
-        """
-bot.add_process("echo", echo)
-main = threading.get_ident()
-lines = []
-logger.add(lines.append)
-
-def note(what):
-    print("hook", what, threading.get_ident() == main, flush=True)
-
-@bot.on_before_start
-def before_sync():
-    assert bot.processes["echo"].pid is None
-    note("before sync")
-
-@bot.on_before_start
-async def before_raises():
-    raise ValueError("trouble before")
-
-@bot.on_before_start
-async def before_async():
-    await asyncio.sleep(0.01)
-    note("before async")
-
-@bot.on_after_start
-def after_raises():
-    raise ValueError("trouble after")
-
-@bot.on_after_start
-async def after_async():
-    assert bot.processes["echo"].pid is not None
-    note("after async")
-    while not any("trouble after" in line for line in lines):
-        await asyncio.sleep(0.01)
-    bot.stop()
-
-@bot.on_after_shutdown
-async def first_added():
-    note("shutdown first added")
-
-@bot.on_after_shutdown
-def shutdown_raises():
-    raise ValueError("trouble shutdown")
-
-@bot.on_after_shutdown
-async def last_added():
-    assert bot.processes["echo"].exitcode == 0
-    note("shutdown last added")
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_hooks:all_kinds") as bot:
         assert bot.wait() == 0
         assert [match[1] for match in bot.found("^hook (.*)")] == [
             "before sync False",
@@ -438,60 +202,20 @@ async def last_added():
 
 def test_a_hook_that_raises_while_the_bot_stops(tmp_path: Path, environment: Environment) -> None:
     """A sync hook's thread is not waited for, but what it raises is still logged."""
-    program(
-        tmp_path,
-        "",
-        """
-stopping = threading.Event()
-
-@bot.on_after_start
-def raises_late():
-    stopping.wait(10)
-    raise ValueError("trouble late")
-
-@bot.on_after_start
-async def stop():
-    bot.stop()
-
-@bot.on_after_shutdown
-async def shutting_down():
-    lines = []
-    logger.add(lines.append)
-    stopping.set()
-    while not any("trouble late" in line for line in lines):
-        await asyncio.sleep(0.01)
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_hooks:late") as bot:
         assert bot.wait() == 0
         assert bot.found("错误.*on_after_start hook .*raises_late raised .*trouble late")
 
 
 @pytest.mark.parametrize("kind", ["before_start", "after_start", "after_shutdown"])
-@pytest.mark.parametrize(
-    "how", ["async def hook(): await asyncio.sleep(1000)", "def hook(): time.sleep(1000)"]
-)
+@pytest.mark.parametrize("door", ["async", "sync"])
 def test_a_hook_that_never_returns(
-    tmp_path: Path, environment: Environment, kind: str, how: str
+    tmp_path: Path, environment: Environment, kind: str, door: str
 ) -> None:
     """It doesn't keep the bot from stopping, nor the other hooks from running."""
-    program(
-        tmp_path,
-        "",
-        f"""
-@bot.on_after_shutdown
-def last():
-    print("last hook", flush=True)
-
-@bot.on_before_start
-def ready():
-    print("begun", flush=True)
-
-@bot.on_{kind}
-{how}
-""",
-    )
-    with running(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="1") as bot:
+    with running_program(
+        tmp_path, environment, "bot_hooks:never_returns", kind, door, LITEYUKI_STOP_TIMEOUT="1"
+    ) as bot:
         bot.wait_for_line("^begun")
         assert bot.stop() == 0
         assert bot.found("run returned")
@@ -523,8 +247,8 @@ def ready():
 )
 def test_clear_errors(tmp_path: Path, environment: Environment, line: str, error: str) -> None:
     """Each mistake raises an error of ours that says what happened and to what."""
-    program(tmp_path, ECHO, ("bot.stop()\n" if "run()" in line else "") + line)
-    with running(tmp_path, environment) as bot:
+    line = ("bot.stop()\n" if "run()" in line else "") + line
+    with running_program(tmp_path, environment, "bot_targets:a_line", line) as bot:
         assert bot.wait() == 1
         assert bot.found(error)
 
@@ -532,9 +256,9 @@ def test_clear_errors(tmp_path: Path, environment: Environment, line: str, error
 @pytest.mark.parametrize(
     ("target", "code", "line"),
     [
-        ('"no_such_module:main"', 1, "can't be imported: ModuleNotFoundError.*no_such_module"),
-        ('"os:no_such_name"', 1, "can't be imported: AttributeError.*no_such_name"),
-        ('"os:sep"', 1, "os:sep is a str, not a callable"),
+        ("no_such_module:main", 1, "can't be imported: ModuleNotFoundError.*no_such_module"),
+        ("os:no_such_name", 1, "can't be imported: AttributeError.*no_such_name"),
+        ("os:sep", 1, "os:sep is a str, not a callable"),
         ("exits", 5, "process bad exited with code 5"),
         ("raises", 1, "process bad: .*raises raised"),
     ],
@@ -543,24 +267,7 @@ def test_a_target_that_can_not_run(
     tmp_path: Path, environment: Environment, target: str, code: int, line: str
 ) -> None:
     """The log says why and with which exit code; the channel breaks; main lives on."""
-    program(
-        tmp_path,
-        "def exits():\n    sys.exit(5)\n\n\ndef raises():\n    1 / 0\n",
-        f"""
-bot.add_process("bad", {target}, restart=NEVER)
-channel = get_channel("bad-active")
-
-@bot.on_after_start
-async def watch():
-    try:
-        await channel.async_receive(10)
-    except ConnectionError as error:
-        print("main got", type(error).__name__, flush=True)
-    await asyncio.sleep(0)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:cannot_run", target) as bot:
         assert bot.wait() == 0
         assert bot.found(line)
         assert bot.found(f"错误.*process bad exited with code {code}")
@@ -569,17 +276,14 @@ async def watch():
 
 def test_a_missing_guard_is_explained(tmp_path: Path, environment: Environment) -> None:
     """Without `if __name__ == "__main__":` each child says what to do."""
-    write_files(
-        tmp_path,
-        {
-            "bot.py": HEAD
-            + """
-bot = LiteyukiBot()
-bot.add_process("echo", "os:getpid")
-bot.run()
-"""
-        },
-    )
+    bot = """
+        from liteyuki_core import LiteyukiBot
+
+        bot = LiteyukiBot()
+        bot.add_process("echo", "os:getpid")
+        bot.run()
+    """
+    write_files(tmp_path, {"bot.py": bot})
     with running(tmp_path, environment) as bot:
         bot.wait_for_line("__main__.*:` *$|if __name__ == ")
         bot.wait_for_line("process echo exited with code 1")
@@ -600,9 +304,8 @@ def test_a_broken_setting(
     tmp_path: Path, environment: Environment, key: str, value: str, allowed: str
 ) -> None:
     """The error names the key as it stands in .env, its value and what is allowed."""
-    program(tmp_path, "", "")
     write_files(tmp_path, {".env": f"{key}={value}\n"})
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_stops:hosts") as bot:
         assert bot.wait() == 1
         assert bot.found(f"ConfigError: {key}={value}: .*{allowed}")
 
@@ -616,49 +319,7 @@ def test_get_bot_in_a_child(tmp_path: Path, environment: Environment) -> None:
 
 def test_a_liteyukibot_in_a_child(tmp_path: Path, environment: Environment) -> None:
     """Wherever it is made: it is refused and says what to use, and the connection stays."""
-    program(
-        tmp_path,
-        """
-def child():
-    import subprocess
-
-    from elsewhere import Own, make
-
-    for kind in (make, Own, LiteyukiBot):
-        try:
-            kind()
-        except Exception as error:
-            active_channel.send(f"{type(error).__name__}: {error}")
-    own = "from elsewhere import make; make(); print('may have its own', flush=True)"
-    os.mkdir("other")
-    folder = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", own], cwd="other", env=folder, check=True)
-    active_channel.send("still connected")
-    active_channel.receive()
-""",
-        """
-bot.add_process("child", child)
-
-@bot.on_after_start
-async def use():
-    channel = get_channel("child-active")
-    for _ in range(4):
-        print("told", await channel.async_receive(20), flush=True)
-    bot.stop()
-""",
-    )
-    elsewhere = """
-    from liteyuki_core import LiteyukiBot
-
-    class Own(LiteyukiBot):
-        def __init__(self):
-            super().__init__()
-
-    def make():
-        return LiteyukiBot()
-    """
-    write_files(tmp_path, {"elsewhere.py": elsewhere})
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:bots_in_a_child") as bot:
         assert bot.wait(60) == 0
         told = bot.found("^told LiteyukiError: this is child process child, .* get_channel, ")
         assert len(told) == 3, bot.output
@@ -695,38 +356,7 @@ def test_a_fork_lets_go_of_the_link(tmp_path: Path, environment: Environment) ->
 
     It has left the child's group; otherwise it would be ended with it.
     """
-    program(
-        tmp_path,
-        """
-def forks():
-    if os.fork() == 0:
-        os.setsid()
-        try:
-            active_channel.send("from the copy")
-        except Exception as error:
-            os.write(1, f"copy got {type(error).__name__}\\n".encode())
-        time.sleep(3)
-        os._exit(0)
-    active_channel.send("from the child")
-    active_channel.receive()  # Or another thread might still be about to write that.
-    os._exit(9)
-""",
-        """
-bot.add_process("forks", forks, restart=NEVER)
-channel = get_channel("forks-active")
-
-@bot.on_after_start
-async def watch():
-    print(await channel.async_receive(10), flush=True)
-    channel.send("go")
-    try:
-        await channel.async_receive(2)
-    except Exception as error:
-        print("main got", type(error).__name__, flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:fork") as bot:
         assert bot.wait() == 0
         assert bot.found("^from the child")
         assert bot.found("copy got NotConnected")
@@ -735,46 +365,14 @@ async def watch():
 
 def test_a_process_added_while_running_starts(tmp_path: Path, environment: Environment) -> None:
     """add_process from a hook starts the child at once; its channels exist before."""
-    program(
-        tmp_path,
-        ECHO,
-        """
-@bot.on_after_start
-async def add():
-    bot.add_process("late", echo)
-    channel = get_channel("late-active")
-    channel.send("hello")
-    print("echoed", await channel.async_receive(10), flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:added_late") as bot:
         assert bot.wait() == 0
         assert bot.found("echoed hello")
 
 
 def test_an_async_target_runs_to_its_end(tmp_path: Path, environment: Environment) -> None:
     """A coroutine function is run, and stops when asked."""
-    program(
-        tmp_path,
-        """
-async def worker():
-    async for data in active_channel:
-        await active_channel.async_send(data * 2)
-    print("worker is done", flush=True)
-""",
-        """
-bot.add_process("worker", worker)
-channel = get_channel("worker-active")
-
-@bot.on_after_start
-async def use():
-    channel.send(21)
-    print("got", await channel.async_receive(10), flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:an_async_target") as bot:
         assert bot.wait() == 0
         assert bot.found("got 42")
         assert not bot.found("Traceback|has not stopped")
@@ -782,35 +380,7 @@ async def use():
 
 def test_garbage_on_a_link(tmp_path: Path, environment: Environment) -> None:
     """The link ends with one log line that names the process; main and the others live on."""
-    program(
-        tmp_path,
-        ECHO
-        + """
-def talks_nonsense():
-    from liteyuki_core.comm.current import current
-
-    active_channel.receive()
-    current().port._link._connection.send(b"nonsense" * 100)
-    active_channel.receive()
-""",
-        """
-bot.add_process("echo", echo)
-bot.add_process("nonsense", talks_nonsense, restart=NEVER)
-fine, bad = get_channel("echo-active"), get_channel("nonsense-active")
-
-@bot.on_after_start
-async def use_both():
-    bad.send("go")
-    try:
-        await bad.async_receive(10)
-    except ConnectionError as error:
-        print("main got", type(error).__name__, flush=True)
-    fine.send("still here")
-    print(await fine.async_receive(10), flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:garbage") as bot:
         assert bot.wait() == 0
         assert (
             len(
@@ -827,42 +397,7 @@ async def use_both():
 
 def test_children_talk_to_each_other(tmp_path: Path, environment: Environment) -> None:
     """A channel made in a child is got by name in another; main only passes it on."""
-    program(
-        tmp_path,
-        """
-def maker():
-    from liteyuki_core.comm import Channel, set_channel
-
-    channel = Channel("jobs", capacity=8)
-    set_channel("jobs", channel)
-    active_channel.send("made")
-    assert channel.receive(10) == {"job": 1}
-    channel << "result"
-    assert list(channel) == []
-
-
-def getter():
-    assert active_channel.receive(10) == "now"
-    channel = get_channel("jobs")
-    channel.send({"job": 1})
-    active_channel.send(channel.receive(10))
-    channel.close()  # The message is handled.
-    active_channel.receive()
-""",
-        """
-bot.add_process("maker", maker)
-bot.add_process("getter", getter)
-made, got = get_channel("maker-active"), get_channel("getter-active")
-
-@bot.on_after_start
-async def introduce():
-    print(await made.async_receive(10), flush=True)
-    got.send("now")
-    print(await got.async_receive(10), flush=True)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "bot_targets:child_to_child") as bot:
         assert bot.wait() == 0
         assert bot.found("^result")
         assert not bot.found("Traceback|警告")

@@ -26,9 +26,7 @@ from websockets.sync.client import connect
 
 from liteyuki_core.process.listening import Listening
 from tests.conftest import DEADLINE, a_little, free_port, wait_until
-from tests.program import Program, running, write_files
-
-Environment = dict[str, str]
+from tests.program import Environment, Program, running_program, write_files
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="on Windows each child binds its own sockets"
@@ -37,86 +35,12 @@ pytestmark = pytest.mark.skipif(
 PAUSE = 0.05
 HOLD = 0.1
 
-OBEYING = """
-import asyncio
-import os
-import signal
-from pathlib import Path
-
-from liteyuki_core import LiteyukiBot, logger
-from liteyuki_core.process import ProcessState, RestartPolicy
-
-RUN = "liteyuki_core.frameworks.nonebot:run"
-SOON = RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01)
-
-
-async def obey(bot):
-    for number in range(1000):
-        order = Path(f"order-{number}")
-        while not order.exists():
-            await asyncio.sleep(0.01)
-        verb, name = order.read_text().split()
-        process = bot.processes[name]
-        restarts, wanted = process.restarts + 1, ProcessState.RUNNING
-        if verb == "restart":
-            bot.restart_process(name)
-        elif verb == "kill":
-            os.kill(process.pid, signal.SIGKILL)
-        elif verb == "stop":
-            bot.stop_process(name)
-            restarts, wanted = process.restarts, ProcessState.STOPPED
-        else:
-            restarts, wanted = process.restarts, ProcessState[verb]
-        while process.restarts < restarts or process.state is not wanted:
-            await asyncio.sleep(0.01)
-        logger.info(f"order {number} done by {process.last_pid}")
-
-
-def main(*children):
-    bot = LiteyukiBot()
-    for name, target, kwargs in children:
-        bot.add_process(name, target, kwargs=kwargs, restart=SOON)
-    bot.on_after_start(lambda: obey(bot))
-    bot.run()
+ADAPTERS = """
+    [tool.nonebot.adapters]
+    nonebot-adapter-onebot = [
+        { name = "OneBot V11", module_name = "nonebot.adapters.onebot.v11" },
+    ]
 """
-
-NONEBOT = {
-    "obeying.py": OBEYING,
-    "bot.py": """
-        import obeying
-
-        if __name__ == "__main__":
-            obeying.main(("nonebot", obeying.RUN, {}))
-    """,
-    "pyproject.toml": """
-        [tool.nonebot.adapters]
-        nonebot-adapter-onebot = [
-            { name = "OneBot V11", module_name = "nonebot.adapters.onebot.v11" },
-        ]
-
-        [tool.nonebot.plugins]
-        "@local" = ["telling"]
-    """,
-    "telling.py": """
-        import os
-
-        from nonebot import get_app, on_message
-
-
-        @get_app().get("/")
-        async def tell() -> int:
-            return os.getpid()
-
-
-        messages = on_message()
-
-
-        @messages.handle()
-        async def answer():
-            await messages.send(str(os.getpid()))
-    """,
-}
-
 
 QUESTION = {
     "time": 1,
@@ -154,9 +78,9 @@ class Orders:
 
 
 @contextmanager
-def obeying(folder: Path, environment: Environment, **more: str) -> Iterator[Orders]:
-    """Run the bot.py in `folder`; its end is waited for."""
-    with running(folder, environment, **more) as program:
+def obeying(folder: Path, environment: Environment, name: str, *arguments: str) -> Iterator[Orders]:
+    """Run a program that obeys orders in `folder`; its end is waited for."""
+    with running_program(folder, environment, f"obeying:{name}", *arguments) as program:
         yield Orders(program, folder)
         assert program.stop() == 0
         assert not program.found("has not stopped"), program.output
@@ -217,7 +141,7 @@ def port(tmp_path: Path, environment: Environment) -> int:
     """The port of a NoneBot child in a project that obeys orders."""
     found = free_port()
     environment["PORT"] = str(found)
-    write_files(tmp_path, NONEBOT)
+    write_files(tmp_path, {"pyproject.toml": ADAPTERS})
     return found
 
 
@@ -234,7 +158,7 @@ def test_nobody_is_refused_through_restarts(
 
     Only a question still under way when the old one ends may be cut short, and that is said.
     """
-    with obeying(tmp_path, environment) as order:
+    with obeying(tmp_path, environment, "nonebot") as order:
         order("RUNNING")
         before = 0
         with Client(ask_onebot, port) as onebot, Client(ask_http, port) as http:
@@ -255,7 +179,7 @@ def test_a_crash_refuses_nobody_a_stop_everybody(
     tmp_path: Path, environment: Environment, port: int
 ) -> None:
     """Who connects after a kill is served by the successor; after a stop nothing listens."""
-    with obeying(tmp_path, environment) as order:
+    with obeying(tmp_path, environment, "nonebot") as order:
         order("RUNNING")
         without = open_files(order.program)
         with Client(ask_onebot, port) as onebot, Client(ask_http, port) as http:
@@ -287,15 +211,8 @@ def test_each_child_has_its_own(tmp_path: Path, environment: Environment) -> Non
     hosts = {"one": "127.0.0.1", "two": "::1" if has_ipv6() else "127.0.0.1"}
     ports = {name: free_port() for name in hosts}
     configs = {name: {"host": hosts[name], "port": ports[name]} for name in hosts}
-    listed = ", ".join(f"({name!r}, obeying.RUN, {config})" for name, config in configs.items())
-    main = f"""
-        import obeying
-
-        if __name__ == "__main__":
-            obeying.main({listed})
-    """
-    write_files(tmp_path, {**NONEBOT, "bot.py": main})
-    with obeying(tmp_path, environment) as order:
+    write_files(tmp_path, {"pyproject.toml": ADAPTERS})
+    with obeying(tmp_path, environment, "nonebots", json.dumps(configs)) as order:
         pids = {name: order("RUNNING", name) for name in hosts}
         for name, host in hosts.items():
             shown = f"[{host}]" if ":" in host else host
@@ -305,57 +222,10 @@ def test_each_child_has_its_own(tmp_path: Path, environment: Environment) -> Non
             )
 
 
-ANY_SERVER = """
-    import asyncio
-    import os
-    import socket
-    from pathlib import Path
-
-    import obeying
-    from liteyuki_core.process import calls_ready, ready
-    from liteyuki_core.process.child.sockets import listen
-
-
-    class Telling(asyncio.Protocol):
-        def connection_made(self, transport):
-            accepted = transport.get_extra_info("socket")
-            delays = not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            transport.write(f"{os.getpid()} {delays}".encode())
-            transport.close()
-
-
-    async def serve():
-        loop = asyncio.get_running_loop()
-        sockets = listen(Path("host").read_text(), 0, 16)
-        for sock in sockets:
-            assert not sock.get_inheritable()
-            await loop.create_server(Telling, sock=sock)
-        (port,) = {sock.getsockname()[1] for sock in sockets}
-        # In one piece: other processes write there too.
-        os.write(1, f"listens on {port}\\n".encode())
-        ready()
-        await loop.create_future()
-
-
-    @calls_ready
-    def run(kind):
-        if kind == "uvloop":
-            import uvloop
-
-            uvloop.run(serve())
-        else:
-            asyncio.run(serve())
-
-
-    if __name__ == "__main__":
-        obeying.main(*[(kind, run, {"kind": kind}) for kind in ("asyncio", "uvloop")])
-"""
-
-
 def test_any_loop_gets_its_port_again(tmp_path: Path, environment: Environment) -> None:
     """Port 0 stays the same through a restart; another host is another port; nothing delays."""
-    write_files(tmp_path, {"obeying.py": OBEYING, "bot.py": ANY_SERVER, "host": "127.0.0.1"})
-    with obeying(tmp_path, environment) as order:
+    (tmp_path / "host").write_text("127.0.0.1")
+    with obeying(tmp_path, environment, "servers") as order:
         first = {kind: order("RUNNING", kind) for kind in ("asyncio", "uvloop")}
         ports = [match[1] for match in order.program.found(r"listens on (\d+)$")]
         assert len(set(ports)) == 2

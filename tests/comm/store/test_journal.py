@@ -9,19 +9,18 @@ import shutil
 import sqlite3
 import sys
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from liteyuki_core import log
 from liteyuki_core.comm.store.journal import MAX_BYTES, Journal, Record
 from liteyuki_core.errors import StoreError
-from tests.conftest import DEADLINE, ROOT, a_little, wait_until
-from tests.program import Program, python, running
+from tests.children.journals import change
+from tests.conftest import DEADLINE, a_little, wait_until
+from tests.program import Program, python, running_program
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="files and processes as Unix has them")
 
@@ -70,16 +69,8 @@ def using(
     folder: Path, environment: dict[str, str], program: str, *arguments: object
 ) -> AbstractContextManager[Program]:
     """Run a program that uses a journal."""
-    code = """
-import os, sys, threading, time
-from queue import SimpleQueue
-from liteyuki_core.comm.store.journal import Journal, Record
-from liteyuki_core.errors import StoreError
-"""
     words = [str(argument) for argument in arguments]
-    return running(
-        folder, environment, "-c", code + dedent(program), *words, LITEYUKI_LOG_LANG="en"
-    )
+    return running_program(folder, environment, program, *words, LITEYUKI_LOG_LANG="en")
 
 
 @pytest.fixture
@@ -393,16 +384,7 @@ def test_a_torn_end_is_no_damage(
 
 def leave(path: Path, environment: dict[str, str], *keys: str) -> None:
     """Write keys, one a batch, in a process that ends without closing the file."""
-    program = """
-        written = SimpleQueue()
-        journal = Journal(sys.argv[1], lambda *told: written.put(told), list)
-        journal.open()
-        for key in sys.argv[2:]:
-            journal.write(key, Record(key, "p", b"value", None))
-            assert written.get(timeout=10)[1] is None
-        os._exit(7)
-    """
-    with using(path.parent, environment, program, path, *keys) as user:
+    with using(path.parent, environment, "journals:leaves", path, *keys) as user:
         assert user.wait() == 7, user.output
     assert path.with_name(path.name + "-wal").stat().st_size > 0
 
@@ -475,13 +457,7 @@ def test_below_a_file(tmp_path: Path) -> None:
 def test_in_use(tmp_path: Path, environment: dict[str, str], lines: list[str]) -> None:
     """By another process, or by this one; nothing is moved, and once that has ended it works."""
     path = tmp_path / "store.db"
-    program = """
-        journal = Journal(sys.argv[1], print, list)
-        journal.open()
-        journal.write("a", Record("a", "p", b"1", None))
-        threading.Event().wait()
-    """
-    with using(tmp_path, environment, program, path) as other:
+    with using(tmp_path, environment, "journals:uses", path) as other:
         other.wait_for_line("^1 None$")
         assert "in use by another process" in refused(path)
         assert not list(tmp_path.glob("*damaged*"))
@@ -494,38 +470,7 @@ def test_in_use(tmp_path: Path, environment: dict[str, str], lines: list[str]) -
 @unix
 def test_no_permission(tmp_path: Path, environment: dict[str, str]) -> None:
     """A file that may only be read, a folder that may, one that may not be made."""
-    program = """
-        import sqlite3, tempfile
-
-        def attempt(path):
-            try:
-                Journal(path, print, list).open()
-            except StoreError as error:
-                print("error:", error)
-
-        with tempfile.TemporaryDirectory() as folder:
-            for name in ("a", "b"):
-                os.mkdir(f"{folder}/{name}")
-                journal = Journal(f"{folder}/{name}/store.db", print, list)
-                journal.open()
-                journal.close(10)
-            os.chmod(f"{folder}/a/store.db", 0o444)
-            os.chmod(f"{folder}/a", 0o777)
-            os.chmod(f"{folder}/b/store.db", 0o666)
-            os.chmod(f"{folder}/b", 0o555)
-            os.chmod(folder, 0o755)
-            user = os.geteuid()
-            if user == 0:
-                os.seteuid(65534)  # To the superuser everything is permitted.
-            attempt(f"{folder}/a/store.db")
-            attempt(f"{folder}/b/store.db")
-            attempt(f"{folder}/b/store2.db")
-            attempt(f"{folder}/b/c/store.db")
-            os.seteuid(user)
-            os.chmod(f"{folder}/b", 0o755)
-            print(sorted(os.listdir(f"{folder}/a") + os.listdir(f"{folder}/b")))
-    """
-    with using(tmp_path, environment, program) as user:
+    with using(tmp_path, environment, "journals_on_unix:no_permission") as user:
         assert user.wait() == 0, user.output
     *errors, files = user.lines
     assert len(errors) == 4, user.output
@@ -549,46 +494,7 @@ def test_too_long_for_sqlite(tmp_path: Path) -> None:
 @unix
 def test_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
     """It is said once, kept, tried again by itself and after a new write; nothing is lost."""
-    program = """
-        import resource
-
-        def room(size):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited))
-
-        def set(key, size):
-            return journal.write(key, Record(key, "p", key.encode() * size, None))
-
-        def told(ticket):
-            while True:
-                last, error = written.get(timeout=20)
-                if last >= ticket:
-                    return "failed" if error else "written"
-
-        written = SimpleQueue()
-        _, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-        journal = Journal(sys.argv[1], lambda *told: written.put(told), list)
-        journal.open()
-        print("at first", told(set("a", 1)))
-        room(100_000)
-        print("big", told(set("b", 1_000_000)))
-        print("another", told(set("c", 1_000)))
-        print("again", told(set("c", 2_000)))
-        room(unlimited)
-        print("by itself", told(4))
-        room(100_000)
-        print("full again", told(set("d", 5_000_000)))
-        room(unlimited)
-        print("at once", told(set("e", 1)))
-        room(100_000)
-        print("full at the end", told(set("f", 10_000_000)))
-        print("closed", journal.close(0.1))
-        journal = Journal(sys.argv[1], lambda *told: None, list)
-        print("held", [(record.key, len(record.data)) for record in journal.open()])
-        set("g", 10_000_000)
-        set("h", 1)
-        print("closed", journal.close(0.1))
-    """
-    with using(tmp_path, environment, program, tmp_path / "store.db") as user:
+    with using(tmp_path, environment, "journals_on_unix:full_disk", tmp_path / "store.db") as user:
         assert user.wait() == 0, user.output
     said = [line for line in user.lines if "[" not in line[:40] or line.startswith("held")]
     assert said == [
@@ -814,16 +720,7 @@ def test_another_process_has_made_one_in_its_place(
     """That one is left alone for as long as it uses the file."""
     path = tmp_path / "data" / "deep" / "store.db"
     move_the_folder(path)
-    program = """
-        journal = Journal(sys.argv[1], print, list)
-        journal.open()
-        journal.write("other's", Record("other's", "p", b"1", None))
-        while not os.path.exists("go"):
-            time.sleep(0.01)
-        journal.write("other's", Record("other's", "p", b"2", None))
-        threading.Event().wait()
-    """
-    with using(tmp_path, environment, program, path) as other:
+    with using(tmp_path, environment, "journals:takes_over", path) as other:
         other.wait_for_line("^1 None$")
         ticket = kept.write("b", b"1")
         wait_until(lambda: "another process uses" in str(kept.told.calls[-1][1]), "it is told")
@@ -933,34 +830,8 @@ def test_nothing_wakes_while_idle(tmp_path: Path) -> None:
 @unix
 def test_a_forked_copy_leaves_the_file_alone(tmp_path: Path, environment: dict[str, str]) -> None:
     """Also when it ends as a program ends, with everything it has taken down."""
-    program = """
-        import gc, signal
-        written = SimpleQueue()
-        journal = Journal(sys.argv[1], lambda *told: written.put(told), list)
-        journal.open()
-        journal.write("a", Record("a", "p", b"value", None))
-        assert written.get(timeout=10) == (1, None)
-        before = os.stat(sys.argv[1]), os.stat(sys.argv[1] + "-wal")
-        copy = os.fork()
-        if not copy:
-            journal.abandon()
-            try:
-                journal.write("b", Record("b", "p", b"value", None))
-            except StoreError as error:
-                print("refused", error, flush=True)
-            print("closed", journal.close(0), flush=True)
-            del journal
-            gc.collect()
-            sys.exit(5)
-        assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 5
-        assert (os.stat(sys.argv[1]), os.stat(sys.argv[1] + "-wal")) == before
-        journal.write("c", Record("c", "p", b"value", None))
-        assert written.get(timeout=10) == (2, None)
-        print("all written", flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-    """
     path = tmp_path / "store.db"
-    with using(tmp_path, environment, program, path) as user:
+    with using(tmp_path, environment, "journals_on_unix:forked", path) as user:
         assert user.wait() == -9, user.output
     assert user.found("^all written$"), user.output
     assert user.found("^refused key 'b'"), user.output
@@ -968,45 +839,14 @@ def test_a_forked_copy_leaves_the_file_alone(tmp_path: Path, environment: dict[s
     assert held(path) == {"a": value("a"), "c": value("c")}
 
 
-def change(run: int, number: int) -> tuple[str, bytes | None]:
-    """Return the key and the value that the change of this number sets in this run."""
-    chance = random.Random(f"{run} {number}")
-    data = chance.randbytes(chance.choice((10, 100, 5000, 40000)))
-    whole = b"%d %d %d " % (run, number, zlib.crc32(data)) + data
-    return f"key {chance.randrange(40)}", whole if chance.random() < 0.9 else None
-
-
 @a_little(8, 30)
 def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str], times: int) -> None:
     """What is there is all up to some change, none torn, and everything confirmed is in it."""
-    program = """
-        import time
-        from tests.comm.store.test_journal import change
-
-        confirmed = 0
-
-        def on_written(ticket, error):
-            global confirmed
-            assert error is None
-            confirmed = ticket
-            os.write(1, b"%d confirmed\\n" % ticket)
-
-        journal = Journal(sys.argv[1], on_written, list)
-        journal.open()
-        number = 0
-        while True:
-            number += 1
-            key, data = change(int(sys.argv[2]), number)
-            journal.write(key, None if data is None else Record(key, "p", data, None))
-            while number - confirmed > 200:
-                time.sleep(0.001)
-    """
     path = tmp_path / "store.db"
     state: dict[str, bytes] = {}
     most = 0
     for run in range(times):
-        environment["PYTHONPATH"] = str(ROOT)
-        with using(tmp_path, environment, program, path, run) as user:
+        with using(tmp_path, environment, "journals:changes", path, run) as user:
             wanted = random.choice((0, 1, 2, random.randrange(40)))
             user.wait_until(lambda: len(user.lines) >= wanted, f"{wanted} batches confirmed")  # noqa: B023
             user.process.kill()

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, free_port, wait_until
-from tests.program import Program, living, running, stopped_by_itself, write_files
+from tests.program import Program, living, running, running_program, stopped_by_itself
 
 MAIN_HALF = """\
 # main process (a main-process plugin, or bot.py)
@@ -54,30 +54,6 @@ PASSIVE, ACTIVE = (
     rf"I am liteyuki main process {kind}$"
     for kind in ("passive", "active")
 )
-
-# The same bot.py, but the example's channels say what is sent before they send it.
-COUNTED = """
-    from liteyuki_core import LiteyukiBot, logger
-
-
-    class Counted:
-        def __init__(self, channel):
-            self.channel = channel
-
-        def send(self, data):
-            logger.info(f"Sending: {data}")
-            self.channel.send(data)
-
-
-    if __name__ == "__main__":
-        bot = LiteyukiBot()
-        bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
-        import examples.documented.main_process as half
-
-        half.channel_passive = Counted(half.channel_passive)
-        half.channel_active = Counted(half.channel_active)
-        bot.run()
-"""
 
 
 @pytest.fixture
@@ -149,8 +125,7 @@ def test_children_leave_a_killed_main_process(project: Path, environment: dict[s
 
 def test_each_message_is_printed_once(project: Path, environment: dict[str, str]) -> None:
     """What was sent is printed, each message by one line."""
-    write_files(project, {"counted.py": COUNTED})
-    with running(project, environment, "counted.py") as program:
+    with running_program(project, environment, "counted") as program:
         program.wait_until(lambda: settled(program, 2), "2 of each, all printed")
         assert program.stop() == 0
 

@@ -14,31 +14,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import DEADLINE, free_port
-from tests.program import Program, running, stopped_by_itself, write_files
+from tests.program import Program, running_program, stopped_by_itself, write_files
 
 MESSAGES = 200
 SELF = 10001
 TOKEN = "a-token-of-this-test"
 
 PROJECT = {
-    "bot.py": """
-        from liteyuki_core import LiteyukiBot, get_channel
-
-        if __name__ == "__main__":
-            bot = LiteyukiBot()
-            bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
-            channel = get_channel("nonebot-active")
-
-            @channel.on_receive()
-            async def echo(message):
-                await channel.async_send(message)
-
-            bot.run()
-    """,
     "pyproject.toml": """
-        [tool.nonebot]
-        plugin_dirs = ["plugins"]
-
         [tool.nonebot.adapters]
         nonebot-adapter-onebot = [
             { name = "OneBot V11", module_name = "nonebot.adapters.onebot.v11" },
@@ -46,42 +29,6 @@ PROJECT = {
 
         [tool.nonebot.plugins]
         nonebot-plugin-liteyuki-comm = ["nonebot_plugin_liteyuki_comm"]
-    """,
-    "plugins/relay.py": """
-        import asyncio
-        import threading
-
-        from nonebot import get_bot, get_driver, on_message, require
-        from nonebot.adapters.onebot.v11 import GroupMessageEvent
-
-        require("nonebot_plugin_liteyuki_comm")
-        from nonebot_plugin_liteyuki_comm import active_channel
-
-        place = None
-
-
-        def here():
-            return asyncio.get_running_loop(), threading.get_ident()
-
-
-        @get_driver().on_startup
-        async def remember():
-            global place
-            place = here()
-
-
-        @on_message().handle()
-        async def to_main(event: GroupMessageEvent):
-            await active_channel.async_send((event.self_id, event.group_id, event.get_plaintext()))
-
-
-        @active_channel.on_receive()
-        async def from_main(message):
-            self_id, group, text = message
-            where = "NoneBot's loop" if here() == place else f"elsewhere: {here()}, not {place}"
-            await get_bot(str(self_id)).send_group_msg(
-                group_id=group, message=f"{text} on {where}"
-            )
     """,
 }
 
@@ -100,7 +47,7 @@ def program(tmp_path: Path, environment: dict[str, str], token: str | None) -> I
     if token is not None:
         settings += f"ONEBOT_ACCESS_TOKEN={token}\n"
     write_files(tmp_path, {**PROJECT, ".env": settings})
-    with running(tmp_path, environment) as started:
+    with running_program(tmp_path, environment, "relay") as started:
         yield started
 
 

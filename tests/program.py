@@ -44,41 +44,6 @@ from nonebot import get_driver
 driver = get_driver()
 """
 
-ACTING = """
-import asyncio
-import os
-import time
-
-
-def say(*words):
-    # In one piece: other threads and processes write there too.
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
-
-
-async def until(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"never: {what() if callable(what) else what}")
-        await asyncio.sleep(0.002)
-
-
-def main(bot, act):
-    @bot.on_after_start
-    async def guarded():
-        try:
-            await act()
-            say("all is well")
-        except BaseException as error:
-            say(f"FAILED: {type(error).__name__}: {error}")
-            raise
-        finally:
-            bot.stop()
-
-    bot.run()
-"""
-"""The head of a bot.py whose `main(bot, act)` runs a bot until `act` has ended, for `went_well`."""
-
 Environment = dict[str, str]
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and files as Unix has them")
 

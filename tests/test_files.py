@@ -10,40 +10,9 @@ from pathlib import Path
 import pytest
 
 from liteyuki_core import files
-from tests.program import running, write_files
+from tests.program import running_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes as Unix has them")
-
-BOT = {
-    "bot.py": """
-        import asyncio
-        import os
-        import sys
-
-        from liteyuki_core import LiteyukiBot, logger, shared_memory
-
-        if __name__ == "__main__":
-            os.umask(int(sys.argv[1], 8))
-            bot = LiteyukiBot()
-            bot.add_process("child", "child:run")
-
-            @bot.on_after_start
-            async def go():
-                for number in range(300):
-                    logger.info(f"line {number} " + "x" * 100)
-                    await shared_memory.async_set("key", number, persist=True)
-                    await asyncio.sleep(0)
-                print("written", flush=True)
-
-            bot.run()
-    """,
-    "child.py": """
-        import time
-
-        def run():
-            time.sleep(60)
-    """,
-}
 
 
 def mode(path: Path) -> int:
@@ -68,7 +37,6 @@ def test_whatever_the_umask(
     tmp_path: Path, environment: dict[str, str], umask: str, compression: str
 ) -> None:
     """All that a bot makes is nobody else's: as it runs, old log files, and what it leaves."""
-    write_files(tmp_path, BOT)
     environment.update(
         LITEYUKI_STORE_PATH="data/deep/store.db",
         LITEYUKI_LOG_FILE="logs/deep/bot.log",
@@ -76,7 +44,7 @@ def test_whatever_the_umask(
         LITEYUKI_LOG_COMPRESSION=compression,
         PYTHONDONTWRITEBYTECODE="1",
     )
-    with running(tmp_path, environment, "bot.py", umask) as program:
+    with running_program(tmp_path, environment, "private_files", umask) as program:
         program.wait_for_line("^written")
         names = {path.name for path in tmp_path.rglob("*")}
         assert {"store.db", "store.db-wal", "bot.log", ".liteyuki.lock"} <= names
@@ -89,7 +57,6 @@ def test_whatever_the_umask(
 
 def test_what_was_there_before(tmp_path: Path, environment: dict[str, str]) -> None:
     """Files of this user are taken from others and go on being used; folders stay as they are."""
-    write_files(tmp_path, BOT)
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o755)
     before = ["data/store.db", "data/bot.log", ".liteyuki.lock"]
@@ -98,7 +65,7 @@ def test_what_was_there_before(tmp_path: Path, environment: dict[str, str]) -> N
         for name in before:
             (tmp_path / name).touch()
             (tmp_path / name).chmod(0o666)
-        with running(tmp_path, environment, "bot.py", "0") as program:
+        with running_program(tmp_path, environment, "private_files", "0") as program:
             program.wait_for_line("^written")
             assert shared(tmp_path) == {"data": "0o755"}
             assert program.stop() == 0

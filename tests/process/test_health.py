@@ -19,41 +19,18 @@ import pytest
 from liteyuki_core.comm.wire import words
 from liteyuki_core.process.health import Hang, Health, Watch
 from tests.conftest import DEADLINE, free_port
-from tests.program import Program, listing, nonebot_plugin, running, write_files
-
-Environment = dict[str, str]
-unix = pytest.mark.skipif(sys.platform == "win32", reason="stopping a process as Unix does")
+from tests.program import (
+    Environment,
+    Program,
+    listing,
+    nonebot_plugin,
+    running_program,
+    unix,
+    write_files,
+)
 
 HANG = "1"
 """LITEYUKI_HANG_TIMEOUT here: rounds are twice a second then."""
-
-HEAD = """
-import asyncio
-import ctypes
-import os
-import threading
-import time
-
-from liteyuki_core import LiteyukiBot, get_channel
-from liteyuki_core.comm import active_channel, passive_channel
-from liteyuki_core.process import ProcessState, RestartPolicy
-
-
-def say(line):
-    os.write(1, f"{line}\\n".encode())
-
-
-def echo():
-    for data in active_channel:
-        active_channel.send(data)
-"""
-
-
-def program(folder: Path, children: str, main: str) -> None:
-    """Write a bot.py: `children` at the top of the module, `main` under its guard."""
-    body = "\n".join("    " + line for line in main.strip("\n").splitlines())
-    guard = 'if __name__ == "__main__":\n    bot = LiteyukiBot()\n'
-    write_files(folder, {"bot.py": f"{HEAD}\n{children}\n\n{guard}{body}\n    bot.run()\n"})
 
 
 def pid(bot: Program, name: str) -> int:
@@ -74,31 +51,7 @@ def stopped(process: int) -> Iterator[None]:
 @unix
 def test_a_child_that_is_stopped(tmp_path: Path, environment: Environment) -> None:
     """Warned about once, or killed and started again, as configured; no message is lost."""
-    program(
-        tmp_path,
-        "",
-        """
-bot.add_process("kept", echo)
-bot.add_process("killed", echo, hang_action="restart", restart=RestartPolicy(backoff=0.01))
-
-async def talk(name):
-    channel = get_channel(f"{name}-active")
-    channel.send("hello")
-    assert await channel.async_receive() == "hello"
-    say(f"{name} is up")
-    while not os.path.exists("stopped"):
-        await asyncio.sleep(0.01)
-    channel.send("meanwhile")
-    while await channel.async_receive() != "meanwhile":
-        pass  # It may have been stopped before it acknowledged the first.
-    say(f"{name} has answered, restarts: {bot.processes[name].restarts}")
-
-@bot.on_after_start
-async def both():
-    await asyncio.gather(talk("kept"), talk("killed"))
-""",
-    )
-    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT=HANG) as bot:
+    with running_program(tmp_path, environment, "hangs:stopped", LITEYUKI_HANG_TIMEOUT=HANG) as bot:
         bot.wait_for_line("is up", 2)
         os.kill(pid(bot, "killed"), signal.SIGSTOP)
         with stopped(pid(bot, "kept")):
@@ -117,30 +70,6 @@ async def both():
         assert not bot.found("Traceback|process killed answers again")
 
 
-BLOCKED = """
-def wait_for_the_gate():
-    began = time.monotonic()
-    open("gate").close()
-    say(f"blocked for {time.monotonic() - began}")
-
-def callbacks():
-    @active_channel.on_receive()
-    async def handle(data):
-        wait_for_the_gate()
-    threading.Event().wait()
-
-async def target():
-    await active_channel.async_receive()
-    wait_for_the_gate()
-    await asyncio.sleep(3600)
-
-def locked():
-    active_channel.receive()
-    # Python's lock is not let go of in this call.
-    ctypes.PyDLL(None).open(b"gate", os.O_RDONLY)
-    threading.Event().wait()
-"""
-
 PLUGIN = nonebot_plugin(
     """
     @active_channel.on_receive()
@@ -156,33 +85,14 @@ PLUGIN = nonebot_plugin(
 @unix
 def test_a_child_that_is_blocked(tmp_path: Path, environment: Environment) -> None:
     """The warning has the stack of the loop's thread, `loop_lag` is how long that was blocked."""
-    program(
-        tmp_path,
-        BLOCKED,
-        """
-for target in (callbacks, target, locked):
-    bot.add_process(target.__name__, target)
-bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
-bot.add_process("unwatched", callbacks, hang_timeout=0)
-
-@bot.on_after_start
-async def watch():
-    for name in bot.processes:
-        get_channel(f"{name}-active").send("wait for the gate")
-    longest = dict.fromkeys(bot.processes, 0.0)
-    while not os.path.exists("enough"):
-        for name, child in bot.processes.items():
-            longest[name] = max(longest[name], child.loop_lag or 0.0)
-        await asyncio.sleep(0.01)
-    say(f"longest: {longest}")
-""",
-    )
     write_files(tmp_path, {"own.py": PLUGIN, "pyproject.toml": listing("own")})
     os.mkfifo(tmp_path / "gate")
-    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT=HANG, PORT=str(free_port())) as bot:
+    with running_program(
+        tmp_path, environment, "hangs:blocked", LITEYUKI_HANG_TIMEOUT=HANG, PORT=str(free_port())
+    ) as bot:
         for name in ("callbacks", "target", "nonebot"):
             bot.wait_for_line(rf"警告\] process {name} has an event loop .* for [\d.]+ s, in$")
-        bot.wait_for_line(r'^  File ".*bot.py", line \d+, in wait_for_the_gate$', 2)
+        bot.wait_for_line(r'^  File ".*hangs.py", line \d+, in wait_for_the_gate$', 2)
         bot.wait_for_line(r'^  File ".*own.py", line \d+, in handle_it$')
         bot.wait_for_line(r"警告\] process locked has not answered for [\d.]+ s")
         os.close(os.open(tmp_path / "gate", os.O_WRONLY))
@@ -201,31 +111,10 @@ async def watch():
 
 def test_a_message_that_blocks_the_loop(tmp_path: Path, environment: Environment) -> None:
     """With "restart" it is a message like any other that kills: found, set aside, passed by."""
-    program(
-        tmp_path,
-        """
-def worker():
-    @active_channel.on_receive()
-    async def handle(data):
-        if data == "poison":
-            time.sleep(3600)
-        passive_channel.send(data)
-    threading.Event().wait()
-""",
-        """
-bot.add_process("worker", worker, restart=RestartPolicy(backoff=0.01, max_backoff=0.01))
-
-@bot.on_after_start
-async def watch():
-    for data in ("poison", "good"):
-        get_channel("worker-active").send(data)
-    assert await get_channel("worker-passive").async_receive() == "good"
-    say(f"set aside: {[letter.load() for letter in bot.dead_letters()]}")
-    bot.stop()
-""",
-    )
     settings = {"LITEYUKI_HANG_TIMEOUT": "0.5", "LITEYUKI_HANG_ACTION": "Restart"}
-    with running(tmp_path, environment, LITEYUKI_MAX_REDELIVERIES="2", **settings) as bot:
+    with running_program(
+        tmp_path, environment, "hangs:poison", LITEYUKI_MAX_REDELIVERIES="2", **settings
+    ) as bot:
         bot.wait_for_line(r"set aside: \['poison'\]")
         assert bot.wait() == 0
         assert len(bot.found(r"错误\] process worker is killed: it has an event loop .*, in$")) >= 2
@@ -237,27 +126,10 @@ def test_a_main_process_that_was_blocked_or_asleep(
     tmp_path: Path, environment: Environment
 ) -> None:
     """It says so of itself, and holds it against no child."""
-    program(
-        tmp_path,
-        """
-async def turns():
-    while True:
-        await asyncio.sleep(0.05)
-""",
-        """
-for name, target in (("echo", echo), ("turns", turns)):
-    bot.add_process(name, target, hang_action="restart")
-
-@bot.on_after_start
-async def block():
-    while bot.processes["turns"].loop_lag is None:
-        await asyncio.sleep(0.01)
-    time.sleep(2)
-    say("no longer blocked")
-""",
-    )
     still = r"警告\] LiteyukiBot's event loop stood still for ([\d.]+) s or more"
-    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT=HANG) as bot:
+    with running_program(
+        tmp_path, environment, "hangs:main_stands_still", LITEYUKI_HANG_TIMEOUT=HANG
+    ) as bot:
         bot.wait_for_line("no longer blocked")
         assert float(bot.wait_for_line(still)[1]) > float(HANG)
         with stopped(bot.process.pid):
@@ -374,45 +246,11 @@ def test_a_stack_is_asked_for_when_it_is_time() -> None:
 @unix
 def test_healthy_children(tmp_path: Path, environment: Environment) -> None:
     """Busy, flooded, slow to import or slow to be spawned: none of them hangs."""
-    program(
-        tmp_path,
-        """
-def busy():
-    def compute():
-        while True:
-            sum(range(1000))
-    threading.Thread(target=compute, daemon=True).start()
-    @active_channel.on_receive()
-    async def handle(data):
-        await passive_channel.async_send(len(data))
-    threading.Event().wait()
-""",
-        """
-bot.add_process("spawned", echo)
-bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
-bot.add_process("busy", busy)
-
-@bot.on_after_start
-async def flood():
-    send, back = get_channel("busy-active"), get_channel("busy-passive")
-    deadline = time.monotonic() + 4
-    sending = asyncio.create_task(pour(send, deadline))
-    count = 0
-    async for size in back:
-        count += 1
-        if not size:
-            break
-    say(f"flooded with {count}")
-
-async def pour(send, deadline):
-    while time.monotonic() < deadline or bot.processes["busy"].loop_lag is None:
-        await send.async_send("x" * 1000)
-    await send.async_send("")
-""",
-    )
     plugin = nonebot_plugin("import time\ntime.sleep(3)\nlogger.info('imported')\n")
     write_files(tmp_path, {"own.py": plugin, "pyproject.toml": listing("own")})
-    with running(tmp_path, environment, LITEYUKI_HANG_TIMEOUT="2", PORT=str(free_port())) as bot:
+    with running_program(
+        tmp_path, environment, "hangs:healthy", LITEYUKI_HANG_TIMEOUT="2", PORT=str(free_port())
+    ) as bot:
         with stopped(pid(bot, "spawned")):
             bot.wait_for_line("imported$")
         bot.wait_for_line(r"flooded with \d+$")
@@ -434,16 +272,16 @@ def test_what_is_not_allowed(
     tmp_path: Path, environment: Environment, given: str, error: str
 ) -> None:
     """It is said when the process is added."""
-    program(tmp_path, "", f'bot.add_process("echo", echo, {given})')
-    with running(tmp_path, environment) as bot:
+    with running_program(
+        tmp_path, environment, "bot_targets:a_line", f'bot.add_process("echo", echo, {given})'
+    ) as bot:
         assert bot.wait() == 1
         assert bot.found(re.escape(error))
 
 
 def test_settings_that_are_not_allowed(tmp_path: Path, environment: Environment) -> None:
     """Each is named."""
-    program(tmp_path, "", "")
     settings = {"LITEYUKI_HANG_TIMEOUT": "-1", "LITEYUKI_HANG_ACTION": "kill"}
-    with running(tmp_path, environment, **settings) as bot:
+    with running_program(tmp_path, environment, "bot_stops:hosts", **settings) as bot:
         assert bot.wait() == 1
         assert bot.found("ConfigError: LITEYUKI_HANG_TIMEOUT=-1: .*; LITEYUKI_HANG_ACTION=kill: ")

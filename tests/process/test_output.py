@@ -24,47 +24,9 @@ import pytest
 
 from liteyuki_core.process.output import Lines
 from tests.conftest import DEADLINE, free_port, wait_until
-from tests.program import running, write_files
+from tests.program import Environment, program_command, program_environment, running_program, unix
 
-Environment = dict[str, str]
-unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and files as Unix has them")
 OURS = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \["
-
-HEAD = """
-import asyncio
-import ctypes
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
-
-from liteyuki_core import LiteyukiBot, get_bot, get_channel, logger
-from liteyuki_core.comm import active_channel, passive_channel
-from liteyuki_core.process import RestartPolicy
-
-NEVER = RestartPolicy(mode="never")
-
-
-"""
-
-ENDS = """
-@bot.on_after_start
-async def when_all_have_ended():
-    while any(child.exitcode is None for child in bot.processes.values()):
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0)
-    bot.stop()
-"""
-
-
-def program(folder: Path, children: str, main: str) -> None:
-    """Write a bot.py: `children` at the top of the module, `main` under its guard."""
-    body = "\n".join("    " + line for line in main.strip("\n").splitlines())
-    text = HEAD + children + '\n\nif __name__ == "__main__":\n    bot = LiteyukiBot()\n' + body
-    write_files(folder, {"bot.py": text + "\n    bot.run()\n"})
 
 
 def written(folder: Path) -> list[str]:
@@ -74,16 +36,6 @@ def written(folder: Path) -> list[str]:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
             lines += file.read().splitlines()
     return lines
-
-
-TALKS = """
-def talks():
-    logger.warning("by the logger")
-    print("by print", flush=True)
-    sys.stderr.write("to stderr\\n")
-    os.write(1, b"not UTF-8: \\xff\\n")
-    os.write(2, b"no newline")
-"""
 
 
 # ------------------------------------------------------------- lines
@@ -109,9 +61,8 @@ def test_bytes_to_lines(size: int, length: int) -> None:
 
 def test_what_one_child_writes_is_passed_on(tmp_path: Path, environment: Environment) -> None:
     """Everything as it is, whichever way it was written; the file has the child's name."""
-    program(tmp_path, TALKS, 'bot.add_process("talks", talks)' + ENDS)
     more = {"LITEYUKI_LOG_FILE": "logs/bot.log", "FORCE_COLOR": "1"}
-    with running(tmp_path, environment, **more) as bot:
+    with running_program(tmp_path, environment, "writing:talks", "talks", **more) as bot:
         assert bot.wait() == 0
     for prefix, lines in (("", bot.lines), (r"talks \| ", written(tmp_path))):
         for pattern in (
@@ -131,8 +82,7 @@ def test_lines_of_several_children_begin_with_their_names(
     tmp_path: Path, environment: Environment
 ) -> None:
     """With more than one child added; main's own lines do not."""
-    program(tmp_path, TALKS, 'bot.add_process("a", talks)\nbot.add_process("other", talks)' + ENDS)
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "writing:talks", "a", "other") as bot:
         assert bot.wait() == 0
     for name in ("a", "other"):
         assert bot.found(rf"^{name} \| {OURS}.*by the logger$")
@@ -142,15 +92,17 @@ def test_lines_of_several_children_begin_with_their_names(
 
 
 @contextmanager
-def on_a_terminal(folder: Path, environment: Environment, **more: str) -> Iterator[list[bytes]]:
-    """Run bot.py with a pseudo-terminal as its standard output; give what it has written."""
+def on_a_terminal(
+    folder: Path, environment: Environment, name: str, **more: str
+) -> Iterator[list[bytes]]:
+    """Run a program with a pseudo-terminal as its standard output; give what it has written."""
     import pty
 
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "bot.py"],
+        program_command(name),
         cwd=folder,
-        env={**environment, **more},
+        env=program_environment(environment, **more),
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
@@ -184,15 +136,13 @@ def test_colours_on_a_terminal(tmp_path: Path, environment: Environment, colours
     """Names, LiteyukiBot's labels and NoneBot's lines are coloured there, and nowhere else."""
     environment["PORT"] = str(free_port())
     more = {} if colours else {"NO_COLOR": "1"}
-    program(
+    with on_a_terminal(
         tmp_path,
-        TALKS,
-        """
-bot.add_process("talks", talks, restart=NEVER)
-bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driver": "~none"})
-""",
-    )
-    with on_a_terminal(tmp_path, environment, LITEYUKI_LOG_FILE="logs/bot.log", **more) as chunks:
+        environment,
+        "writing:talks_beside_nonebot",
+        LITEYUKI_LOG_FILE="logs/bot.log",
+        **more,
+    ) as chunks:
 
         def screen() -> str:
             return b"".join(chunks).decode()
@@ -219,29 +169,26 @@ bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driv
 
 
 ENDINGS = {
-    "raises": ('raise ValueError("uncaught")', "^ValueError: uncaught", "code 1"),
-    "exits": ('os.write(1, b"said"); os._exit(7)', "^said$", "code 7"),
-    "says": ('sys.exit("said")', "^said$", "code 1"),
+    "raises": ("^ValueError: uncaught", "code 1"),
+    "exits": ("^said$", "code 7"),
+    "says": ("^said$", "code 1"),
 }
 if sys.platform != "win32":
     ENDINGS |= {
-        "crashes": ("ctypes.string_at(0)", "^Fatal Python error: Segm", "SIGSEGV"),
-        "aborts": ("os.abort()", "^Fatal Python error: Abort", "SIGABRT"),
-        "killed": ('print("said"); os.kill(os.getpid(), 9)', "^said$", "SIGKILL"),
+        "crashes": ("^Fatal Python error: Segm", "SIGSEGV"),
+        "aborts": ("^Fatal Python error: Abort", "SIGABRT"),
+        "killed": ("^said$", "SIGKILL"),
     }
 
 
 def test_last_words(tmp_path: Path, environment: Environment) -> None:
     """They are on the terminal and in the file, before the line that says how the child ended."""
-    program(
-        tmp_path,
-        "\n\n".join(f"def {name}():\n    {how[0]}\n" for name, how in ENDINGS.items()),
-        "\n".join(f'bot.add_process("{name}", {name}, restart=NEVER)' for name in ENDINGS) + ENDS,
-    )
-    with running(tmp_path, environment, LITEYUKI_LOG_FILE="logs/bot.log") as bot:
+    with running_program(
+        tmp_path, environment, "writing:last_words", *ENDINGS, LITEYUKI_LOG_FILE="logs/bot.log"
+    ) as bot:
         assert bot.wait() == 0
     for lines in (bot.lines, written(tmp_path)):
-        for name, (_, words, line) in ENDINGS.items():
+        for name, (words, line) in ENDINGS.items():
             words = words.replace("^", rf"^{name} \| ")
             said = [i for i, text in enumerate(lines) if re.search(words, text)]
             ended = [
@@ -255,26 +202,9 @@ def test_last_words(tmp_path: Path, environment: Environment) -> None:
 @unix
 def test_who_outlives_the_child_is_still_read(tmp_path: Path, environment: Environment) -> None:
     """A program that the child left behind holds nobody up, and its lines go on to arrive."""
-    program(
-        tmp_path,
-        '''
-LEFT = """
-import pathlib, time
-while not pathlib.Path("go").exists():
-    time.sleep(0.01)
-print("left behind", flush=True)
-while not pathlib.Path("end").exists():
-    time.sleep(0.01)
-"""
-
-
-def leaves():
-    subprocess.Popen([sys.executable, "-c", LEFT], start_new_session=True)
-    os._exit(0)
-''',
-        'bot.add_process("leaves", leaves)',
-    )
-    with running(tmp_path, environment, LITEYUKI_LOG_FILE="logs/bot.log") as bot:
+    with running_program(
+        tmp_path, environment, "writing:leaves", LITEYUKI_LOG_FILE="logs/bot.log"
+    ) as bot:
         bot.wait_for_line("process leaves exited with code 0")
         (tmp_path / "go").touch()
         bot.wait_for_line("^left behind")
@@ -286,20 +216,7 @@ def leaves():
 @unix
 def test_the_last_words_of_an_orphan(tmp_path: Path, environment: Environment) -> None:
     """When main is killed, what its children still say goes where main wrote."""
-    program(
-        tmp_path,
-        """
-def orphan():
-    print("ready", flush=True)
-    try:
-        while True:
-            time.sleep(0.1)
-    finally:
-        print("left alone", flush=True)
-""",
-        'bot.add_process("orphan", orphan)',
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "writing:orphan") as bot:
         bot.wait_for_line("^ready")
         bot.children()
         bot.process.kill()
@@ -310,43 +227,14 @@ def orphan():
 
 # ------------------------------------------------------------- nobody takes the lines
 
-CHATTY = """
-COUNT = 60_000
-
-
-def chatty():
-    for i in range(COUNT):
-        print(f"line {i} " + "x" * 100)
-    Path("said").touch()
-    threading.Event().wait()
-"""
-
-BUSY = """
-bot.add_process("chatty", chatty)
-Path("main").write_text("0")
-
-@bot.on_after_start
-async def goes_on():
-    number = turns = 0
-    while True:
-        # More than there is room for, once lines of the child have been dropped.
-        burst = 12_000 if number < 12_000 and Path("said").exists() else 1
-        for _ in range(burst):
-            logger.info(f"main {number}.")
-            number += 1
-        turns += 1
-        Path("main").write_text(str(turns))
-        await asyncio.sleep(0.005)
-"""
-
 
 @contextmanager
 def unread(folder: Path, environment: Environment, **more: str) -> Iterator[subprocess.Popen[str]]:
-    """Run bot.py with a pipe as its standard output that nobody reads."""
+    """Run a talkative program with a pipe as its standard output that nobody reads."""
     with subprocess.Popen(
-        [sys.executable, "bot.py"],
+        program_command("writing:chatty"),
         cwd=folder,
-        env={**environment, **more},
+        env=program_environment(environment, **more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -367,7 +255,6 @@ def turns(folder: Path) -> int:
 @unix
 def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) -> None:
     """Children and main's loop go on; when it is read again, each line is there or counted."""
-    program(tmp_path, CHATTY, BUSY)
     with unread(tmp_path, environment) as process:
         wait_until(lambda: (tmp_path / "said").exists(), "the child has said all")
         before = turns(tmp_path)
@@ -406,7 +293,6 @@ def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) 
 @unix
 def test_a_bot_ends_while_nobody_reads_its_output(tmp_path: Path, environment: Environment) -> None:
     """It leaves in time, with exit code 0, although there are lines that nobody takes."""
-    program(tmp_path, CHATTY, BUSY)
     with unread(tmp_path, environment, LITEYUKI_STOP_TIMEOUT="2") as process:
         wait_until(lambda: (tmp_path / "said").exists(), "the child has said all")
         process.terminate()
@@ -415,34 +301,16 @@ def test_a_bot_ends_while_nobody_reads_its_output(tmp_path: Path, environment: E
 
 # ------------------------------------------------------------- the log file
 
-WRITES = """
-def writes(name, count):
-    for i in range(count):
-        logger.info(f"<{name} {i}>")
-"""
-
-MANY = """
-for name in "abc":
-    bot.add_process(name, writes, (name, 2000))
-
-@bot.on_after_start
-async def main_writes():
-    for i in range(2000):
-        logger.info(f"<main {i}>")
-        if i % 100 == 0:
-            await asyncio.sleep(0)
-"""
-
 
 @pytest.mark.parametrize(("retention", "compression"), [("1000", "gz"), ("2", "")])
 def test_rotation(
     tmp_path: Path, environment: Environment, retention: str, compression: str
 ) -> None:
     """Each line of all processes is in one file, whole; as many files are kept as is said."""
-    program(tmp_path, WRITES, MANY + ENDS)
-    with running(
+    with running_program(
         tmp_path,
         environment,
+        "writing:all_write",
         LITEYUKI_LOG_FILE="logs/deep/../bot.log",
         LITEYUKI_LOG_ROTATION="20 KB",
         LITEYUKI_LOG_RETENTION=retention,
@@ -467,7 +335,7 @@ def test_rotation(
     ("key", "value", "message"),
     [
         ("FILE", "taken", "can't be opened: IsADirectoryError|PermissionError"),
-        ("FILE", "bot.py/bot.log", "can't be opened"),
+        ("FILE", "file/bot.log", "can't be opened"),
         ("FILE", "logs/{nonsense}.log", "can't be opened"),
         ("ROTATION", "sometimes", "Cannot parse rotation"),
         ("RETENTION", "10 files", "parsing duration: .files."),
@@ -479,9 +347,9 @@ def test_a_log_file_that_can_not_be(
 ) -> None:
     """The error names the key, before anything is started."""
     (tmp_path / "taken").mkdir()
-    program(tmp_path, TALKS, 'bot.add_process("talks", talks)')
+    (tmp_path / "file").touch()
     more = {"LITEYUKI_LOG_FILE": "logs/bot.log", f"LITEYUKI_LOG_{key}": value}
-    with running(tmp_path, environment, **more) as bot:
+    with running_program(tmp_path, environment, "writing:talks", "talks", **more) as bot:
         assert bot.wait() == 1
         assert bot.found(f"ConfigError: LITEYUKI_LOG_{key}={re.escape(value)}: .*(?:{message})")
         assert not bot.found("process talks")
@@ -490,13 +358,9 @@ def test_a_log_file_that_can_not_be(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
 def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
     """It is said once, every line is on standard output, and no handler can end the writing."""
-    program(
-        tmp_path,
-        WRITES + "\ndef handler(message):\n    raise ValueError('of a handler')\n",
-        'bot.add_process("a", writes, ("a", 1000))\n'
-        'logger.add(handler, level="ERROR", catch=False)' + ENDS,
-    )
-    with running(tmp_path, environment, LITEYUKI_LOG_FILE="/dev/full") as bot:
+    with running_program(
+        tmp_path, environment, "writing:raising_handler", LITEYUKI_LOG_FILE="/dev/full"
+    ) as bot:
         assert bot.wait() == 0
         assert len(bot.found("^ValueError: of a handler")) == 1
         assert len(bot.found(r"<a \d+>$")) == 1000
@@ -509,26 +373,12 @@ def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
 def test_json(tmp_path: Path, environment: Environment) -> None:
     """Every line is an object: of main, of a child's logger, of NoneBot, and what else is said."""
     environment["PORT"] = str(free_port())
-    program(
+    with running_program(
         tmp_path,
-        """
-def talks():
-    logger.warning("雪 {} <red>")
-    print("by print: 雪", flush=True)
-    print('{"level": "ERROR"}', flush=True)
-    try:
-        1 / 0
-    except ZeroDivisionError:
-        logger.exception("divided")
-    raise ValueError("uncaught")
-""",
-        """
-bot.add_process("talks", talks, restart=NEVER)
-bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driver": "~none"})
-""",
-    )
-    with running(
-        tmp_path, environment, LITEYUKI_LOG_JSON="true", LITEYUKI_LOG_FILE="logs/bot.log"
+        environment,
+        "writing:json_beside_nonebot",
+        LITEYUKI_LOG_JSON="true",
+        LITEYUKI_LOG_FILE="logs/bot.log",
     ) as bot:
         bot.wait_for_line("startup complete")
         bot.wait_for_line("process talks exited")
@@ -552,7 +402,10 @@ bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driv
     assert one("talks", "by print: 雪")["level"] is None
     assert one("talks", '{"level": "ERROR"}')["level"] is None
     assert one("talks", "divided")["exception"].endswith("ZeroDivisionError: division by zero")
-    assert "uncaught" in one("talks", "process talks: __main__:talks raised")["exception"]
+    assert (
+        "uncaught"
+        in one("talks", "process talks: tests.children.writing:talk_json raised")["exception"]
+    )
     assert one("main", "process talks exited")["level"] == "ERROR"
     assert one("nonebot", "NoneBot is initializing")["level"] == "SUCCESS"
     assert one("nonebot", "NoneBot is initializing")["module"] == "nonebot"
@@ -560,12 +413,9 @@ bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run", kwargs={"driv
 
 def test_a_long_json_record_stays_whole(tmp_path: Path, environment: Environment) -> None:
     """A line of a child's logger that is longer than other lines may be is still one object."""
-    program(
-        tmp_path,
-        'def long():\n    logger.info("x" * 300_000)\n    print("y" * 300_000)\n',
-        'bot.add_process("long", long)' + ENDS,
-    )
-    with running(tmp_path, environment, LITEYUKI_LOG_JSON="true") as bot:
+    with running_program(
+        tmp_path, environment, "writing:long_lines", LITEYUKI_LOG_JSON="true"
+    ) as bot:
         assert bot.wait() == 0
     lines = [json.loads(line) for line in bot.lines]
     assert [line["level"] for line in lines if line["message"] == "x" * 300_000] == ["INFO"]
@@ -577,20 +427,8 @@ def test_a_long_json_record_stays_whole(tmp_path: Path, environment: Environment
 @unix
 def test_a_fork_of_main_writes_its_lines_itself(tmp_path: Path, environment: Environment) -> None:
     """It has no thread that would; nothing waits for it."""
-    program(
-        tmp_path,
-        "",
-        """
-@bot.on_after_start
-async def forks():
-    pid = os.fork()
-    if pid == 0:
-        logger.info("from the fork")
-        os._exit(0)
-    os.waitpid(pid, 0)
-    bot.stop()
-""",
-    )
-    with running(tmp_path, environment, "-W", "ignore", "bot.py") as bot:
+    with running_program(
+        tmp_path, environment, "writing:main_forks", PYTHONWARNINGS="ignore"
+    ) as bot:
         assert bot.wait() == 0
         assert len(bot.found("信息.*from the fork")) == 1

@@ -55,51 +55,9 @@ def test_the_benchmark_of_the_store_prints_its_table() -> None:
     assert result.stdout.count("Manager().dict(): ") == 1
 
 
-LAX_STORES = """
-import sys
-sys.path.insert(0, "benchmarks")
-from collections import deque
-from store_work import STORE_WORK, Lane, drive
-
-class Sound(dict):
-    set = dict.__setitem__
-    def incr(self, key):
-        self[key] = self.get(key, 0) + 1
-        return self[key]
-
-class Stale(Sound):
-    def set(self, key, value):
-        self.setdefault(key, value)
-
-class Mixed(Sound):
-    def get(self, key, default=None):
-        return super().get(key.replace("key1", "key0"), default)
-
-class Lossy(Sound):
-    seen = 0
-    def incr(self, key):
-        self.seen += 1
-        return super().incr(key) if self.seen % 1000 else self[key] + 1
-
-def check(store, name):
-    work = STORE_WORK[name]
-    pool = work.make_pool()
-    orders = deque()
-    lane = Lane(orders.append, lambda: work.do(store, pool, orders.popleft()))
-    try:
-        assert drive(store, [lane] * work.children, work, 0.05) > 0
-    except AssertionError:
-        return "wrong"
-    return "right"
-
-for name in STORE_WORK:
-    print(name, *(check(store(), name) for store in (Sound, Stale, Mixed, Lossy)), sep=": ")
-"""
-
-
 def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
     """Stores that keep old values, mix up keys or lose additions are found out."""
-    result = run("-c", LAX_STORES)
+    result = run("-m", "tests.children", "lax_stores")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.splitlines() == [
         "get: right: right: wrong: right",

@@ -19,8 +19,7 @@ from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.comm.wire.link import Link
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
-from tests.process.test_supervision import Environment, program
-from tests.program import running, went_well
+from tests.program import Environment, running_program, went_well
 
 
 @pytest.fixture
@@ -126,81 +125,5 @@ def test_what_a_thread_has_raised_is_not_kept(uncollected: None) -> None:
 
 def test_a_life_that_has_ended_leaves_nothing(tmp_path: Path, environment: Environment) -> None:
     """A child that is killed, crashes or is restarted, again and again: memory does not grow."""
-    program(
-        tmp_path,
-        """
-def echo():
-    for data in active_channel:
-        active_channel.send(data)
-
-
-if __name__ == "__main__":
-    import gc
-    import weakref
-
-    from liteyuki_core.comm.wire.decoder import Decoder
-    from liteyuki_core.comm.wire.link import Link
-    from liteyuki_core.comm.hub.link_peer import LinkPeer
-    from liteyuki_core.process.group import Group
-    from liteyuki_core.process.health import Watch
-    from liteyuki_core.process.life import Life
-    from liteyuki_core.process.output import Output
-    from liteyuki_core.errors import ChannelError
-    from liteyuki_core.process.report import Report
-
-    kinds = Decoder, Link, LinkPeer, Group, Life, Output, Report, Watch
-    made = []
-
-    def follow(kind):
-        begin = kind.__init__
-
-        def begin_and_note(self, *args, **kwargs):
-            made.append(weakref.ref(self))
-            begin(self, *args, **kwargs)
-
-        kind.__init__ = begin_and_note
-
-    for kind in kinds:
-        follow(kind)
-    gc.disable()
-    bot = LiteyukiBot()
-    bot.add_process("w", echo, restart=RestartPolicy(max_restarts=100, backoff=0.01))
-    bot.add_process("none", "no.such:module", restart=RestartPolicy("never"))
-    channel = get_channel("w-active")
-
-    def living():
-        kept = [thing for note in made if (thing := note()) is not None]
-        return sorted(type(thing).__name__ for thing in kept)
-
-    async def use():
-        await bot.wait_ready("w", 20)
-        for number in range(100):
-            await channel.async_send(number)
-            while await channel.async_receive(20) != number:
-                pass  # What was in hand when the one before was killed comes again.
-
-    async def act():
-        w = bot.processes["w"]
-        await until(lambda: bot.processes["none"].state is ProcessState.FAILED, "no start")
-        await use()
-        for turn in range(2):
-            if turn % 2:
-                bot.restart_process("w")
-            else:
-                os.kill(w.pid, signal.SIGTERM)
-            await until(lambda: w.restarts == turn + 1, "a restart")
-            await use()
-            await until(lambda: len(living()) <= len(kinds), lambda: f"only one: {living()}")
-        bot.stop_process("w")
-        await until(lambda: w.state is ProcessState.STOPPED, "its end")
-        try:
-            channel.receive_nowait()  # What was received last is handled.
-        except ChannelError:
-            pass
-        await until(lambda: not living(), lambda: f"none: {living()}")
-
-    main(bot, act)
-""",
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "lives") as bot:
         went_well(bot)

@@ -28,7 +28,7 @@ from liteyuki_core.errors import (
 )
 from tests.conftest import wait_until
 from tests.pair import AsyncDoor, Ends, Pair, SyncDoor, Unbuildable, in_thread, run_async
-from tests.program import running, write_files
+from tests.program import running_program
 
 Handle = Callable[[tuple[Channel[Any], Any]], None]
 
@@ -523,50 +523,7 @@ def test_a_select_is_a_receive_to_whoever_observes(channels: list[Ends], way: Wa
 
 def test_with_real_processes(tmp_path: Path, environment: dict[str, str]) -> None:
     """A main process selects from two children; one of them ends meanwhile."""
-    write_files(
-        tmp_path,
-        {
-            "bot.py": """
-            from liteyuki_core import LiteyukiBot, get_channel
-            from liteyuki_core.comm import active_channel, async_select, passive_channel, select
-
-            def answers():
-                for channel, data in select(active_channel, passive_channel):
-                    channel << data + 1
-
-            def ends():
-                for i in range(3):
-                    active_channel << i
-
-            if __name__ == "__main__":
-                bot = LiteyukiBot()
-                bot.add_process("answers", answers)
-                bot.add_process("ends", ends)
-                names = ["answers-active", "answers-passive", "ends-active"]
-                channels = [get_channel(name) for name in names]
-
-                @bot.on_after_start
-                async def serve():
-                    got = {name: [] for name in names}
-                    for i in range(20):
-                        for channel in channels[:2]:
-                            channel << i
-                    async for channel, data in async_select(*channels, timeout=20):
-                        got[channel.name].append(data)
-                        if sum(map(len, got.values())) == 43:
-                            break
-                    assert got["answers-active"] == got["answers-passive"] == list(range(1, 21))
-                    print("ends sent", got["ends-active"], flush=True)
-                    async for item in async_select(channels[2], timeout=20):
-                        print("more", item, flush=True)
-                    print("served", flush=True)
-                    bot.stop()
-
-                bot.run()
-            """
-        },
-    )
-    with running(tmp_path, environment) as bot:
+    with running_program(tmp_path, environment, "selecting") as bot:
         assert bot.wait() == 0
         assert bot.found(r"^ends sent \[0, 1, 2\]")
         assert bot.found("^served")

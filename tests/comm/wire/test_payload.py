@@ -12,10 +12,10 @@ import pytest
 from liteyuki_core.comm.wire import frames, slots
 from liteyuki_core.comm.wire.batch import Batch
 from liteyuki_core.errors import MessageTooLarge, SendError
-from tests.comm.wire.array import Array
-from tests.conftest import ROOT, wait_until
+from tests.children.arrays import Array
+from tests.conftest import wait_until
 from tests.pair import Ends, Pair, run_async
-from tests.program import running, write_files
+from tests.program import running_program
 
 LIMIT = 8 << 20
 SIZE = 3 * slots.SIZE + 1
@@ -103,59 +103,9 @@ def test_a_buffer_with_gaps_is_not_sent(ends: Ends, door: Any) -> None:
     assert door.receive(receiver) == 1
 
 
-BOT = """
-import asyncio
-import pickle
-
-from liteyuki_core import Channel, LiteyukiBot, get_channel
-from liteyuki_core.comm import active_channel, passive_channel, set_channel
-from tests.comm.wire.array import Array
-
-SIZE = 10_000_000
-
-
-def maker():
-    wide = Channel("wide", capacity=4)
-    set_channel("wide", wide)
-    passive_channel.send("made")
-    for i in range(8):
-        wide.send(Array(bytearray([i]) * SIZE))
-    assert wide.receive() == "all"
-
-
-def taker():
-    active_channel.receive()
-    wide = get_channel("wide")
-    for i in range(8):
-        got = wide.receive().buffer
-        assert type(got) is bytearray and len(got) == SIZE and set(got) == {i}, i
-        active_channel.send(bytes(got))
-    wide.send("all")
-
-
-if __name__ == "__main__":
-    bot = LiteyukiBot()
-    bot.add_process("maker", maker)
-    bot.add_process("taker", taker)
-
-    @bot.on_after_start
-    async def check():
-        await get_channel("maker-passive").async_receive()
-        channel = get_channel("taker-active")
-        await channel.async_send("go")
-        for i in range(8):
-            got = await channel.async_receive(20)
-            assert type(got) is bytes and len(got) == SIZE and set(got) == {i}, i
-        print("all came", flush=True)
-
-    bot.run()
-"""
-
-
 def test_from_child_to_child_to_main(tmp_path: Path, environment: dict[str, str]) -> None:
     """The hub passes on what it does not rebuild, between real processes."""
-    write_files(tmp_path, {"bot.py": BOT})
-    with running(tmp_path, environment, PYTHONPATH=str(ROOT)) as bot:
+    with running_program(tmp_path, environment, "arrays") as bot:
         bot.wait_for_line("all came")
         bot.wait_for_line("process maker exited with code 0")
         bot.wait_for_line("process taker exited with code 0")

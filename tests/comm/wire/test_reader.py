@@ -16,7 +16,7 @@ from liteyuki_core.comm.loop.wakes import Wake
 from liteyuki_core.comm.wire.reader import Reader
 from tests.conftest import wait_until
 from tests.loops import LOOPS, LoopThread, Sleeps
-from tests.program import running, write_files
+from tests.program import running_program
 
 _NOWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -277,56 +277,10 @@ def test_what_read_raises_ends_the_reading(connection: Connection, lent: bool) -
     assert isinstance(connection.ends[0], ValueError)
 
 
-BOT = """
-import asyncio
-import sys
-
-from liteyuki_core import LiteyukiBot, get_channel
-from liteyuki_core.comm import active_channel
-
-
-def choose_loop(name):
-    if name == "uvloop":
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-
-
-async def answer():
-    async for data in active_channel:
-        await active_channel.async_send(data)
-
-
-def echo(loop):
-    choose_loop(loop)
-    return answer()
-
-
-if __name__ == "__main__":
-    choose_loop(sys.argv[1])
-    bot = LiteyukiBot()
-    bot.add_process("echo", echo, args=(sys.argv[1],))
-    channel = get_channel("echo-active")
-
-    @bot.on_after_start
-    async def trips():
-        (peer,) = channel._open().context.port._hub._peers
-        for i in range(1_000_000):
-            await channel.async_send(i)
-            assert await channel.async_receive() == i
-            if i >= 3000 and peer.link._reader._loan is not None:
-                print("lent", flush=True)
-                bot.stop()
-
-    bot.run()
-"""
-
-
 @pytest.mark.parametrize("loop", LOOPS)
 def test_stopping_while_loops_read(loop: str, tmp_path: Path, environment: dict[str, str]) -> None:
     """Both processes leave cleanly in the middle of round trips that loops read."""
-    write_files(tmp_path, {"bot.py": BOT})
-    with running(tmp_path, environment, "bot.py", loop) as bot:
+    with running_program(tmp_path, environment, "trips", loop) as bot:
         assert bot.wait() == 0
         assert bot.found("^lent$")
         assert bot.found("process echo exited with code 0$")

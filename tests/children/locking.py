@@ -10,7 +10,7 @@ import threading
 import time
 
 from liteyuki_core import LiteyukiBot, get_channel
-from liteyuki_core.process.lock import FILE
+from liteyuki_core.process.project_lock import FILE
 from tests.children import acting
 from tests.children.targets import echo
 

@@ -289,6 +289,8 @@ def test_late_streams(way: Way) -> None:
         assert way.take()
     assert way.arrived == [(50, way.put[50][0])]
     way.drain()
+    ended = [channel for channel, number in way.arrived if number == way.put[channel][0]]
+    assert [channel for channel in ended if channel in late] == late, "first come, first served"
 
 
 def test_marks_stand_behind_pieces(way: Way) -> None:

@@ -1,7 +1,7 @@
 """Real children that are started, stopped, restarted and that fail: states, hooks, groups.
 
 Tests process/supervisor.py, process/course.py, process/state.py, process/spec.py,
-process/group.py, process/child/entry.py, process/child/request.py, replacement.py.
+process/group.py, process/task.py, process/child/entry.py, process/child/request.py, replacement.py.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm.loop import runner
+from liteyuki_core.comm.loop import callbacks
 from liteyuki_core.errors import ChannelClosed, ChannelModeError
 from tests.conftest import wait_until
 from tests.pair import Pair
@@ -45,6 +45,12 @@ def is_number(data: object) -> bool:
 async def is_text(data: object) -> bool:
     await asyncio.sleep(0)
     return isinstance(data, str)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a filter that stands alone for a callback so late that a busy machine is in time."""
+    monkeypatch.setattr(callbacks, "_UNDECIDED_SECONDS", 5.0)
 
 
 ALL = [*range(5), *"ab", *range(5, 10)]
@@ -80,7 +86,7 @@ def test_a_callback_without_parentheses(sent: Any) -> None:
 
 @pytest.mark.parametrize("filter_func", [is_number, is_text])
 @pytest.mark.parametrize("keyword", [False, True])
-def test_a_filter(sent: Any, filter_func: Any, keyword: bool) -> None:
+def test_a_filter(sent: Any, patient: None, filter_func: Any, keyword: bool) -> None:
     """With its keyword or alone, sync or async, it filters, and gets no message as a callback."""
     receiver, send = sent
     got: list[Any] = []
@@ -105,7 +111,7 @@ def test_a_filter(sent: Any, filter_func: Any, keyword: bool) -> None:
     assert seen == ALL
 
 
-def test_a_filter_for_several(sent: Any) -> None:
+def test_a_filter_for_several(sent: Any, patient: None) -> None:
     """A filter that stands alone may be kept as a decorator once it was used as one."""
     receiver, send = sent
     got: list[Any] = []
@@ -122,7 +128,7 @@ def test_a_filter_for_several(sent: Any) -> None:
     assert sorted(got) == sorted(also) == list(range(10))
 
 
-def test_filters_in_a_stack(sent: Any) -> None:
+def test_filters_in_a_stack(sent: Any, patient: None) -> None:
     """Each decorator registers what it decorates; filters are not taken for callbacks."""
     receiver, send = sent
     got: list[Any] = []
@@ -232,9 +238,8 @@ def test_errors(pair: Pair) -> None:
         closed.on_receive(is_number)
 
 
-def test_many_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_at_once(pair: Pair, patient: None) -> None:
     """While messages pass and the loop is quick, no filter is taken for a callback."""
-    monkeypatch.setattr(runner, "_UNDECIDED_SECONDS", 1.0)
     sender, receiver = pair.channel()
     stop = threading.Event()
     filtered: list[object] = []

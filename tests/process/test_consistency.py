@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
+from tests.conftest import a_little
 from tests.linear import Operation, check
 from tests.program import running_program, went_well
 
@@ -45,30 +46,35 @@ def test_histories(tmp_path: Path, environment: Environment) -> None:
     check(history)
 
 
-def test_histories_with_kills(tmp_path: Path, environment: Environment) -> None:
+@a_little(6, 16)
+def test_histories_with_kills(tmp_path: Path, environment: Environment, times: int) -> None:
     """The same while children are killed in the middle of what they do."""
-    with running_program(
-        tmp_path, environment, "consistency.histories:with_kills", LITEYUKI_MAX_REDELIVERIES="1000"
-    ) as bot:
+    more = {"LITEYUKI_MAX_REDELIVERIES": "1000"}
+    program = "consistency.histories:with_kills"
+    with running_program(tmp_path, environment, program, str(times), **more) as bot:
         went_well(bot)
     history = list(histories(tmp_path))
     assert any(call.end == inf for call in history), "nothing was under way in any kill"
     check(history)
 
 
-def test_no_update_is_lost(tmp_path: Path, environment: Environment) -> None:
+@a_little(20, 50)
+def test_no_update_is_lost(tmp_path: Path, environment: Environment, times: int) -> None:
     """Whatever adds, adds: incr, compare_and_set and update, by both doors, of all at once."""
-    with running_program(tmp_path, environment, "consistency.updates") as bot:
+    with running_program(tmp_path, environment, "consistency.updates", str(times)) as bot:
         went_well(bot)
 
 
-def test_a_lock_whose_holders_are_killed(tmp_path: Path, environment: Environment) -> None:
+@a_little(6, 16)
+def test_a_lock_whose_holders_are_killed(
+    tmp_path: Path, environment: Environment, times: int
+) -> None:
     """Never two are inside, and it is got again, whoever dies holding it or waiting for it.
 
     Each stay is two lines in one file. Where the second is missing its process is dead, and no
     line of that process follows. What is counted inside, without care, is counted right.
     """
-    with running_program(tmp_path, environment, "consistency.locks") as bot:
+    with running_program(tmp_path, environment, "consistency.locks", str(times)) as bot:
         bot.wait(120)
         # First who was inside: a program that found no way on says less.
         lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
@@ -84,7 +90,7 @@ def test_a_lock_whose_holders_are_killed(tmp_path: Path, environment: Environmen
             if word == "leave":
                 within = None
         went_well(bot)
-        assert len(dead) >= 16
+        assert len(dead) >= times
         # Who died between counting and its second line had counted.
         left = sum(word == "leave" for word, _, _ in lines)
         (counted,) = bot.found(r"^counted (\d+)$")
@@ -100,9 +106,12 @@ def test_what_was_set_before_a_send(tmp_path: Path, environment: Environment) ->
         went_well(bot)
 
 
-def test_a_process_reads_its_own_writes(tmp_path: Path, environment: Environment) -> None:
+@a_little(50, 150)
+def test_a_process_reads_its_own_writes(
+    tmp_path: Path, environment: Environment, times: int
+) -> None:
     """In the thread or task that wrote, in another that was told, through either door."""
-    with running_program(tmp_path, environment, "consistency.own_writes") as bot:
+    with running_program(tmp_path, environment, "consistency.own_writes", str(times)) as bot:
         went_well(bot)
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import sys
 import time
 from typing import Any
 
@@ -117,8 +118,8 @@ def undisturbed() -> None:
 
 
 def with_kills() -> None:
-    """Children are killed in the middle of what they do."""
-    kills = 16
+    """Children are killed in the middle of what they do, as often as is said."""
+    kills = int(sys.argv[1])
     os.mkdir("history")
     bot = LiteyukiBot()
     for name in NAMES:

@@ -1,6 +1,7 @@
 """A lock whose holders, and who waits for it, are killed.
 
 Each stay is two lines in the file `log`. Where the second is missing its process is dead.
+`python -m tests.children consistency.locks KILLS`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import itertools
 import os
 import random
 import re
+import sys
 import time
 
 from liteyuki_core import LiteyukiBot, shared_memory
@@ -17,7 +19,6 @@ from tests.children import acting
 from tests.children.acting import AGAIN, say, until
 from tests.children.consistency.parties import NAMES, done, finish, threads_and_tasks
 
-KILLS = 16
 STAYS = itertools.count()
 
 
@@ -63,7 +64,7 @@ def holder() -> None:
     finish()
 
 
-async def act(bot: LiteyukiBot) -> None:
+async def act(bot: LiteyukiBot, kills: int) -> None:
     mine = asyncio.gather(asyncio.to_thread(thread, False), task(False))
     killed: set[int] = set()
 
@@ -83,7 +84,7 @@ async def act(bot: LiteyukiBot) -> None:
         return [pid for name in NAMES if (pid := bot.processes[name].last_pid) is not None]
 
     try:
-        for turn in range(KILLS):
+        for turn in range(kills):
             await until(stuck, f"somebody else is inside, and stuck {turn}")
             # Of those that wait some die too, and before it.
             others = random.sample([pid for pid in living() if pid != stuck()], turn % 3)
@@ -98,8 +99,9 @@ async def act(bot: LiteyukiBot) -> None:
 
 
 def main() -> None:
+    kills = int(sys.argv[1])
     open("log", "w").close()
     bot = LiteyukiBot()
     for name in NAMES:
         bot.add_process(name, holder, restart=AGAIN)
-    acting.main(bot, lambda: act(bot))
+    acting.main(bot, lambda: act(bot, kills))

@@ -1,10 +1,14 @@
-"""A process reads its own writes, in the thread or task that wrote and in another that was told."""
+"""A process reads its own writes, in the thread or task that wrote and in another that was told.
+
+`python -m tests.children consistency.own_writes COUNT`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
+import sys
 from queue import Queue
 
 from liteyuki_core import LiteyukiBot, shared_memory
@@ -19,7 +23,6 @@ from tests.children.consistency.parties import (
     twin,
 )
 
-COUNT = 150
 KEYS = itertools.count()
 
 
@@ -35,7 +38,7 @@ def see(key: str, expected: object) -> None:
     assert seen == expected, (key, seen, expected)
 
 
-def thread() -> None:
+def thread(count: int) -> None:
     key = own_key()
     told: Queue[int | None] = Queue()
     seen: Queue[tuple[int, int]] = Queue()
@@ -45,7 +48,7 @@ def thread() -> None:
             seen.put((number, shared_memory.get(key)))
 
     def write() -> None:
-        for number in range(1, COUNT):
+        for number in range(1, count):
             shared_memory[key] = number
             see(key, number)
             shared_memory.incr(key, 1000)
@@ -67,9 +70,9 @@ def thread() -> None:
     together(another, write)
 
 
-async def task() -> None:
+async def task(count: int) -> None:
     key = own_key()
-    for number in range(1, COUNT):
+    for number in range(1, count):
         await shared_memory.async_set(key, number)
         see(key, number)
         await asyncio.to_thread(see, key, number)
@@ -82,18 +85,19 @@ async def task() -> None:
         assert await shared_memory.async_get(key) is None
 
 
-def writer() -> None:
-    threads_and_tasks(thread, task)
+def writer(count: int) -> None:
+    threads_and_tasks(lambda: thread(count), lambda: task(count))
     finish()
 
 
-async def act() -> None:
-    await asyncio.gather(asyncio.to_thread(thread), task(), task())
+async def act(count: int) -> None:
+    await asyncio.gather(asyncio.to_thread(thread, count), task(count), task(count))
     await done()
 
 
 def main() -> None:
+    count = int(sys.argv[1])
     bot = LiteyukiBot()
     for name in NAMES:
-        bot.add_process(name, writer, restart=NEVER)
-    acting.main(bot, act)
+        bot.add_process(name, writer, (count,), restart=NEVER)
+    acting.main(bot, lambda: act(count))

@@ -1,19 +1,21 @@
-"""Whatever adds to a key, adds: of all processes at once."""
+"""Whatever adds to a key, adds: of all processes at once.
+
+`python -m tests.children consistency.updates COUNT`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from liteyuki_core import LiteyukiBot, shared_memory
 from tests.children import acting
 from tests.children.acting import NEVER
 from tests.children.consistency.parties import NAMES, done, finish, threads_and_tasks
 
-COUNT = 50
 
-
-def thread() -> None:
-    for _ in range(COUNT):
+def thread(count: int) -> None:
+    for _ in range(count):
         shared_memory.incr("incr")
         shared_memory.update("update", lambda value: value + 1, 0)
         value = shared_memory.get("cas")
@@ -21,8 +23,8 @@ def thread() -> None:
             value = shared_memory.get("cas")
 
 
-async def task() -> None:
-    for _ in range(COUNT):
+async def task(count: int) -> None:
+    for _ in range(count):
         await shared_memory.async_incr("incr")
         await shared_memory.async_update("update", lambda value: value + 1, 0)
         value = await shared_memory.async_get("cas")
@@ -30,21 +32,22 @@ async def task() -> None:
             value = await shared_memory.async_get("cas")
 
 
-def adder() -> None:
-    threads_and_tasks(thread, task)
+def adder(count: int) -> None:
+    threads_and_tasks(lambda: thread(count), lambda: task(count))
     finish()
 
 
-async def act() -> None:
-    await asyncio.gather(asyncio.to_thread(thread), task())
+async def act(count: int) -> None:
+    await asyncio.gather(asyncio.to_thread(thread, count), task(count))
     await done()
-    total = COUNT * (4 * len(NAMES) + 2)
+    total = count * (4 * len(NAMES) + 2)
     added = shared_memory.get_all()
     assert added == dict.fromkeys(("incr", "update", "cas"), total), added
 
 
 def main() -> None:
+    count = int(sys.argv[1])
     bot = LiteyukiBot()
     for name in NAMES:
-        bot.add_process(name, adder, restart=NEVER)
-    acting.main(bot, act)
+        bot.add_process(name, adder, (count,), restart=NEVER)
+    acting.main(bot, lambda: act(count))

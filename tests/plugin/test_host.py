@@ -13,6 +13,7 @@ from tests.program import (
     nonebot_plugin,
     python,
     running,
+    running_program,
     stopped_by_itself,
     write_files,
 )
@@ -28,41 +29,15 @@ LOAD = """
 
 def test_it_loads_without_a_host(tmp_path: Path, environment: dict[str, str]) -> None:
     """With no host, settings or lifespan it loads and starts no thread; use says what to do."""
-    code = """
-        import nonebot
-
-        nonebot.init(driver="~none")
-        module = nonebot.require("nonebot_plugin_liteyuki_comm")
-
-        import asyncio
-        import threading
-        from liteyuki_core.errors import NotConnected
-        from nonebot_plugin_liteyuki_comm import Channel, active_channel, passive_channel
-
-        print("threads:", [thread.name for thread in threading.enumerate()])
-        for use in (
-            lambda: active_channel.send("x"),
-            lambda: passive_channel.receive(),
-            lambda: active_channel.on_receive()(print),
-            lambda: Channel("mine").send("x"),
-            lambda: asyncio.run(active_channel.async_send("x")),
-            lambda: module.get_channel("nonebot-active"),
-        ):
-            try:
-                print("used:", use())
-            except NotConnected as error:
-                print("refused:", error)
-        print("threads:", [thread.name for thread in threading.enumerate()])
-    """
-    done = python(code, tmp_path, environment)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stdout
-    assert lines.count("threads: ['MainThread']") == 2, done.stdout
+    with running_program(tmp_path, environment, "no_host") as done:
+        assert done.wait() == 0, done.output
+    lines = done.lines
+    assert lines.count("threads: ['MainThread']") == 2, done.output
     assert not [line for line in lines if line.startswith("used:")]
     refused = [line for line in lines if line.startswith("refused:")]
-    assert len(refused) == 6, done.stdout
-    assert all("LiteyukiBot main process" in line for line in refused), done.stdout
-    assert all("add_process" in line for line in refused), done.stdout
+    assert len(refused) == 6, done.output
+    assert all("LiteyukiBot main process" in line for line in refused), done.output
+    assert all("add_process" in line for line in refused), done.output
 
 
 def test_it_can_be_told_to_refuse_without_a_host(

@@ -155,13 +155,13 @@ def bind_lifespan(driver: Driver) -> None:
             context = current.current()
         except NotConnected:
             return
-        context.target_runs_loop()
+        context.stop.target_runs_loop()
         context.dispatcher.bind(asyncio.get_running_loop())
 
         async def unbind() -> None:
-            at = context.stop_at or monotonic() + _END_SECONDS
-            context.begin_stop("NoneBot is shutting down")
-            await context.async_settle(at - monotonic())
+            at = context.stop.at or monotonic() + _END_SECONDS
+            context.stop.begin("NoneBot is shutting down")
+            await context.stop.async_settle(at - monotonic())
             context.dispatcher.unbind()
             hooks: set[asyncio.Future[Any]] = getattr(driver, "liteyuki_hooks", set())
             await _ended(hooks)

@@ -416,7 +416,7 @@ def test_the_end_of_receiving(pair: Pair, channels: list[Ends], way: Way) -> Non
     receivers = [receiver for _, receiver in channels]
     thread = in_thread(lambda: way.all(*receivers, timeout=None))
     wait_until(lambda: waiting(*receivers) == [1, 1, 1])
-    receivers[0]._open().context.stop_receiving("the test stops")
+    receivers[0]._open()._stop.end_receiving("the test stops")
     thread.join(10)
     assert not thread.is_alive()
 
@@ -431,7 +431,7 @@ def test_a_stop_ends_a_select_with_what_it_has_in_hand(channels: list[Ends], way
 
     def handle(given: tuple[Channel[Any], Any]) -> None:
         got.append(given[1])
-        receivers[0]._open().context.begin_stop("the test stops")
+        receivers[0]._open()._stop.begin("the test stops")
 
     thread = in_thread(way.serve, handle, *receivers)
     thread.join(10)

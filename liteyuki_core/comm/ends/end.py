@@ -118,6 +118,8 @@ class End:
         self.lock = context.lock
         self._site = context.site
         self._port = context.port
+        self._turns = context.turns
+        self._stop = context.stop
         # sending
         self._free = capacity
         self._next = 0
@@ -162,7 +164,7 @@ class End:
         self._asked = 0
         # ending
         self._closed = False
-        self._stopping = context.stopping
+        self._stopping = context.stop.why
         self._deaf: str | None = None
         self._gone: ChannelError | None = None
         self._last = False
@@ -288,10 +290,10 @@ class End:
         self._pending_bytes += len(item)
         begins = False
         if loop is not None and (self.gathering is None or self.gathering.is_closed()):
-            if at_once and not self.context.sends_quickly():
+            if at_once and not self._turns.sends_quickly():
                 self._seal()
                 return True
-            begins = self.context.begin_turn(loop, self)
+            begins = self._turns.begin(loop, self)
             self.gathering = loop
             self.gatherer = get_ident()
         if (
@@ -335,9 +337,17 @@ class End:
     def flush(self) -> None:
         """Pass on what was gathered."""
         with self.lock:
-            self._collect()
-            self._seal()
+            self.pass_on()
         self._port.pump()
+
+    def pass_on(self) -> None:
+        """Do the same under the lock; the port is to be pumped."""
+        self._collect()
+        self._seal()
+
+    def lock_out(self) -> None:
+        """Have the loop of this turn wait for the lock before it gathers any more."""
+        self.gatherer = 0
 
     def pump(self) -> None:
         """Get moving what was passed on."""
@@ -481,7 +491,7 @@ class End:
             handed = self.serve(who)
         handed.append(message[0])
         if self._stopping is not None:
-            self.context.waits_in_stop.pop(who, None)
+            self._stop.got(who)
         if self._prompt:
             self._flush_acknowledgements()
             self._port.begin(self.number, message[0])
@@ -690,9 +700,7 @@ class End:
     def _pass_acknowledgements(self, ranges: list[tuple[int, int]]) -> None:
         # What was sent in handling these messages leaves first, or a process that dies now
         # would have them count as handled and their answers lost.
-        for end in self.context.gathering():
-            end._collect()
-            end._seal()
+        self._turns.pass_on()
         self._port.acknowledge(self.number, ranges)
 
     def failed(self) -> None:
@@ -762,7 +770,7 @@ class End:
 
     def note_receiver(self, who: Receiver) -> None:
         """Remember whether it is the process's target that receives here."""
-        self.received_by_target = who in self.context.target
+        self.received_by_target = who in self._stop.target
 
     def _check_receiver(self, who: Receiver) -> None:
         """Raise `ChannelClosed` where a receiver gets no more messages."""
@@ -770,9 +778,9 @@ class End:
             raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
         if receiver.in_callback.get():
             return
-        if self.context.holds(who):
+        if self._stop.holds(who):
             if not self.anonymous:  # Else it waits for a reply.
-                self.context.waits_in_stop.setdefault(who, monotonic())
+                self._stop.waits(who)
         elif who in self._handed:  # It has handled what it was given here, and asks for the next.
             raise ChannelClosed(str(self._stopping), self.name)
 
@@ -956,7 +964,7 @@ class End:
             self.handles -= 1
             if self.handles or not self.anonymous or self._closed or self._runner is not None:
                 return
-            if self.context.crashed:
+            if self._stop.crashed:
                 return  # It was not let go of by whoever had it: the end of the process is next.
             self._end(self._port.leave)
         self._port.pump()
@@ -996,6 +1004,10 @@ class End:
         """
         self._deaf = why
         self._wake_all()
+
+    def forget_target(self) -> None:
+        """Learn that the target of this process does not receive any more."""
+        self.received_by_target = False
 
     def is_sent(self) -> None:
         """Learn that a message with this channel is sent: somebody may get it. Under the lock."""

@@ -71,7 +71,7 @@ def main(spec: ChildSpec) -> None:
     context.connect(port, Access(context.site, port, copies))
     pulse = Pulse(context.dispatcher, port.word, spec.report)
     current.install(context)
-    context.target.add(receiver.of_thread())
+    context.stop.target.add(receiver.of_thread())
     use_way(spec.listening)
     code: int | str | None = 1
     handled = False
@@ -94,16 +94,16 @@ def main(spec: ChildSpec) -> None:
         if (leaving.asked or leaving.exit) and isinstance(error, ChannelClosed):
             code = 0
         elif not leaving.orphaned:
-            context.crashed = True
+            context.stop.crashed = True
             log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     except SystemExit as error:
         code = error.code
         handled = not code
-        context.crashed = bool(code)
+        context.stop.crashed = bool(code)
     except LiteyukiError as error:
         log.logger.error(f"process {spec.name}: {error}")
     except Exception as error:
-        context.crashed = True
+        context.stop.crashed = True
         log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
     code = leaving.code(code)
     orphaned = leaving.orphaned
@@ -139,7 +139,7 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
         import asyncio
 
         async def run() -> None:
-            context.target.add(receiver.of_thread())
+            context.stop.target.add(receiver.of_thread())
             await pulse.watched(result)
 
         asyncio.run(run())

@@ -83,16 +83,16 @@ class Leaving:
         if self.asked:
             return
         self._stop_at = monotonic() + seconds
-        self.context.stop_at = monotonic() + seconds * _STOP_SHARE
+        self.context.stop.at = monotonic() + seconds * _STOP_SHARE
         self.asked = True
-        self.context.begin_stop(f"process {self.name} is stopping")
+        self.context.stop.begin(f"process {self.name} is stopping")
         threading.Thread(target=self._stop, name="liteyuki-leave", daemon=True).start()
 
     def _stop(self) -> None:
-        at = self.context.stop_at
+        at = self.context.stop.at
         assert at is not None
-        self.broke_off = not self.context.settle(at - monotonic())
-        if self.context.received_by_target():
+        self.broke_off = not self.context.stop.settle(at - monotonic())
+        if self.context.stop.received_by_target():
             self._after(max(0.0, at - monotonic()), self._interrupt)
         else:
             self._interrupt()
@@ -104,11 +104,11 @@ class Leaving:
         if self.exit is not None:
             return
         self.exit = error
-        self.context.begin_stop(f"process {self.name} is ending")
+        self.context.stop.begin(f"process {self.name} is ending")
         self.context.dispatcher.stop_taking()
         self._after(_EXIT_SECONDS, self._end_by_force)
-        if self.context.received_by_target():
-            self.context.stop_receiving(f"process {self.name} is ending")
+        if self.context.stop.received_by_target():
+            self.context.stop.end_receiving(f"process {self.name} is ending")
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
         else:
             self._after(0.0, self._interrupt)  # On another thread: this may be the main one.
@@ -123,7 +123,7 @@ class Leaving:
         self._lost = True
         self.output.give_back()
         self._after(_LEAVE_SECONDS, leave_with_group)
-        if self.context.received_by_target():
+        if self.context.stop.received_by_target():
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
         else:
             self._interrupt()

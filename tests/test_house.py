@@ -38,12 +38,6 @@ FLOORS: list[set[str]] = [
 """The rooms from the lowest floor up. A room is a file, or a folder with all that has no room of
 its own. It imports what is below it, and files of a folder import each other; nothing else."""
 
-EXCEPTIONS = {
-    # These need a context for its lock, wakes and attendant; `site` takes them away.
-    ("comm.ends.end", "comm.context"),
-}
-"""Who still imports whom upwards or in a circle, for type checking alone."""
-
 
 def module_of(path: Path) -> str:
     """Return the dotted name of a file inside the core."""
@@ -54,26 +48,15 @@ def module_of(path: Path) -> str:
 FILES = {module_of(path): path for path in sorted(CORE.rglob("*.py"))}
 
 
-def imports(module: str, *, running: bool = False) -> set[str]:
-    """Return the modules of the core that one imports, also in its functions.
-
-    Also those for type checking, unless only those are asked for that it imports when it runs.
-    """
+def imports(module: str) -> set[str]:
+    """Return the modules of the core that one imports, in its functions and for types too."""
     path = FILES[module]
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     package = [part for part in package if part]
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-        for node in ast.walk(block)
-    }
     found = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not node.level:
-            continue
-        if running and node in for_types:
             continue
         base = package[: len(package) - node.level + 1]
         base += node.module.split(".") if node.module else []
@@ -131,22 +114,12 @@ def test_every_file_has_a_room() -> None:
 
 def test_imports_run_one_way() -> None:
     """Each file imports its own room and those below it."""
-    assert {arrow for arrow in ARROWS if leads_up(arrow)} <= EXCEPTIONS
+    assert {arrow for arrow in ARROWS if leads_up(arrow)} == set()
 
 
 def test_imports_have_no_circle() -> None:
     """Whoever follows the imports from a file never comes back to it."""
-    rest = ARROWS - EXCEPTIONS
-    assert {arrow for arrow in rest if is_in_circle(arrow, rest)} == set()
-
-
-@pytest.mark.parametrize("arrow", sorted(EXCEPTIONS), ids=" to ".join)
-def test_exceptions_are_needed(arrow: tuple[str, str]) -> None:
-    """One that is gone or breaks no rule is taken off the list; none is there when the bot runs."""
-    module, other = arrow
-    assert arrow in ARROWS
-    assert leads_up(arrow) or is_in_circle(arrow, ARROWS - EXCEPTIONS | {arrow})
-    assert other not in imports(module, running=True)
+    assert {arrow for arrow in ARROWS if is_in_circle(arrow, ARROWS)} == set()
 
 
 def test_what_runs_in_a_child_knows_no_main_process() -> None:
@@ -179,9 +152,9 @@ REBUILDS = {
     "comm.wire.payload: pickle.loads": "messages, for the callers below alone",
     "comm.wire.payload: pickle.Unpickler": "those that carry channels, likewise",
     "comm.wire.payload: payload.rebuild": "a long message, in `load` above",
-    "comm.ends.end: pickle.loads": "who receives from a channel asked for it",
-    "comm.ends.end: from wire.payload import ...": "the same, of all others",
-    "comm.channel: end.rebuild": "`receive` in its forms",
+    "comm.ends.receiving: pickle.loads": "who receives from a channel asked for it",
+    "comm.ends.receiving: from wire.payload import ...": "the same, of all others",
+    "comm.channel: receiving.rebuild": "`receive` in its forms",
     "comm.select: end.rebuild": "`select` and `async_select`",
     "comm.loop.runner: self._source.loads": "a callback that this process has registered",
     "comm.loop.runner: self._source.load": "the same",

@@ -17,11 +17,14 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .current import current
-from .ends.end import SMALL, CarriesChannel, End, Handle
+from .ends.end import End, Handle
+from .ends.sending import SMALL, CarriesChannel, Sending
 from .ends.typed import Check, check_for
 from .loop.callbacks import Registration
 from .loop.receiver import Receiver, of_thread
 from .loop.receiver import current as current_receiver
+from .loop.steps import async_wait, async_waiter, wait
+from .loop.waiter import SyncWaiter
 from .wire.frames import MAX_CAPACITY
 
 T = TypeVar("T")
@@ -72,8 +75,8 @@ class Channel(Handle, Generic[T]):
 
     _type_check: bool | None = None
     _check: Check | None = None
-    _unchecked: End | None = None
-    """The end, once it is known that nothing is to be checked before it is sent."""
+    _unchecked: Sending | None = None
+    """Where to send, once it is known that nothing is to be checked before it is sent."""
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class Channel(Handle, Generic[T]):
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
         if end is not None:
-            end.context.site.soon(end.lost_handle)
+            end.lost_handle()
 
     @classmethod
     def _of(cls, end: End) -> Channel[Any]:
@@ -122,18 +125,22 @@ class Channel(Handle, Generic[T]):
             if self._end is None:
                 self._end = end
                 return end
-        end.context.site.soon(end.lost_handle)  # Another thread was quicker.
+        end.lost_handle()  # Another thread was quicker.
         return self._end
 
-    def _to_send(self, data: T) -> End:
-        """Return the end, once it is known that `data` may be sent on it."""
-        end = self._end or self._open()
+    def _named(self, name: str) -> None:
+        """Learn that it can be got by this name."""
+        self._name = name
+
+    def _to_send(self, data: T) -> Sending:
+        """Return where to send, once it is known that `data` may be sent there."""
+        sending = (self._end or self._open()).sending
         check = self._check or self._find_check(needed=self._type_check is True)
         if check is None:
-            self._unchecked = end
+            self._unchecked = sending
         else:
-            check(data, end.name)
-        return end
+            check(data, sending.name)
+        return sending
 
     def _find_check(self, *, needed: bool = False) -> Check | None:
         # Not before the first use: typing tells the object its type after __init__.
@@ -172,22 +179,21 @@ class Channel(Handle, Generic[T]):
         """
         if timeout is not None:
             timeout = check_timeout(timeout)
-        end = self._unchecked or self._to_send(data)
-        if type(data) is str and end.text_slots > 0 and end.gather(data):
+        sending = self._unchecked or self._to_send(data)
+        if type(data) is str and sending.text_slots > 0 and sending.gather(data):
             return
-        item, word = end.serialise(data)
-        if end.payload_slots > 0 and end.gather_payload(item, word):
+        item, word = sending.serialise(data)
+        if sending.payload_slots > 0 and sending.gather_payload(item, word):
             return
-        if not end.offer(item, word):
+        if not sending.offer(item, word):
             if _get_running_loop() is not None:
                 raise ChannelFull(
-                    f"channel {end.name}: {end.capacity} messages are sent and not yet handled; "
-                    "on an event loop's thread use `await async_send(...)` to wait for room",
-                    end.name,
+                    f"channel {sending.name}: {sending.capacity} messages are sent and not yet "
+                    "handled; on an event loop's thread use `await async_send(...)` to wait for "
+                    "room",
+                    sending.name,
                 )
-            end.wait(
-                end.senders, lambda: end.accept(item, word), timeout, "no room for a message came"
-            )
+            wait(sending.until_accepted(SyncWaiter, item, word, timeout))
 
     async def async_send(self, data: T, timeout: float | None = None) -> None:
         """Send `data`, waiting for room up to `timeout` seconds (None: for ever).
@@ -197,27 +203,23 @@ class Channel(Handle, Generic[T]):
         """
         if timeout is not None:
             timeout = check_timeout(timeout)
-        end = self._unchecked or self._to_send(data)
-        if (  # `End.gather`, written out: most messages of most programs go here.
+        sending = self._unchecked or self._to_send(data)
+        if (  # `Sending.gather`, written out: most messages of most programs go here.
             type(data) is str
-            and end.text_slots > 0
+            and sending.text_slots > 0
             and len(data) <= SMALL  # type: ignore[arg-type]
-            and get_ident() == end.gatherer
-            and end.gathering.is_running()
+            and get_ident() == sending.gatherer
+            and sending.gathering.is_running()
         ):
-            end.text_slots -= 1
-            end.gathered.append(data)
+            sending.text_slots -= 1
+            sending.gathered.append(data)
             return
-        item, word = end.serialise(data)
-        if end.payload_slots > 0 and end.gather_payload(item, word):
+        item, word = sending.serialise(data)
+        if sending.payload_slots > 0 and sending.gather_payload(item, word):
             return
-        if not end.offer(item, word):
-            await end.async_wait(
-                end.senders,
-                lambda: end.accept(item, word, at_once=False),
-                timeout,
-                "no room for a message came",
-            )
+        if not sending.offer(item, word):
+            steps = sending.until_accepted(async_waiter(), item, word, timeout, at_once=False)
+            await async_wait(steps)
 
     def __lshift__(self, data: T) -> Channel[T]:
         """Send: `channel << data`, as `send(data)`."""
@@ -238,30 +240,28 @@ class Channel(Handle, Generic[T]):
         """
         if timeout is not None:
             timeout = check_timeout(timeout)
-        end = self._end or self._open()
+        receiving = (self._end or self._open()).receiving
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
         who = of_thread()
-        if not end.received_by_target:
-            end.note_receiver(who)
+        if not receiving.received_by_target:
+            receiving.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            message = end.take_nowait(who)
+            message = receiving.take_nowait(who)
             if message is None:
                 if _get_running_loop() is not None:
-                    end.pump()  # The other side is to learn that this one receives.
+                    receiving.pump()  # The other side is to learn that this one receives.
                     raise WouldBlockLoop(
-                        f"channel {end.name}: receive() would stop this thread's event loop until "
-                        "a message comes; use `await channel.async_receive()` here"
+                        f"channel {receiving.name}: receive() would stop this thread's event loop "
+                        "until a message comes; use `await channel.async_receive()` here"
                     )
                 if observer is not None:
                     observer(True)
-                message = end.wait(
-                    end.receivers, lambda: end.ask(who), timeout, "no message came", deadline
-                )
-            end.pump()
-            rebuilt, data = end.rebuild(message[1])
+                message = wait(receiving.until_message(SyncWaiter, who, timeout, deadline))
+            receiving.pump()
+            rebuilt, data = receiving.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
@@ -270,15 +270,17 @@ class Channel(Handle, Generic[T]):
 
         Raises `ChannelEmpty` when there is none, and otherwise what `receive` does.
         """
-        end = self._end or self._open()
+        receiving = (self._end or self._open()).receiving
         who = of_thread()
         while True:
-            message = end.take_nowait(who)
+            message = receiving.take_nowait(who)
             if message is None:
-                end.poll()
-                raise ChannelEmpty(f"channel {end.name}: no message has arrived", end.name)
-            end.pump()
-            rebuilt, data = end.rebuild(message[1])
+                receiving.poll()
+                raise ChannelEmpty(
+                    f"channel {receiving.name}: no message has arrived", receiving.name
+                )
+            receiving.pump()
+            rebuilt, data = receiving.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
@@ -295,27 +297,27 @@ class Channel(Handle, Generic[T]):
     async def _async_receive(self, timeout: float | None, caller: Receiver | None) -> T:
         if timeout is not None:
             timeout = check_timeout(timeout)
-        end = self._end or self._open()
+        receiving = (self._end or self._open()).receiving
         observer = receive_observer.get()
         if observer is not None:
             observer(False)
         who = caller or of_thread()
-        if not end.received_by_target:
-            end.note_receiver(who)
+        if not receiving.received_by_target:
+            receiving.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            # Where nothing has arrived, `async_wait` asks, and asking twice would only take time.
-            # But an observer hears of a wait only after asking in vain.
-            asks = observer is not None or end.has_arrived
-            message = end.take_nowait(who) if asks else None
+            # Where nothing has arrived, `until_message` asks: to ask twice would only take time. An
+            # observer hears of a wait only after asking in vain.
+            asks = observer is not None or receiving.has_arrived
+            message = receiving.take_nowait(who) if asks else None
             if message is None:
                 if observer is not None:
                     observer(True)
-                message = await end.async_wait(
-                    end.receivers, lambda: end.ask(who), timeout, "no message came", deadline
+                message = await async_wait(
+                    receiving.until_message(async_waiter(), who, timeout, deadline)
                 )
-            end.pump()
-            rebuilt, data = end.rebuild(message[1])
+            receiving.pump()
+            rebuilt, data = receiving.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
 
@@ -412,7 +414,7 @@ class Channel(Handle, Generic[T]):
             if not callable(callback):
                 raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
             end = self._end or self._open()
-            end.register(Registration(callback, filter_func, ordered, concurrency))
+            end.receiving.register(Registration(callback, filter_func, ordered, concurrency))
             return callback
 
         if positional is None or ordered or concurrency is not None:
@@ -425,7 +427,7 @@ class Channel(Handle, Generic[T]):
         """Register a function, and return it as something that still makes a filter of it."""
         end = self._end or self._open()
         undecided = Registration(function, None, False)
-        end.register(undecided, undecided=True)
+        end.receiving.register(undecided, undecided=True)
         filters = False
 
         @wraps(function)
@@ -434,10 +436,10 @@ class Channel(Handle, Generic[T]):
             if len(args) == 1 and not kwargs and callable(args[0]):
                 if filters:
                     return decorator(args[0])
-                if end.decide(undecided, Registration(args[0], function, False)):
+                if end.receiving.decide(undecided, Registration(args[0], function, False)):
                     filters = True
                     return args[0]
-            end.decide(undecided)
+            end.receiving.decide(undecided)
             return function(*args, **kwargs)
 
         return either
@@ -466,7 +468,7 @@ class Channel(Handle, Generic[T]):
     def closed(self) -> bool:
         """Whether this end was closed here."""
         end = self._end
-        return end is not None and end._closed
+        return end is not None and end.closed
 
     def close(self) -> None:
         """Close the channel. Never waits, idempotent, from any thread.

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import monotonic, sleep
+from typing import Any
 
 from .. import log
 from ..errors import ChannelClosed, ChannelError, ChannelNotFound, NotConnected
-from .ends.end import End
+from .ends.end import End, Handle
 from .ends.port import ContextPort
+from .ends.state import State
 from .ends.stop import SETTLE_SECONDS, Stop, Stoppable
 from .ends.turns import Turns
 from .loop.receiver import of_thread
@@ -70,12 +72,12 @@ class Context:
                     name,
                 )
             capacity, key = found
-            end = self.reach(key, name, False, capacity)
-            end.anonymous = False
+            end = self._reach(key, name, False, capacity)
+            end.named()
         self.port.pump()
         return end
 
-    def reach(self, key: str, name: str, anonymous: bool, capacity: int) -> End:
+    def _reach(self, key: str, name: str, anonymous: bool, capacity: int) -> End:
         """Return this process's end of a channel that a message has brought. Under the lock.
 
         The port is to be pumped after that.
@@ -94,8 +96,24 @@ class Context:
                 return
         self.port.register(end.number, name)
         with self.lock:
-            end.name = name
-            end.anonymous = False
+            end.named(name)
+
+    def link(self, found: Any) -> tuple[str, Any] | None:
+        """Return the key of a channel that is sent, and what is to be known of it; else None."""
+        if not isinstance(found, Handle):
+            return None
+        end = found._open()
+        if end.closed or end.site is not self.site:
+            raise ValueError(f"channel {end.name} is closed")
+        return end.key, (found._shared_class, end.name, end.anonymous, end.capacity)
+
+    def find(self, key: str, about: Any) -> Any:
+        """Return a handle on the channel that a message has brought."""
+        kind, name, anonymous, capacity = about
+        with self.lock:  # In one go: the last handle that there was may go just now.
+            handle = kind._of(self._reach(key, name, anonymous, capacity))
+        self.port.pump()
+        return handle
 
     def hold(self, key: str) -> None:
         """Learn that a message with the channel `key` in it is sent. Under the lock."""
@@ -140,7 +158,7 @@ class Context:
         deadline = monotonic() + timeout
         if handled:
             for end in list(self.ends.values()):
-                end.handled(of_thread())
+                end.receiving.handed.handled(of_thread())
         begun = self.stop.why is not None
         self.stop.begin("this process is stopping")
         self.dispatcher.close(timeout / 2, begun=begun)
@@ -151,7 +169,6 @@ class Context:
         with self.lock:
             # In one go: what is sent from now on is refused, and not left behind.
             for end in self.ends.values():
-                end.attend()
                 end.flush()
             self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
         names = {number: end.name for number, end in self.ends.items()}
@@ -167,7 +184,7 @@ class Context:
         self.port.abandon()
 
     def _stoppable(self) -> Iterable[Stoppable]:
-        return self.ends.values()
+        return [end.receiving for end in self.ends.values()]
 
     def _stop_listening(self) -> None:
         self.access.stop_listening()
@@ -179,6 +196,7 @@ class Context:
         number = self._last_number = self._last_number + 1
         made = key is None
         key = key or f"{self.port.prefix}{number}"
-        end = End(self, number, key, name, anonymous, capacity, made)
+        state = State(number, name, anonymous, capacity)
+        end = End(self, self.site, self.port, self.turns, self.stop, state, key, made=made)
         self.ends[number] = self._by_key[key] = end
         return end

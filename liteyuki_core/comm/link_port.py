@@ -185,11 +185,11 @@ class LinkPort(ContextPort):
         if frame.kind == frames.DATA:
             batch = unpack(frame, kept=False)
             if end is not None:
-                end.on_data(batch)
+                end.receiving.on_data(batch)
         elif frame.kind == frames.ACK:
             count = sum(count for _, count in frames.acknowledged(frame))
             if end is not None:
-                end.on_acknowledged(count)
+                end.sending.on_acknowledged(count)
         elif frame.kind == frames.STORE:
             self._on_store(*value.stored(frame))
         else:
@@ -222,10 +222,10 @@ class LinkPort(ContextPort):
                 self._connected.set()
             case words.Dropped(count):
                 if end is not None:
-                    end.on_dropped(count)
+                    end.sending.on_dropped(count)
             case words.Shared(period):
                 if end is not None:
-                    end.on_shared(period)
+                    end.receiving.on_shared(period)
             case words.Returned():
                 if end is not None:
                     end.on_gone(None, "", False, 0)

@@ -42,7 +42,7 @@ def set_channel(name: str, channel: Channel[Any]) -> None:
     if not isinstance(channel, Channel):
         raise TypeError(f"a Channel is needed, not {type(channel).__name__}")
     current().register(name, channel._open())
-    channel._name = name
+    channel._named(name)
 
 
 def set_channels(channels: Mapping[str, Channel[Any]]) -> None:

@@ -23,7 +23,7 @@ from ..errors import (
     WouldBlockLoop,
 )
 from .channel import Channel, check_timeout, receive_observer
-from .ends.end import End
+from .ends.receiving import Receiving
 from .loop.receiver import Receiver, current, of_thread
 from .loop.waiter import AsyncWaiter, SyncWaiter, Waiter
 
@@ -55,7 +55,7 @@ def async_select(
     return _AsyncSelect(channels, timeout)
 
 
-class _Turns:
+class _Selection:
     """The channels that are not yet drained and closed, in the order of their turns."""
 
     def __init__(self, channels: tuple[Channel[Any], ...], timeout: float | None) -> None:
@@ -65,18 +65,19 @@ class _Turns:
             if not isinstance(channel, Channel):
                 raise TypeError(f"select() takes channels, not {type(channel).__name__}")
         self._timeout = check_timeout(timeout)
-        self._left = deque((channel, channel._open()) for channel in channels)
-        self._given: tuple[End, Receiver] | None = None
+        self._left = deque((channel, channel._open().receiving) for channel in channels)
+        self._given: tuple[Receiving, Receiver] | None = None
         self._serves: Receiver | None = None
         """Who was given a message last, and counts as one that serves all the channels."""
-        self._waits_at: list[End] = []
+        self._waits_at: list[Receiving] = []
         seen = set()
         for _, end in self._left:
             if end in seen:
                 raise ValueError(f"channel {end.name} is given to select() twice")
             seen.add(end)
             end.check_receives()
-        self._contexts = {end.context for end in seen}
+        self._processes = list({end.lock: end for end in seen}.values())
+        """One of the ends for each process that has some: that is one, but for tests."""
 
     def _begin(self) -> Callable[[bool], None] | None:
         """Acknowledge what was given last, for now the next is asked for; return who observes."""
@@ -90,21 +91,21 @@ class _Turns:
         given, self._given = self._given, None
         if given is not None:
             end, who = given
-            end.handled(who)
+            end.handed.handled(who)
 
     def _take(
         self, who: Receiver, waiter: Waiter | None = None
-    ) -> tuple[Channel[Any], End, Any] | None:
+    ) -> tuple[Channel[Any], Receiving, Any] | None:
         """Return a channel, its end and a message of it, not yet rebuilt, or None for none yet.
 
         A waiter that waits nowhere yet is left in the queue of every end that was asked in vain;
         one that does leaves them. Raises `ChannelClosed` when no channel is left.
         """
         waits = bool(self._waits_at)
-        asked: list[End] = []
+        asked: list[Receiving] = []
         # In one go, so that an end asks the hub for a message once, and not for one too many.
-        for context in self._contexts:
-            context.lock.acquire()
+        for each in self._processes:
+            each.lock.acquire()
         try:
             return self._ask(who, None if waits else waiter, asked)
         finally:
@@ -112,14 +113,14 @@ class _Turns:
                 asked += self._leave(waiter)
             for end in asked:
                 end.balance()
-            for context in self._contexts:
-                context.lock.release()
-            for context in self._contexts:
-                context.port.pump()
+            for each in self._processes:
+                each.lock.release()
+            for each in self._processes:
+                each.pump()
 
     def _ask(
-        self, who: Receiver, waiter: Waiter | None, asked: list[End]
-    ) -> tuple[Channel[Any], End, Any] | None:
+        self, who: Receiver, waiter: Waiter | None, asked: list[Receiving]
+    ) -> tuple[Channel[Any], Receiving, Any] | None:
         left = self._left
         for _ in range(len(left)):
             channel, end = left[0]
@@ -137,7 +138,7 @@ class _Turns:
                 if who != self._serves:
                     self._serves = who
                     for _, each in left:
-                        each.serve(who)
+                        each.handed.serve(who)
                 self._given = end, who
                 return channel, end, message[1]
             if waiter is not None:
@@ -147,7 +148,7 @@ class _Turns:
             raise ChannelClosed("all selected channels are closed")
         return None
 
-    def _leave(self, waiter: Waiter) -> list[End]:
+    def _leave(self, waiter: Waiter) -> list[Receiving]:
         ends, self._waits_at = self._waits_at, []
         for end in ends:
             end.leave(waiter)
@@ -161,15 +162,17 @@ class _Turns:
 
     def _stop_waiting(self, waiter: Waiter) -> None:
         """Wait nowhere any more."""
-        for context in self._contexts:
-            context.lock.acquire()
+        for each in self._processes:
+            each.lock.acquire()
         for end in self._leave(waiter):
             end.balance()
-        for context in self._contexts:
-            context.lock.release()
-            context.port.pump()
+        for each in self._processes:
+            each.lock.release()
+            each.pump()
 
-    def _rebuild(self, found: tuple[Channel[Any], End, Any]) -> tuple[Channel[Any], Any] | None:
+    def _rebuild(
+        self, found: tuple[Channel[Any], Receiving, Any]
+    ) -> tuple[Channel[Any], Any] | None:
         """Return what is given to the user; None, and a line in the log, where that can't be."""
         channel, end, payload = found
         rebuilt, data = end.rebuild(payload)
@@ -187,7 +190,7 @@ class _Turns:
         )
 
 
-class _Select(_Turns):
+class _Select(_Selection):
     def __iter__(self) -> _Select:
         return self
 
@@ -208,7 +211,7 @@ class _Select(_Turns):
 
     def _wait(
         self, who: Receiver, deadline: float | None, observer: Callable[[bool], None] | None
-    ) -> tuple[Channel[Any], End, Any] | None:
+    ) -> tuple[Channel[Any], Receiving, Any] | None:
         if _get_running_loop() is not None:
             raise WouldBlockLoop(
                 "select() would stop this thread's event loop until a message comes; use "
@@ -229,7 +232,7 @@ class _Select(_Turns):
             self._stop_waiting(waiter)
 
 
-class _AsyncSelect(_Turns):
+class _AsyncSelect(_Selection):
     def __aiter__(self) -> _AsyncSelect:
         return self
 
@@ -253,7 +256,7 @@ class _AsyncSelect(_Turns):
 
     async def _wait(
         self, who: Receiver, deadline: float | None, observer: Callable[[bool], None] | None
-    ) -> tuple[Channel[Any], End, Any] | None:
+    ) -> tuple[Channel[Any], Receiving, Any] | None:
         if observer is not None:
             observer(True)
         waiter = AsyncWaiter(asyncio.get_running_loop())

@@ -86,7 +86,7 @@ async def ask(bot: LiteyukiBot, name: str, error: type[Exception], way: str) -> 
 
             await asyncio.to_thread(receive)
         else:
-            await until(lambda: reply._open()._gone is not None, "its end")
+            await until(lambda: reply._open().gone is not None, "its end")
             await until(lambda: got, "the answer")
             await reply.async_send("anybody?")
     except (ChannelClosed, ChannelBroken) as raised:

@@ -74,7 +74,7 @@ class Flow:
         """Note how many messages that arrived are not handled."""
         end = self.channel._open()
         with end.lock:
-            batch = end._inbox[-1] if end._inbox else None
+            batch = end.receiving._inbox[-1] if end.receiving._inbox else None
         if batch is not None:
             self.backlog = max(self.backlog, batch.first + batch.count - self.ended)
 

@@ -39,8 +39,7 @@ def main() -> None:
 
     @bot.on_after_start
     async def trips() -> None:
-        port: Any = channel._open().context.port
-        (peer,) = port._hub._peers
+        (peer,) = bot._comm._peers
         for i in range(1_000_000):
             await channel.async_send(i)
             assert await channel.async_receive() == i

@@ -49,7 +49,7 @@ def test_a_little_room_is_enough_to_go_on(pair: Pair, door: Door) -> None:
     for i in range(100):
         sender.send(i)
     waiting = in_thread(door.send, sender, "last")
-    wait_until(lambda: sender._open().senders, "it waits")
+    wait_until(lambda: sender._open().sending.senders, "it waits")
     assert [receiver.receive(10) for _ in range(3)] == [0, 1, 2]
     waiting.join(10)
     assert not waiting.is_alive()
@@ -70,9 +70,9 @@ def test_a_blocked_loop_that_waits_for_room_holds_up_no_thread(pair: Pair) -> No
         await task
 
     loop = in_thread(run_async, block())
-    wait_until(lambda: len(sender._open().senders) == 1, "the loop waits")
+    wait_until(lambda: len(sender._open().sending.senders) == 1, "the loop waits")
     waiting = in_thread(sender.send, "of the thread")
-    wait_until(lambda: len(sender._open().senders) == 2, "the thread waits")
+    wait_until(lambda: len(sender._open().sending.senders) == 2, "the thread waits")
     assert [receiver.receive(10) for _ in range(4)] == [0, 1, 2, 3]
     waiting.join(10)
     try:
@@ -120,7 +120,7 @@ def test_shift_is_a_send(ends: Ends, capacity: int) -> None:
     for i in range(capacity):
         sender << i
     waiting = in_thread(sender.__lshift__, "waited")
-    wait_until(lambda: sender._open().senders)
+    wait_until(lambda: sender._open().sending.senders)
 
     async def on_loop() -> None:
         with pytest.raises(ChannelFull):

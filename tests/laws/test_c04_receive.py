@@ -166,10 +166,10 @@ def test_a_timeout_of_zero(ends: Ends, door: Door, capacity: int) -> None:
         door.send(sender, "over", 0)
     end = receiver._open()
     for i in range(capacity):
-        wait_until(lambda: end._inbox or end._opened)
+        wait_until(lambda: end.receiving._inbox or end.receiving._opened)
         assert door.receive(receiver, 0) == i
-    assert not sender._open().senders
-    assert not end.receivers
+    assert not sender._open().sending.senders
+    assert not end.receiving.receivers
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**400, threading.TIMEOUT_MAX])
@@ -180,7 +180,7 @@ def test_a_timeout_beyond_all_measure(
     sender, receiver = ends
     got: list[Any] = []
     receiving = in_thread(lambda: got.append(door.receive(receiver, timeout)))
-    wait_until(lambda: receiver._open().receivers)
+    wait_until(lambda: receiver._open().receiving.receivers)
     for i in range(capacity):
         door.send(sender, i, timeout)
     receiving.join(10)
@@ -215,4 +215,4 @@ def test_leaving_an_iteration_loses_nothing(ends: Ends, door: Door) -> None:
         assert next(iter(receiver)) == i
         assert run_async(first()) == i + 1
     thread.join(10)
-    assert not receiver._open().receivers
+    assert not receiver._open().receiving.receivers

@@ -28,7 +28,7 @@ def capacity() -> int:
 
 def bound_loop(channel: Any) -> asyncio.AbstractEventLoop:
     """Return the loop of a channel's callbacks, once it runs."""
-    dispatcher = channel._open().context.dispatcher
+    dispatcher = channel._open().site.dispatcher
     loop: asyncio.AbstractEventLoop = wait_until(lambda: dispatcher._loop)
     return loop
 
@@ -51,7 +51,9 @@ def test_async_callbacks_start_in_order_on_one_loop(ends: Any) -> None:
     send_all(sender, range(1000))
     wait_until(lambda: len(got) == 1000)
     assert got == list(range(1000))
-    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
+    wait_until(
+        lambda: sender._open().sending._free == 64, "each message is acknowledged, and only once"
+    )
     assert threads == {"liteyuki-callbacks"}
 
 
@@ -72,7 +74,9 @@ def test_callbacks_that_wait_for_one_another(ends: Any) -> None:
     send_all(sender, range(2000))
     wait_until(lambda: len(got) == 2000)
     assert got == list(range(2000))
-    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
+    wait_until(
+        lambda: sender._open().sending._free == 64, "each message is acknowledged, and only once"
+    )
 
 
 @pytest.mark.parametrize("capacity", [2, 3, 8, 64])
@@ -93,9 +97,9 @@ def test_what_is_handled_is_acknowledged_while_another_waits(
 
     for i in range(2 * capacity - 1):
         sender.send(i, 10)
-    wait_until(lambda: sender._open()._free == (0 if ordered else capacity - 1))
+    wait_until(lambda: sender._open().sending._free == (0 if ordered else capacity - 1))
     bound_loop(receiver).call_soon_threadsafe(later.set)
-    wait_until(lambda: sender._open()._free == capacity)
+    wait_until(lambda: sender._open().sending._free == capacity)
     assert got == list(range(2 * capacity - 1))
 
 
@@ -167,7 +171,9 @@ def test_ordered_beside_unordered(ends: Any) -> None:
     wait_until(lambda: len(ordered) == 100)
     assert ordered == list(range(100))
     assert most > 1
-    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
+    wait_until(
+        lambda: sender._open().sending._free == 64, "each message is acknowledged, and only once"
+    )
 
 
 @pytest.mark.every_transport
@@ -369,7 +375,7 @@ def test_messages_before_the_loop_are_kept(pair: Pair) -> None:
         threads.add(threading.get_ident())
 
     send_all(ours, range(32))
-    wait_until(lambda: sum(b.count for b in theirs._open()._inbox) == 32)
+    wait_until(lambda: sum(b.count for b in theirs._open().receiving._inbox) == 32)
     assert got == []
 
     async def serve() -> None:
@@ -477,7 +483,7 @@ def test_callbacks_go_on_where_another_loop_is_bound(pair: Pair) -> None:
         ours.send(turn)
         run_async(serve(turn))
     assert got == [1, 2, 3]
-    wait_until(lambda: ours._open()._free == 8)
+    wait_until(lambda: ours._open().sending._free == 8)
 
 
 def test_a_closed_end_leaves_no_task(ends: Any) -> None:
@@ -513,7 +519,7 @@ def test_draining_waits_for_what_is_handled_and_for_nothing_else(ends: Any, coun
 
     send_all(sender, range(count))
     loop = bound_loop(receiver)
-    dispatcher = receiver._open().context.dispatcher
+    dispatcher = receiver._open().site.dispatcher
     wait_until(lambda: len(asyncio.all_tasks(loop)) == count)
     draining = asyncio.run_coroutine_threadsafe(dispatcher.drain(600), loop)
     release.set()
@@ -541,7 +547,7 @@ def test_a_loop_that_ends_while_its_callbacks_are_waited_for(pair: Pair) -> None
 
     sender.send("first")
     wait_until(lambda: got)
-    dispatcher = receiver._open().context.dispatcher
+    dispatcher = receiver._open().site.dispatcher
     drain = dispatcher.drain
 
     async def drain_and_end(timeout: float, *, begun: bool = False) -> None:

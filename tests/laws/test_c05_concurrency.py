@@ -83,7 +83,9 @@ def test_concurrency_bounds_callbacks(
     for kind in kinds:
         wait_until(lambda kind=kind: len(crowd.started[kind]) == 500)
         assert crowd.started[kind] == list(range(500))
-    wait_until(lambda: sender._open()._free == 64, "each message is acknowledged, and only once")
+    wait_until(
+        lambda: sender._open().sending._free == 64, "each message is acknowledged, and only once"
+    )
     assert crowd.most == concurrency
 
 
@@ -97,7 +99,7 @@ def test_the_smallest_concurrency_counts(ends: Any, options: dict[str, Any]) -> 
     send_all(sender, range(64))
     wait_until(lambda: crowd.running == 2)
     crowd.released.set()
-    wait_until(lambda: sender._open()._free == 64)
+    wait_until(lambda: sender._open().sending._free == 64)
     assert crowd.most == 2
     assert crowd.started == {"sync": list(range(64)), "async": list(range(64))}
 
@@ -112,7 +114,7 @@ def test_ordered_counts_as_one_of_those_at_once(ends: Any) -> None:
     wait_until(lambda: ordered.running == 1 and crowd.running == 3)
     ordered.released.set()
     crowd.released.set()
-    wait_until(lambda: sender._open()._free == 64)
+    wait_until(lambda: sender._open().sending._free == 64)
     assert ordered.most == 1
     assert crowd.most <= 4
     assert ordered.started["async"] == crowd.started["async"] == list(range(64))
@@ -127,7 +129,7 @@ def test_threads_of_sync_callbacks(ends: Any, concurrency: int | None, most: int
     send_all(sender, range(64))
     wait_until(lambda: crowd.running == most)
     crowd.released.set()
-    wait_until(lambda: sender._open()._free == 64)
+    wait_until(lambda: sender._open().sending._free == 64)
     assert crowd.most == most
 
 
@@ -150,7 +152,7 @@ def test_a_slow_consumer_slows_its_sender(
     crowd.released.set()
     for i in range(capacity, 5 * capacity):
         door.send(sender, i, 10)
-    wait_until(lambda: sender._open()._free == capacity)
+    wait_until(lambda: sender._open().sending._free == capacity)
     assert crowd.started[kind] == list(range(5 * capacity))
     assert crowd.most == concurrency
 

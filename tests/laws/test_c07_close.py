@@ -52,7 +52,12 @@ def test_close_wakes_waiters(ends: Ends, door: Door) -> None:
             raised.append(error)
 
     threads = [in_thread(wait, one), in_thread(wait, one), in_thread(wait, other)]
-    wait_until(lambda: len(one._open().receivers) == 2 and len(other._open().receivers) == 1)
+    wait_until(
+        lambda: (
+            len(one._open().receiving.receivers) == 2
+            and len(other._open().receiving.receivers) == 1
+        )
+    )
     one.close()
     for thread in threads:
         thread.join(10)
@@ -74,7 +79,7 @@ def test_close_wakes_waiting_sends(ends: Ends, door: Door, capacity: int) -> Non
             raised.append(error)
 
     thread = in_thread(wait)
-    wait_until(lambda: sender._open().senders)
+    wait_until(lambda: sender._open().sending.senders)
     receiver.close()
     thread.join(10)
     assert [type(error) for error in raised] == [ChannelClosed]
@@ -86,7 +91,7 @@ def test_an_iteration_ends_when_another_thread_closes(ends: Ends, door: Door, wh
     sender, receiver = ends
     got: list[Any] = []
     thread = in_thread(lambda: got.append(door.drain(receiver)))
-    wait_until(lambda: receiver._open().receivers)
+    wait_until(lambda: receiver._open().receiving.receivers)
     (receiver if who == "this side" else sender).close()
     thread.join(10)
     assert got == [[]]
@@ -114,15 +119,15 @@ def test_an_end_that_another_thread_closes(
         door.send(sender, i)
     end = sender._open()
     threads = [in_thread(act) for _ in range(3)]
-    wait_until(lambda: len(end.senders if what == "send" else end.receivers) == 3)
+    wait_until(lambda: len(end.sending.senders if what == "send" else end.receiving.receivers) == 3)
     sender.close()
     for thread in threads:
         thread.join(10)
     act()
     assert [type(error) for error in raised] == [ChannelClosed] * 4
     assert all("channel-1" in str(error) for error in raised)
-    assert not end.senders
-    assert not end.receivers
+    assert not end.sending.senders
+    assert not end.receiving.receivers
     assert door.drain(receiver) == list(range(capacity))
 
 
@@ -166,7 +171,7 @@ def test_a_process_that_was_removed(pair: Pair, door: Door, kind: type[ChannelEr
     for i in range(channel.capacity):
         channel.send(i)
     thread = in_thread(send, "waits")
-    wait_until(lambda: channel._open().senders)
+    wait_until(lambda: channel._open().sending.senders)
     pair.port.shut(5)
     wait_until(lambda: pair.main_ended)
     pair.hub.process_ended("w", kind, "process w was removed")

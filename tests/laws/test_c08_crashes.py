@@ -228,7 +228,7 @@ def test_a_poison_message_is_set_aside(pair: Pair, door: Door, how: str) -> None
     pair.logged("ERROR", str(ours.name), "3 crashes of process w", "dead_letters")
     wait_until(lambda: ours.stats()["dropped"] == 1)
     assert ours.stats()["sent"] == 5
-    wait_until(lambda: ours._open()._free == 64, "its room is free again")
+    wait_until(lambda: ours._open().sending._free == 64, "its room is free again")
 
 
 def test_a_dead_letter_can_be_put_back_or_discarded(pair: Pair, door: Door) -> None:
@@ -392,7 +392,7 @@ def test_a_maker_that_does_not_come_back(pair: Pair, door: Door) -> None:
     ends = [got_by(pair.main, "jobs"), got_by(there, "jobs")]
     door.send(made, "last words")
     pair.lose_child()
-    wait_until(lambda: all(end._open()._gone for end in ends), "both know")
+    wait_until(lambda: all(end._open().gone for end in ends), "both know")
     assert door.receive(ends[0]) == "last words"
     for end in ends:
         with pytest.raises(ChannelBroken, match="jobs: process w exited with code 9"):
@@ -425,14 +425,14 @@ def test_a_channel_that_a_lost_process_made(pair: Pair, door: Door) -> None:
     ours = got_by(pair.main, "jobs")
     door.send(Channel._of(made), "last words")
     pair.lose_child()
-    wait_until(lambda: ours._open()._gone)
+    wait_until(lambda: ours._open().gone)
     pair.child.close(0.1)
     pair.connect()
     with pytest.raises(ChannelBroken):
         door.send(ours, "refused")
     again = pair.child.make("jobs", 4)
     pair.child.register("jobs", again)
-    wait_until(lambda: not ours._open()._gone)
+    wait_until(lambda: not ours._open().gone)
     door.send(Channel._of(again), "first words")
     assert [door.receive(ours) for _ in range(2)] == ["last words", "first words"]
     door.send(ours, "heard")
@@ -450,7 +450,7 @@ def test_what_was_sent_before_one_could_know_of_a_stop(pair: Pair, door: Door) -
         door.send(sender, "after")  # It waits for the lock, on its way.
         pair.hub.process_ended("w", ChannelClosed, "process w exited with code 0")
     pair.logged("WARNING", "w-active", "1 messages came after process w had ended", "started again")
-    wait_until(lambda: sender._open()._gone, "it knows now")
+    wait_until(lambda: sender._open().gone, "it knows now")
     with pytest.raises(ChannelClosed):
         door.send(sender, "refused")
     pair.connect()

@@ -205,7 +205,7 @@ def was_cancelled(channel: Channel[Any]) -> None:
 
 def selected(channel: Channel[Any]) -> None:
     """Select from it and another, and give up."""
-    job = Channel._of(channel._open().context.make(None, 4))
+    job = Channel._of(channel._open()._ends.make(None, 4))
     for _ in range(2):
         with pytest.raises(ChannelTimeout):
             next(select(channel, job, timeout=0.001))
@@ -246,7 +246,7 @@ def test_who_looks_now_and_then_gets_what_nobody_else_wants(pair: Pair) -> None:
     for number in range(20):
         ours.send(number)
         if look() is None:
-            wait_until(lambda: looks._open()._inbox)
+            wait_until(lambda: looks._open().receiving._inbox)
             assert asks.receive(10) == number
 
 

@@ -172,7 +172,7 @@ def test_what_a_broken_task_had_is_acknowledged_by_the_next(pair: Pair, how: str
             await asyncio.sleep(60)
 
         task = asyncio.ensure_future(work())
-        while not theirs._open()._handed and not task.done():
+        while not theirs._open().receiving.handed.numbers and not task.done():
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
@@ -264,13 +264,13 @@ def test_a_loop_in_a_pools_thread_keeps_its_own(pair: Pair) -> None:
         go[0].release()
         wait_until(lambda: got == [(0, "first")])
         go[1].release()
-        wait_until(lambda: theirs._open().receivers)
+        wait_until(lambda: theirs._open().receiving.receivers)
         ours.send("second")
         wait_until(lambda: len(got) == 2)
         go[1].release()
-        wait_until(lambda: theirs._open().receivers)
+        wait_until(lambda: theirs._open().receiving.receivers)
         wait_until(lambda: unacknowledged(ours) == 1)
-        assert theirs._open()._handed
+        assert theirs._open().receiving.handed.numbers
         ours.close()
         for each in go:
             each.release()

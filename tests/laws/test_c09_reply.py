@@ -184,7 +184,7 @@ def test_a_maker_that_is_gone(pair: Pair, door: Door) -> None:
         door.send(theirs, reply)
         door.send(reply, "last words")
         got = door.receive(ours)
-        wait_until(lambda got=got: got._open()._inbox or got._open().name)
+        wait_until(lambda got=got: got._open().receiving._inbox or got._open().name)
         pair.kill_child(clean=clean)
         assert door.receive(got) == "last words"
         with pytest.raises(error, match="process w was ended"):
@@ -217,7 +217,7 @@ def test_nobody_is_left_to_answer(pair: Pair, door: Door) -> None:
     kept = door.receive(theirs)
     with pytest.raises(TimeoutError):
         door.receive(theirs, 0.01)  # Acknowledges the request.
-    wait_until(lambda: ours._open()._free == 8)
+    wait_until(lambda: ours._open().sending._free == 8)
     pair.kill_child()
     with pytest.raises(ChannelBroken, match="process w"):
         door.receive(reply)
@@ -228,7 +228,7 @@ def test_nobody_is_left_to_answer(pair: Pair, door: Door) -> None:
     theirs = Channel._of(pair.child.get(str(ours.name)))
     fresh = door.receive(theirs)
     door.send(fresh, "here I am")
-    wait_until(lambda: reply._open()._gone is None)
+    wait_until(lambda: reply._open().gone is None)
     assert door.receive(reply) == "here I am"
 
 
@@ -356,7 +356,7 @@ def test_callbacks_get_what_came_before_it(asks: Any, door: Door, pair: Pair) ->
         door.send(got[0], number)
     got.clear()
     wait_until(lambda: sorted(seen) == list(range(10)))
-    wait_until(lambda: reply._open()._gone is not None)
+    wait_until(lambda: reply._open().gone is not None)
     with pytest.raises(ChannelClosed):
         door.send(reply, 1)
     reply.close()
@@ -385,7 +385,7 @@ def test_the_process_that_had_it_has_ended(
     door.send(ours, reply)
     kept = door.receive(theirs)
     handled(theirs)
-    wait_until(lambda: ours._open()._free == 8)
+    wait_until(lambda: ours._open().sending._free == 8)
     door.send(kept, "last words")
     wait_until(lambda: _waits(pair, reply))
     pair.peer.clean = clean

@@ -104,7 +104,11 @@ def channels(request: pytest.FixtureRequest, pair: Pair, capacity: int) -> list[
 def arrived(channel: Channel[Any], count: int) -> None:
     """Wait until so many messages are at an end."""
     end = channel._open()
-    wait_until(lambda: len(end._opened) + sum(batch.count for batch in end._inbox) == count)
+    wait_until(
+        lambda: (
+            len(end.receiving._opened) + sum(batch.count for batch in end.receiving._inbox) == count
+        )
+    )
 
 
 def begun(channels: list[Ends]) -> list[Channel[Any]]:
@@ -118,7 +122,7 @@ def begun(channels: list[Ends]) -> list[Channel[Any]]:
 
 def waiting(*channels: Channel[Any]) -> list[int]:
     """Return how many wait at each end."""
-    return [len(channel._open().receivers) for channel in channels]
+    return [len(channel._open().receiving.receivers) for channel in channels]
 
 
 # ------------------------------------------------------------- what comes
@@ -344,8 +348,8 @@ def test_a_wake_up_that_is_not_used_goes_on(
     wait_until(lambda: waiting(from_other) == [2])
     one, other = from_one._open(), from_other._open()
     with one.lock:
-        one.on_data(pack_text(0, ["for the select"]))
-        other.on_data(pack_text(0, ["for the receive"]))
+        one.receiving.on_data(pack_text(0, ["for the select"]))
+        other.receiving.on_data(pack_text(0, ["for the receive"]))
     selecting.join(10)
     receiving.join(10)
     assert got == {"select": (from_one, "for the select"), "receive": "for the receive"}
@@ -449,7 +453,7 @@ def test_a_broken_channel(pair: Pair, way: Way) -> None:
     pair.child.get("fine")
     selected = way.call(broken, fine, timeout=10)
     assert way.next(selected) == (broken, "last words")
-    fine._open().on_data(pack_text(0, ["a", "b"]))
+    fine._open().receiving.on_data(pack_text(0, ["a", "b"]))
     pair.lose_child()
     got: list[Any] = []
     raised: list[ChannelBroken] = []

@@ -372,7 +372,7 @@ class Channels(RuleBasedStateMachine):
     def _hold(self, who: str, data: dict[str, Any]) -> None:
         half = self.conduits[data["index"]].halves[1]
         assert half.who == who
-        assert data["channel"]._open().context is self.contexts[who]
+        assert data["channel"]._open().site is self.contexts[who].site
         half.hold(data["channel"])
 
     @rule(at=some, door=st.sampled_from(["sync", "async"]))
@@ -532,7 +532,7 @@ class Channels(RuleBasedStateMachine):
         gc.collect()
         end = half.end
         assert end is not None
-        _eventually(lambda: end._closed, f"the end of {half.conduit} is left")
+        _eventually(lambda: end.closed, f"the end of {half.conduit} is left")
 
     @rule(how=st.sampled_from(["crash", "crash", "crash", "stop", "restart"]), again=st.booleans())
     def child_dies(self, how: str, again: bool) -> None:
@@ -763,10 +763,10 @@ class Channels(RuleBasedStateMachine):
             return "a send waits, but there is room"
         if half.receiving is not None and errors:
             return "a receive waits, but none will come"
-        if bool(errors) != (end._gone is not None) and not (
+        if bool(errors) != (end.gone is not None) and not (
             other.state == "absent" and (self.w_died or other.let_go)
         ):
-            return f"the other side is {other.state}, and {end._gone!r}"
+            return f"the other side is {other.state}, and {end.gone!r}"
         return ""
 
     def _absorb(self) -> None:

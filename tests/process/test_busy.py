@@ -103,7 +103,7 @@ def test_who_waits_for_a_message_is_not(pair: Pair) -> None:
         thread = threading.Thread(target=receive)
         thread.start()
         assert thread.ident is not None
-        wait_until(lambda: theirs._end.receivers, "it waits")
+        wait_until(lambda: theirs._end.receiving.receivers, "it waits")
         assert_idle(thread.ident)
         ours.send(1)
         thread.join(10)
@@ -123,7 +123,7 @@ def test_who_waits_for_room_is_not(pair: Pair) -> None:
         thread = threading.Thread(target=send)
         thread.start()
         assert thread.ident is not None
-        wait_until(lambda full=full: full._end.senders, "it waits")
+        wait_until(lambda full=full: full._end.sending.senders, "it waits")
         assert_idle(thread.ident)
         assert [other.receive(10), other.receive(10)] == [0, 1]
         thread.join(10)

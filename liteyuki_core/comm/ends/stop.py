@@ -18,6 +18,7 @@ from typing import Protocol
 
 from ..loop.receiver import Receiver
 from ..loop.site import Site
+from .handed import Handed
 
 _REPLY_PATIENCE = 1.0
 """Seconds that a stop waits for one that has a message in hand and waits for another on a channel
@@ -30,6 +31,7 @@ SETTLE_SECONDS = 0.005
 class Stoppable(Protocol):
     """What receives, as a stop sees it. All is called under the lock."""
 
+    handed: Handed
     received_by_target: bool
     """Whether the target of this process itself receives there."""
 
@@ -38,12 +40,6 @@ class Stoppable(Protocol):
 
     def stop_receiving(self, why: str) -> None:
         """Have every `receive` raise `ChannelClosed` from now on."""
-
-    def holds(self, who: Receiver) -> bool:
-        """Return whether a receiver has a message of it in hand."""
-
-    def is_handling(self, idle: set[Receiver]) -> bool:
-        """Return whether one that is not idle has a message of it in hand."""
 
     def forget_target(self) -> None:
         """Learn that the target does not receive any more."""
@@ -125,7 +121,7 @@ class Stop:
         with self._site.lock:
             late = monotonic() - _REPLY_PATIENCE
             idle = {who for who, since in self._waiting.items() if since < late}
-            return any(end.is_handling(idle) for end in self._ends())
+            return any(end.handed.is_handling(idle) for end in self._ends())
 
     def received_by_target(self) -> bool:
         """Return whether the target of this process itself receives, so that it ends by that."""
@@ -143,7 +139,7 @@ class Stop:
 
     def holds(self, who: Receiver) -> bool:
         """Return whether one that receives has a message in hand."""
-        return any(end.holds(who) for end in self._ends())
+        return any(end.handed.holds(who) for end in self._ends())
 
     def waits(self, who: Receiver) -> None:
         """Learn that one with a message in hand waits for another, on a channel with a name."""

@@ -100,17 +100,17 @@ class LocalPort(ContextPort):
         self._abandon()
 
     def deliver(self, number: int, batch: Batch) -> None:
-        self.context.ends[number].on_data(batch)
+        self.context.ends[number].receiving.on_data(batch)
 
     def acknowledged(self, number: int, count: int) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.on_acknowledged(count)
+            end.sending.on_acknowledged(count)
 
     def dropped(self, number: int, count: int) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.on_dropped(count)
+            end.sending.on_dropped(count)
 
     def says_late(self, number: int) -> bool:
         return True
@@ -125,7 +125,7 @@ class LocalPort(ContextPort):
     def shared(self, number: int, period: int) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.on_shared(period)
+            end.receiving.on_shared(period)
 
     def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
         self._store.ask(self, number, fields, values)

@@ -53,7 +53,7 @@ def test_what_came_before_an_error_arrives(pair: Pair, door: str, bad: bytes) ->
 
     waiting = threading.Thread(target=receive)
     waiting.start()
-    wait_until(lambda: ours._open().receivers, "it waits")
+    wait_until(lambda: ours._open().receiving.receivers, "it waits")
     good = raw(pack_text(0, ["good"]).frame(number))
     pair.port._link._connection.sendall(good + bad)
     waiting.join(5)
@@ -77,7 +77,7 @@ def test_what_came_to_a_child_before_an_error_arrives(pair: Pair, door: str) -> 
 
     waiting = threading.Thread(target=receive)
     waiting.start()
-    wait_until(lambda: theirs._open().receivers, "it waits")
+    wait_until(lambda: theirs._open().receiving.receivers, "it waits")
     arrived = decoder.Decoder(1 << 20)
     frame = raw(pack_text(0, ["good"]).frame(number))
     arrived.buffer()[: len(frame)] = frame

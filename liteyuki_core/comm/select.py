@@ -9,7 +9,6 @@ goes to the end of the row, so that none that has some waits longer than a turn 
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -25,7 +24,8 @@ from ..errors import (
 from .channel import Channel, check_timeout, receive_observer
 from .ends.receiving import Receiving
 from .loop.receiver import Receiver, current, of_thread
-from .loop.waiter import AsyncWaiter, SyncWaiter, Waiter
+from .loop.steps import Steps, W, async_wait, async_waiter, wait
+from .loop.waiter import SyncWaiter, Waiter
 
 
 def select(
@@ -160,6 +160,27 @@ class _Selection:
             if not end.received_by_target:
                 end.note_receiver(who)
 
+    def _until_message(
+        self,
+        new_waiter: Callable[[], W],
+        who: Receiver,
+        deadline: float | None,
+        observer: Callable[[bool], None] | None,
+    ) -> Steps[W, tuple[Channel[Any], Receiving, Any] | None]:
+        """Wait for a message and return it, or None where another receiver was quicker."""
+        waiter = new_waiter()
+        if observer is not None:
+            observer(True)
+        try:
+            found = self._take(who, waiter)
+            if found is None:
+                if not (yield waiter, None if deadline is None else deadline - monotonic()):
+                    raise self._timed_out()
+                found = self._take(who, waiter)
+            return found
+        finally:
+            self._stop_waiting(waiter)
+
     def _stop_waiting(self, waiter: Waiter) -> None:
         """Wait nowhere any more."""
         for each in self._processes:
@@ -203,33 +224,11 @@ class _Select(_Selection):
             try:
                 found = self._take(who)
                 if found is None:
-                    found = self._wait(who, deadline, observer)
+                    found = wait(self._until_message(_blocking_waiter, who, deadline, observer))
             except ChannelClosed:
                 raise StopIteration from None
             if found is not None and (given := self._rebuild(found)) is not None:
                 return given
-
-    def _wait(
-        self, who: Receiver, deadline: float | None, observer: Callable[[bool], None] | None
-    ) -> tuple[Channel[Any], Receiving, Any] | None:
-        if _get_running_loop() is not None:
-            raise WouldBlockLoop(
-                "select() would stop this thread's event loop until a message comes; use "
-                "`async for channel, data in async_select(...)` here"
-            )
-        if observer is not None:
-            observer(True)
-        waiter = SyncWaiter()
-        try:
-            found = self._take(who, waiter)
-            if found is None:
-                left = None if deadline is None else deadline - monotonic()
-                if not waiter.wait(left):
-                    raise self._timed_out()
-                found = self._take(who, waiter)
-            return found
-        finally:
-            self._stop_waiting(waiter)
 
 
 class _AsyncSelect(_Selection):
@@ -248,25 +247,19 @@ class _AsyncSelect(_Selection):
             try:
                 found = self._take(who)
                 if found is None:
-                    found = await self._wait(who, deadline, observer)
+                    found = await async_wait(
+                        self._until_message(async_waiter(), who, deadline, observer)
+                    )
             except ChannelClosed:
                 raise StopAsyncIteration from None
             if found is not None and (given := self._rebuild(found)) is not None:
                 return given
 
-    async def _wait(
-        self, who: Receiver, deadline: float | None, observer: Callable[[bool], None] | None
-    ) -> tuple[Channel[Any], Receiving, Any] | None:
-        if observer is not None:
-            observer(True)
-        waiter = AsyncWaiter(asyncio.get_running_loop())
-        try:
-            found = self._take(who, waiter)
-            if found is None:
-                left = None if deadline is None else deadline - monotonic()
-                if not await waiter.wait(left):
-                    raise self._timed_out()
-                found = self._take(who, waiter)
-            return found
-        finally:
-            self._stop_waiting(waiter)
+
+def _blocking_waiter() -> SyncWaiter:
+    if _get_running_loop() is not None:
+        raise WouldBlockLoop(
+            "select() would stop this thread's event loop until a message comes; use "
+            "`async for channel, data in async_select(...)` here"
+        )
+    return SyncWaiter()

@@ -10,15 +10,15 @@ is woken, if it is idle.
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import _get_running_loop
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
 from ...errors import NotConnected, StoreError, StoreTimeout
 from ..loop.site import Site
-from ..loop.waiter import AsyncWaiter, SyncWaiter, Waiter
+from ..loop.steps import Steps, W, async_wait, async_waiter, wait
+from ..loop.waiter import SyncWaiter, Waiter
 from .copies import Copies, Originals
 from .listener import Change, Listener
 from .value import Value
@@ -83,34 +83,29 @@ class Answer:
 
         Raises `StoreError`, `StoreTimeout` or `NotConnected`.
         """
-        with self._access.site.lock:
-            waiter = None if self.whole else SyncWaiter()
-            self._waiter = waiter
-        if waiter is not None:
+        if not self.whole:
             if _get_running_loop() is not None:
                 self._access.port.loop_waits()
-            woken = False
-            try:
-                woken = waiter.wait(timeout)
-            finally:
-                if not woken:
-                    self._access.give_up(self)
+            wait(self._until_whole(SyncWaiter, timeout))
         return self._result(timeout)
 
     async def async_wait(self, timeout: float | None) -> Answer:
         """Do the same without blocking the loop."""
-        loop = asyncio.get_running_loop()
-        with self._access.site.lock:
-            waiter = None if self.whole else AsyncWaiter(loop)
-            self._waiter = waiter
-        if waiter is not None:
-            woken = False
-            try:
-                woken = await waiter.wait(timeout)
-            finally:
-                if not woken:
-                    self._access.give_up(self)
+        if not self.whole:
+            await async_wait(self._until_whole(async_waiter(), timeout))
         return self._result(timeout)
+
+    def _until_whole(self, new_waiter: Callable[[], W], timeout: float | None) -> Steps[W, None]:
+        with self._access.site.lock:
+            if self.whole:
+                return
+            waiter = self._waiter = new_waiter()
+        woken = False
+        try:
+            woken = yield waiter, timeout
+        finally:
+            if not woken:
+                self._access.give_up(self)
 
     def _result(self, timeout: float | None) -> Answer:
         if self._error is not None:

@@ -2,6 +2,8 @@
 
 At most `capacity` messages a direction are sent and not acknowledged. `send` on a full channel
 waits, but never on a loop's thread. A full channel slows nobody else.
+
+Tests comm/ends/sending.py, comm/ends/turns.py.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 on a loop's thread. An iteration ends when the other side has closed and the rest is drained.
 `channel << data` sends.
 
-Tests comm/channel.py, comm/ends/end.py.
+Tests comm/channel.py, comm/ends/end.py, comm/ends/receiving.py, comm/ends/state.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Law C8 of channels: each thread or task that receives acknowledges its own messages only.
 
-Tests comm/loop/receiver.py, comm/loop/waiter.py, comm/loop/acknowledgements.py.
+Tests comm/loop/receiver.py, comm/loop/waiter.py, comm/ends/handed.py.
 """
 
 from __future__ import annotations

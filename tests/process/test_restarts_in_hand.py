@@ -2,6 +2,8 @@
 
 What a process had in hand when it was asked to stop it finishes, if the deadline allows, and its
 successor does not begin it again; what the stop breaks off goes to the successor.
+
+Tests comm/ends/stop.py.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 `capacity` of its own.
 
 Tests run over the transport of this system. Those marked `every_transport` run over all of them,
-with a capacity of 2 alone; with --long all laws do, with every capacity.
+with a capacity of 2 alone; with --long all laws do, with every capacity, and no more repetition.
 """
 
 from __future__ import annotations
@@ -33,12 +33,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as long what is not for every run."""
+    """Mark as long what is not for every run. To be long once, over this transport, is enough."""
+    kept = []
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        chosen = item.get_closest_marker("every_transport") and params.get("capacity", 2) == 2
-        if params.get("transport", HERE) != HERE and not chosen:
-            item.add_marker(pytest.mark.long)
+        if params.get("transport", HERE) != HERE:
+            if item.get_closest_marker("long"):
+                continue
+            if not item.get_closest_marker("every_transport") or params.get("capacity", 2) != 2:
+                item.add_marker(pytest.mark.long)
+        kept.append(item)
+    items[:] = kept
 
 
 @pytest.fixture

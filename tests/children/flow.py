@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -92,8 +93,8 @@ async def flow(bot: LiteyukiBot, disturb: Callable[[LiteyukiBot, Got], Awaitable
 
 
 async def kill(bot: LiteyukiBot, got: Got) -> int:
-    process = bot.processes["w"]
-    for turn in range(10):
+    process, kills = bot.processes["w"], int(sys.argv[1])
+    for turn in range(kills):
         pid, seen = process.pid, {name: len(pairs) for name, pairs in got.items()}
         if turn % 3 == 2:  # While it starts.
             await asyncio.sleep(random.random() / 5)
@@ -105,8 +106,8 @@ async def kill(bot: LiteyukiBot, got: Got) -> int:
             )
         acting.kill(pid)
         await until(lambda: process.pid not in (None, pid), f"a successor after kill {turn}")
-    assert process.restarts == 10, process.restarts
-    return 10
+    assert process.restarts == kills, process.restarts
+    return kills
 
 
 async def restart(bot: LiteyukiBot, got: Got) -> int:

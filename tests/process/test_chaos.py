@@ -12,7 +12,7 @@ from tests.program import Program, running_program, went_well, write_files
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it sends signals as Unix has them")
-@a_little(8, 60)
+@a_little(5, 60)
 def test_chaos(tmp_path: Path, environment: dict[str, str], times: int) -> None:
     """SIGKILL, SIGSTOP, exceptions, exits, restarts and reloads of four children."""
     names = ("receives", "callbacks", "loops", "nonebot")

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import a_little
 from tests.program import running_program, went_well
 
 Environment = dict[str, str]
 
 
-def test_ten_kills_lose_nothing(tmp_path: Path, environment: Environment) -> None:
+@a_little(5, 10)
+def test_kills_lose_nothing(tmp_path: Path, environment: Environment, times: int) -> None:
     """At any moment, also while it starts; order is kept, and only what was under way comes again.
 
     The child handles its two channels, by ordered callbacks and by receive(), and one that it
     made itself, by callbacks that run beside each other.
     """
-    with running_program(
-        tmp_path, environment, "flow:with_kills", LITEYUKI_MAX_REDELIVERIES="1000"
-    ) as bot:
+    more = {"LITEYUKI_MAX_REDELIVERIES": "1000"}
+    with running_program(tmp_path, environment, "flow:with_kills", str(times), **more) as bot:
         went_well(bot)
 
 
@@ -82,9 +83,9 @@ def test_a_poison_message(tmp_path: Path, environment: Environment) -> None:
         )
 
 
-def test_child_to_child_with_kills(tmp_path: Path, environment: Environment) -> None:
+@a_little(5, 10)
+def test_child_to_child_with_kills(tmp_path: Path, environment: Environment, times: int) -> None:
     """What one child sends another by a channel that main only passes on survives the same."""
-    with running_program(
-        tmp_path, environment, "kills:child_to_child", LITEYUKI_MAX_REDELIVERIES="1000"
-    ) as bot:
+    more = {"LITEYUKI_MAX_REDELIVERIES": "1000"}
+    with running_program(tmp_path, environment, "kills:child_to_child", str(times), **more) as bot:
         went_well(bot)

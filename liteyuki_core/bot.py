@@ -1,8 +1,13 @@
-"""LiteyukiBot: the main process. It composes the rooms: settings, hub, supervisor, hooks, signals.
+"""LiteyukiBot: the main process. It composes the settings, hub, supervisor, hooks and signals.
 
-Ownership. `run` owns the loop and has signals caught; what it starts it ends, within the one
-deadline of its `Stop`: tasks of hooks, children, shutdown hooks, the hub, the loop, the log's
-writer.
+Ownership. `run` owns the event loop, and the signal handlers while the loop runs. It ends what it
+has started, within the one deadline of its `Stop`: the tasks of hooks, the children, the shutdown
+hooks, the loop, the hub with the store, and the log's writer.
+
+Threads. One thread calls `run` and runs the loop. Any thread may call the other methods, unless
+they say otherwise.
+
+Invariant: a LiteyukiBot runs once, and one at a time in a process.
 """
 
 from __future__ import annotations
@@ -40,15 +45,15 @@ ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
 StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 
 _FLUSH_SECONDS = 1.0
-"""Time for standard output and the log file to take what is left of the log, at least."""
+"""Standard output and the log file have at least this time to take the end of the log."""
 _DRAIN_SECONDS = 2.0
-"""Time for callbacks to end when children are gone; it is part of the time for stopping."""
+"""Callbacks have at most this time to end after the children. It is part of a stop's time."""
 
 _bot: LiteyukiBot | None = None
 
 
 def get_bot() -> LiteyukiBot:
-    """Return this process's LiteyukiBot. Raises `NotConnected` where there is none."""
+    """Return this process's LiteyukiBot. Raises `NotConnected` if there is none."""
     if _bot is None:
         raise NotConnected(
             "there is no LiteyukiBot in this process: get_bot() belongs to the main process, "
@@ -61,7 +66,7 @@ class LiteyukiBot:
     """The main process: it hosts channels and supervises child processes.
 
     Create one in bot.py, under `if __name__ == "__main__":`, add processes, then `run` it.
-    Raises `ConfigError` for a setting that is not allowed, `StoreError` or `AlreadyRunning` where
+    Raises `ConfigError` if a setting is not allowed. Raises `StoreError` or `AlreadyRunning` if
     another LiteyukiBot has the store's file.
     """
 
@@ -72,10 +77,10 @@ class LiteyukiBot:
                 "bot.py is imported again by each child process: put LiteyukiBot() and all "
                 'that follows under `if __name__ == "__main__":`'
             )
-        process = current.process()
-        if process is not None:
+        child = current.process()
+        if child is not None:
             raise LiteyukiError(
-                f"this is child process {process}, and its main process has a LiteyukiBot already: "
+                f"this is child process {child}, and its main process has a LiteyukiBot already: "
                 "use get_channel, active_channel, passive_channel and shared_memory here; "
                 'LiteyukiBot() belongs under `if __name__ == "__main__":` of bot.py'
             )
@@ -88,7 +93,7 @@ class LiteyukiBot:
             log.logger.warning(line)
         self._lock = ProjectLock()
         if self._settings.store_path is not None:
-            self._lock.look()  # Or who is second hears of the store's file first, not of the pid.
+            self._lock.look()  # Before the store is opened: this error names the pid.
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
@@ -117,15 +122,15 @@ class LiteyukiBot:
             everywhere=self._settings.reload,
         )
         self._children_start = False
-        """Whether children that are added are started at once."""
+        """Whether a child is started as soon as it is added."""
         self._replacement = Replacement()
         self._exit: BaseException | None = None
-        """What a callback has raised to end this process."""
+        """The exception that a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._stop = Stop(self._settings.stop_timeout, self._end_by_force)
         self._stop_early = False
-        # Who sends a signal wants an end, and no new process.
+        # A signal asks for an end. It cancels a restart.
         self._signals = Signals(self._stop, self._replacement.forget, self._supervisor.kill_all)
         self._has_run = False
         self._hook_tasks: set[asyncio.Task[None]] = set()
@@ -147,21 +152,26 @@ class LiteyukiBot:
         hang_action: HangAction | None = None,
         watch: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
-        """Add a child process that calls `target(*args, **kwargs)`.
+        """Add a child process that calls `target(*args, **kwargs)`. From any thread.
 
-        `target` is a function at the top of a module, or `"package.module:function"`, which
-        is imported in the child only; a coroutine function is run to its end. The channels
-        `NAME-active` and `NAME-passive` exist from now on; the process starts with `run`, or
-        at once if the bot runs. `restart` says when it is started again after it has ended by
-        itself, as `RestartPolicy()` if it is not given. A change of a Python file, .env file or
-        pyproject.toml in a folder of `watch`, or of a file that is named there, restarts it;
-        with LITEYUKI_RELOAD on, one without `watch` is restarted for files that it has loaded.
-        It hangs when it has not answered, or its event loop was blocked, for `hang_timeout`
-        seconds (0: it is not watched); `hang_action` "warn" logs that, "restart" kills it, which
-        counts as a crash. None is what LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION say.
+        `target` is a function at the top of a module, or `"package.module:function"`, which is
+        imported in the child only. A coroutine function is run to its end. The channels
+        `NAME-active` and `NAME-passive` exist from now on. `run` starts the process, or it starts
+        at once if the bot runs.
 
-        Raises `ProcessExists`, `ProcessStartError`, `ChannelExists`, `ValueError` or `TypeError`
-        for a name that no channel could have or for what is not allowed.
+        `restart` says when the child is started again after it has ended by itself. The default
+        is `RestartPolicy()`. `watch` names files and folders. The child is restarted when one of
+        these files changes, or a Python file, .env file or pyproject.toml in one of these folders.
+        With LITEYUKI_RELOAD on, a child without `watch` is restarted when a file changes that it
+        has loaded.
+
+        The child hangs when it has not answered, or its event loop was blocked, for `hang_timeout`
+        seconds. With 0 it is not watched. If it hangs, `hang_action` "warn" logs that, and
+        "restart" kills the child, which counts as a crash. None stands for the values of
+        LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION.
+
+        Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, and `ValueError` or
+        `TypeError` for a name that no channel can have or an argument that is not allowed.
         """
         policy = RestartPolicy() if restart is None else restart
         if not isinstance(policy, RestartPolicy):
@@ -187,37 +197,40 @@ class LiteyukiBot:
     async def wait_ready(self, name: str, timeout: float | None = None) -> None:
         """Wait until a child is RUNNING, at most `timeout` seconds. On LiteyukiBot's loop.
 
-        A NoneBot child is RUNNING when its startup hooks have ended and its port accepts, any other
-        when it is connected and its target imported, or, decorated with `calls_ready`, when it
-        calls `ready`. Raises `ProcessNotFound`; `ProcessStartError` for one that has ended and
-        is not about to start; `ProcessTimeout`.
+        A NoneBot child is RUNNING when its startup hooks have ended and its port accepts
+        connections. A child whose target is decorated with `calls_ready` is RUNNING when it calls
+        `ready`. Any other child is RUNNING when it is connected and its target is imported.
+
+        Raises `ProcessNotFound`, `ProcessStartError` if the child has ended and is not about to
+        start, and `ProcessTimeout`.
         """
         await self._supervisor.get(name).wait_ready(timeout)
 
     def start_process(self, name: str) -> None:
-        """Have a child that is stopped or has failed started; returns at once. From any thread.
+        """Start a child that is stopped or has failed. Returns at once. From any thread.
 
-        One that is stopping is started when it has stopped, nothing happens to one that runs.
-        Raises `ProcessNotFound`.
+        A child that is stopping is started when it has stopped. Nothing happens to a child that
+        runs. Raises `ProcessNotFound`.
         """
         course = self._supervisor.get(name)
         self._hub.process_comes(name)
         self._on_loop(lambda: self._supervisor.start(course))
 
     def stop_process(self, name: str) -> None:
-        """Have a child stopped, as when the bot stops; returns at once. From any thread.
+        """Stop a child, as when the bot stops. Returns at once. From any thread.
 
-        It has LITEYUKI_STOP_TIMEOUT seconds. What its channels hold is kept for `start_process`.
-        Raises `ProcessNotFound`.
+        The child has LITEYUKI_STOP_TIMEOUT seconds to end. The messages in its channels are kept
+        for `start_process`. Raises `ProcessNotFound`.
         """
         course = self._supervisor.get(name)
         self._on_loop(lambda: self._supervisor.stop(course))
 
     def restart_process(self, name: str) -> None:
-        """Have a child stopped, if it runs, and started again; returns at once. From any thread.
+        """Stop a child, if it runs, and start it again. Returns at once. From any thread.
 
-        What is under way on its channels is kept for its successor. Asked for again before the
-        child has ended, it is started again once. Raises `ProcessNotFound`.
+        The messages under way on its channels are kept for its successor. If this is called again
+        before the child has ended, the child is still started again once. Raises
+        `ProcessNotFound`.
         """
         course = self._supervisor.get(name)
         self._hub.process_comes(name)
@@ -227,49 +240,50 @@ class LiteyukiBot:
 
     @property
     def channels(self) -> Mapping[str, Mapping[str, int]]:
-        """What is counted of every channel that has a name, both directions together.
+        """The counts of every channel that has a name, both directions together.
 
-        By name: `sent`, `acknowledged`, `redelivered`, `dropped`, `backlog` (sent and not yet
-        handled) in messages, `capacity` of a direction, `bytes` serialised. From any thread.
+        By name of the channel: `sent`, `acknowledged`, `redelivered`, `dropped` and `backlog`
+        (sent and not yet handled) in messages, `capacity` of one direction, and `bytes`
+        serialised. From any thread.
         """
         return self._hub.statistics()
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return the messages that were set aside, the oldest first. From any thread.
 
-        They were being handled in LITEYUKI_MAX_REDELIVERIES crashes in a row. Each can be put back
-        or discarded; until then it stays here, in memory.
+        Each was being handled in LITEYUKI_MAX_REDELIVERIES crashes in a row. Each can be put back
+        or discarded. Until then it stays here, in memory.
         """
         return self._hub.dead_letters()
 
     # ------------------------------------------------------------- hooks
 
     def on_before_start(self, hook: Hook) -> Hook:
-        """Decorate a hook, sync or async, that runs before children start; it is waited for."""
+        """Decorate a hook, sync or async, that runs to its end before children start."""
         self._hooks.add("on_before_start", hook)
         return hook
 
     def on_after_start(self, hook: Hook) -> Hook:
         """Decorate a hook, sync or async, that runs once children are started.
 
-        It runs beside everything else and may go on for ever; when the bot stops it is cancelled.
+        Nothing waits for it, and it may go on for ever. When the bot stops, it is cancelled.
         """
         self._hooks.add("on_after_start", hook)
         return hook
 
     def on_after_shutdown(self, hook: Hook) -> Hook:
-        """Decorate a hook, sync or async, that runs when children are gone, last added first.
+        """Decorate a hook, sync or async, that runs when the children have ended.
 
-        It has what is left of the time for stopping.
+        The hook that was added last runs first. The hooks have the time that remains for stopping.
         """
         self._hooks.add("on_after_shutdown", hook)
         return hook
 
     def on_before_process_shutdown(self, hook: ProcessHook) -> ProcessHook:
-        """Decorate a hook, sync or async, that gets the name of a child before that is stopped.
+        """Decorate a hook, sync or async, that gets a child's name before the child is stopped.
 
-        Its channels still work. It is waited for, but no longer than for a third of the time for
-        stopping. It is not called for a child that ends by itself.
+        The child's channels still work then. The hook is waited for, but for at most a third of
+        the time for stopping. It is not called for a child that ends by itself.
         """
         self._hooks.add("on_before_process_shutdown", hook)
         return hook
@@ -277,21 +291,22 @@ class LiteyukiBot:
     def on_before_process_restart(self, hook: ProcessHook) -> ProcessHook:
         """Decorate a hook, sync or async, that gets the name of a child before its restart.
 
-        Before it is stopped where a restart was asked for, before it is started again where it
-        has ended by itself. It is waited for as that before a shutdown is.
+        If a restart was asked for, the hook is called before the child is stopped. If the child
+        has ended by itself, the hook is called before the child is started again. It is waited
+        for as long as a hook of `on_before_process_shutdown`.
         """
         self._hooks.add("on_before_process_restart", hook)
         return hook
 
     def on_after_restart(self, hook: ProcessHook) -> ProcessHook:
-        """Decorate a hook, sync or async, that gets the name of a child that is RUNNING again."""
+        """Decorate a hook, sync or async, that gets a child's name when it is RUNNING again."""
         self._hooks.add("on_after_restart", hook)
         return hook
 
     def on_process_state(self, hook: StateHook) -> StateHook:
         """Decorate a hook, sync or async, that gets a child's name and each state it enters.
 
-        They are called one after another, in order; a slow one delays those that follow.
+        The hooks are called one after another, in order. A slow call delays the calls after it.
         """
         self._hooks.add("on_process_state", hook)
         return hook
@@ -301,13 +316,14 @@ class LiteyukiBot:
     def run(self) -> None:
         """Start everything and return when stopped: by `stop`, SIGINT or SIGTERM.
 
-        Call it once, on the main thread if signals are to stop it. Stopping takes at most
-        LITEYUKI_STOP_TIMEOUT seconds; a second signal ends everything at once.
+        Call it once, on the main thread if signals are to stop the bot. Stopping takes at most
+        LITEYUKI_STOP_TIMEOUT seconds. A second signal ends everything at once.
 
-        A SystemExit or KeyboardInterrupt of a callback stops everything too, and is raised then.
+        If a callback raises SystemExit or KeyboardInterrupt, everything is stopped too, and then
+        `run` raises that exception.
 
-        Raises `AlreadyRunning` where another LiteyukiBot runs in this working directory,
-        `ConfigError` for a log file that can't be opened.
+        Raises `AlreadyRunning` if another LiteyukiBot runs in this working directory, and
+        `ConfigError` if the log file can't be opened.
         """
         global _bot
         if self._has_run:
@@ -322,7 +338,7 @@ class LiteyukiBot:
             try:
                 loop.run_until_complete(main)
             except BaseException as error:
-                if not main.done():  # A hook has ended the loop, not the bot.
+                if not main.done():  # A hook has ended the loop, but the bot has not stopped.
                     self._stop.ask(repr(error))
                     loop.run_until_complete(main)
                 raise
@@ -334,11 +350,11 @@ class LiteyukiBot:
                 asyncio.set_event_loop(None)
                 loop.close()
                 self._context.close(0.5)
-                self._comm.store.close(max(1.0, self._stop.left()))
+                self._comm.store.close(max(1.0, self._stop.remaining()))
                 current.uninstall(self._context)
                 if _bot is self:
                     _bot = None
-                self._writer.close(max(_FLUSH_SECONDS, self._stop.left()))
+                self._writer.close(max(_FLUSH_SECONDS, self._stop.remaining()))
                 self._stop.close()
                 self._lock.release()
         if self._fault is not None:
@@ -348,16 +364,16 @@ class LiteyukiBot:
         self._replacement.replace()
 
     def stop(self) -> None:
-        """Ask the bot to stop; returns at once. From any thread, hook or callback. Idempotent."""
+        """Stop the bot. Returns at once. From any thread, hook or callback. Idempotent."""
         self._stop_early = True
         self._on_loop(lambda: self._stop.ask("asked to stop"))
 
     def restart(self) -> None:
-        """Stop everything, then replace this process by a new one; returns at once.
+        """Stop everything, then replace this process by a new one. Returns at once.
 
-        From any thread, hook or callback. The new one runs the same command in the same directory
-        with the same process id; on Windows it is a child of this process, which only waits for it.
-        Keys of shared_memory that are durable are there again, what channels hold is not.
+        From any thread, hook or callback. The new process runs the same command in the same
+        directory with the same process id. On Windows it is a child of this process, which only
+        waits for it. Durable keys of shared_memory are kept. Messages in channels are lost.
         """
         self._replacement.want()
         self._stop_early = True
@@ -380,7 +396,7 @@ class LiteyukiBot:
                 await stopping
             if not starting.done():
                 starting.cancel()
-                await asyncio.wait({starting}, timeout=self._stop.left())
+                await asyncio.wait({starting}, timeout=self._stop.remaining())
         finally:
             try:
                 await self._shutdown()
@@ -401,12 +417,12 @@ class LiteyukiBot:
         if loop is None:
             return
         if threading.get_ident() == self._thread:
-            call()  # So that its caller sees the new state.
+            call()  # At once: the caller is to see the new state.
             return
         try:
             loop.call_soon_threadsafe(call)
         except RuntimeError:
-            pass  # It has stopped meanwhile.
+            pass  # The loop has stopped meanwhile.
 
     def _in_background(self, coroutine: Any) -> None:
         assert self._loop is not None
@@ -418,13 +434,13 @@ class LiteyukiBot:
         self._stop.ask("stopping")
         for task in self._hook_tasks:
             task.cancel()
-        await self._supervisor.stop_all(monotonic() + self._stop.left())
-        await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.left()))
-        await self._hooks.states_told(min(_DRAIN_SECONDS, self._stop.left()))
+        await self._supervisor.stop_all(monotonic() + self._stop.remaining())
+        await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))
+        await self._hooks.states_told(min(_DRAIN_SECONDS, self._stop.remaining()))
         self._context.dispatcher.unbind()
         for hook in reversed(self._hooks.of("on_after_shutdown")):
             guarded = asyncio.ensure_future(self._hooks.call(hook, "on_after_shutdown"))
-            done, _ = await asyncio.wait({guarded}, timeout=self._stop.left())
+            done, _ = await asyncio.wait({guarded}, timeout=self._stop.remaining())
             if not done:
                 guarded.cancel()
                 log.logger.error(
@@ -456,7 +472,7 @@ class LiteyukiBot:
         self._stop.ask(repr(error))
 
     def _end_by_force(self) -> None:
-        """End everything, as the loop hangs. On a thread of its own."""
+        """End everything at once, because the loop hangs. On the watchdog's thread."""
         self._supervisor.kill_all()
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         self._writer.close(_FLUSH_SECONDS)
@@ -464,9 +480,10 @@ class LiteyukiBot:
 
 
 def _is_imported_again() -> bool:
-    """Return whether multiprocessing is just importing the main file in a process it has spawned.
+    """Return whether multiprocessing is importing the main file in a process that it has spawned.
 
-    It does that before the process has a context, under a name that is the main module's after it.
+    It imports the file as `__mp_main__`, before the process has a context. After the import,
+    `__main__` and `__mp_main__` are the same module.
     """
     main = sys.modules.get("__mp_main__")
     return main is not None and main is not sys.modules.get("__main__")

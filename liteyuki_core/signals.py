@@ -1,12 +1,13 @@
 """The signals that end the main process: a handler notes them, the loop decides.
 
 Ownership. `Signals` owns the handlers of its signals from `catch` to `release`, which puts back
-those that were there before. A handler runs on the main thread between any two of its
-instructions, so it takes no lock; and it must work where the loop hangs, so it does itself what
-may not wait for the loop: it has the stop watched, and at the second signal kills the children.
+the handlers that were there before. A handler runs on the main thread between any two of its
+instructions, so it takes no lock. It must also work when the loop hangs, so it does itself what
+can't wait for the loop: it starts the watchdog at the first signal and kills the children at the
+second.
 
-Invariants: signals within `_ECHO_SECONDS` are one. The first asks for a stop, each later one ends
-everything at once.
+Invariants: signals within `_ECHO_SECONDS` count as one. The first signal asks for a stop. Each
+later one ends everything at once.
 
 Tested in tests/test_bot.py and tests/process/test_endings.py.
 """
@@ -26,13 +27,13 @@ from .stop import Stop
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _ECHO_SECONDS = 0.1
-"""Signals closer than this are one: some launchers pass on what the terminal sent as well."""
+"""Some launchers pass on a signal that the terminal has sent to this process too."""
 
 
 class Signals:
-    """What signals do to a LiteyukiBot. `catch` and `release` on its loop.
+    """The signal handlers of a LiteyukiBot. Its loop calls `catch` and `release`.
 
-    In the handler `on_signal` is called at each of them, `kill_all` at every one but the first.
+    The handler calls `on_signal` at each signal, and `kill_all` at each but the first.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class Signals:
         self._kill_all = kill_all
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[int, Any] = {}
-        """The handlers that were there."""
+        """The handlers that were there before, by signal."""
         self._count = 0
         self._at = float("-inf")
 
     def catch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Handle the signals from now on; on any other thread than the main one, do nothing."""
+        """Handle the signals from now on. Does nothing on another thread than the main one."""
         if threading.current_thread() is not threading.main_thread():
             return
         self._loop = loop
@@ -58,16 +59,16 @@ class Signals:
                 continue
             self._before[number] = signal.getsignal(number)
             try:
-                # For its waking of the loop; the handler itself must work when the loop hangs.
+                # So that a signal wakes the loop. `_handle` must also run when the loop hangs.
                 loop.add_signal_handler(number, lambda: None)
             except NotImplementedError:
                 pass  # On Windows.
             signal.signal(number, self._handle)
 
-        child = getattr(signal, "SIGCHLD", None)
-        if child is not None and signal.getsignal(child) is signal.SIG_IGN:
-            # Inherited from a shell, say: the system would throw exit codes away.
-            self._before[child] = signal.signal(child, signal.SIG_DFL)
+        sigchld = getattr(signal, "SIGCHLD", None)
+        if sigchld is not None and signal.getsignal(sigchld) is signal.SIG_IGN:
+            # Inherited, for example from a shell. The system would throw exit codes away.
+            self._before[sigchld] = signal.signal(sigchld, signal.SIG_DFL)
 
     def release(self) -> None:
         """Put back the handlers that were there before."""

@@ -1,10 +1,12 @@
-"""The stop of a LiteyukiBot: whether it was asked for, and by when all is to have ended.
+"""The stop of a LiteyukiBot: whether it was asked for, and by when everything must have ended.
 
 Ownership. `Stop` owns the one deadline of a whole stop, and the watchdog: a thread that ends the
-process by force where its loop hangs and takes longer than that deadline allows. `ask` is called
-on LiteyukiBot's loop; `expect` and `at_once` in signal handlers, so they take no lock.
+process by force if its loop hangs and the stop takes longer than the deadline allows. `close` ends
+the watchdog. LiteyukiBot's loop calls `ask`. Signal handlers call `expect` and `at_once`, so these
+take no lock.
 
-Invariants: only the first who asks sets the deadline; `at_once` alone moves it, to now.
+Invariants: the first call of `ask` sets the deadline, and `at_once` moves it to now. Nothing else
+changes it.
 
 Tested in tests/test_bot.py and tests/process/test_endings.py.
 """
@@ -23,9 +25,10 @@ _AT_ONCE_SECONDS = 1.0
 
 
 class Stop:
-    """Whether LiteyukiBot is to stop, and how long that may take still.
+    """Whether LiteyukiBot is to stop, and how much time remains for that.
 
-    It has `timeout` seconds; where it takes clearly longer, `end_by_force` is called on a thread.
+    A stop has `timeout` seconds. If it takes clearly longer, the watchdog calls `end_by_force` on
+    its thread.
     """
 
     def __init__(self, timeout: float, end_by_force: Callable[[], None]) -> None:
@@ -36,7 +39,7 @@ class Stop:
         self._watchdog: threading.Timer | None = None
 
     def ask(self, why: str) -> None:
-        """Have LiteyukiBot stop. Idempotent."""
+        """Ask LiteyukiBot to stop. Idempotent."""
         if self.asked.is_set():
             return
         self._deadline = monotonic() + self._timeout
@@ -45,21 +48,21 @@ class Stop:
         self.asked.set()
 
     def expect(self) -> None:
-        """Watch from now on that the loop asks for a stop, and stops."""
+        """Start the watchdog already now: the loop may hang and never call `ask`."""
         if not self.asked.is_set():
             self._watch(self._timeout + _WATCHDOG_GRACE)
 
     def at_once(self) -> None:
-        """Leave no time for the stop any more."""
+        """Move the deadline to now."""
         self._deadline = monotonic()
         self._watch(_AT_ONCE_SECONDS)
 
-    def left(self) -> float:
-        """Return how many seconds the stop may take still; 0 if it was not asked for."""
+    def remaining(self) -> float:
+        """Return how many seconds remain for the stop, 0 if it was not asked for."""
         return 0.0 if self._deadline is None else max(0.0, self._deadline - monotonic())
 
     def close(self) -> None:
-        """Watch no more: it has stopped."""
+        """End the watchdog, because the bot has stopped."""
         if self._watchdog is not None:
             self._watchdog.cancel()
 

@@ -7,10 +7,10 @@ something from its folder. A child that was added with `watch` is concerned by c
 places and by no others. A child that has failed can't be asked what it had loaded, so all
 changes concern it.
 
-Invariants: a changed file stays in `_held` for a child until the child is restarted. The child is
-restarted only when all its files in `_held` compile. A child whose successor has not been spawned
-yet needs no restart: the successor loads the files as they are. So however many files change
-during a restart, and however often, at most one more restart follows.
+Invariants: a changed file stays in `_pending` for a child until the child is restarted. The child
+is restarted only when all its files in `_pending` compile. A child whose successor has not been
+spawned yet needs no restart: the successor loads the files as they are. So however many files
+change during a restart, and however often, at most one more restart follows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ANSWER_SECONDS = 5.0
 """A child may take so long to answer: one that has just been spawned is slow to connect."""
 _SETTINGS = (".env", "pyproject.toml")
 _MAIN = ""
-"""The main process's name in `_held` and in flaws. No child has this name."""
+"""The main process's name in `_pending` and in flaws. No child has this name."""
 
 
 def find_watched(name: str, paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class Reload:
         self._look_again = asyncio.Event()
         self._changed: set[str] = set()
         self._has_changed = asyncio.Event()
-        self._held: dict[str, set[str]] = {}
+        self._pending: dict[str, set[str]] = {}
         self._flaws: dict[str, dict[str, str]] = {}
         """The logged reasons why processes are not restarted, by process and file."""
 
@@ -178,15 +178,15 @@ class Reload:
             changed, self._changed = self._changed, set()
             paths = await self._threads.run(partial(_files, changed))
             for name, found in await self._concerned(paths):
-                self._held.setdefault(name, set()).update(found)
-            held = {path for found in self._held.values() for path in found}
-            flaws = await self._threads.run(partial(_flaws, held))
-            await self._threads.run(partial(_forget_compiled, held))
+                self._pending.setdefault(name, set()).update(found)
+            pending = {path for found in self._pending.values() for path in found}
+            flaws = await self._threads.run(partial(_flaws, pending))
+            await self._threads.run(partial(_forget_compiled, pending))
             # Each child imports bot.py when it starts, so none is restarted while main waits.
-            for name in [_MAIN] if _MAIN in self._held else list(self._held):
+            for name in [_MAIN] if _MAIN in self._pending else list(self._pending):
                 if not self._is_whole(name, flaws):
                     continue
-                files = self._held.pop(name)
+                files = self._pending.pop(name)
                 if name == _MAIN:
                     log.logger.info(f"LiteyukiBot is restarted: {_changed(files)}")
                     self._restart_main()
@@ -234,8 +234,8 @@ class Reload:
         return _Answer(sure, had, [] if watch else near)
 
     def _is_whole(self, name: str, flaws: dict[str, str]) -> bool:
-        """Return whether all files held for a process compile. Log once each that does not."""
-        found = {path: flaws[path] for path in sorted(self._held[name]) if path in flaws}
+        """Return whether all pending files of a process compile. Log once each that does not."""
+        found = {path: flaws[path] for path in sorted(self._pending[name]) if path in flaws}
         before = self._flaws.pop(name, {})
         if found:
             self._flaws[name] = found

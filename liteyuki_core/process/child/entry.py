@@ -109,7 +109,7 @@ def main(spec: ChildSpec) -> None:
     orphaned = leaving.orphaned
     if not code or leaving.asked:
         port.word(words.Clean())
-    seconds = leaving.left if leaving.asked else _CRASH_SECONDS if code else spec.stop_timeout
+    seconds = leaving.remaining if leaving.asked else _CRASH_SECONDS if code else spec.stop_timeout
     try:
         context.close(seconds, handled=handled and not leaving.broke_off)
     except KeyboardInterrupt:

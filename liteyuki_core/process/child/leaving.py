@@ -75,11 +75,15 @@ class Leaving:
         return self._lost or self.context.ended
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """The seconds that remain until the process is ended by force."""
         return max(0.0, self._stop_at - monotonic())
 
     def stop(self, seconds: float) -> None:
+        """End this process within `seconds`, because the main process has asked for it.
+
+        Only the first call counts. Called on the thread that reads the link.
+        """
         if self.asked:
             return
         self._stop_at = monotonic() + seconds
@@ -120,6 +124,10 @@ class Leaving:
         return self.exit.code if isinstance(self.exit, SystemExit) else INTERRUPTED
 
     def lost(self, why: str | None) -> None:
+        """End this process, because the main process is gone. `why` is the link's error, if any.
+
+        Called on the thread that reads the link.
+        """
         self._lost = True
         self.output.give_back()
         self._after(_LEAVE_SECONDS, leave_with_group)

@@ -1,4 +1,4 @@
-"""Child processes."""
+"""Child processes: the names for users."""
 
 from .child.request import calls_ready, ready, request_restart
 from .restart import RestartPolicy

@@ -1,19 +1,21 @@
 """The course of one child: its states, and one process after another.
 
-Ownership. A course owns what can be seen of its child (`child`), the task that starts it, its
-`Life`, the `Watch` on that life, its restarts so far, and its listening sockets. The supervisor
-says what is wanted, and stops the process when the course says that it has to be stopped.
+Ownership. A course owns the public view of its child (`child`), the task that starts the child,
+its `Life`, the `Watch` on that life, the count of its restarts, and its listening sockets. The
+supervisor says what is wanted. If a method of the course returns that the process must be stopped,
+the supervisor stops it.
 
-Threads. LiteyukiBot's loop, except that any thread may read `child` and `watch` and call `kill`.
+Threads. LiteyukiBot's loop calls everything, except that any thread may read `child` and `watch`
+and call `kill`.
 
 Invariants.
-- A child has one life at most. It is about to have one (`_starting`), has one (`_life`, from
-  before its process is spawned), or neither.
-- A restart of a child that has a process sets `_again`, and the end of that process starts it
-  again. So restarts that are asked for meanwhile are one.
-- Only `_enter` changes the state. It tells the log, the hooks and those who wait.
-- An end is handled once, when the process has ended and its link was read to the end: `_ended`
-  asks for a verdict, and `_act` does what the verdict says.
+- A child has at most one life. `_starting` is the task that gives it one. `_life` is set before
+  the process is spawned, until its end is handled.
+- A restart of a child that has a process sets `_again`. When that process has ended, the child is
+  started again. So all restarts that are asked for in that time are one.
+- Only `_enter` changes the state. It tells the log, the hooks and the tasks that wait.
+- An end is handled once, when the process has ended and its link was read to the end. `_ended`
+  asks for a verdict, and `_act` carries it out.
 
 Tested with real processes in tests/process/: test_supervision.py, test_exits.py, test_endings.py.
 """
@@ -43,7 +45,7 @@ from .restart import RestartPolicy, Restarts
 from .spec import ChildSpec
 from .state import ChildProcess, ProcessState
 from .task import Tasks
-from .verdict import End, Verdict, judge
+from .verdict import ProcessEnd, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
@@ -62,14 +64,14 @@ class Services(NamedTuple):
     store_cache_bytes: int
     stop_timeout: float
     may_start: Callable[[], bool]
-    """Whether children are still started at all."""
+    """Returns whether children may still be started."""
     on_word: OnWord
-    """Returns what is to be done on the loop for a word of a child's, if anything. Called on the
-    thread that reads its link; raises `FrameError` for a word that is not known."""
+    """Returns the call that the loop is to make for a child's word, or None. The thread that reads
+    the child's link calls it. Raises `FrameError` if the child may not say the word."""
 
 
 class Course:
-    """One child, from its being added on."""
+    """One child, from the moment it is added."""
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class Course:
         self._life: Life | None = None
         self._watch: Watch | None = None
         self._again = False
-        """Whether it is to be started again when the life that it has is over."""
+        """Whether the child is started again when its present life is over."""
         self._is_restart = False
         self._restart_announced = False
         self._has_been_ready = False
@@ -98,30 +100,31 @@ class Course:
 
     @property
     def life(self) -> Life | None:
-        """Its process, if there is one."""
+        """The child's life while there is a process, else None."""
         life = self._life
         return life if life is not None and life.is_spawned else None
 
     @property
     def watch(self) -> Watch | None:
-        """The watch on its process. From any thread."""
+        """The watch on the child's process. From any thread."""
         return self._watch
 
     @property
     def has_begun(self) -> bool:
-        """Whether it runs, or has failed, with files as they were until now.
+        """Whether the child's last process may have loaded files as they were before a change.
 
-        The process of any other has yet to be started, if it ever is, and will load what is there.
+        True if the child runs or has failed. Any other child loads the files as they are now, if
+        it is started at all.
         """
         state = self.child.state
         if state is ProcessState.STARTING:
             return self.life is not None
         return state in (ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.FAILED)
 
-    # ------------------------------------------------------------- what is asked for
+    # ------------------------------------------------------------- commands
 
     def start(self) -> None:
-        """Start it if it has no process; one that is stopping, when it has stopped."""
+        """Start the child if it has no process. If it is stopping, start it when it has stopped."""
         self._budget.reset()
         if self.child.state is ProcessState.STOPPING:
             self._again = True
@@ -129,7 +132,7 @@ class Course:
             self._begin(0.0)
 
     def restart(self) -> bool:
-        """Start it again once it has stopped; return whether its process is to be stopped now."""
+        """Start the child again. Return whether its process must be stopped first."""
         self._budget.reset()
         if self.life is not None or self.child.state is ProcessState.STOPPING:
             self._again = True
@@ -139,12 +142,12 @@ class Course:
         return False
 
     def stop(self) -> bool:
-        """Start it no more by itself; return whether its process is to be stopped now."""
+        """Note that the child is to stop and to stay stopped. Return as `leave` does."""
         self._again = False
         return self.leave()
 
     def leave(self) -> bool:
-        """Note that it is to stop; return whether its process is to be stopped now."""
+        """Note that the child is to stop. Return whether its process must be stopped now."""
         if self._life is not None:
             if self.child.state is ProcessState.STOPPING:
                 return False
@@ -157,38 +160,38 @@ class Course:
         return False
 
     def cancel_start(self) -> asyncio.Task[None] | None:
-        """Cancel the task that starts it, if there is one; return it, for whoever waits for it."""
+        """Cancel the task that starts the child. Return it, so that the caller can wait for it."""
         if self._starting is not None:
             self._starting.cancel()
         return self._starting
 
     def kinds_before_stop(self) -> list[Kind]:
-        """Return which hooks are to be called before its process is stopped."""
+        """Return which hooks must be called before the process is stopped."""
         if not self._again:
             return ["on_before_process_shutdown"]
         self._restart_announced = True
         return ["on_before_process_restart", "on_before_process_shutdown"]
 
     def stop_listening(self) -> None:
-        """Close its listening sockets, unless it is started again and is to find them."""
+        """Close the listening sockets, unless a successor will need them."""
         if not (self._again and self._services.may_start()):
             self._listening.close()
 
     def kill(self) -> None:
-        """Kill its process at once. From any thread, also in a signal handler."""
-        life = self._life  # A thread that kills sees it come and go.
+        """Kill the process at once. From any thread, also in a signal handler."""
+        life = self._life  # Read once: the loop may change it meanwhile.
         if life is not None:
             life.kill()
 
     # ------------------------------------------------------------- waiting
 
     async def until_started(self) -> None:
-        """Wait until it has a process, if it is about to have one, or can't have one."""
+        """Wait until a start that is under way has spawned a process or has failed."""
         if self._starting is not None:
             await asyncio.wait({self._starting})
 
     async def wait_ready(self, timeout: float | None) -> None:
-        """Wait until it is RUNNING. Raises `ProcessStartError` or `ProcessTimeout`."""
+        """Wait until the child is RUNNING. Raises `ProcessStartError` or `ProcessTimeout`."""
         try:
             await asyncio.wait_for(self._until_ready(), timeout)
         except asyncio.TimeoutError:
@@ -223,7 +226,7 @@ class Course:
     # ------------------------------------------------------------- states
 
     def _enter(self, state: ProcessState, line: str, level: str = "INFO") -> None:
-        """Change the state; `line`, if not empty, says so in the log."""
+        """Change the state. Log `line`, if it is not empty."""
         self.child.state = state
         changes, self._changes = self._changes, []
         for change in changes:
@@ -236,7 +239,7 @@ class Course:
         self._services.hooks.state(self.name, state)
 
     def ready(self, life: Life, called: bool) -> None:
-        """Note that a process of it is ready, and whether it has said so itself."""
+        """Note that a process of the child is ready, and whether it has called `ready()`."""
         life.note_ready(called)
         self._has_been_ready = True
         if self.child.state is not ProcessState.STARTING:
@@ -248,14 +251,14 @@ class Course:
             self._services.tasks.run(self._services.hooks.call_all("on_after_restart", self.name))
 
     def listen(self, host: str, port: int, backlog: int) -> None:
-        """Pass it the listening sockets of an address, as it has asked."""
+        """Pass the child the listening sockets of the address that it has asked for."""
         run = self._services.main.context.dispatcher.threads.run
         self._services.tasks.run(self._listening.asked(host, port, backlog, run))
 
     # ------------------------------------------------------------- starting
 
     def _begin(self, delay: float, *, again: bool = False) -> None:
-        """Have it started; the line that says so comes when it has a process."""
+        """Start the task that starts the child. The log says so when there is a process."""
         if self._starting is not None:
             self._starting.cancel()
         self._is_restart = again
@@ -300,7 +303,7 @@ class Course:
         except Exception as error:
             self._again = False
             self._starting = None
-            end = End(
+            end = ProcessEnd(
                 self.name,
                 self.child.state,
                 self._has_been_ready,
@@ -345,7 +348,7 @@ class Course:
         self._watch = Watch(self.child, life.peer, self._hang, life.kill, life.report)
         self._services.health.add(self._watch)
 
-    # ------------------------------------------------------------- an end
+    # ------------------------------------------------------------- the end of a process
 
     async def _ended(self, life: Life) -> None:
         try:
@@ -354,7 +357,7 @@ class Course:
             self._services.health.forget(self.child)
             life.close()
             self._life = self._watch = None
-            end = End(
+            end = ProcessEnd(
                 self.name,
                 self.child.state,
                 self._has_been_ready,
@@ -373,7 +376,7 @@ class Course:
             life.ended.set()
 
     def _act(self, verdict: Verdict) -> None:
-        """Do what follows from an end: start it again, or give it up."""
+        """Carry out a verdict: start the child again, or give it up."""
         hub = self._services.main.hub
         self.child.outcome = verdict.outcome
         if verdict.counts:

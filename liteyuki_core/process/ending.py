@@ -1,4 +1,4 @@
-"""How a child process has ended. Pure: `verdict.py` says what follows."""
+"""How a child process has ended. `verdict.py` says what follows. Pure: any thread may call it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import enum
 import signal
 
 COULD_NOT_START = 3
-"""Exit code of a child that could not start and would not if it were started again at once."""
+"""Exit code of a child that could not start. To start it again at once would not help."""
 
 
 class Ending(enum.Enum):
-    """The classes of ends. Only the last two are crashes."""
+    """The classes of ends. Only CRASH and SIGNAL are crashes."""
 
     ASKED = "asked"
-    """It was asked to stop, whatever its exit code is then."""
+    """It was asked to stop. Its exit code does not matter."""
     CLEAN = "clean"
     """It ended by itself with exit code 0."""
     NOT_READY = "not ready"
-    """It failed before it was ready: nothing is gained by starting it again at once."""
+    """It failed before it was ready. To start it again at once would not help."""
     CRASH = "crash"
-    """It was ready and ended with another exit code."""
+    """It was ready and ended with an exit code other than 0."""
     SIGNAL = "signal"
-    """A signal has ended it, ready or not."""
+    """A signal has ended it, whether it was ready or not."""
 
 
 def classify(
@@ -34,12 +34,12 @@ def classify(
     failure: str | None = None,
     forced: bool = False,
 ) -> Ending:
-    """Return the class of an end; a `code` of None is not known.
+    """Return the class of an end. A `code` of None means that the exit code is not known.
 
-    `ready` says that it was RUNNING, `called` that it was so by its own word, `clean` that it said
-    itself that it ends as it should, `forced` that it was ended for what it did; `failure` is what
-    it said itself was wrong. Where it never said that it is ready, exit code 3 means that it could
-    not start.
+    `ready` says that the child was RUNNING, and `called` that its process had called `ready()`.
+    `clean` says that the process has said that it ends as it should. `forced` says that main has
+    ended it because its link had ended. `failure` is the error that it has reported. If it never
+    called `ready()`, exit code 3 means that it could not start.
     """
     if asked:
         return Ending.ASKED
@@ -59,7 +59,7 @@ def classify(
 
 
 def signal_of(code: int) -> int | None:
-    """Return the signal that an exit code stands for; shells add 128 to it."""
+    """Return the signal that an exit code stands for, if any. Shells add 128 to a signal."""
     number = -code if code < 0 else code - 128
     return number if code < 0 or number in set(map(int, signal.Signals)) else None
 

@@ -1,22 +1,27 @@
-"""Whether the children are alive: the main process's side. `pulse.py` is a child's.
+"""Whether the children are alive: the main process's side. `child/pulse.py` is the child's side.
 
-In rounds every child is asked how it is, and asked again only when it has answered, or once more
-when it is found not to. What it says stands in its `Report`, for the loop to look at in the next
-round; where something depends on it, or there is no report, it comes over the link. A child hangs
-when it does not answer for its `Hang.timeout`, or when a mark on one of its event loops has been
-waiting for that long.
-As a mark is there only from the next round on, that is told up to a round late.
+Every child is asked how it is, in rounds. It is asked again only when it has answered, or once
+more when it is found not to answer. The answer is in the child's `Report`, where the loop reads it
+in the next round. If the answer is needed at once, or there is no report, it comes over the link.
+
+A child hangs when it does not answer for its `Hang.timeout`, or when a mark on one of its event
+loops has been waiting for that long. A blocked loop gets its mark only in the next round, so it is
+noticed up to a round late.
+
+Ownership. `Health` owns the timer, which runs while a process is watched.
+
+Threads. LiteyukiBot's loop calls everything but `Watch.arrived`.
 
 Invariants.
-- All times are of one clock, `_clock`, that goes only while the main process is awake and asks:
-  each tick adds what has passed since the one before, but never more than was planned, which is
-  a round at most, and that is at most half of the timeout of every child that was asked. No more
-  of the time that main was stopped, asleep or blocked in one go is held against a child.
-- A process is asked as it is spawned and answers as it connects. However long that takes, it does
-  not hang; from then on STARTING makes no difference, for imports do not keep it from answering.
-- A process that was asked to stop, or says that it leaves, is not judged: how long that may take
-  is the supervisor's matter.
-- One line in the log when it begins to hang, one when that is over.
+- All times are of one clock, `_clock`, which goes only while the main process is awake and asks.
+  Each tick adds the time since the tick before, but never more than was planned. At most a round
+  is planned, and a round is at most half of the timeout of every child that was asked. If main is
+  stopped, asleep or blocked, only so much of that time counts against a child.
+- A process is asked when it is spawned, and answers when it connects. However long that takes, it
+  does not hang. After that, STARTING makes no difference: a process answers while it imports.
+- A process that was asked to stop, or has said that it leaves, is not judged. The supervisor
+  decides how long that may take.
+- The log gets one line when a child begins to hang, and one when that is over.
 """
 
 from __future__ import annotations
@@ -41,16 +46,16 @@ if TYPE_CHECKING:
 HangAction = Literal["warn", "restart"]
 
 _ROUND = 2.5
-"""Seconds from one round to the next at most: each wakes every process a few times."""
+"""Seconds from one round to the next, at most. Each round wakes every process a few times."""
 
 _SHORTEST = 0.1
-"""Shorter timeouts count as this one."""
+"""A shorter timeout counts as this one."""
 
 _MOMENT = 0.01
-"""Timers may come early by less than this."""
+"""A timer may fire early, by less than this."""
 
 _STACK_CHARACTERS = 9000
-"""As much of a stack is said in the log; a child of ours sends less."""
+"""At most so many characters of a stack are logged. An honest child sends fewer."""
 
 _STATES = {
     "T": "it is stopped by a signal",
@@ -59,15 +64,16 @@ _STATES = {
     "R": "it computes: C code may hold the interpreter lock",
     "S": "it waits: C code may hold the interpreter lock",
 }
-"""What Linux says of a process, in words."""
+"""The states that Linux gives of a process, in words."""
 
 
 @dataclass(frozen=True)
 class Hang:
-    """When a child hangs and what is done then.
+    """When a child hangs, and what is done then.
 
-    `timeout` in seconds, 0: it is not watched. `action`: "warn" logs it, "restart" also kills the
-    child, which counts as a crash. Raises `ValueError` or `TypeError` for what can't be.
+    `timeout` is in seconds. With 0 the child is not watched. `action` "warn" logs a hang. "restart"
+    also kills the child, which counts as a crash. Raises `ValueError` or `TypeError` for a value
+    that is not allowed.
     """
 
     timeout: float
@@ -85,10 +91,9 @@ class Hang:
 
 
 class Watch:
-    """One process of a child as it is watched, from its start to its end.
+    """The watch on one process of a child, from its start to its end.
 
-    `arrived` is called on the thread that reads the link, the rest on LiteyukiBot's loop. `kill`
-    ends the process so that this counts as a crash.
+    `kill` ends the process in such a way that the end counts as a crash.
     """
 
     def __init__(
@@ -106,21 +111,23 @@ class Watch:
         self.report = report
         self.timeout = max(hang.timeout, _SHORTEST)
         self.asked: float | None = None
-        """When it was asked what it has not answered yet."""
+        """The time of the question that the process has not answered yet."""
         self.waits: float | None = None
-        """When the mark was asked for that has not run, as the last answer said."""
+        """The time of the question whose mark has not run yet, as the last answer said."""
         self.known = False
+        """Whether the process has answered before."""
         self.silent_since: float | None = None
-        """Set while it hangs and does not answer; `blocked_for`, while a loop of it does."""
+        """Set while the process hangs and does not answer."""
         self.blocked_for: float | None = None
+        """Set while the process hangs because a loop of it is blocked."""
         self.urgent = False
-        """Whether the loop is to learn of the next answer at once."""
+        """Whether `Health.look` must see the next answer at once."""
         self.answer: Answer | None = None
 
     def arrived(self, pulse: words.Pulse) -> bool:
-        """Note an answer; return whether `Health.look` is to see it at once.
+        """Note an answer. Return whether `Health.look` must see it at once.
 
-        Raises `FrameError` for what is none.
+        On the thread that reads the link. Raises `FrameError` for an impossible answer.
         """
         at, lag, waits, stack = pulse
         answer = Answer(at, lag, waits, stack[:_STACK_CHARACTERS])
@@ -131,21 +138,21 @@ class Watch:
 
     @property
     def hangs(self) -> bool:
-        """Whether it was found to hang and that is not over."""
+        """Whether the process was found to hang and that is not over."""
         return self.silent_since is not None or self.blocked_for is not None
 
     def due(self, now: float) -> list[float]:
-        """Return when it may be found to hang, as far as that is still to come."""
+        """Return the coming times at which the process may be found to hang."""
         begun = (self.asked, self.waits)
         times = [since + self.timeout for since in begun if since is not None]
         return [time for time in times if time > now]
 
     def is_suspect(self, now: float) -> bool:
-        """Return whether it is found to hang if a mark that waited waits still."""
+        """Return whether the process hangs, if its mark has still not run."""
         return self.waits is not None and self._is_long(now - self.waits) and not self.hangs
 
     def ask(self, now: float) -> None:
-        """Ask it how it is."""
+        """Ask the process how it is."""
         self.asked = now
         self._send(now, self.is_suspect(now))
 
@@ -155,7 +162,7 @@ class Watch:
         self.peer.say(words.AskPulse(at, stack, quietly))
 
     def take(self, now: float) -> str:
-        """Look at what it has answered; return what is wrong from now on, if anything is."""
+        """Read the last answer. Return what is wrong from now on, or "" if nothing is."""
         answer, self.answer = self.answer, None
         if answer is None and self.report is not None:
             answer = self.report.read()
@@ -171,13 +178,13 @@ class Watch:
         if not self._is_long(seconds):
             return ""
         self.silent_since = self.asked
-        # The same once more: what it was asked quietly it answers where nobody sees that at once.
+        # The same question again: main would not see the answer to a quiet one at once.
         self._send(self.asked, stack=False)
         return f"has not answered for {seconds:.1f} s{_state(self.child.pid)}"
 
     def _judge_answer(self, answer: Answer, now: float) -> str:
         name = self.child.name
-        # By main's clock and by the child's: one that was stopped may have put the mark only now.
+        # By both clocks: a process that was stopped may have set the mark only just now.
         blocked = (
             answer.waits is not None
             and self._is_long(answer.at - answer.waits)
@@ -207,10 +214,9 @@ class Watch:
 
 
 class Health:
-    """Watches the children, all with one timer. On LiteyukiBot's loop.
+    """Watches the children, all with one timer.
 
-    It owns the timer, which runs while there is somebody to watch. `own_timeout` is for the main
-    process's own loop, 0 for none.
+    `own_timeout` is for the main process's own loop. With 0 that loop is not watched.
     """
 
     def __init__(self, own_timeout: float) -> None:
@@ -223,7 +229,7 @@ class Health:
         self._next_round = 0.0
 
     def add(self, watch: Watch) -> None:
-        """Watch a process that has just been started, until `forget`."""
+        """Watch a process that was just spawned, until `forget`."""
         watch.child.loop_lag = None
         if not watch.hang.timeout:
             return
@@ -236,7 +242,7 @@ class Health:
         watch.ask(self._now())
 
     def forget(self, child: ChildProcess) -> None:
-        """Watch a child no more: its process has ended, or is about to."""
+        """Stop watching a child, because its process has ended or is about to."""
         child.loop_lag = None
         self._watches.pop(child, None)
         if not self._watches and self._timer is not None:
@@ -278,7 +284,7 @@ class Health:
             self._plan()
 
     def look(self, watch: Watch) -> None:
-        """Look at what a process has answered, or has not, and do what is to be done then."""
+        """Look whether a process has answered. If it hangs, do what its `Hang.action` says."""
         child = watch.child
         if self._watches.get(child) is not watch:
             return
@@ -298,7 +304,7 @@ class Health:
 
 
 def _state(pid: int | None) -> str:
-    """Return what the system says of a process, where it can be asked."""
+    """Return the system's state of a process in words, or "" if it is not known."""
     if sys.platform != "linux":
         return ""
     try:

@@ -1,6 +1,12 @@
-"""One process of a child: from before it is spawned until its last words are read.
+"""One process of a child, from before it is spawned until its output and its link are read.
 
-A child has one life after another; what it keeps from one to the next is its course's.
+A child has one life after another. What lasts longer than a process belongs to the child's course.
+
+Ownership. A `Life` owns the multiprocessing process with its group, the thread that waits for the
+process and reaps it, its output, its report, and through `Main` its link. `drain` and then `close`
+end what is left after the process.
+
+Threads. LiteyukiBot's loop calls everything, except where a method says otherwise.
 """
 
 from __future__ import annotations
@@ -36,22 +42,21 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 1.0
 _LEAVE_SECONDS = 10.0
-"""How long a process may go on whose link has ended, and that has not said that it leaves."""
+"""A process whose link has ended, and that has not said that it leaves, has this time to end."""
 _TERMINATE_SECONDS = 2.0
 _WORDS, _WORDS_SECONDS = 1000, 10.0
-"""How many words for the loop a child may have in that time. Honest ones have a few."""
+"""A child may send the loop so many words in so many seconds. Honest ones send a few."""
 
 MakeSpec = Callable[[Endpoint, WriteEnd, Endpoint | None, Report | None], ChildSpec]
 
 
 class Life:
-    """One process. On LiteyukiBot's loop, but for `kill`.
+    """One process of a child.
 
-    It owns the multiprocessing process with its group, the thread that waits for its end, the
-    one that reaps it, its output, and through `Main` the link. `on_word` is called on the
-    thread that reads the link, `on_end` once on the loop when the process has ended. `on_pid` is
-    called with its number on the loop when it is spawned, and with None on another thread before
-    that number is free for others.
+    `on_word` is called on the thread that reads the link. `on_end` is called once, on the loop,
+    when the process has ended. `on_pid` is called with the pid on the loop when the process is
+    spawned. It is called with None on another thread when the process has ended, where the system
+    allows it before another process can get that pid.
     """
 
     def __init__(
@@ -66,16 +71,16 @@ class Life:
         self.name = name
         self.begun = monotonic()
         self.ended = asyncio.Event()
-        """Set by the course, when it has done what follows."""
+        """Set by the course when it has handled the end."""
         self.called_ready = False
-        """Whether it has said itself that it is ready."""
+        """Whether the process has called `ready()`."""
         self.failure: str | None = None
-        """What it has said itself is wrong."""
+        """The error that the process has reported."""
         self.said_ready: words.Ready | None = None
         self._words = 0
         self._words_since = self.begun
         self.has_crashed = False
-        """Whether it is ended for what it did, whatever its exit code will be."""
+        """Whether main ends it because its link has ended. The exit code does not count then."""
         self.pid: int | None = None
         self._main = main
         self._on_word = on_word
@@ -92,11 +97,11 @@ class Life:
         """Whether the process has ended."""
         self._peer: LinkPeer | None = None
         self.report: Report | None = None
-        """Where it says how it is, if there is such memory. Closed with the last look at it."""
+        """The memory where the process says how it is, if the system has it. `close` closes it."""
 
     @property
     def peer(self) -> LinkPeer:
-        """Its link, from its spawning on."""
+        """The process as a peer of the hub, which has its link. There once it is spawned."""
         assert self._peer is not None
         return self._peer
 
@@ -106,15 +111,17 @@ class Life:
         return self._process is not None
 
     async def spawn(self, make_spec: MakeSpec, listening: Listening) -> None:
-        """Spawn it; `make_spec` is given what the process gets: link, output, sockets, report.
+        """Spawn the process.
 
-        Waits for a worker thread, and however often it is cancelled, it is known at its end
-        whether there is a process. Raises what spawning raises.
+        `make_spec` is called with the process's ends of its link, its output and the way for its
+        listening sockets, and with the report. Waits for a worker thread, also when it is
+        cancelled, so that it is known afterwards whether there is a process. Raises what spawning
+        raises.
         """
         cancelled: asyncio.CancelledError | None = None
         threads = self._main.context.dispatcher.threads
         with ExitStack() as kept:
-            # Only the child may hold its ends, or nobody would notice its death.
+            # Main closes its copies of the child's ends, or it would not notice the child's death.
             with ExitStack() as handed:
                 ended = partial(self.soon, self._output_ended.set)
                 output = Output(self.name, self._writer.lines, ended)
@@ -169,10 +176,10 @@ class Life:
         self.soon(lambda: self._without_link(why))
 
     def _without_link(self, why: str | None) -> None:
-        """Have a process end that can't be talked to any more."""
+        """Make the process end, because its link has ended. `why` is an error, if there was one."""
         self._link_ended.set()
         if why is not None:
-            # It may be anything by now, so it is not waited for.
+            # It can't be trusted any more, so it gets no time to end.
             self.has_crashed = True
             self._end_by_force()
         elif not self.peer.clean:
@@ -194,24 +201,24 @@ class Life:
             self.kill()
 
     def soon(self, call: Callable[[], object]) -> None:
-        """Have something called on the loop, while it runs. From any thread."""
+        """Have the loop call something soon, unless it is closed. From any thread."""
         try:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
-            pass  # The loop is closed: nobody watches any more.
+            pass  # The loop is closed, so nobody needs the call.
 
     def note_ready(self, called: bool) -> None:
-        """Note that it is ready, and whether it has said so itself."""
+        """Note that the process is ready, and whether it has called `ready()`."""
         self.called_ready |= called
 
     def note_failure(self, why: str) -> None:
-        """Note what it has said itself is wrong."""
+        """Note the error that the process has reported."""
         self.failure = why
 
     def count_word(self) -> None:
-        """Count a word of the child that the loop is to hear. On the thread that reads its link.
+        """Count a word that the child sends to the loop. On the thread that reads its link.
 
-        Raises `FrameError` for more than it can have to say.
+        Raises `FrameError` for more words than an honest child sends.
         """
         now = monotonic()
         if now - self._words_since > _WORDS_SECONDS:
@@ -221,30 +228,31 @@ class Life:
             raise FrameError(f"over {_WORDS} words of its own within {_WORDS_SECONDS:g} s")
 
     def terminate(self) -> None:
-        """Have the process ended, as far as it lets itself be."""
+        """Ask the system to terminate the process. The process may ignore that."""
         if self._process is not None and not self._is_over:
             self._process.terminate()
 
     def kill(self) -> None:
-        """Kill it and what it has started. From any thread, also in a signal handler."""
+        """Kill the process and its group. From any thread, also in a signal handler."""
         group = self._group
         if group is not None:
             group.kill()
 
     def close(self) -> None:
-        """Let go of what is left, when nobody looks at it any more, or nothing was spawned.
+        """Close the report and forget the callbacks, which refer to this life.
 
-        So that nothing is kept of it: who is told of its words and its end has this.
+        So the life is freed at once. Called when nobody reads the report any more, or when no
+        process was spawned.
         """
         self._on_word = self._on_end = self._on_pid = _nothing
         if self.report is not None:
             self.report.close()
 
     async def drain(self) -> int | None:
-        """Read what it has left, after its end; return its exit code, None if nobody knows it."""
+        """Read the rest of output and link after the end. Return the exit code, None if unknown."""
         process = self._process
         assert process is not None
-        # Something that it started may hold either open. Its last words stand before its end.
+        # A process that it started may hold them open. Its output is logged before its end.
         drained = asyncio.gather(self._link_ended.wait(), self._output_ended.wait())
         try:
             await asyncio.wait_for(drained, _DRAIN_SECONDS)
@@ -260,7 +268,7 @@ def _nothing(*_: object) -> None:
 
 
 def _discard(process: SpawnProcess) -> None:
-    """End a process that has only just been spawned and that nobody can talk to."""
+    """End a process that was just spawned and could not be connected."""
     process.kill()
     process.join()
     process.close()
@@ -270,7 +278,7 @@ def _spawn(process: SpawnProcess) -> None:
     if sys.platform == "win32":
         process.start()
         return
-    # The child starts with SIGINT held back, until it has left the terminal's process group.
+    # SIGINT is blocked in the child until the child has left the terminal's process group.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()

@@ -1,8 +1,8 @@
 """When a child process that has ended is started again: its policy, and its restarts so far.
 
-No clock and no loop: whoever asks says what time it is. `RestartPolicy` is anybody's; the
-`Restarts` of a child belong to its course, which alone counts and forgets them, on LiteyukiBot's
-loop.
+There is no clock and no loop here: the caller says what time it is. Users make a `RestartPolicy`,
+on any thread. The `Restarts` of a child belong to its course. Only the course counts and forgets
+restarts, on LiteyukiBot's loop.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ Mode = Literal["on-failure", "always", "never"]
 class RestartPolicy:
     """When a child that ends by itself is started again, how often and how soon.
 
-    `mode`: "on-failure" after a crash (a non-zero exit code or a signal), "always" also after exit
-    code 0, "never". More than `max_restarts` in `window` seconds, and it is given up. Before the
-    first of them it waits `backoff` seconds, then twice as long each time, up to `max_backoff`;
-    each wait is shortened by chance, to half at most, so that children which fail together do not
-    start together. What is longer ago than `window` seconds of good health counts no more.
+    With `mode` "on-failure" the child is started again after a crash (a non-zero exit code or a
+    signal), with "always" also after exit code 0, with "never" not at all. If it would need more
+    than `max_restarts` restarts in `window` seconds, it is given up. Restarts that are longer ago
+    do not count. The first restart waits `backoff` seconds, each further one twice as long as the
+    one before, up to `max_backoff`. Each wait is shortened at random, at most to half, so that
+    children that fail together do not start together.
 
-    Raises `ValueError` or `TypeError` for what can't be.
+    Raises `ValueError` or `TypeError` for a value that is not allowed.
     """
 
     mode: Mode = "on-failure"
@@ -61,36 +62,36 @@ class RestartPolicy:
             )
 
     def wants(self, clean: bool) -> bool:
-        """Return whether a child is to be started again after a clean end, or after a crash."""
+        """Return whether a child is started again after a clean end, or else after a crash."""
         return self.mode == "always" or (self.mode == "on-failure" and not clean)
 
 
 class Restarts:
-    """Counts the restarts of one child against its policy. Asking it changes nothing."""
+    """Counts the restarts of one child against its policy. `recent` and `delay` change nothing."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self.policy = policy
         self._times: deque[float] = deque()
 
     def recent(self, now: float) -> int:
-        """Return how many restarts count against the policy."""
+        """Return how many restarts count against the policy at this time."""
         return len(self._times) - bisect_right(self._times, now - self.policy.window)
 
     def delay(self, now: float) -> float | None:
-        """Return how long to wait before one more restart, or None when it is one too many."""
+        """Return the seconds to wait before one more restart, or None if it is one too many."""
         policy, recent = self.policy, self.recent(now)
         if recent >= policy.max_restarts:
             return None
-        # The exponent stays small: powers of two overflow.
+        # The exponent has a limit, because large powers overflow.
         delay = min(policy.max_backoff, policy.backoff * 2.0 ** min(recent, 32))
         return delay * uniform(0.5, 1.0)
 
     def count(self, now: float) -> None:
-        """Note one more restart, and forget those that count no more."""
+        """Note one more restart, and forget the restarts that do not count any more."""
         for _ in range(len(self._times) - self.recent(now)):
             self._times.popleft()
         self._times.append(now)
 
     def reset(self) -> None:
-        """Forget what was: somebody has looked after the child."""
+        """Forget all restarts, because somebody has asked for a start."""
         self._times.clear()

@@ -1,4 +1,7 @@
-"""What a child is told before it runs: its name, its target, its ways to the main process."""
+"""What a process of a child is told before it runs: its name, its target, its connections to main.
+
+The main process makes a `ChildSpec` and packs the call. The child unpacks it on its main thread.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from .report import Report
 
 
 class ChildSpec(NamedTuple):
-    """All that a child is told. `call` is a pickle, so that nothing of it is imported early."""
+    """All that a process of a child is told.
+
+    `call` is a pickle, so that the process imports nothing of it before it is connected.
+    """
 
     name: str
     target: str
@@ -34,7 +40,7 @@ class ChildSpec(NamedTuple):
 def pack_call(
     target: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> bytes:
-    """Return what a child needs to call the target. Raises what pickling raises."""
+    """Return the target and its arguments as a pickle. Raises what pickling raises."""
     return pickle.dumps((target, args, kwargs))
 
 

@@ -1,4 +1,8 @@
-"""What can be seen of a child process. Its course writes it, on LiteyukiBot's loop."""
+"""The public view of a child process.
+
+Its course owns it and writes it, on LiteyukiBot's loop; `pid` and `last_pid` also on the thread
+that waits for the process, `loop_lag` by `Health`. Any thread may read it.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +11,30 @@ from datetime import datetime
 
 
 class ProcessState(enum.Enum):
-    """Where a child process is in its life."""
+    """The state of a child process."""
 
     STARTING = "starting"
-    """About to have a process, or it has one that is not ready yet."""
+    """It will have a process soon, or has one that is not ready yet."""
     RUNNING = "running"
     STOPPING = "stopping"
     BACKOFF = "backoff"
     """It has failed and waits to be started again."""
     STOPPED = "stopped"
-    """Not started yet, or ended as it should."""
+    """It was not started yet, or has ended as it should."""
     FAILED = "failed"
     """It has failed and is not started again by itself."""
 
 
 class ChildProcess:
-    """What can be seen of a child process. Read it from any thread.
+    """The public view of a child process. Any thread may read it.
 
-    `pid` is None where no process lives, for its number may be a stranger's then; `last_pid` names
-    the last one. `exitcode` is the last one's, negative for a signal, None where there is none or
-    it is not known; `restarts` how often it was started again; `started_at` in UTC, None before the
-    first start. `loop_lag` is how many seconds its event loop
-    was late last, or is by now, measured every 2.5 s; None where it has no loop, or that is not
-    known, or its `hang_timeout` is 0.
+    `pid` is None while no process lives, because another process may have that number then.
+    `last_pid` is the pid of the last process. `exitcode` is the exit code of the last process. It
+    is negative for a signal, and None if there is no exit code or it is not known. `restarts` says
+    how often the child was started again. `started_at` is in UTC, None before the first start.
+    `loop_lag` says how many seconds late the child's event loop was last, or is by now. It is
+    measured every 2.5 s, and None if the child has no loop, if the lag is not known, or if the
+    child's `hang_timeout` is 0.
     """
 
     def __init__(self, name: str, target: str) -> None:
@@ -43,7 +48,7 @@ class ChildProcess:
         self.restarts = 0
         self.loop_lag: float | None = None
         self.outcome: str | None = None
-        """In words, how it ended last or why it could not be started."""
+        """How the child ended last, or why it could not be started, in words."""
 
     def __repr__(self) -> str:
         return f"<ChildProcess {self.name!r} {self.state.value} pid={self.pid}>"

@@ -1,4 +1,7 @@
-"""How processes are stopped: asked, then terminated, then killed, all by one deadline."""
+"""How processes are stopped: asked, then terminated, then killed, all by one deadline.
+
+It owns nothing. LiteyukiBot's loop calls it.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,25 @@ from ..comm.wire import words
 from .life import Life
 
 HOOK_SHARE = 0.3
-"""How much of the time that a stop may take hooks have at most."""
+"""Hooks have at most this share of a stop's time."""
 
 _ASK_SHARE = 0.75
 _TERMINATE_SHARE = 0.9
-"""By when processes are to end that were asked, and that were terminated."""
+"""After these shares of the time, the remaining processes are terminated, and killed."""
 
 
 async def stop(lives: Iterable[Life], begun: float, deadline: float) -> None:
-    """Have processes end by `deadline`; `begun` is when it began that they are to. Monotonic times.
+    """Stop processes by `deadline`. `begun` is when their stop began. Both are monotonic times.
 
-    Waits until they have and it was decided what follows. Cancelled, it leaves them as they are.
+    Waits until they have ended and their courses have handled that, at most until `deadline`. If
+    it is cancelled, it leaves the processes as they are.
     """
     span = max(0.0, deadline - begun)
     waits: dict[asyncio.Future[Literal[True]], Life] = {}
     for life in lives:
         life.peer.clean = True
-        left = max(0.0, begun + span * _ASK_SHARE - monotonic())
-        life.peer.say(words.Stop(left))
+        remaining = max(0.0, begun + span * _ASK_SHARE - monotonic())
+        life.peer.say(words.Stop(remaining))
         waits[asyncio.ensure_future(life.ended.wait())] = life
     try:
         for share, escalate in (
@@ -39,8 +43,8 @@ async def stop(lives: Iterable[Life], begun: float, deadline: float) -> None:
         ):
             if not waits:
                 return
-            left = begun + span * share - monotonic()
-            done, _ = await asyncio.wait(waits, timeout=max(0.0, left))
+            remaining = begun + span * share - monotonic()
+            done, _ = await asyncio.wait(waits, timeout=max(0.0, remaining))
             for wait in done:
                 del waits[wait]
             for life in waits.values():

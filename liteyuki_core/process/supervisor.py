@@ -1,13 +1,13 @@
-"""The children of the main process, together: who is started and stopped when, and what they say.
+"""All children of the main process: when each is started and stopped, and where its words go.
 
-Ownership. The supervisor owns the courses, one a child, the questions that children have not
-answered yet, and the tasks that it and the courses run. A course decides what becomes of its
-child. The supervisor does what concerns several: it starts them one after another, calls the
-hooks before a stop, stops all of them by one deadline, and says whom a word of a child's is for.
+Ownership. The supervisor owns the courses, one for each child, the questions that children have
+not answered yet, and the tasks that it and the courses run. A course decides about its own child.
+The supervisor does what concerns several children: it starts them one after another, calls the
+hooks before a stop, stops all children by one deadline, and passes on the words of each child.
 
-Threads. LiteyukiBot's loop, except where a method says otherwise.
+Threads. LiteyukiBot's loop calls everything, except where a method says otherwise.
 
-Invariant: once all are to stop, none is started again.
+Invariant: after `stop_all` was called, no child is started again.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from .state import ChildProcess, ProcessState
 from .task import Tasks
 
 _WHY_CHARACTERS = 1000
-"""So much of what a child says itself is wrong goes into the log."""
+"""At most so many characters of a child's text go into the log."""
 
 
 class Supervisor:
-    """Starts and stops the children. `add` and `get` from any thread, the rest on the loop.
+    """Starts and stops the children.
 
-    `on_broken` is called there with an error of its own code, or of the hub's, that it can't mend.
+    The loop calls `on_broken` with an error in the supervisor's own code, or in the hub's.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Supervisor:
         self._stop_timeout = stop_timeout
         self._health = Health(hang_timeout)
         self.children: dict[str, ChildProcess] = {}
-        """What can be seen of each child, by name. Read it from any thread."""
+        """The public view of each child, by name. Any thread may read it."""
         self._courses: dict[str, Course] = {}
         self._services = Services(
             main=main,
@@ -89,7 +89,10 @@ class Supervisor:
         policy: RestartPolicy,
         hang: Hang,
     ) -> None:
-        """Take in a process and make its channels. Raises what `LiteyukiBot.add_process` does."""
+        """Add a child and make its channels. From any thread.
+
+        Raises what `LiteyukiBot.add_process` raises.
+        """
         check_name(name)
         if name in self.children:
             raise ProcessExists(
@@ -132,7 +135,7 @@ class Supervisor:
         return list(self._courses.values())
 
     def get(self, name: str) -> Course:
-        """Return the course of the child of that name. Raises `ProcessNotFound`."""
+        """Return the course of a child. From any thread. Raises `ProcessNotFound`."""
         try:
             return self._courses[name]
         except KeyError:
@@ -141,7 +144,7 @@ class Supervisor:
                 f"no process is named {name!r} (there are: {known})", name
             ) from None
 
-    # ------------------------------------------------------------- what is asked for
+    # ------------------------------------------------------------- commands
 
     async def start_all(self) -> None:
         """Start every child that was not started yet, one after another."""
@@ -151,7 +154,7 @@ class Supervisor:
             await course.until_started()
 
     def start(self, course: Course) -> None:
-        """Start a child that has no process; one that is stopping, when it has stopped."""
+        """Start a child if it has no process. If it is stopping, start it when it has stopped."""
         if self._stopping:
             return
         self._hub.process_comes(course.name)
@@ -166,7 +169,7 @@ class Supervisor:
             self._stop_soon(course)
 
     def stop(self, course: Course) -> None:
-        """Stop a child; it is not started again by itself."""
+        """Stop a child. It is not started again by itself."""
         if course.stop():
             self._stop_soon(course)
 
@@ -175,7 +178,7 @@ class Supervisor:
     async def ask_loaded(
         self, course: Course, paths: list[str], timeout: float
     ) -> words.Loaded | None:
-        """Ask a child which files it has loaded; return the answer, or None where none comes."""
+        """Ask a child which files it has loaded. Return its answer, or None if none comes."""
         life = course.life
         if life is None:
             return None
@@ -196,17 +199,18 @@ class Supervisor:
         if asked is course and answer is not None and not answer.done():
             answer.set_result(loaded)
 
-    # ------------------------------------------------------------- what children say
+    # ------------------------------------------------------------- words of children
 
     def _word(
         self, course: Course, life: Life, word: words.OfProcess
     ) -> Callable[[], object] | None:
-        """Return what is to be done on the loop for a word of a child's, if anything.
+        """Return the call that the loop is to make for a child's word, or None.
 
-        On the reader's thread. Raises `FrameError` for one that can't be said now.
+        On the thread that reads the child's link. Raises `FrameError` if the child may not say
+        the word now, or has said too many.
         """
         if word == life.said_ready:
-            return None  # Once is enough.
+            return None  # The child has said it already.
         life.count_word()
         match word:
             case words.Ready(called):
@@ -239,7 +243,7 @@ class Supervisor:
     # ------------------------------------------------------------- stopping
 
     async def stop_all(self, deadline: float) -> None:
-        """Stop every child by `deadline`; none is started again from now on."""
+        """Stop every child by `deadline`. From now on no child is started."""
         self._stopping = True
         for course in self.courses:
             course.leave()
@@ -250,7 +254,7 @@ class Supervisor:
         self._tasks.run(self._stop([course], monotonic() + self._stop_timeout))
 
     async def _stop(self, courses: list[Course], deadline: float) -> None:
-        """Stop children by `deadline`: hooks, then ask, then terminate, then kill."""
+        """Call the hooks, then stop children by `deadline`: ask, then terminate, then kill."""
         begun = monotonic()
         span = max(0.0, deadline - begun)
         starting = [task for task in (c.cancel_start() for c in courses) if task is not None]

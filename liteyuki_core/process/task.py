@@ -1,7 +1,7 @@
-"""Tasks that nobody waits for: they are kept until they end, and what they raise is told.
+"""Tasks that nobody waits for. They are kept until they end, and their errors are reported.
 
-Ownership. The supervisor has the one `Tasks`, and lends it to the courses. It owns each task that
-it runs; who has started a task may cancel it. LiteyukiBot's loop alone.
+Ownership. The supervisor has the one `Tasks` and lends it to the courses. `Tasks` owns each task
+that it runs. The caller of `run` may cancel the task. Only LiteyukiBot's loop calls it.
 
 Tested in tests/process/test_endings.py.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Tasks:
-    """Runs tasks. `on_broken` is called with what one of them raises."""
+    """Runs tasks. Calls `on_broken` with each exception that one of them raises."""
 
     def __init__(self, on_broken: Callable[[BaseException], None]) -> None:
         self._on_broken = on_broken

@@ -1,10 +1,10 @@
-"""What follows from the end of a child's process. The course asks, and acts on it.
+"""What follows from the end of a child's process. The child's course asks, and acts on the answer.
 
-Pure: `judge` looks at its arguments alone and changes nothing, not even the budget. There is no
-clock and no loop here, so any thread may call it.
+Pure: `judge` reads only its arguments and changes nothing, not even the budget. There is no clock
+and no loop here, so any thread may call it.
 
-Invariants: a child is started again after a `delay`, or it has ended for good. What somebody has
-asked for comes before what the policy says. Only restarts that the policy limits count.
+Invariants: a child is started again after a `delay`, or it has ended for good. A stop or restart
+that somebody has asked for goes before the policy. Only restarts that the policy limits count.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from .restart import Restarts
 from .state import ProcessState
 
 
-class End(NamedTuple):
+class ProcessEnd(NamedTuple):
     """What is known of a child whose process has ended, or could not be spawned."""
 
     name: str
     state: ProcessState
-    """The state that it was in."""
+    """The child's state until now."""
     has_been_ready: bool
-    """Whether any process of it was ever ready."""
+    """Whether any process of the child was ever ready."""
     may_start: bool
-    """Whether children are still started at all."""
+    """Whether children may still be started."""
     again: bool = False
-    """Whether somebody wants it started again once it has stopped."""
+    """Whether somebody has asked to start the child again after this end."""
     is_spawned: bool = True
-    """Whether there was a process. The four that follow are about that process."""
+    """Whether there was a process. The next four fields are about that process."""
     code: int | None = None
-    """Its exit code, None if that is not known."""
+    """Its exit code, None if the code is not known."""
     called: bool = False
-    """Whether it has said itself that it is ready."""
+    """Whether it has called `ready()`."""
     clean: bool = False
-    """Whether it has said itself that it ends as it should."""
+    """Whether it has said that it ends as it should."""
     forced: bool = False
-    """Whether it was ended for what it did."""
+    """Whether main has ended it because its link had ended. The exit code does not count then."""
     failure: str | None = None
-    """What it has said itself is wrong, or why it could not be spawned."""
+    """The error that it has reported, or why it could not be spawned."""
 
 
 class Verdict(NamedTuple):
@@ -49,21 +49,21 @@ class Verdict(NamedTuple):
     outcome: str
     """The end in words, for `ChildProcess.outcome`."""
     state: ProcessState
-    """The state that it enters now."""
+    """The state that the child enters now."""
     delay: float | None
-    """How long to wait before it is started again; None: it has ended for good."""
+    """Seconds until the child is started again. None: it has ended for good."""
     counts: bool
     """Whether that restart counts against the policy."""
     error: type[ChannelError]
-    """What who waits for it on a channel gets, and in which words."""
+    """Whoever waits for the child on a channel gets this error, with `reason` as its text."""
     reason: str
     line: str
-    """The line of the log, and its level."""
+    """The line for the log. `level` is its level."""
     level: str
 
 
-def judge(end: End, budget: Restarts, now: float) -> Verdict:
-    """Decide what follows from an end; `budget` has the child's policy and its restarts so far."""
+def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
+    """Decide what follows from an end. `budget` has the child's policy and its restarts so far."""
     ending, outcome = _ending(end)
     told = line = f"process {end.name} {outcome}"
     if end.again and end.may_start:
@@ -87,7 +87,7 @@ def judge(end: End, budget: Restarts, now: float) -> Verdict:
         if end.state is ProcessState.RUNNING or not end.has_been_ready:
             line += f"; it could not start and is not started again: {mend}"
             return _for_good(ending, outcome, told, line)
-        # It could start once: what it lacks may come back, but it is not hammered.
+        # It could start before, so what it lacks may come back. It is tried after long pauses.
         delay = policy.max_backoff
         line += f"; it could not start and is tried again in {delay:g} s"
         return _backoff(ending, outcome, told, line, delay, counts=False)
@@ -102,7 +102,7 @@ def judge(end: End, budget: Restarts, now: float) -> Verdict:
     return _backoff(ending, outcome, told, line, wait, counts=True)
 
 
-def _ending(end: End) -> tuple[Ending, str]:
+def _ending(end: ProcessEnd) -> tuple[Ending, str]:
     """Return the class of an end, and the end in words."""
     if not end.is_spawned:
         return Ending.NOT_READY, "can't be started"

@@ -10,7 +10,7 @@ from liteyuki_core.errors import ChannelBroken, ChannelClosed
 from liteyuki_core.process.ending import Ending
 from liteyuki_core.process.restart import Mode, RestartPolicy, Restarts
 from liteyuki_core.process.state import ProcessState
-from liteyuki_core.process.verdict import End, Verdict, judge
+from liteyuki_core.process.verdict import ProcessEnd, Verdict, judge
 
 STARTING, RUNNING = ProcessState.STARTING, ProcessState.RUNNING
 NOW = 1000.0
@@ -136,10 +136,10 @@ TABLE: list[tuple[Ending, Mode, str, str, str]] = [
 ]
 
 
-def end(way: Way, ready: str = "never", **more: Any) -> End:
+def end(way: Way, ready: str = "never", **more: Any) -> ProcessEnd:
     """Return an end of process x."""
     known: dict[str, Any] = {"name": "x", "may_start": True, **READY[ready], **way.facts, **more}
-    return End(**known)
+    return ProcessEnd(**known)
 
 
 def name_of(value: object) -> str | None:

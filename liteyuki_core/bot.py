@@ -444,7 +444,8 @@ class LiteyukiBot:
             if not done:
                 guarded.cancel()
                 log.logger.error(
-                    f"on_after_shutdown hook {name_of(hook)} did not end in time and is left"
+                    f"on_after_shutdown hook {name_of(hook)} did not end in time and is not "
+                    "waited for any more"
                 )
         log.logger.info("LiteyukiBot has stopped")
 
@@ -455,7 +456,10 @@ class LiteyukiBot:
         if tasks:
             _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
             for task in pending:
-                log.logger.error(f"task {task.get_name()} ignored its cancellation and is left")
+                log.logger.error(
+                    f"task {task.get_name()} ignored its cancellation and is not waited for any "
+                    "more"
+                )
         loop.run_until_complete(loop.shutdown_asyncgens())
 
     # ------------------------------------------------------------- stopping

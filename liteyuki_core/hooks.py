@@ -87,7 +87,8 @@ class Hooks:
             task.cancel()
             child, kinds = tasks[task]
             log.logger.error(
-                f"{' and '.join(kinds)} hooks of process {child} did not end in time and are left"
+                f"{' and '.join(kinds)} hooks of process {child} did not end in time and "
+                "are not waited for any more"
             )
 
     def state(self, name: str, state: Enum) -> None:
@@ -107,7 +108,9 @@ class Hooks:
         try:
             await asyncio.wait_for(self._states.join(), timeout)
         except asyncio.TimeoutError:
-            log.logger.error("on_process_state hooks did not end in time and are left")
+            log.logger.error(
+                "on_process_state hooks did not end in time and are not waited for any more"
+            )
 
 
 def name_of(hook: Callable[..., Any]) -> str:

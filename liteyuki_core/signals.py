@@ -103,7 +103,7 @@ class Signals:
     def _first(self, name: str) -> None:
         if self._stop.asked.is_set():
             log.logger.info(
-                f"{name}: LiteyukiBot stops already; another one ends everything at once"
+                f"{name}: LiteyukiBot is stopping already; one more signal ends everything at once"
             )
         else:
             self._stop.ask(name)

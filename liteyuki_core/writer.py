@@ -236,8 +236,8 @@ class Writer:
             self._failed.add(what)
             self._say(
                 "ERROR",
-                f"the {what} can't be written, lines are missing there: {error!r}; this is said "
-                "once, and each further line is tried",
+                f"the {what} can't be written, lines are missing there: {error!r}; this is logged "
+                "once, and writing is tried again for each line",
             )
 
     def _for_console(self, line: _Line) -> str:

@@ -45,7 +45,8 @@ class Group:
                 self._job = _Job(int(process.sentinel))
             except OSError as error:
                 log.logger.warning(
-                    f"{process.name}: no job can be made, so what it starts may outlive it: {error}"
+                    f"{process.name}: no Windows job can be made for it, so processes that it "
+                    f"starts may outlive it: {error}"
                 )
 
     def wait(self, on_ended: Callable[[], object]) -> int | None:

@@ -191,7 +191,7 @@ class Life:
         if not self.has_crashed:
             self.has_crashed = True
             log.logger.warning(
-                f"process {self.name} has ended its link and not itself: terminate (pid {self.pid})"
+                f"process {self.name} has ended its link but still runs: terminate (pid {self.pid})"
             )
         self.terminate()
         self._loop.call_later(_TERMINATE_SECONDS, self._kill_unless_over)
@@ -225,7 +225,7 @@ class Life:
             self._words, self._words_since = 0, now
         self._words += 1
         if self._words > _WORDS:
-            raise FrameError(f"over {_WORDS} words of its own within {_WORDS_SECONDS:g} s")
+            raise FrameError(f"more than {_WORDS} words about itself within {_WORDS_SECONDS:g} s")
 
     def terminate(self) -> None:
         """Ask the system to terminate the process. The process may ignore that."""

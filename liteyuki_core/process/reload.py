@@ -243,7 +243,7 @@ class Reload:
         for path, flaw in found.items():
             if before.get(path) != flaw:
                 log.logger.error(
-                    f"{who} is not restarted until this is mended: {_shown(path)}, {flaw}"
+                    f"{who} is not restarted until this error is fixed: {_shown(path)}, {flaw}"
                 )
         return not found
 

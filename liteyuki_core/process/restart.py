@@ -47,7 +47,7 @@ class RestartPolicy:
         if self.max_restarts < 1:
             raise ValueError(
                 f"max_restarts must be at least 1, not {self.max_restarts}; "
-                'for none at all take mode="never"'
+                'for no restarts at all use mode="never"'
             )
         for name in ("window", "backoff", "max_backoff"):
             value = getattr(self, name)

@@ -119,8 +119,8 @@ class Supervisor:
         except Exception as error:
             raise ProcessStartError(
                 f"process {name}: the child could not import {text} or be given its arguments: "
-                f"{error}; the target must be a function at the top of a module, the arguments "
-                "what pickle can carry",
+                f"{error}; the target must be a function at the top of a module, and pickle must "
+                "be able to carry the arguments",
                 name,
             ) from error
         self._hub.add_process(name)

@@ -82,10 +82,10 @@ def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
     if not (end.may_start and policy.wants(ending is Ending.CLEAN)):
         return _for_good(ending, outcome, told, line)
 
-    mend = f"mend it, then call restart_process({end.name!r}) or restart the bot"
+    mend = f"fix it, then call restart_process({end.name!r}) or restart the bot"
     if ending is Ending.NOT_READY:
         if end.state is ProcessState.RUNNING or not end.has_been_ready:
-            line += f"; it could not start and is not started again: {mend}"
+            line += f"; it could not start and is given up: {mend}"
             return _for_good(ending, outcome, told, line)
         # It could start before, so what it lacks may come back. It is tried after long pauses.
         delay = policy.max_backoff

@@ -89,7 +89,9 @@ def test_a_signal_while_it_stops_is_answered(tmp_path: Path, environment: Enviro
         (tmp_path / "stop").touch()
         bot.wait_for_line("LiteyukiBot stops: asked to stop")
         bot.process.send_signal(signal.SIGINT)
-        bot.wait_for_line("SIGINT: LiteyukiBot stops already; another one ends everything at once")
+        bot.wait_for_line(
+            "SIGINT: LiteyukiBot is stopping already; one more signal ends everything at once"
+        )
         assert len(living(family)) == len(family)
         # Signals that come together count as one: repeat it as an impatient user would.
         wait_until(lambda: bot.process.send_signal(signal.SIGINT) or bot.process.poll() is not None)

@@ -164,7 +164,9 @@ def test_a_file_that_does_not_compile_keeps_the_old_child(
         nobodys = ("README.md", "plugins/__pycache__/x.py", ".git/hooks.py", "data.db", "lock")
         change(tmp_path, dict.fromkeys(nobodys, "nobody's"))
         change(tmp_path, {"plugins/one.py": "a = 1\nb = (\n"})
-        flaw = r"错误.*nonebot is not restarted until this is mended: plugins/one\.py, line 2: "
+        flaw = (
+            r"错误.*nonebot is not restarted until this error is fixed: plugins/one\.py, line 2: "
+        )
         program.wait_for_line(flaw)
         change(tmp_path, {"plugins/two.py": says("two again")})
         # What another child has loaded is not held up, and comes after all that was before.
@@ -393,7 +395,7 @@ def test_main_is_restarted_for_what_it_has_loaded(tmp_path: Path, reloading: Env
         change(tmp_path, {"bot.py": whole + "    )\n"})
         line = len(whole.strip().splitlines()) + 1
         program.wait_for_line(
-            rf"LiteyukiBot is not restarted until this is mended: bot\.py, line {line}: "
+            rf"LiteyukiBot is not restarted until this error is fixed: bot\.py, line {line}: "
         )
         change(tmp_path, {"part.py": "from shared import TEXT  # changed"})
         change(tmp_path, {"shared.py": "TEXT = ("})

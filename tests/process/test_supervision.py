@@ -79,7 +79,7 @@ def test_waiting_for_what_never_comes(tmp_path: Path, environment: Environment) 
         assert said[7].startswith("never ProcessStartError: process never is stopped")
         for name in ("raises", "could_not", "missing"):
             line = f"错误.*process {name} exited with code .*it could not start and is not started"
-            hint = f"again: mend it, then call restart_process\\('{name}'\\)"
+            hint = f"again: fix it, then call restart_process\\('{name}'\\)"
             assert len(bot.found(f"{line} {hint}")) == 1
         assert bot.found("错误.*process second_time_not exited with code 7.*is started again in")
         assert bot.found("错误.*second_time_not exited with code 1.*is tried again in 0.02 s$")

@@ -15,7 +15,7 @@ from liteyuki_core.process.verdict import ProcessEnd, Verdict, judge
 STARTING, RUNNING = ProcessState.STARTING, ProcessState.RUNNING
 NOW = 1000.0
 LIMIT = "2 times in 60 s"
-MEND = "mend it, then call restart_process('x') or restart the bot"
+MEND = "fix it, then call restart_process('x') or restart the bot"
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def expected(follows: str, way: Way) -> Verdict:
     again = Verdict(way.words, ProcessState.BACKOFF, 1.0, True, ChannelBroken, told, line, "ERROR")
     restart = f"{line}; it is started again in 1 s (restart 2 of at most {LIMIT})"
     given_up = f"{line}; it was started again {LIMIT} and is given up: {MEND}"
-    unstarted = f"{line}; it could not start and is not started again: {MEND}"
+    unstarted = f"{line}; it could not start and is given up: {MEND}"
     later = f"{line}; it could not start and is tried again in 30 s"
     return {
         "stopped": stopped,

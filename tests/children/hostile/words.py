@@ -24,12 +24,12 @@ def ready_a_million_times() -> None:
     out(*[word(op="ready", called=False)] * 100_000)
 
 
-@act("words of its own")
+@act("words about itself")
 def ready_and_not() -> None:
     out(*[word(op="ready", called=True), word(op="ready", called=False)] * 100_000)
 
 
-@act("words of its own")
+@act("words about itself")
 def restarts_without_end() -> None:
     out(*[word(op="restart", name="nobody")] * 100_000)
 
@@ -53,7 +53,7 @@ for number, at in enumerate((float("nan"), float("inf"), True, 10**300, "1", Non
     )
 
 
-@act("words of its own")
+@act("words about itself")
 def pulses_without_end() -> None:
     out(*[word(op="pulse", at=1.0, lag=0.0, waits=None, stack="x" * 50)] * 100_000)
 

@@ -42,9 +42,10 @@ class Stop:
         """Ask LiteyukiBot to stop. Idempotent."""
         if self.asked.is_set():
             return
-        self._deadline = monotonic() + self._timeout
         log.logger.info(f"LiteyukiBot stops: {why}")
-        self._watch(self._timeout + _WATCHDOG_GRACE)
+        if self._deadline is None:  # A second signal may have come first: `at_once`.
+            self._deadline = monotonic() + self._timeout
+            self._watch(self._timeout + _WATCHDOG_GRACE)
         self.asked.set()
 
     def expect(self) -> None:

@@ -301,22 +301,33 @@ class Course:
         try:
             await life.spawn(self._spec, self._listening)
         except Exception as error:
-            self._again = False
-            self._starting = None
-            end = ProcessEnd(
-                self.name,
-                self.child.state,
-                self._has_been_ready,
-                services.may_start(),
-                is_spawned=False,
-                failure=repr(error),
-            )
-            self._act(judge(end, self._budget, monotonic()))
+            self._life = None
+            self._not_spawned(repr(error))
+        except asyncio.CancelledError:
+            # It was stopped meanwhile. If the process could be spawned, its end follows.
+            if not life.is_spawned:
+                self._life = None
+                if self.child.state is ProcessState.STOPPING:
+                    self._not_spawned(None)
+            raise
         finally:
             if life.is_spawned:
                 self._spawned(life)
-            else:
-                self._life = None
+
+    def _not_spawned(self, failure: str | None) -> None:
+        """Do what follows if no process could be spawned, or none was to be any more."""
+        end = ProcessEnd(
+            self.name,
+            self.child.state,
+            self._has_been_ready,
+            self._services.may_start(),
+            again=self._again,
+            is_spawned=False,
+            failure=failure,
+        )
+        self._again = False
+        self._starting = None
+        self._act(judge(end, self._budget, monotonic()))
 
     def _on_pid(self, pid: int | None) -> None:
         self.child.pid = pid

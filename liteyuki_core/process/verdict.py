@@ -85,7 +85,7 @@ def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
     mend = f"fix it, then call restart_process({end.name!r}) or restart the bot"
     if ending is Ending.NOT_READY:
         if end.state is ProcessState.RUNNING or not end.has_been_ready:
-            line += f"; it could not start and is given up: {mend}"
+            line += f"; it could not start and is not started again: {mend}"
             return _for_good(ending, outcome, told, line)
         # It could start before, so what it lacks may come back. It is tried after long pauses.
         delay = policy.max_backoff
@@ -105,6 +105,8 @@ def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
 def _ending(end: ProcessEnd) -> tuple[Ending, str]:
     """Return the class of an end, and the end in words."""
     if not end.is_spawned:
+        if end.state is ProcessState.STOPPING:
+            return Ending.ASKED, "was stopped before it was started"
         return Ending.NOT_READY, "can't be started"
     ending = classify(
         end.code,

@@ -278,3 +278,11 @@ def test_a_successor_that_cannot_be_spawned_is_tried_again(
         went_well(bot)
         assert bot.found(r"process echo can't be started: OSError.*tried again in 0\.01 s")
         assert not bot.found("Traceback|is broken")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors that can be limited")
+def test_stopped_while_it_can_not_be_spawned(tmp_path: Path, environment: Environment) -> None:
+    """It is stopped, whichever comes first, and can be started again."""
+    with running_program(tmp_path, environment, "supervision.descriptors:stopped") as bot:
+        went_well(bot)
+        assert not bot.found("Traceback|is broken")

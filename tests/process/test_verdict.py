@@ -72,7 +72,7 @@ def expected(follows: str, way: Way) -> Verdict:
     again = Verdict(way.words, ProcessState.BACKOFF, 1.0, True, ChannelBroken, told, line, "ERROR")
     restart = f"{line}; it is started again in 1 s (restart 2 of at most {LIMIT})"
     given_up = f"{line}; it was started again {LIMIT} and is given up: {MEND}"
-    unstarted = f"{line}; it could not start and is given up: {MEND}"
+    unstarted = f"{line}; it could not start and is not started again: {MEND}"
     later = f"{line}; it could not start and is tried again in 30 s"
     return {
         "stopped": stopped,
@@ -250,3 +250,21 @@ def test_no_wait_at_all() -> None:
     follows = judge(end(WAYS[Ending.CRASH], "now"), budget(0, backoff=0), NOW)
     assert (follows.delay, follows.state, follows.counts) == (0.0, ProcessState.BACKOFF, True)
     assert "it is started again in 0 s (restart 1 of at most 2 times in 60 s)" in follows.line
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_it_can_not_be_spawned_and_is_to_stop(again: bool) -> None:
+    """It is not tried again, unless somebody wants it started again."""
+    facts: Any = {
+        "is_spawned": False,
+        "failure": "OSError()",
+        "state": ProcessState.STOPPING,
+    }
+    way = Way(facts, "was stopped before it was started")
+    told = "process x was stopped before it was started"
+    line = f"{told}; it is started again"
+    wanted = Verdict(way.words, STARTING, 0.0, False, ChannelClosed, told, line, "INFO")
+    found = judge(
+        ProcessEnd("x", has_been_ready=False, may_start=True, again=again, **facts), budget(0), NOW
+    )
+    assert found == (wanted if again else expected("stopped", way))

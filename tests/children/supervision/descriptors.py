@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 
@@ -18,6 +21,24 @@ from tests.children.targets import echo
 assert sys.platform != "win32", "descriptors that can be limited"
 
 OVER = (ProcessState.FAILED, ProcessState.RUNNING)
+
+
+@contextmanager
+def all_but(spare: int) -> Iterator[None]:
+    """Take every descriptor that there is, but for so many."""
+    taken = []
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        for file in taken[:spare]:
+            os.close(file)
+        del taken[:spare]
+    try:
+        yield
+    finally:
+        for file in taken:
+            os.close(file)
 
 
 def at_each_step() -> None:
@@ -44,18 +65,9 @@ def at_each_step() -> None:
         new = bot.processes["new"]
         spare = failures = 0
         while new.state is not ProcessState.RUNNING:
-            taken = []
-            try:
-                while True:
-                    taken.append(os.open(os.devnull, os.O_RDONLY))
-            except OSError:
-                for file in taken[:spare]:
-                    os.close(file)
-                del taken[:spare]
-            bot.start_process("new")
-            await until(lambda: new.state in OVER, lambda: f"{new.state} with {spare}")
-            for file in taken:
-                os.close(file)
+            with all_but(spare):
+                bot.start_process("new")
+                await until(lambda: new.state in OVER, lambda: f"{new.state} with {spare}")
             if new.state is ProcessState.FAILED:
                 failures += 1
                 await until(lambda: held() <= before, lambda: f"{held()}, {before} before")
@@ -85,5 +97,33 @@ def successor() -> None:
         channel = get_channel("echo-active")
         channel.send("hello")
         assert await channel.async_receive(20) == "hello"
+
+    acting.main(bot, act)
+
+
+def stopped() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, most))
+    bot = LiteyukiBot()
+    bot.add_process("echo", echo, restart=QUICK)
+
+    async def act() -> None:
+        child = bot.processes["echo"]
+        await bot.wait_ready("echo", 20)
+        for spare in range(24):
+            bot.stop_process("echo")
+            await until(lambda: child.state is ProcessState.STOPPED, lambda: f"{child.state}")
+            with all_but(spare):
+                bot.start_process("echo")
+                for _ in range(1 + spare % 3):
+                    await asyncio.sleep(0)
+                bot.stop_process("echo")
+                await until(
+                    lambda: child.state is ProcessState.STOPPED,
+                    lambda: f"{child.state} with {spare}",
+                    20,
+                )
+        bot.start_process("echo")
+        await bot.wait_ready("echo", 20)
 
     acting.main(bot, act)

@@ -362,14 +362,14 @@ def check_side(side: Side, capacity: int) -> None:
         assert entry.holder is not None
         assert side.holders.get(entry.holder.peer) is entry.holder
     for entry in (*side.waiting, *side.sent.values()):
-        assert 0 < entry.left == entry.batch.count - len(entry.acknowledged())
+        assert 0 < entry.remaining == entry.batch.count - len(entry.acknowledged())
     for holder in side.holders.values():
-        mine = [entry.left for entry in side.sent.values() if entry.holder is holder]
+        mine = [entry.remaining for entry in side.sent.values() if entry.holder is holder]
         assert holder.outstanding == sum(mine)
     senders: dict[Any, int] = {}
     for entry in (*side.waiting, *side.sent.values()):
         senders[entry.source, entry.number] = senders.get((entry.source, entry.number), 0) + (
-            entry.left
+            entry.remaining
         )
     assert all(count <= capacity for count in senders.values()), "more than the capacity"
 

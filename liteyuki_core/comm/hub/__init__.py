@@ -1,3 +1,3 @@
-"""The main process's switchboard: who holds which channel, and what is under way.
+"""The main process's switchboard: who holds which channel, and which messages are under way.
 
-Imports any other room of `comm`; nothing in `comm` imports it."""
+Imports any other room of `comm`. Nothing in `comm` imports this one."""

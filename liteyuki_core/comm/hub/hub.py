@@ -1,15 +1,23 @@
 """The main process's switchboard: channels by name and by key, and who holds them.
 
-It knows the protocol `Peer` alone, and treats all peers alike: the links to child processes and the
-main process's own context, which `main.py` makes. A channel has a key from its making on, given by
-whoever makes it, and may have a name. Channels without one are reached by the messages that carry
-them; a channel that nobody has or can get any more is forgotten. Methods whose docstring says so
-are called under `lock`, the lock of the main process's context. Nothing here waits, runs user code
-or looks into a message.
+The hub knows its peers only by the protocol `Peer`. It treats all peers alike: the links to the
+children and the main process's own context. `main.py` makes both. The process that makes a channel
+gives it a key. A channel may also have a name. A channel without a name is reached through the
+messages that carry it. The hub forgets a channel that no peer holds and no peer can get any more.
 
-Invariants: a key leads to its route as long as somebody holds it, it has a name, or a message
-under way carries it; `route.links` counts those messages and the holds of peers for those they
-are about to send; who is told that a side has ended holds the other.
+Ownership. The hub owns the routes, the messages that are set aside, and the `Reminder` with its
+thread. `shut` ends that thread.
+
+Threads. Some docstrings say "Under the lock": the caller of that method holds `lock`, the lock of
+the main process's context. Any thread may call the other methods, without the lock. Nothing here
+waits, runs user code or looks into a message.
+
+Invariants.
+- A key leads to its route while a peer holds an end of the channel, the channel has a name, or a
+  message under way carries it.
+- `route.links` counts the messages under way that carry the channel, and the holds: a peer asks
+  for a hold before it sends a message that carries the channel.
+- Only holders of the other side are told that a side has ended.
 """
 
 from __future__ import annotations
@@ -25,15 +33,15 @@ from ..wire.words import Ranges
 from .letters import DeadLetter, Letters
 from .notes import Notes
 from .reminder import Reminder
-from .route import Child, Peer, Route
+from .route import ChildPeer, Peer, Route
 from .side import MAIN, Holder
 
 _OWN_CAPACITY = 1024
-"""Capacity of the two channels that every process has from its start."""
+"""Capacity of the two channels that every child has from its start."""
 
 
 class Hub:
-    """The switchboard. It owns the routes, what is set aside, and the lines to be logged."""
+    """The switchboard: channels by name and by key, and the peers that hold them."""
 
     def __init__(self, lock: AbstractContextManager[Any], *, max_redeliveries: int = 3) -> None:
         self.lock = lock
@@ -41,21 +49,21 @@ class Hub:
         self._names: dict[str, Route] = {}
         self._keys: dict[str, Route] = {}
         self._made: Counter[str] = Counter()
-        """How many channels there are by who made them."""
+        """How many channels there are, by the name of their maker."""
         self._brought: dict[str, set[str]] = {}
-        """By key the prefixes of the peers that were given a message with that channel in it."""
-        self._peers: list[Child] = []
-        """The children that run."""
+        """By key: the prefixes of the peers that were given a message that carries the channel."""
+        self._peers: list[ChildPeer] = []
+        """The children whose process runs."""
         self._last_key = 0
-        self._unsent: set[Child] = set()
+        self._unsent: set[ChildPeer] = set()
         self._notes = Notes()
         self._letters = Letters(lock, self._notes, self.pump)
         self._reminder = Reminder(lock, self._notes, self.pump)
 
-    # ------------------------------------------------------------- processes
+    # ------------------------------------------------------------- children
 
     def add_process(self, process: str) -> None:
-        """Make the two channels of a process. Raises `ChannelExists`."""
+        """Make the two channels of a child. Raises `ChannelExists`."""
         with self.lock:
             names = [f"{process}-active", f"{process}-passive"]
             for name in names:
@@ -66,14 +74,14 @@ class Hub:
                 self._name(name, route)
         self.pump()
 
-    def attach(self, child: Child) -> None:
-        """Take in a child that has just been started, and tell it the names. Under the lock."""
+    def attach(self, child: ChildPeer) -> None:
+        """Take in a child whose process was just started; tell it the names. Under the lock."""
         self._peers.append(child)
         self._revive(child.process)
         child.renamed(self.names(), [])
 
     def process_comes(self, process: str) -> None:
-        """Learn that a process that was gone is started again: it can be sent to."""
+        """Learn that a child that was gone is started again. Others can send to it from now on."""
         with self.lock:
             self._revive(process)
         self.pump()
@@ -81,9 +89,10 @@ class Hub:
     def process_ended(
         self, process: str, kind: type[ChannelError], why: str, *, for_good: bool = True
     ) -> None:
-        """Learn that a process is gone, and whether nobody will start it again.
+        """Learn that the process of a child has ended; `for_good`: it will have no successor.
 
-        A successor finds the channels that have names, and those in messages that come to it.
+        `kind` and `why` are the error that users of its channels get. A successor finds the
+        channels that have names, and the channels in messages that come to it.
         """
         with self.lock:
             for peer in list(self._peers):
@@ -96,7 +105,7 @@ class Hub:
                     if side.process != process and (side.process or process not in side.lost):
                         continue
                     if for_good or (route.name is None and (i == 0 or not route.links)):
-                        # The process's own channels are there again when it is.
+                        # The child's own two channels come back with its successor.
                         own = i == 1 and side.process == process
                         route.end_side(i, kind, why, let_go=own)
                         if side.process == process:
@@ -106,10 +115,10 @@ class Hub:
                 self._forget_if_unused(route)
         self.pump()
 
-    # ------------------------------------------------------------- what peers ask, under the lock
+    # ------------------------------------------------------------- calls of peers, under the lock
 
     def open(self, peer: Peer, number: int, key: str | None, capacity: int) -> None:
-        """Give `peer` an end of the channel `key`, or, with None, of a new one. Under the lock."""
+        """Give `peer` an end of channel `key`, or of a new channel if None. Under the lock."""
         if number in peer.ends:
             raise FrameError(f"channel number {number} is open already")
         if key is None:
@@ -136,12 +145,12 @@ class Hub:
     def register(self, peer: Peer, number: int, name: str) -> str | None:
         """Name the channel that `peer` holds as `number`; return its key from now on.
 
-        The successor of a process that made and named a channel goes on with that one. Under
-        the lock. Raises `ChannelExists`.
+        If an earlier process of the same child made and named this channel, its successor goes on
+        with that channel. Under the lock. Raises `ChannelExists`.
         """
         held = peer.ends.get(number)
         if held is None:
-            return None  # Closed meanwhile.
+            return None  # The end was closed in the meantime.
         route, _ = held
         taken = self._names.get(name)
         if taken is not None and self._can_go_on(peer, held, taken):
@@ -149,7 +158,7 @@ class Hub:
             return taken.key
         if taken is not None and taken.over:
             sides = [side for side in taken.sides if not side.holders]
-            self._note_dropped(taken, sum(e.left for side in sides for e in side.waiting))
+            self._note_dropped(taken, sum(e.remaining for side in sides for e in side.waiting))
             self._remove_name(taken)
         self._check_free(name)
         if route.name is not None:
@@ -171,7 +180,7 @@ class Hub:
                 side.dropped += batch.count
                 self._drop(peer, number, batch, links, route.title)
                 return
-            if side.waits_for_process and peer.says_late(number):
+            if side.waits_for_successor and peer.says_late(number):
                 self._notes.add(
                     "WARNING",
                     f"{route.title}: {batch.count} messages came after process {side.process} had "
@@ -184,10 +193,10 @@ class Hub:
             self._reminder.look_at_held(side)
 
     def acknowledge(self, peer: Peer, number: int, ranges: Ranges) -> bool:
-        """Let go of messages that were handled; return whether `peer` had them. Under the lock."""
+        """Forget messages that were handled; return whether `peer` had them. Under the lock."""
         held = peer.ends.get(number)
         if held is None:
-            return True  # Closed meanwhile.
+            return True  # The end was closed in the meantime.
         route, i = held
         side = route.sides[i]
         whole = side.settle(side.holders[peer], ranges)
@@ -195,10 +204,7 @@ class Hub:
         return whole
 
     def begin(self, peer: Peer, number: int, ranges: Ranges) -> bool:
-        """Note that the handling of messages begins; return whether `peer` has them.
-
-        Under the lock.
-        """
+        """Note that `peer` begins messages; return whether it has them. Under the lock."""
         held = peer.ends.get(number)
         if held is None:
             return True
@@ -206,7 +212,10 @@ class Hub:
         return side.begin(side.holders[peer], ranges)
 
     def receives(self, peer: Peer, number: int, window: int, asks: bool) -> None:
-        """Learn that `peer` receives, by asking or `window` messages at a time. Under the lock."""
+        """Learn that `peer` receives: with `receive` if `asks`, else with callbacks.
+
+        The callbacks handle `window` messages at a time. Under the lock.
+        """
         held = peer.ends.get(number)
         if held is None:
             return
@@ -217,7 +226,7 @@ class Hub:
         route.tell(i)
 
     def ask_for(self, peer: Peer, number: int, period: int, count: int) -> None:
-        """Learn that `peer` asks for `count` messages more; others receive too. Under the lock."""
+        """Learn that `peer`, which shares its side, asks for `count` more. Under the lock."""
         held = peer.ends.get(number)
         if held is not None:
             route, i = held
@@ -227,7 +236,7 @@ class Hub:
             self._look_at_end(route, i)
 
     def give_back(self, peer: Peer, number: int, period: int, ranges: Ranges) -> bool:
-        """Take back messages that nobody has taken at `peer`; return whether it had them.
+        """Take back messages that no receiver of `peer` took; return whether it had them.
 
         Under the lock.
         """
@@ -259,10 +268,10 @@ class Hub:
         self._forget_if_unused(route)
 
     def leave(self, peer: Peer, number: int) -> None:
-        """Take back an end that nobody has a handle on any more. Under the lock.
+        """Take back an end whose last handle is gone. Under the lock.
 
-        The maker's is closed by that. The other side's may be held again by somebody who is sent
-        the channel.
+        If it is the maker's end, the channel is closed. An end of the other side can be opened
+        again by a peer to which the channel is sent.
         """
         held = peer.ends.get(number)
         if held is None:
@@ -276,13 +285,13 @@ class Hub:
         side.drop_holder(peer, False, 0)
         side.push()
         self._look_at_end(route, 1)
-        self._end_if_left(route)
+        self._end_if_unreachable(route)
         self._forget_if_unused(route)
 
     def hold(self, peer: Peer, key: str) -> None:
-        """Keep a channel that `peer` is about to send a message with. Under the lock.
+        """Keep a channel that `peer` is about to send in a message. Under the lock.
 
-        One that it does not have it can't send.
+        If `peer` has no end of the channel, nothing happens: it can't send that channel.
         """
         route = self._keys.get(key)
         if route is None or not any(peer in side.holders for side in route.sides):
@@ -292,10 +301,10 @@ class Hub:
         if peer in route.sides[0].holders:
             route.holds += 1
         if route.sides[1].process is None:
-            route.revive_side(1)  # Somebody may get it again.
+            route.revive_side(1)  # The receiver of that message can open it again.
 
-    def detach(self, peer: Child) -> None:
-        """Take back all ends of a child that has ended. Under the lock. Idempotent."""
+    def detach(self, peer: ChildPeer) -> None:
+        """Take back all ends of a child whose process has ended. Under the lock. Idempotent."""
         if peer in self._peers:
             self._peers.remove(peer)
         peer.detach()
@@ -315,7 +324,7 @@ class Hub:
             self._forget_if_unused(route)
 
     def names(self) -> dict[str, tuple[int, str]]:
-        """Return all names with their channels' capacities and keys. Under the lock."""
+        """Return the capacity and the key of every channel that has a name. Under the lock."""
         return {name: (route.capacity, route.key) for name, route in self._names.items()}
 
     def find(self, name: str) -> tuple[int, str] | None:
@@ -324,19 +333,19 @@ class Hub:
         return None if route is None else (route.capacity, route.key)
 
     def made_by(self, process: str | None) -> int:
-        """Return how many channels there are that `process` has made. Under the lock."""
+        """Return how many channels made by the child `process` exist. Under the lock."""
         return self._made[process or MAIN]
 
     def delivers(self, peer: Peer, batch: Batch) -> None:
-        """Let `peer` open the channels that a message brings it. Under the lock."""
+        """Let `peer` open the channels that a message carries to it. Under the lock."""
         for key in batch.carried():
             if key in self._keys:
                 self._brought.setdefault(key, set()).add(peer.prefix)
 
-    # ------------------------------------------------------------- what can be looked at
+    # ------------------------------------------------------------- what users can look at
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """Return what is counted of each channel that has a name."""
+        """Return the counts of each channel that has a name."""
         with self.lock:
             return {name: route.statistics() for name, route in self._names.items()}
 
@@ -344,14 +353,14 @@ class Hub:
         """Return the messages that are set aside, the oldest first."""
         return self._letters.kept()
 
-    # ------------------------------------------------------------- sending on
+    # ------------------------------------------------------------- to the links and the log
 
-    def queued(self, peer: Child) -> None:
-        """Note that something is queued for a child. Under the lock."""
+    def queued(self, peer: ChildPeer) -> None:
+        """Note that frames are queued for a child. Under the lock."""
         self._unsent.add(peer)
 
     def pump(self) -> None:
-        """Get moving what is queued for children and log what is to be said. From any thread."""
+        """Send the frames that are queued for children; log the noted lines. From any thread."""
         while self._unsent:
             try:
                 peer = self._unsent.pop()
@@ -362,7 +371,7 @@ class Hub:
             self._notes.write()
 
     def shut(self) -> None:
-        """Say where messages have waited and nobody has received. Idempotent."""
+        """Log where messages wait and nobody has ever received. Idempotent."""
         self._reminder.close()
         with self.lock:
             for route in self._keys.values():
@@ -373,7 +382,7 @@ class Hub:
     # ------------------------------------------------------------- inside
 
     def _revive(self, process: str | None) -> None:
-        # Its own channels; others that it has made it makes again.
+        # Only the child's own two channels. It makes its other channels again itself.
         for route in self._names.values():
             side = route.sides[1]
             if side.process == process and not side.holders:
@@ -385,7 +394,7 @@ class Hub:
         return route
 
     def _forget(self, route: Route) -> bool:
-        """Have its key lead nowhere; return whether it led to it."""
+        """Remove the route's key; return whether the key led to this route."""
         if self._keys.get(route.key) is not route:
             return False
         del self._keys[route.key]
@@ -400,7 +409,7 @@ class Hub:
         return True
 
     def _may_open(self, peer: Peer, route: Route) -> bool:
-        """Return whether a peer has come by a key as it should: by a name or in a message."""
+        """Return whether a peer may know a key: by a name, from a message, or as the maker."""
         if peer.process is None or route.name is not None or route.key.startswith(peer.prefix):
             return True
         return peer.prefix in self._brought.get(route.key, ())
@@ -408,7 +417,7 @@ class Hub:
     def _side_for(self, route: Route, peer: Peer) -> int:
         process = peer.process or MAIN
         maker, other = route.sides
-        if other.process is not None:  # One process's own channel: all others talk to it.
+        if other.process is not None:  # One child's own channel: all other peers talk to it.
             return 1 if other.process == process else 0
         return 0 if maker.process == process and not maker.holders else 1
 
@@ -432,7 +441,7 @@ class Hub:
         holder.window, holder.asks = old.window, old.asks
         mine.lost.clear()
         taken.holds = fresh.holds
-        # What it makes of its own capacity it has been told already, and tells whom it is sent to.
+        # The maker's end keeps its own capacity. Messages that carry the channel say that one.
         taken.capacity = max(taken.capacity, fresh.capacity)
         taken.revive_side(0)
         self._forget(fresh)
@@ -445,7 +454,7 @@ class Hub:
         found = []
         for key in batch.carried():
             if peer.holds[key] <= 0:
-                continue  # It was closed before the message was sent.
+                continue  # The channel was closed before the message was sent.
             peer.holds[key] -= 1
             if not peer.holds[key]:
                 del peer.holds[key]
@@ -455,7 +464,7 @@ class Hub:
     def _drop(
         self, peer: Peer, number: int, batch: Batch, links: tuple[Route, ...], title: str
     ) -> None:
-        """Let go of what has come too late."""
+        """Drop messages that came too late."""
         if peer.says_late(number):
             self._notes.add(
                 "WARNING",
@@ -467,11 +476,11 @@ class Hub:
             route.unlink()
 
     def _unlinked(self, route: Route) -> None:
-        self._end_if_left(route)
+        self._end_if_unreachable(route)
         self._forget_if_unused(route)
 
-    def _end_if_left(self, route: Route) -> None:
-        """Tell the maker of a channel without a name that nobody else has it or can get it."""
+    def _end_if_unreachable(self, route: Route) -> None:
+        """End side 1 of a channel without a name if no other peer has it or can get it."""
         side = route.sides[1]
         if route.links or route.name is not None or side.holders or side.ended is not None:
             return
@@ -495,13 +504,13 @@ class Hub:
             )
 
     def _release_name(self, route: Route) -> None:
-        """Give a name free, as soon as nothing is under way to whoever gets the channel by it."""
+        """Free the channel's name, now or as soon as nobody needs the name to drain the channel."""
         route.over = True
         if all(s.is_empty or s.ended is not None or s.process == MAIN for s in route.sides):
             self._remove_name(route)
 
     def _look_at_end(self, route: Route, i: int) -> None:
-        """See what follows for an ending channel, now that messages to side `i` have moved."""
+        """See what follows if the other side has ended: messages for side `i` have moved."""
         if route.sides[1 - i].ended is not None:
             route.tell_last(i)
             if route.over:

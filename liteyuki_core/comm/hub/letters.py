@@ -1,6 +1,9 @@
-"""Messages that were set aside, because the process that was handling them died again and again.
+"""Messages that were set aside because the child that was handling them crashed again and again.
 
-Invariant: a letter is among those that are kept until it is put back or discarded, once.
+`Letters` owns the letters. The hub calls it. The user calls the methods of a `DeadLetter`, on any
+thread.
+
+Invariant: a letter is kept until it is put back or discarded. Only one of these happens, once.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from .side import Entry
 
 
 class DeadLetter:
-    """A message that was being handled in `crashes` crashes in a row, and was set aside.
+    """A message that was being handled in `crashes` crashes in a row and was set aside.
 
-    `channel` is the channel's name, `process` the process that died, or several with commas, `size`
-    the serialised message in bytes, `time` when it was set aside (UTC). It is kept in the main
-    process's memory until it is put back or discarded. All methods may be called from any thread.
+    `channel` is the channel's name. `process` is the name of the process that crashed; if there are
+    several, commas separate them. `size` is the size of the serialised message in bytes. `time` is
+    when the message was set aside (UTC). The main process keeps the message in memory until it is
+    put back or discarded. Any thread may call the methods.
     """
 
     def __init__(
@@ -50,9 +54,10 @@ class DeadLetter:
         )
 
     def load(self) -> Any:
-        """Return the message, rebuilt here. Raises whatever that raises, as it may not be able to.
+        """Rebuild the message in this process and return it.
 
-        Channels in it are their keys only.
+        In place of channels in it there are their keys. Raises whatever rebuilding raises: the
+        message may be one that can't be rebuilt here.
         """
         (payload,) = self._batch.payloads()
         if isinstance(payload, Linked):
@@ -60,9 +65,9 @@ class DeadLetter:
         return load(payload)
 
     def put_back(self) -> None:
-        """Send the message again, behind what waits on its channel.
+        """Send the message again, behind the messages that wait on its channel.
 
-        Raises `LiteyukiError` where it was put back or discarded before, or its channel is gone.
+        Raises `LiteyukiError` if it was put back or discarded before, or if its channel is gone.
         """
         self._do("put back", True)
 
@@ -81,7 +86,7 @@ class DeadLetter:
 class Letters:
     """The messages that are set aside. `lock` is the hub's.
 
-    `pump` is called, not under it, after one was put back or discarded.
+    `pump` is called, not under the lock, after a message was put back or discarded.
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class Letters:
         self._kept: list[DeadLetter] = []
 
     def kept(self) -> list[DeadLetter]:
-        """Return those that are set aside, the oldest first. From any thread."""
+        """Return the messages that are set aside, the oldest first. From any thread."""
         with self._lock:
             return list(self._kept)
 

@@ -1,4 +1,19 @@
-"""A child process as a peer of the hub: its link, and what is believed of what comes over it."""
+"""A child as a peer of the hub: the link to one process of it, and the check of what it sends.
+
+Nothing that a child sends is believed. Each frame is checked here before the hub or the store
+learns of it. A frame that breaks the protocol raises `FrameError`, which ends the link.
+
+Ownership. A `LinkPeer` owns its link. `Main` closes the link, or it ends with its connection.
+
+Threads. The thread or loop that reads the link calls `_on_frames` and, at the end, `_on_end`. The
+hub and the store call the methods of `ChildPeer` and `Asker`, under the lock except for `pump`.
+
+Invariants.
+- A child opens numbers in rising order, so no number stands for two ends.
+- Each end that the child has not closed has a `_Sent`. Its `room`, plus how many messages of that
+  end the hub still has, is its capacity.
+- `_behind` counts the messages that the hub still has of ends that the child has closed.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +39,25 @@ from .hub import Hub
 from .route import Route
 
 MOST_ENDS = 30_000
-"""Ends of channels that one child may have, and channels made by it that may be there."""
+"""Most ends that one child may have, and most channels made by one child that may exist."""
 
 _MOST_BEHIND = 200_000
-"""Messages that may wait to be handled of channels which the child that sent them has closed."""
+"""Most unhandled messages that one child may have sent on ends that it has closed since."""
 
 _JUST_CLOSED = 1024
 _MOST_VALUES = 1000
-"""Values that one question may bring."""
+"""Most values of one question to the store."""
 
 _TOLD_BYTES = 64 << 20
-"""What a child may leave unread of names, changes that it watches, published messages and so on:
-far more than comes together in minutes in which it is stopped or busy."""
+"""Most bytes of `Told` frames (names, changes that it watches, published messages and so on) that a
+child may leave unread. That is far more than comes in minutes in which it is stopped or busy."""
 
-_TURN = 0.02
-"""Seconds for which the frames of one child may hold the lock while others want it."""
+_SHARE_SECONDS = 0.02
+"""Seconds that the frames of one child may hold the lock before others are let in."""
 
 
 class _Sent:
-    """What a child may still send from one of its ends."""
+    """What a child may still send from one of its ends, and was told about it."""
 
     __slots__ = ("capacity", "room", "said")
 
@@ -50,22 +65,17 @@ class _Sent:
         self.capacity = capacity
         self.room = capacity
         self.said = False
-        """Whether it was said that what comes from it comes too late."""
+        """Whether the log has said that messages of this end came too late."""
 
 
 class LinkPeer:
-    """A child process as a peer of the hub. It owns the link to it.
+    """One process of a child as a peer of the hub.
 
-    `clean` says that the process leaves as it was asked to or as its target ended; one that goes
-    otherwise has crashed. Both hooks are called on the reader's thread: `on_word`, under the lock,
-    with a word about its process; `on_end` after its ends are taken back, with what was wrong with
-    the bytes that came, if anything.
-
-    Nothing that comes is believed. A frame is looked at here before the hub or the store learns of
-    it, and `FrameError` ends the link. Invariants: a child opens numbers in rising order, so that
-    none stands for two ends; for each end that it has not closed there is a `_Sent`, whose room and
-    what the hub has of that end's messages are its capacity; `_behind` is what the hub still has of
-    ends that were closed.
+    `clean` says that the process leaves because it was asked to or because its target has ended. A
+    process that ends otherwise has crashed. Both hooks are called where the link is read. `on_word`
+    is called under the lock with a word about the process. `on_end` is called by the reader's
+    thread, after the ends of the child are taken back, with what was wrong with the bytes that
+    came, or None.
     """
 
     eager = True
@@ -92,16 +102,16 @@ class LinkPeer:
         self.ends: dict[int, tuple[Route, int]] = {}
         self.holds: Counter[str] = Counter()
         self.detached = False
-        """Whether the hub has taken back its ends and deals with it no more."""
+        """Whether the hub has taken back this peer's ends and has forgotten the peer."""
         self._sent: dict[int, _Sent] = {}
         self._last_opened = 0
         self._behind: dict[int, int] = {}
         self._all_behind = 0
         self._just_closed: deque[int] = deque(maxlen=_JUST_CLOSED)
-        self._left: deque[frames.Frame] = deque()
-        """Frames that are still to be handled: it has had its turn."""
+        self._unhandled: deque[frames.Frame] = deque()
+        """Frames that are still to be handled: this child has used up its share of time."""
         self._values: list[Value] = []
-        """What has come of a store frame in parts, and how many bytes that is."""
+        """The values that have come of a store frame in parts."""
         self._values_bytes = 0
         self.clean = False
         self.serves_since = inf
@@ -116,12 +126,12 @@ class LinkPeer:
     # ------------------------------------------------------------- to the child
 
     def say(self, word: words.ToProcess) -> None:
-        """Send the process a word. From any thread, not under the lock."""
+        """Send a word to the process. From any thread, not under the lock."""
         self.link.queue(0, Told(words.encode(word)))
         self.pump()
 
     def pump(self) -> None:
-        """Get moving what is queued, or end the link of a child that reads nothing."""
+        """Send the queued frames; end the link of a child that leaves too much unread."""
         if self.link.outbox.told > _TOLD_BYTES:
             self.link.end(
                 f"it has left over {_TOLD_BYTES >> 20} MB unread of what it is told beside messages"
@@ -142,7 +152,7 @@ class LinkPeer:
         self._queue(0, Asked(words.encode(words.Dropped(count), number)))
 
     def says_late(self, number: int) -> bool:
-        """Return whether it is to be said that messages of this end came too late: once."""
+        """Return whether the log should say that messages of this end came too late: once."""
         sent = self._sent.get(number)
         if sent is None or sent.said:
             return False
@@ -195,29 +205,29 @@ class LinkPeer:
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         hub = self._hub
         gathering = self._wakes
-        left = self._left
-        left += arrived
+        unhandled = self._unhandled
+        unhandled += arrived
         wakes: list[Wake] = []
         try:
             with hub.lock:
                 wakes = gathering.gather()
                 try:
-                    until = monotonic() + _TURN if len(left) > 1 else 0.0
-                    while left and not self.detached:
-                        frame = left.popleft()
+                    until = monotonic() + _SHARE_SECONDS if len(unhandled) > 1 else 0.0
+                    while unhandled and not self.detached:
+                        frame = unhandled.popleft()
                         if frame.kind == frames.DATA:
                             self._on_data(frame)
                         else:
                             self._on_frame(frame)
-                        if left and (monotonic() > until or self.link.asks_much):
+                        if unhandled and (monotonic() > until or self.link.asks_much):
                             self.link.unfinished = True
                             break
                 finally:
                     gathering.release()
         except BaseException:
-            left.clear()
+            unhandled.clear()
             hub.pump()
-            fire(wakes, None)  # Whom earlier frames have served is not to wait for ever.
+            fire(wakes, None)  # Those that earlier frames have served must not wait for ever.
             raise
         hub.pump()
         return wakes
@@ -235,7 +245,7 @@ class LinkPeer:
         batch = unpack(frame)
         sent = self._sent.get(number)
         if sent is None:
-            # What a turn has gathered may come behind the close; nobody gets it any more.
+            # Messages that a turn has gathered may come after the close. They are dropped.
             if number not in self._just_closed:
                 raise FrameError(f"messages on channel number {number}, which it does not have")
         elif batch.count > sent.room:
@@ -255,11 +265,11 @@ class LinkPeer:
         if held is None:
             if number > self._last_opened:
                 raise FrameError(f"acknowledgement on channel number {number}, never opened")
-            return  # It was closed meanwhile.
-        left = held[0].sides[held[1]].holders[self].outstanding
+            return  # The end was closed in the meantime.
+        remaining = held[0].sides[held[1]].holders[self].outstanding
         for _, count in ranges:
-            left -= count
-            if left < 0 or not count:
+            remaining -= count
+            if remaining < 0 or not count:
                 raise FrameError(
                     f"acknowledgement of messages on channel number {number} that it was not given"
                 )
@@ -360,5 +370,5 @@ class LinkPeer:
             self._hub.detach(self)
         self._hub.pump()
         on_end = self._end_hook
-        del self._end_hook, self._word_hook  # Who listened has this.
+        del self._end_hook, self._word_hook  # Their owner refers to this peer.
         on_end(why)

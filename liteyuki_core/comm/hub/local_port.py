@@ -1,4 +1,8 @@
-"""The main process's own context and the hub, as each other's peer and port."""
+"""The way between the main process's own context and the hub: by direct calls.
+
+The context calls the methods of `ContextPort`, the hub calls those of `Peer`, the store those of
+`Asker`. These protocols say which methods are called under the lock. The port owns nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,9 @@ from .route import Route
 
 
 class LocalPort(ContextPort):
-    """The main process's own context as a peer of the hub, and the hub as its port.
+    """The main process's own context as a peer of the hub, and the hub as the context's port.
 
-    `shut` ends the links to the children, and `abandon` lets go of them in a forked copy.
+    `shut` closes the links to the children. `abandon` lets go of the links in a forked copy.
     """
 
     process: str | None = None
@@ -53,7 +57,7 @@ class LocalPort(ContextPort):
         self._hub.acknowledge(self, number, ranges)
 
     def begin(self, number: int, first: int) -> None:
-        pass  # Where this process dies, nobody asks.
+        pass  # If the main process dies, nobody counts its crashes.
 
     def ready(self, number: int, window: int, asks: bool) -> None:
         self._hub.receives(self, number, window, asks)
@@ -137,7 +141,7 @@ class LocalPort(ContextPort):
         )
 
     def loop_waits(self) -> None:
-        pass  # What it waits for does not come over a link.
+        pass  # The answers of the store do not come over a link here.
 
     def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
         self.context.access.answered(request, fields, values)

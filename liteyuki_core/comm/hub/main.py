@@ -1,7 +1,7 @@
-"""The main process's side of everything that crosses processes: it composes the hub with the rest.
+"""What the main process has of all that crosses processes: the hub, the store, the links.
 
-It makes the hub, the store with its cells, the port of the main process's own context, and a
-`LinkPeer` for each child that is started.
+`Main` makes them: the hub, the store with its cells, the port of the main process's own context,
+and a `LinkPeer` for each process of a child that is started.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .local_port import LocalPort
 
 
 class Main:
-    """Owns the hub, the store and, through their peers, the links to the children.
+    """Owns the hub, the store and, through its peers, the links to the children.
 
-    `context` is the main process's own; whoever made it closes it, which closes the links too. The
-    store is closed after that. Any thread may call its methods.
+    `context` is the main process's own. The maker of the context closes it, and that also closes
+    the links. After that the store is closed. Any thread may call the methods.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Main:
         )
         context.connect(self.local, Access(context.site, self.local, Originals(self.store.entries)))
         self._peers: list[LinkPeer] = []
-        """Those whose links have not ended."""
+        """The peers whose links have not ended."""
         self._last_peer = 0
 
     def connect(
@@ -49,9 +49,9 @@ class Main:
         on_end: Callable[[str | None], None],
         on_word: Callable[[words.OfProcess], None],
     ) -> LinkPeer:
-        """Return the peer of a process that has just been started, reading.
+        """Return the peer of a process that was just started. Its link is being read.
 
-        See `LinkPeer` for the two hooks.
+        `process` is the name of the child. `LinkPeer` says what the two hooks are.
         """
 
         def ended(why: str | None) -> None:
@@ -78,7 +78,7 @@ class Main:
         return peer
 
     def _shut(self, timeout: float) -> None:
-        """End every link that is left."""
+        """Close every link that has not ended."""
         self.hub.shut()
         for peer in [peer for peer in self._peers if not peer.detached]:
             peer.link.close(timeout)

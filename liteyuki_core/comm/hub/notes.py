@@ -1,4 +1,8 @@
-"""Lines of the log about channels: noted under the hub's lock, logged after it."""
+"""Lines for the log about channels: noted under the hub's lock, logged after it is released.
+
+Invariant: in each second at most `_MOST_SAID` warnings are noted, and then one line that says that
+more are left out.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,16 @@ from time import monotonic
 from ... import log
 
 _MOST_SAID = 100
-"""Warnings about channels in one second: a child that causes them is not to fill the log."""
+"""Most warnings about channels in one second: a child that causes them must not fill the log."""
 
 
 class Notes:
-    """What is to be said. `add` is called under the hub's lock, `write` from any thread after it.
-
-    Invariant: a second has no more than `_MOST_SAID` warnings and one line that says so.
-    """
+    """The noted lines. `add` is called under the hub's lock, `write` by any thread without it."""
 
     def __init__(self) -> None:
         self.lines: deque[tuple[str, str]] = deque()
         self._second = self._said = 0
-        """How many warnings there were in which second."""
+        """The latest second with a warning, and how many warnings it had."""
 
     def add(self, level: str, text: str) -> None:
         """Note a line."""
@@ -36,10 +37,10 @@ class Notes:
         self.lines.append((level, text))
 
     def write(self) -> None:
-        """Log what is noted."""
+        """Log the noted lines."""
         while self.lines:
             try:
                 level, text = self.lines.popleft()
             except IndexError:
-                break  # Another thread has it.
+                break  # Another thread has taken the last line.
             log.logger.log(level, text)

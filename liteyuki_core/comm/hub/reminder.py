@@ -1,8 +1,8 @@
-"""Looks again at sides where messages wait: held back for a holder, or where nobody receives.
+"""Looks again, later, at sides of channels where messages wait.
 
-Messages are held back where several receive and one of them has yet to give back what is older,
-see `side.py`. That nobody has ever received where messages wait is often a mistake, so the log says
-so, once.
+There are two cases. Messages of a shared side are held back, because a holder still has to give
+back older ones, see `side.py`: when the time for that is over, they are passed on. Or messages wait
+where no holder has ever received. That is often a mistake of the user, so the log says so, once.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from .route import Route
 from .side import MAIN, Side
 
 _UNREAD_SECONDS = 5.0
-"""How long messages wait where nobody has ever received before a line says so."""
+"""Seconds that messages wait, where no holder has ever received, before the log says so."""
 
 
 class Reminder:
-    """Owns the thread that wakes when it is time to look. All but `close` under the hub's `lock`.
+    """Owns the thread that looks, in an `Expiry`; `close` ends it.
 
-    `pump` is called on that thread, not under the lock, after something may have been noted.
+    All methods but `close` are called under the hub's `lock`. `pump` is called on that thread, not
+    under the lock, after a line may have been noted.
     """
 
     def __init__(
@@ -35,26 +36,26 @@ class Reminder:
         self._pump = pump
         self._held: list[Side] = []
         self._unread: dict[Side, tuple[float, Route, int]] = {}
-        """Sides that have messages and where nobody has ever received, and since when."""
+        """Sides with messages where no holder has ever received, and since when they wait."""
         self._expiry = Expiry(self._look_again)
 
     def look_at_held(self, side: Side) -> None:
-        """Have messages passed on when they are held back no more, if they are now."""
+        """If messages are held back now, pass them on when their time is over."""
         if side.waiting and side.is_held and side not in self._held:
             self._held.append(side)
             self._expiry.at(side.held_until)
 
     def is_unread(self, route: Route, i: int) -> None:
-        """Learn that the first message has come for side `i`, where nobody has ever received."""
+        """Learn that the first message has come for side `i`, where no holder ever received."""
         self._unread[route.sides[i]] = monotonic(), route, i
         self._expiry.at(monotonic() + _UNREAD_SECONDS)
 
     def forget_unread(self, side: Side) -> None:
-        """Learn that somebody receives there, or that its channel is forgotten."""
+        """Learn that a holder of this side receives, or that its channel is forgotten."""
         self._unread.pop(side, None)
 
     def note_unread(self, route: Route, i: int) -> None:
-        """Note that messages wait for side `i` and nobody has ever received, if that is so."""
+        """Note a line if messages wait for side `i` and no holder has ever received there."""
         side = route.sides[i]
         if side.read or side.is_empty or side.ended is not None:
             return
@@ -75,7 +76,7 @@ class Reminder:
         self._expiry.close()
 
     def _look_again(self) -> float | None:
-        """See to what has waited for some time; return when to look again."""
+        """Look at the sides that are due; return when to look again. On the expiry thread."""
         with self._lock:
             held, self._held = self._held, []
             for side in held:
@@ -84,7 +85,7 @@ class Reminder:
         return self._look_at_unread()
 
     def _look_at_unread(self) -> float | None:
-        """Say where messages wait and nobody has ever received; return when to look again."""
+        """Note where messages have waited too long; return when to look again."""
         with self._lock:
             now = monotonic()
             unread, self._unread = self._unread, {}
@@ -92,7 +93,7 @@ class Reminder:
                 begun = [holder.peer.serves_since for holder in side.holders.values()]
                 if side.read or side.is_empty or route.forgotten:
                     continue
-                # A process that has yet to start, or starts, is not late.
+                # A child whose process does not run yet, or is starting, is not late.
                 waits = side.process not in (None, MAIN) and not begun
                 if waits or max([since, *begun]) > now - _UNREAD_SECONDS:
                     self._unread[side] = since, route, i

@@ -1,10 +1,13 @@
-"""One channel as the hub sees it, and who holds its ends: the protocol `Peer`.
+"""One channel as the hub sees it, and the peers that hold its ends: the protocol `Peer`.
 
-A route is the two sides of one channel; custody of the messages is each side's, see `side.py`.
-Nothing here knows links or names, waits or runs user code. All under the hub's lock.
+A route is the two sides of one channel. Each side has custody of its messages, see `side.py`.
+Nothing here knows links or names, waits or runs user code. The caller of every method holds the
+hub's lock, except for `ChildPeer.pump`.
 
-Invariants: `links` counts the messages under way that carry the channel and what peers hold for
-those that they are about to send; a route that is forgotten never comes back.
+Invariants.
+- `links` counts the messages under way that carry the channel, and the holds of peers for messages
+  that they are about to send.
+- A route that is forgotten never comes back.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ from .side import Holder, Recipient, Side
 
 
 class Peer(Recipient, Protocol):
-    """Whoever holds ends: a child's link or the main process's context.
+    """A holder of ends: a child's link or the main process's context.
 
-    `prefix` starts the keys of the channels it makes, `eager` says that it takes messages of its
-    own channels before it receives, `holds` counts by key the channels that it is about to send
-    messages with. All methods are called under the lock.
+    `prefix` begins the keys of the channels that the peer makes. `ends` has the route and the side
+    of each end, by the peer's number for it. `eager` says that the peer takes messages of its own
+    channels before it receives. `holds` counts, by key, the channels that the peer is about to send
+    in messages. All methods are called under the lock.
     """
 
     prefix: str
@@ -31,28 +35,29 @@ class Peer(Recipient, Protocol):
     holds: Counter[str]
 
     def says_late(self, number: int) -> bool:
-        """Return whether the log is to say that messages of this end came too late."""
+        """Return whether the log should say that messages of this end came too late."""
 
 
-class Child(Peer, Protocol):
-    """A child process, which comes and ends. `clean` says that its end is no crash."""
+class ChildPeer(Peer, Protocol):
+    """The link to one process of a child. `clean` says that the end of the process is no crash."""
 
     clean: bool
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
-        """Say which names, with their channels' capacities and keys, came and went."""
+        """Tell the child which names were added, with capacity and key, and which were removed."""
 
     def detach(self) -> None:
-        """Learn that the hub has taken back its ends and deals with it no more. Idempotent."""
+        """Learn that the hub has taken back this peer's ends and forgets the peer. Idempotent."""
 
     def pump(self) -> None:
-        """Get moving what is queued for it. Not under the lock; never waits."""
+        """Send the frames that are queued for the child. Not under the lock; never waits."""
 
 
 class Route:
-    """One channel: two sides, that of whoever made it and the other.
+    """One channel: side 0 is the maker's, side 1 the other.
 
-    `on_unlinked` is called, under the lock, when one message less that carries it is under way.
+    `on_unlinked` is called, under the lock, when a message that carried the channel is no longer
+    under way.
     """
 
     def __init__(
@@ -71,22 +76,22 @@ class Route:
         self.sides = (Side(maker), Side(other))
         self._on_unlinked = on_unlinked
         self.links = 0
-        """How many messages under way carry this channel."""
+        """How many messages under way, or about to be sent, carry this channel."""
         self.holds = 0
-        """How many messages its maker has sent, or is about to, that carry it."""
+        """How many messages that carry this channel its maker has sent or is about to send."""
         self.over = False
-        """Whether its name is given free as soon as nobody has to drain it any more."""
+        """Whether the name is to be freed as soon as nobody needs it to drain the channel."""
         self.forgotten = False
-        """Whether its key leads nowhere any more."""
+        """Whether the hub has forgotten this route: its key leads to nothing."""
 
     @property
     def title(self) -> str:
-        """What it is called in the log."""
+        """How the log names the channel."""
         return f"channel {self.called}"
 
     @property
     def unused(self) -> bool:
-        """Whether nobody has it or can get it any more."""
+        """Whether no peer has the channel and no peer can get it any more."""
         return (
             self.name is None
             and not self.links
@@ -95,17 +100,17 @@ class Route:
         )
 
     def unlink(self) -> None:
-        """Learn that one message less that carries it is under way."""
+        """Learn that a message that carried the channel is no longer under way."""
         self.links -= 1
         self._on_unlinked(self)
 
     def tell(self, i: int) -> None:
-        """Tell the holders of side `i` how the other side is."""
+        """Tell the holders of side `i` whether the other side has ended."""
         for holder in self.sides[i].holders.values():
             self._tell(i, holder, self._is_last(i, holder))
 
     def tell_last(self, i: int) -> None:
-        """Tell those holders of side `i` for whom that has changed whether a message may come."""
+        """Tell holders of side `i` whether messages may still come, where that has changed."""
         for holder in self.sides[i].holders.values():
             last = self._is_last(i, holder)
             if last is not holder.told_last:
@@ -117,15 +122,16 @@ class Route:
         holder.peer.gone(holder.number, other.ended, other.why, last, self.holds)
 
     def _is_last(self, i: int, holder: Holder) -> bool:
-        # What another holder has not handled may still come to this one.
+        # A message that another holder was given and does not handle may still come to this one.
         side = self.sides[i]
         given = sum(each.outstanding for each in side.holders.values())
         return not side.waiting and given == holder.outstanding
 
     def end_side(self, i: int, kind: type[ChannelError], why: str, *, let_go: bool = False) -> None:
-        """Say that nobody holds side `i` any more and nobody will, or may, if it was `let_go`.
+        """End side `i`: no peer holds it, and none will.
 
-        What was sent before its senders could know is then kept.
+        If `let_go`, a peer may still get it again, and messages that still come for it are kept:
+        they were sent before the senders could know.
         """
         side = self.sides[i]
         side.ended, side.why, side.let_go = kind, why, let_go
@@ -133,7 +139,7 @@ class Route:
         self.tell(1 - i)
 
     def revive_side(self, i: int) -> None:
-        """Take that back."""
+        """Undo `end_side`."""
         side = self.sides[i]
         if side.ended is not None:
             side.ended = None
@@ -141,7 +147,7 @@ class Route:
             self.tell(1 - i)
 
     def statistics(self) -> dict[str, int]:
-        """Return what both directions together have counted."""
+        """Return the counts of both directions together."""
         sides = self.sides
         under_way = sum(side.under_way for side in sides)
         sent = sum(side.count for side in sides)

@@ -1,26 +1,33 @@
 """One side of a channel as the hub sees it: who holds it, and custody of every message for it.
 
-What is sent to a side is kept here until somebody who holds that side has handled it, so a
-sender need not keep it, and it can be given to the successor of a process that died. Nothing
-here knows links or names, waits, runs user code or looks into a message. All under the hub's lock.
+A side keeps each message that is sent to it until a holder of the side has handled that message.
+So the sender need not keep it, and a message that a dead process held can be given to its
+successor. Nothing here knows links or names, waits, runs user code or looks into a message. The
+caller of every method holds the hub's lock.
 
-Invariants: an entry is either in its side's `waiting` or, with its holder, in `sent`; `waiting` is
-in order of sequence numbers; what is settled is in neither and was reported to its sender once.
-A message is in one entry; entries are split and never joined.
+Invariants.
+- An entry is in `waiting`, without a holder, or in `sent`, with its holder. Each message is in one
+  entry. Entries are split and never joined.
+- `waiting` is in the order of sequence numbers.
+- A settled message is in neither of them. It was reported to its sender once.
 
-Sharing. A holder that alone receives is given everything at once. Where several receive, the side
-is shared: a message goes to one that asks at that moment, or whose callbacks have room; of those to
-the one with the fewest unhandled. A holder that is read with `receive` then says how many messages
-more, or fewer, it asks for. Its `room` is what it has asked for and was not given, and below 0
-where it was given more, because it stopped asking meanwhile. What it so keeps in vain is called
-back when another holder asks: it begins a new period, at the start of which it gives back what
-nobody there has taken. What it said in a period before that counts no more. Until it has, nothing
-is given to others, so that each gets messages in order; but no longer than `_PATIENCE`, for it may
-be stopped.
+Sharing. If only one holder receives, it is given every message at once. If several holders receive,
+the side is shared. Then a message goes to a holder that asks at that moment, or whose callbacks
+have room; among these, to the holder with the fewest unhandled messages. A holder that is read with
+`receive` says how many messages more, or fewer, it asks for. Its `room` is how many messages it has
+asked for and was not given. `room` is below 0 if the holder was given more than it still asks for,
+because its receivers stopped asking in the meantime. When another holder asks, these surplus
+messages are called back: a new period begins for the holder, and at the start of it the holder
+gives back the messages that none of its receivers has taken. What the holder said in an earlier
+period is ignored. Until the holder has given back, no other holder is given messages, so that each
+holder gets messages in order. This lasts at most `_PATIENCE`, because the holder's process may be
+stopped.
 
-Crashes. Nobody knows which of the messages that a dead process held it was handling, so at first
-each counts one crash. From then on they are PROMPT, and the process says when each begins: one
-that had begun counts one more, one that had not begins anew. At `limit` a message is set aside.
+Crashes. Nobody knows which of its messages a dead process was handling. So a first crash counts for
+every message that the process held. From then on these messages are PROMPT: the process says when
+it begins each of them. In the next crash the count of a message that had begun rises by one. If any
+message had begun, the count of those that had not goes back to 0. At `limit` crashes a message is
+set aside.
 """
 
 from __future__ import annotations
@@ -36,21 +43,22 @@ from ..wire.batch import Batch
 from ..wire.words import Ranges
 
 MAIN = "\0main"
-"""Stands for the main process among the owners of sides; no process can have this name."""
+"""Stands for the main process where a child's name is expected. No child can have this name."""
 
 _PATIENCE = 0.05
-"""Seconds that a holder has to give back what it keeps in vain before others get what is newer."""
+"""Seconds that a holder has to give back its surplus before others get newer messages."""
 
 _PROMPT_WINDOW = 64
-"""A holder with less room than this acknowledges at once, where others wait for messages too."""
+"""On a shared side, a holder with a smaller window than this must acknowledge at once."""
 
 
 class Recipient(Protocol):
-    """Whoever holds a side, as the side and its channel see it. Called under the lock."""
+    """A peer that holds a side, as the side and its channel see it. Called under the lock."""
 
     process: str | None
+    """The name of the child; None for the main process."""
     serves_since: float
-    """When it had started, of `time.monotonic`; infinite before."""
+    """When the process was ready, by `time.monotonic`; infinite before that."""
 
     def deliver(self, number: int, batch: Batch) -> None:
         """Pass on messages."""
@@ -59,21 +67,22 @@ class Recipient(Protocol):
         """Pass on that `count` messages sent from this end were handled."""
 
     def dropped(self, number: int, count: int) -> None:
-        """Say that `count` messages sent from this end will not be handled."""
+        """Pass on that `count` messages sent from this end will not be handled."""
 
     def gone(
         self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
     ) -> None:
-        """Say that the other side closed or is lost, or, with None, is back.
+        """Pass on that the other side closed or is lost or, if `kind` is None, is back.
 
-        `last` says that no message of it will come. A maker that has sent more than `holds`
-        messages with the channel is to take no notice: somebody may have it again.
+        `last` says that no message from the other side will come. A maker that has sent more than
+        `holds` messages that carry the channel must ignore this call: such a message may bring the
+        channel to a new holder.
         """
 
     def shared(self, number: int, period: int) -> None:
-        """Say that others receive messages too, from now on in this period; with 0, nobody else.
+        """Pass on that the side is shared, and that this period begins; 0: it is not shared.
 
-        What a period is stands at the top of this file.
+        The top of this file says what a period is.
         """
 
 
@@ -81,11 +90,14 @@ class Carried(Protocol):
     """A channel that travels in a message. Called under the lock."""
 
     def unlink(self) -> None:
-        """Learn that one message less that carries it is under way."""
+        """Learn that one message that carried the channel is no longer under way."""
 
 
 class Holder:
-    """A peer that holds a side, and how many messages it was given and has not handled."""
+    """A peer that has an end of a side, and what the side knows of it.
+
+    `outstanding` is how many messages the holder was given and has not handled.
+    """
 
     __slots__ = (
         "asks",
@@ -111,24 +123,35 @@ class Holder:
         """Whether it is read with `receive`."""
         self.room = 0
         self.period = 0
-        """0 while it alone receives."""
+        """0 while no other holder receives."""
         self.owes = False
-        """Whether it is to give back what nobody there has taken, and has not yet."""
+        """Whether the holder still has to give back messages for the current period."""
         self.outstanding = 0
         self.begun = False
+        """Whether the holder has said of any message that it begins."""
         self.told_last = False
-        """Whether it was told that no message will come any more."""
+        """Whether the holder was told that no message will come any more."""
 
     @property
     def free(self) -> int:
-        """How many messages it takes where others receive too."""
+        """How many messages the holder takes now, on a shared side."""
         return self.room if self.asks else self.window - self.outstanding
 
 
 class Entry:
     """A batch in custody."""
 
-    __slots__ = ("batch", "begun", "crashed", "done", "holder", "left", "links", "number", "source")
+    __slots__ = (
+        "batch",
+        "begun",
+        "crashed",
+        "done",
+        "holder",
+        "links",
+        "number",
+        "remaining",
+        "source",
+    )
 
     def __init__(
         self,
@@ -140,16 +163,18 @@ class Entry:
     ) -> None:
         self.batch = batch
         self.source = source
-        """Who sent it, as `number`; None for one that was set aside and put back."""
+        """The sender, which calls its end `number`; None for a message that was put back."""
         self.number = number
         self.links = links
-        """The channels that travel in it."""
+        """The channels that travel in the batch."""
         self.crashed = crashed
-        """The processes in whose crashes, one after another, each of its messages was handled."""
-        self.left = batch.count
+        """The names of the children in whose crashes, in a row, each message was being handled."""
+        self.remaining = batch.count
+        """How many messages are not acknowledged."""
         self.done: set[int] | None = None
-        """What is acknowledged, once that is not simply the first messages."""
+        """The acknowledged messages, as soon as these are not simply the first ones."""
         self.begun: set[int] = set()
+        """The messages that the holder has begun."""
         self.holder: Holder | None = None
 
     def acknowledged(self) -> set[int]:
@@ -157,44 +182,45 @@ class Entry:
         if self.done is not None:
             return self.done
         first = self.batch.first
-        return set(range(first, first + self.batch.count - self.left))
+        return set(range(first, first + self.batch.count - self.remaining))
 
     def of(self, batch: Batch, crashed: tuple[str, ...]) -> Entry:
         """Return an entry for some of the same messages."""
         return Entry(batch, self.source, self.number, self.links, crashed)
 
     def unlink(self) -> None:
-        """Let go of the channels that travel in it."""
+        """Let go of the channels that travel in the batch."""
         for link in self.links:
             link.unlink()
 
 
 class Side:
-    """One side of a route and what is under way to it."""
+    """One side of a route, and the messages under way to it."""
 
     def __init__(self, process: str | None) -> None:
         self.process = process
-        """The process this side belongs to, or `MAIN`; None for one that any process may hold."""
+        """The name of the child this side belongs to, or `MAIN`; None: any process may hold it."""
         self.holders: dict[Recipient, Holder] = {}
         self.waiting: deque[Entry] = deque()
         self.sent: dict[int, Entry] = {}
         self._starts: list[int] = []
-        """The keys of `sent`, sorted, among some that were there before."""
+        """The keys of `sent`, sorted, and with them some former keys."""
         self.shared = False
+        """Whether several holders receive."""
         self._periods = 0
         self.held_until = 0.0
-        """How long messages are held back at most, of `time.monotonic`."""
+        """Messages are held back until then at most, by `time.monotonic`."""
         self.read = False
-        """Whether anybody has ever received here."""
+        """Whether any holder has ever received."""
         self.lost: set[str | None] = set()
-        """The processes that held it when they died."""
+        """The names of the children whose processes held this side when they ended."""
         self.ended: type[ChannelError] | None = None
-        """Set when nobody holds this side and nobody will, to what the other side gets."""
+        """Set when no peer holds this side or will hold it: the error that the other side gets."""
         self.why = ""
         self.let_go = False
-        """Whether it has so ended because nobody has it, though somebody may get it again."""
+        """Whether it ended only because no peer holds it now: one may still get it again."""
         self.count = 0
-        """How many messages came for this side; the number of the next one."""
+        """How many messages came for this side; also the number of the next message."""
         self.bytes = 0
         self.redelivered = 0
         self.dropped = 0
@@ -202,7 +228,7 @@ class Side:
     @property
     def under_way(self) -> int:
         """How many messages are in custody."""
-        return sum(entry.left for entry in (*self.waiting, *self.sent.values()))
+        return sum(entry.remaining for entry in (*self.waiting, *self.sent.values()))
 
     @property
     def is_empty(self) -> bool:
@@ -211,12 +237,12 @@ class Side:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed on purpose: what comes for it now is dropped."""
+        """Whether it was closed on purpose. Then messages that still come are dropped."""
         return self.ended is ChannelClosed and not self.let_go
 
     @property
-    def waits_for_process(self) -> bool:
-        """Whether it is a process's own that has ended: what comes now waits for the next one."""
+    def waits_for_successor(self) -> bool:
+        """Whether it is the own side of a child that has ended: messages wait for its successor."""
         return self.ended is not None and self.let_go and self.process is not None
 
     def add(
@@ -236,7 +262,7 @@ class Side:
 
     @property
     def is_held(self) -> bool:
-        """Whether messages are held back for some that are on their way back."""
+        """Whether messages are held back because older ones are on their way back."""
         return (
             self.shared
             and any(holder.owes for holder in self.holders.values())
@@ -244,7 +270,7 @@ class Side:
         )
 
     def push(self) -> None:
-        """Pass on what waits to whoever receives."""
+        """Give waiting messages to the holders that receive."""
         if not self.waiting:
             return
         ready = [holder for holder in self.holders.values() if holder.ready]
@@ -255,29 +281,32 @@ class Side:
         while self.waiting:
             free = [holder for holder in ready if holder.free > 0]
             if free and self._call_back():
-                continue  # Main's own end has given back by now, and that was passed on.
+                continue  # The main process's own end has given back at once.
             if not free or self.is_held:
                 return
             holder = min(free, key=lambda holder: holder.outstanding)
-            share = max(1, self.waiting[0].batch.count // len(ready))
-            self._give_some(holder, min(holder.free, share))
-            self.holders[holder.peer] = self.holders.pop(holder.peer)  # Next time another first.
+            portion = max(1, self.waiting[0].batch.count // len(ready))
+            self._give_some(holder, min(holder.free, portion))
+            self.holders[holder.peer] = self.holders.pop(holder.peer)  # Next time it is the last.
 
-    # ------------------------------------------------------------- who receives
+    # ------------------------------------------------------------- receiving holders
 
     def receives(self, holder: Holder, window: int, asks: bool) -> None:
-        """Learn that a holder receives: with callbacks for `window` messages, or by asking."""
+        """Learn that a holder receives: with `receive` if `asks`, else with callbacks.
+
+        The callbacks handle `window` messages at a time.
+        """
         holder.window, holder.asks = window, asks
         self.read = True
         if not holder.ready:
             holder.ready = True
-            self._share()
+            self._update_sharing()
         self.push()
 
     def ask_for(self, holder: Holder, period: int, count: int) -> None:
         """Learn that a holder asks for `count` messages more, or for fewer.
 
-        With 0 it takes one that waits now, and does not stand in line for another.
+        With a `count` of 0 it is given one message if one waits now, and asks for no later one.
         """
         if period != holder.period or not holder.asks:
             return
@@ -289,16 +318,16 @@ class Side:
             self._call_back()
 
     def _call_back(self) -> bool:
-        """Have given back what is kept in vain; return whether there was any."""
+        """Call back the surplus of holders; return whether any holder had some."""
         keeping = [holder for holder in self.holders.values() if holder.asks and holder.room < 0]
         for holder in keeping:
             self._renew(holder)
         return bool(keeping)
 
     def take_back(self, holder: Holder, period: int, ranges: Ranges) -> bool:
-        """Take back messages that nobody at a holder has taken, at the start of a period.
+        """Take back, at the start of a period, messages that no receiver of a holder has taken.
 
-        Returns whether all of them are with it, and with none handled that came later.
+        Returns whether the holder has all of them, and has handled no later message of an entry.
         """
         whole = True
         holder.owes = holder.owes and period != holder.period
@@ -313,10 +342,10 @@ class Side:
                 rest = entry.of(entry.batch.part(low - start, high - start), entry.crashed)
                 self.waiting.append(rest)
                 holder.outstanding -= high - low
-                entry.left -= high - low
+                entry.remaining -= high - low
                 if low > start:
                     entry.batch = entry.batch.part(0, low - start)
-                if not entry.left:
+                if not entry.remaining:
                     del self.sent[start]
             whole = whole and not count
         self._sort()
@@ -324,10 +353,10 @@ class Side:
         return whole
 
     def drop_holder(self, peer: Recipient, crash: bool, limit: int) -> list[Entry]:
-        """Take back what `peer` had and has not handled, for its successor or for others.
+        """Take back what `peer` had and has not handled, for its successor or for other holders.
 
-        After a `crash` it is handed out as redelivered; returns, one message each, those that
-        were being handled in `limit` crashes in a row.
+        After a `crash` these messages are given out as REDELIVERED. The messages that were being
+        handled in `limit` crashes in a row are not: returns them, one message an entry.
         """
         holder = self.holders.pop(peer, None)
         if holder is None:
@@ -355,11 +384,11 @@ class Side:
             self.dropped += 1
             if entry.source is not None:
                 entry.source.dropped(entry.number, 1)
-        self._share()
+        self._update_sharing()
         return aside
 
-    def _share(self) -> None:
-        """Have what has changed in who receives take effect."""
+    def _update_sharing(self) -> None:
+        """Begin or end sharing, as the number of receiving holders says."""
         ready = [holder for holder in self.holders.values() if holder.ready]
         self.shared = len(ready) > 1
         for holder in ready:
@@ -376,11 +405,11 @@ class Side:
         self.held_until = monotonic() + _PATIENCE
         holder.peer.shared(holder.number, holder.period)
 
-    # ------------------------------------------------------------- what becomes of messages
+    # ------------------------------------------------------------- handled messages
 
     def settle(self, holder: Holder, ranges: Ranges) -> bool:
-        """Let go of messages that a holder has handled; return whether it had them all."""
-        # One frame tells a sender of all its messages, however many batches they came in.
+        """Forget messages that a holder has handled; return whether it had them all."""
+        # A sender is told of all its messages in one frame, whatever batches they came in.
         settled: dict[tuple[Recipient | None, int], int] = {}
         whole = True
         for first, count in ranges:
@@ -388,7 +417,7 @@ class Side:
             if (
                 entry is not None
                 and entry.holder is holder
-                and entry.left == entry.batch.count == count
+                and entry.remaining == entry.batch.count == count
             ):
                 self._settled(entry, count, settled)
                 del self.sent[first]
@@ -413,12 +442,12 @@ class Side:
         return whole
 
     def clear(self) -> int:
-        """Let go of everything; return how many messages that were."""
+        """Drop all messages in custody; return how many there were."""
         count = 0
         for entry in (*self.waiting, *self.sent.values()):
-            count += entry.left
+            count += entry.remaining
             if entry.source is not None:
-                entry.source.dropped(entry.number, entry.left)
+                entry.source.dropped(entry.number, entry.remaining)
             entry.unlink()
         self.waiting.clear()
         self.sent.clear()
@@ -437,8 +466,8 @@ class Side:
         first = entry.batch.first
         entry.holder = holder
         entry.begun = set()
-        holder.outstanding += entry.left
-        holder.room -= entry.left
+        holder.outstanding += entry.remaining
+        holder.room -= entry.remaining
         self.sent[first] = entry
         starts = self._starts
         if not starts or first > starts[-1]:
@@ -463,7 +492,10 @@ class Side:
         self.waiting = deque(sorted(self.waiting, key=lambda entry: entry.batch.first))
 
     def _held(self, holder: Holder, first: int, stop: int) -> list[tuple[Entry, int, int]]:
-        """Return the entries of a holder with messages from `first` to before `stop`, and which."""
+        """Return the entries of a holder with messages from `first` to before `stop`.
+
+        With each come the first of these messages and the one behind the last.
+        """
         starts = self._starts
         found = []
         at = max(0, bisect_right(starts, first) - 1)
@@ -487,7 +519,7 @@ class Side:
         missing = stop - first
         for entry, low, high in self._held(holder, first, stop):
             start = entry.batch.first
-            if entry.done is None and low == start + entry.batch.count - entry.left:
+            if entry.done is None and low == start + entry.batch.count - entry.remaining:
                 count = high - low
             else:
                 done = entry.done = entry.acknowledged()
@@ -496,17 +528,17 @@ class Side:
                 count = len(done) - before
             missing -= count
             self._settled(entry, count, settled)
-            if not entry.left:
+            if not entry.remaining:
                 del self.sent[start]
         return not missing
 
     def _settled(
         self, entry: Entry, count: int, settled: dict[tuple[Recipient | None, int], int]
     ) -> None:
-        entry.left -= count
+        entry.remaining -= count
         if entry.holder is not None:
             entry.holder.outstanding -= count
         sender = entry.source, entry.number
         settled[sender] = settled.get(sender, 0) + count
-        if not entry.left and entry.links:
+        if not entry.remaining and entry.links:
             entry.unlink()

@@ -356,12 +356,12 @@ def test_a_task_is_not_held_up(child: Ended) -> None:
         child.pair.main.access.ask("set", "k", {"key": f"key {i}"}, [Value("b", b"x")]).wait(10)
     ask = raw(*value.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 1000
     child.theirs.connection.sendall(ask)
-    wait_until(lambda: child.peer._left, "it has had a turn")
+    wait_until(lambda: child.peer._unhandled, "it has had a turn")
 
     async def turns() -> None:
         for _ in range(20):
             with child.pair.hub.lock:
-                assert child.peer._left
+                assert child.peer._unhandled
             await asyncio.sleep(0.001)
 
     run_async(turns())

@@ -1,3 +1,3 @@
 """From messages to the bytes of one link, and back.
 
-Imports `loop`, and nothing else of `comm` outside this folder."""
+Imports `loop`, and nothing else of `comm` outside of this folder."""

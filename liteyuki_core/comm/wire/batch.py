@@ -1,14 +1,19 @@
-"""Messages of one channel as they travel together: a batch, and the DATA frame that it is.
+"""Messages of one channel that travel together: a batch, and its DATA frame.
 
-DATA body: first sequence number u64, message count u32, then a u32 a message, then the
-messages. With the TEXT flag the messages are one UTF-8 text and the u32 are lengths in
-characters; with SPLIT besides there are no u32, and a NUL stands between two messages.
-Without TEXT each is bytes: the u32 is the length, its top bit says the payload is a `bytes`
-object as it stands, not a pickle. With the LONG flag there is one message and no u32; it is
-a pickle and its buffers, each a segment of its own. With the LINKED flag there is one message,
-a table of the keys of channels that it carries and then its pickle. REDELIVERED: it was sent
-to a process that died. PROMPT: the receiver says when each message is begun, and when it is
-handled, at once.
+Pure: no sockets, no threads, no locks. Any thread may call it. Invariant: a batch is never changed
+once it is made.
+
+DATA body: first sequence number u64, message count u32, then a u32 for each message, then the
+messages. The u32 is the length of the message in bytes; its top bit says that the payload is a
+`bytes` object as it stands and not a pickle. Flags:
+
+- TEXT: the messages are one UTF-8 text, and the u32 are lengths in characters.
+- SPLIT, with TEXT: there are no u32. A NUL stands between two messages.
+- LONG: there is one message and no u32. It is a pickle and its buffers, each in its own segment.
+- LINKED: there is one message. It is a table of the keys of the channels that it carries, and then
+  its pickle.
+- REDELIVERED: these messages were given to a process that died.
+- PROMPT: the receiver says at once when it begins a message, and at once when it has handled it.
 """
 
 from __future__ import annotations
@@ -45,10 +50,10 @@ _DATA_HEAD = struct.Struct("<HBBIIQI")
 class Batch:
     """Messages of one channel in one direction that travel, wait and are acknowledged together.
 
-    `buffers` is what follows the sequence numbers in a DATA frame: whoever forwards a batch
-    writes these as they are. A batch is never changed once made; `having` and `part` give others
-    of the same messages. `flags` are those of its frame but for IN_PIECES. `kept` says that others
-    may have the same memory: then what a message may change is copied when it is made.
+    `buffers` is what follows the first sequence number and the count in a DATA frame. The hub
+    forwards these buffers as they are. `having` and `part` return new batches of the same messages.
+    `flags` are the flags of the frame without IN_PIECES. `kept` says that others may have the same
+    memory: then changeable buffers are copied when a message is rebuilt.
     """
 
     __slots__ = ("buffers", "count", "first", "flags", "kept", "lengths", "text")
@@ -73,7 +78,7 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """How many bytes its messages have, serialised."""
+        """How many bytes the serialised messages have."""
         buffers = self.buffers
         if self.flags & LONG:
             return len(Long(buffers))
@@ -81,7 +86,7 @@ class Batch:
         return whole - (self.count - 1 if self.flags & SPLIT else 4 * self.count)
 
     def having(self, first: int, flags: int = 0) -> Batch:
-        """Return the same messages numbered from `first` on, with `flags` besides their own."""
+        """Return the same messages numbered from `first` on, with `flags` added."""
         flags |= self.flags
         return Batch(first, self.count, self.buffers, self.lengths, self.text, flags, self.kept)
 
@@ -106,7 +111,10 @@ class Batch:
         return Batch(self.first + start, stop - start, buffers, lengths, text, self.flags)
 
     def runs(self, kinds: Sequence[Any]) -> Iterator[tuple[Any, Batch]]:
-        """Yield runs of messages of one kind, given a kind for each; None leaves one out."""
+        """Yield runs of neighbouring messages of the same kind.
+
+        `kinds` has one kind for each message; messages of kind None are left out.
+        """
         start = 0
         for kind, group in groupby(kinds):
             stop = start + len(list(group))
@@ -125,7 +133,7 @@ class Batch:
         return (head, *self.buffers)
 
     def payloads(self) -> list[Any]:
-        """Return the messages, still serialised: give each to `load`."""
+        """Return the messages, still serialised. `load` rebuilds one."""
         text = self.text
         if text is not None:
             if self.count == 1:
@@ -174,7 +182,7 @@ def pack_text(first: int, messages: list[str]) -> Batch:
 
 
 def pack(first: int, payloads: list[Any], lengths: list[int]) -> Batch:
-    """Make a batch of payloads and their lengths as `dump` gave them; a `Long` is alone."""
+    """Make a batch of payloads and their lengths from `dump`; a `Long` must be the only one."""
     count = len(payloads)
     if not lengths[0]:
         return Batch(first, 1, payloads[0].segments, (), None, LONG)
@@ -191,10 +199,7 @@ def pack_linked(first: int, payload: Linked) -> Batch:
 
 
 def unpack(frame: Frame, kept: bool = True) -> Batch:
-    """Return the batch of a DATA frame, checked to be whole.
-
-    Raises `FrameError`.
-    """
+    """Return the batch of a DATA frame. Raises `FrameError` if it is not whole."""
     body = frame.body
     if len(body) < _SEQUENCE.size:
         raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")

@@ -1,15 +1,19 @@
-"""A stream of bytes back to frames, also to those that came in pieces.
+"""A stream of bytes back to frames. It also puts long frames together from their pieces.
 
-Pure: no sockets, no threads, no locks. How a frame comes in pieces is said in `pieces.py`.
+Pure: no sockets, no threads, no locks. `pieces.py` says how a frame comes in pieces.
 
-Frames of one channel keep their order; ACK frames, which are no messages, need not. So what
-comes behind a piece in a slot waits in the channel's *lane* until that piece was taken out,
-which the reader does as it finds time: frames of other channels do not wait for it.
+Frames of one channel keep their order, except for ACK frames, which carry no messages. So frames
+that come behind a piece in a slot wait in the channel's *lane* until the reader has taken that
+piece out of its slot. The reader does that when it has time. Frames of other channels do not wait
+for it.
 
-Invariants: a lane begins with a piece in a slot; a segment's memory is taken when its first
-piece arrives, and a frame's is never over the limit; a slot is full once until its piece is taken
-out. Who sends has `AT_ONCE` long frames under way at most, and one on stream 0. That many and one
-for each slot are the most that a reader has room for.
+Invariants.
+- A lane begins with a piece in a slot.
+- The memory of a segment is allocated when its first piece arrives. The segments of one frame are
+  never larger than the limit together.
+- A slot that was filled is not filled again before its piece is taken out.
+- The sender has at most `AT_ONCE` long frames under way, and one on stream 0. The decoder has room
+  for these and for one more for each slot.
 """
 
 from __future__ import annotations
@@ -39,11 +43,11 @@ from .frames import (
 from .pieces import AT_ONCE, IN_SLOT
 
 _MOST_HELD = 20_000
-"""How many frames may wait in lanes before it is better to take pieces out than to read on."""
+"""Most frames that may wait in lanes. Then the reader takes pieces out and reads nothing more."""
 
 _SLACK = 8 * CHUNK
-"""What a frame may have beyond one message: a batch of short messages is not held to the limit
-of one, and is smaller than this."""
+"""Bytes that a frame may have above the limit of one message. A batch of short messages may have
+more bytes than one message may have; it is smaller than this."""
 
 
 class _LongFrame:
@@ -73,7 +77,7 @@ class _LongFrame:
                 self._whole = bytearray(length & LENGTH)
                 self._view = memoryview(self._whole)
             else:
-                # Filled in place, and CPython's getvalue hands out this memory without a copy.
+                # It is filled in place. CPython's `getvalue` returns this memory without a copy.
                 self._whole = BytesIO(bytes(length))
                 self._view = self._whole.getbuffer()
             self._filled = 0
@@ -83,7 +87,7 @@ class _LongFrame:
         return self._view[self._filled : stop]
 
     def placed(self, size: int) -> Frame | None:
-        """Note that they are there; return the frame once it is whole."""
+        """Note that `size` bytes are in their place; return the frame if it is whole now."""
         self._filled += size
         if self._filled < len(self._view):
             return None
@@ -98,25 +102,25 @@ class _LongFrame:
         return Frame(kind, flags, channel, b"".join(self._segments))
 
     def close(self) -> None:
-        """Let go of the memory: a view that is left to the collector is an error there."""
+        """Release the memory: it would be an error to leave the view to the garbage collector."""
         self._view.release()
 
 
 class Decoder:
     """Turns a stream of bytes into frames.
 
-    Read into `buffer()`, then tell `decode` how many bytes came. Where there are `lanes`, ask
-    `place()` what to take out of which slot, and call `taken` when that is done. `freed` are
-    slots that the other side has given back; whoever reads them empties the list. After a
-    `FrameError` the stream can't be read on; where whole frames came before what is wrong, they are
-    returned and the error is in `wrong`.
+    Read into `buffer()`, then tell `decode` how many bytes came. While there are `lanes`, ask
+    `place()` for the next slot and where its piece goes; copy the piece, then call `taken`. `freed`
+    has the slots that the other process has given back; the reader of that list empties it. After a
+    `FrameError` nothing more can be decoded. If whole frames came before the wrong bytes, they are
+    returned, and the error is in `wrong`.
     """
 
     def __init__(self, max_message_bytes: int, slots: int = 0) -> None:
         self._limit = max_message_bytes + _SLACK
         self._slots = slots
         self._most = AT_ONCE + 1 + slots
-        """Long frames at once: the last pieces of some may still be in slots."""
+        """Most long frames at once. The last pieces of some of them may still be in slots."""
         self._full: set[int] = set()
         self._held = 0
         self._buffer = bytearray(4 * CHUNK)
@@ -129,11 +133,11 @@ class Decoder:
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits in lanes that nothing more should be read before some is out."""
+        """Whether so many frames wait in lanes that pieces must be taken out before reading on."""
         return self._held >= _MOST_HELD
 
     def buffer(self) -> memoryview:
-        """Return where the next bytes go; never empty."""
+        """Return where the next bytes go. It is never empty."""
         return self._bytes[self._end :]
 
     def decode(self, size: int) -> list[Frame]:
@@ -172,16 +176,19 @@ class Decoder:
         self._end = end - at
 
     def place(self) -> tuple[int, memoryview]:
-        """Return the number of the slot to take a piece out of and where the piece goes.
+        """Return the number of the slot of the next piece, and the place for the piece.
 
-        Release that before calling `taken`. Raises `FrameError`.
+        Release the place before calling `taken`. Raises `FrameError`.
         """
         channel, lane = next(iter(self.lanes.items()))
         number, size = IN_SLOT.unpack(lane[0].body)
         return number, self._long_frame(channel).place(size)
 
     def taken(self) -> list[Frame]:
-        """Note that the piece is there; return the frames that can go on. Raises `FrameError`."""
+        """Note that the piece is in its place; return the frames that need not wait any more.
+
+        Raises `FrameError`.
+        """
         out: list[Frame] = []
         channel, lane = next(iter(self.lanes.items()))
         del self.lanes[channel]
@@ -198,18 +205,18 @@ class Decoder:
             self.wrong = error
         self._held -= before - len(lane)
         if lane:
-            self.lanes[channel] = lane  # Behind the others: they take turns.
+            self.lanes[channel] = lane  # Behind the other lanes: they are served round robin.
         return out
 
     def close(self) -> None:
-        """Let go of long frames whose rest will not come."""
+        """Release long frames whose other pieces will not come."""
         for frame in self._long.values():
             frame.close()
         self._long.clear()
-        self.wrong = None  # It leads to frames that lead here.
+        self.wrong = None  # The error refers to stack frames that refer to this decoder.
 
     def _sort(self, frame: Frame, out: list[Frame]) -> None:
-        """Have a frame wait in its channel's lane if it must, else take it in."""
+        """Put a frame into its channel's lane if it must wait; else take it in."""
         if frame.kind == FREE:
             self.freed += self._numbers(frame.body)
         elif frame.kind == SLOT:

@@ -1,4 +1,8 @@
-"""A private connection between two processes, and its ends before they are links."""
+"""A private connection between two processes, and its two ends before these become links.
+
+An `Endpoint` owns its end of the connection and its part of the shared memory, until a `Link` is
+made of it. From then on the link owns both.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,15 @@ from . import frames, slots
 from .pieces import PIECE
 
 _IN_KERNEL = frames.CHUNK - 2 * PIECE
-"""Bytes that may wait in a connection that carries long messages. The kernel takes up to one piece
-more, and one is being written: a small message goes behind `CHUNK` bytes of a long one at most."""
+"""Bytes that the kernel buffers of a connection that carries long messages. The kernel takes up to
+one more piece, and one piece is being written. So a small message waits behind at most `CHUNK`
+bytes of a long one."""
 
 
 class Endpoint:
     """One end of a fresh private connection, before it becomes a `Link`.
 
-    It can be handed to a process that multiprocessing is spawning, and to nothing else.
+    It can be pickled only for a process that multiprocessing is spawning.
     """
 
     def __init__(self, connection: socket.socket, memory: slots.Slots | None = None) -> None:
@@ -52,10 +57,10 @@ class Endpoint:
 
 
 def connection_pair() -> tuple[Endpoint, Endpoint]:
-    """Return the two ends of a connection that nobody else holds."""
+    """Return the two ends of a connection that no other process holds."""
     ours, theirs = socket.socketpair()
     if ours.family in (socket.AF_INET, socket.AF_INET6):
-        # Windows makes a pair out of a loopback listener: be sure nobody else got in.
+        # Windows makes the pair with a loopback listener: check that no stranger has connected.
         for one, other in ((ours, theirs), (theirs, ours)):
             if one.getsockname() != other.getpeername():
                 ours.close()
@@ -65,6 +70,6 @@ def connection_pair() -> tuple[Endpoint, Endpoint]:
     memory = slots.shared() or (None, None)
     size = _IN_KERNEL if memory[0] is None else 8 * frames.CHUNK
     for end in (ours, theirs):
-        # Linux takes twice what it is told.
+        # Linux doubles the size that it is given.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size >> (sys.platform == "linux"))
     return Endpoint(ours, memory[0]), Endpoint(theirs, memory[1])

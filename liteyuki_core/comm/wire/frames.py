@@ -1,15 +1,17 @@
-"""The wire format: frames to bytes and back. What is in them has rooms of its own.
+"""The wire format: the frames, and their numbers as bytes. Other files say what is in the bodies.
 
-Pure: no sockets, no threads, no locks. A frame is a 12-byte header and a body:
+Pure: no sockets, no threads, no locks. Any thread may call it. A frame is a 12-byte header and a
+body:
 
     magic u16 | kind u8 | flags u8 | channel u32 | length u32 | body
 
-Kinds: DATA (a batch of messages of one channel, see `batch.py`), ACK (ranges of messages whose
-handling ended), CONTROL (a word, see `words.py`; everything rare), STORE (what is asked of the
-store, and what it answers and tells, see `value.py` there). What is longer than `CHUNK` goes out in
-pieces, see `pieces.py`, with the kinds PART, SLOT and FREE.
+Kinds:
 
-An ACK with the BEGUN flag names messages whose handling begins instead.
+- DATA: a batch of messages of one channel, see `batch.py`.
+- ACK: ranges of messages that were handled. With the BEGUN flag: messages whose handling begins.
+- CONTROL: a word, see `words.py`. All rare things are words.
+- STORE: a question to the store, its answer, or what the store tells, see `../store/value.py`.
+- PART, SLOT, FREE: for frames that are longer than `CHUNK` and go out in pieces, see `pieces.py`.
 """
 
 from __future__ import annotations
@@ -44,21 +46,21 @@ TOP = 1 << 31
 LENGTH = TOP - 1
 
 CHUNK = 256 * 1024
-"""Longest body of a single frame in bytes; what is longer goes out in pieces. A message that
-long travels alone, in segments that are not copied until they are where they are used."""
+"""Longest body of a single frame in bytes. A longer frame goes out in pieces. A message that is
+longer travels alone. Its segments are copied only where they are used."""
 
 LONGEST_TEXT = 16 * 1024
-"""Longer strings are sent like any other object, so that a TEXT batch stays small."""
+"""Longest string of a TEXT batch in characters. Longer strings are sent like any other object."""
 
 STORE_STREAM = (1 << 32) - 1
-"""The number in place of a channel's for all STORE frames."""
+"""The number that all STORE frames have in place of a channel's number."""
 
 MAX_CAPACITY = 10_000_000
 """Upper bound of a channel's capacity."""
 
 FIELD_BYTES = 1 << 20
-"""Most that a child's control frame, the head of its store frame or a message's table of channels
-may have: to look at one is never to take long."""
+"""Most bytes of a child's control frame, of the head of its store frame and of a message's table of
+channels. So it never takes long to read one."""
 
 MAX_MESSAGE_BYTES = 1 << 30
 """Upper bound of the `max_message_bytes` setting: lengths have 31 bits."""
@@ -80,11 +82,11 @@ class Frame(NamedTuple):
     channel: int
     body: bytes
     segments: tuple[Buffer, ...] = ()
-    """What follows the body of a LONG frame: `bytes`, and `bytearray` for what may be changed."""
+    """The segments of a LONG frame, behind the body: `bytes`, or `bytearray` if changeable."""
 
 
 def table(numbers: Sequence[int]) -> bytes:
-    """Return numbers as u32."""
+    """Return numbers as a table of u32."""
     entries = array("I", numbers)
     if sys.byteorder == "big":
         entries.byteswap()
@@ -103,7 +105,7 @@ def numbers_of(body: Buffer) -> list[int]:
 def acknowledgement(
     channel: int, ranges: list[tuple[int, int]], flags: int = 0
 ) -> tuple[Buffer, ...]:
-    """Return the ACK frame for `(first, count)` ranges of `channel`; with BEGUN, their begin."""
+    """Return the ACK frame for `(first, count)` ranges of `channel`. BEGUN: they begin."""
     body = b"".join([_RANGE.pack(first, count) for first, count in ranges])
     return (HEADER.pack(MAGIC, ACK, flags, channel, len(body)) + body,)
 

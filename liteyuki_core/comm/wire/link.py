@@ -1,32 +1,39 @@
-"""One peer: the connection to it, what is read from it and the writing that never waits.
+"""The link to one process: its connection, reading from it, and writing that never waits.
 
-Ownership. A `Link` owns its connection and closes it. Its `Reader` reads: its thread, or an
-event loop that the thread has lent this. Whoever reads decodes frames, hands them to `on_frames`,
-which returns whom to wake, and never waits for anybody but the kernel.
-Any thread may `queue` frames and then `pump`: whoever finds nobody writing writes what the
-kernel takes at once. When the kernel takes no more, the writer thread goes on, so that no
-other thread ever waits for a slow peer. `on_end` is called exactly once, by the reader's
-thread, as its last act.
+Ownership. A `Link` owns its connection, its shared memory, its `Reader` with that one's thread, and
+its writer thread. It closes the connection and the memory when the reading ends. `close` and `end`
+make the reading end; if the link was never started, `close` closes them itself.
 
-Pieces of long frames do not go through the connection where both ends share memory: the writer
-thread puts a piece into a free slot and queues the few bytes that say so; the other reader's
-thread takes it out, in between reading what else came, and gives the slot back.
+Threads. The reader's thread reads, or an event loop to which that thread has lent the reading. It
+decodes frames and hands them to `on_frames`, which returns the wakes to fire. It waits for nothing
+but the kernel, except as said below under "Bounds". Any thread may `queue` frames and then `pump`.
+If no other thread is writing, `pump` writes as much as the kernel takes at once. When the kernel
+takes no more, the writer thread goes on. So no other thread ever waits for a slow process. `on_end`
+is called exactly once, by the reader's thread, as its last act.
 
-The `Outbox` holds what waits to be written and says in which order it goes.
+Pieces. If both processes share memory, pieces of long frames do not go through the connection. The
+writer thread puts a piece into a free slot and queues the few bytes that say so. The reader's
+thread in the other process takes the piece out, between reading other frames, and gives the slot
+back.
 
-Invariants. At most one thread writes at any time (`_writing`). The outbox is called under the
-link's lock; its counts, and whether anything is parked, are also read without. A parked piece stays
-in the outbox until its slot is filled, which the writer thread alone does. A slot is in `_free`,
-being filled, or the other side's. The order of a link's lock is: the caller's lock, then the
-link's; nothing but the outbox is called while the link's lock is held.
+Invariants.
+- At most one thread writes at any time. `_writing` says that one does. The thread that sets it may
+  hand the writing over to the writer thread, with `_unwritten`.
+- The `Outbox` has the frames that wait to be written, and their order. It is called under the
+  link's lock. Its counts, and whether a stream is parked, are also read without the lock.
+- A parked piece stays in the outbox until its slot is filled. Only the writer thread fills slots.
+- A slot of this process's half is in `_free`, or is being filled, or is the other process's.
+- A thread that holds its caller's lock may take the link's lock, and never the other way round.
+  While the link's lock is held, nothing but the outbox is called.
 
-What an other side that reads nothing can make this one keep. Messages are bounded by their
-channels' capacities. Other frames are counted where they are queued as `Asked` or `Told`: while
-much of what the other side itself has asked for waits to be written, nothing more is read from it,
-so that it asks for nothing more; how much of the rest is too much the link's user judges by
-`outbox.told`.
-`on_frames` may also leave frames for later, when it has had its turn, by setting `unfinished`; it
-is called again with none.
+Bounds. A process that reads nothing can't make this one keep more and more. The capacities of the
+channels bound the messages. Other frames are counted if they are queued as `Asked` or `Told`. While
+many bytes of `Asked` frames wait, nothing more is read from the other process, so that it asks for
+nothing more. The user of the link decides, by `outbox.told`, how many bytes of `Told` frames are
+too many.
+
+Shares. `on_frames` may leave frames for later when it has used up its share of time: it sets
+`unfinished`. Then it is called again with no new frames.
 """
 
 from __future__ import annotations
@@ -49,63 +56,64 @@ from .pieces import freed
 from .reader import Reader
 
 _DONTWAIT = 0
-"""With this flag a send on a blocking connection does not wait. Where a system has none that
-is sure to work, the connection is non-blocking and whoever may wait has a handle with a timeout,
-at the price of a second system call for each read."""
+"""With this flag a send on a blocking connection does not wait. On a system where no such flag is
+sure to work, the connection is non-blocking. Then a thread that may wait has its own handle with a
+timeout. That costs a second system call for each read."""
 
 if sys.platform == "linux":
     _DONTWAIT = socket.MSG_DONTWAIT
 
 _WAIT = 3600.0
-"""Seconds such a handle waits in one call: a handle without a timeout would make the
+"""Seconds that such a handle waits in one call. A handle without a timeout would make the
 connection itself a blocking one."""
 
 _INLINE_BYTES = 1 << 20
-"""What a caller of `pump` writes at most before it leaves the rest to the writer thread."""
+"""Most bytes that a caller of `pump` writes before the writer thread goes on."""
 
 _JOIN_BYTES = 64 * 1024
-"""Up to here copying buffers into one is quicker than handing the kernel many."""
+"""Up to this many bytes, to join buffers is quicker than to give several to the kernel."""
 
 _FILL_AT_ONCE = 2
-"""Slots that are filled before the other side is told: to wake it takes as long as to fill one."""
+"""Slots that are filled before the other process is told. To wake it takes as long as to fill one
+slot."""
 
 _GIVE_BACK = slots.COUNT // 4
-"""Slots are given back this many at a time, and when there is nothing to take out."""
+"""So many emptied slots are given back at a time; fewer if no piece is waiting."""
 
 _ASKED_BYTES = 8 << 20
-"""So much of what the other side has asked for may wait before it has to read some of that."""
+"""Most bytes of `Asked` frames that may wait before the other process must read some of them."""
 
 _REST = 0.0005
-"""Seconds that others have before frames that were left for later have their turn."""
+"""Seconds for other threads before frames that were left for later are handled."""
 
 _WHY_CHARACTERS = 500
-"""So much is said of what was wrong, for the other side may have written it."""
+"""Most characters of the text about what was wrong. The other process may have written it."""
 
 _YIELDS = 1000
-"""How often `flush` lets other threads go on at most."""
+"""How often `flush` lets other threads run at most."""
 
 _SENDMSG = hasattr(socket.socket, "sendmsg")
 _IOV_MAX = 64
 
 
 def _send(connection: socket.socket, out: Out, flags: int) -> int:
-    """Write the front of `out`, take it away and return how many bytes that was."""
+    """Write bytes from the front of `out`, remove them there and return how many they were."""
     if sys.platform == "win32" or len(out) == 1:
         size = connection.send(out[0], flags)
     else:
         size = connection.sendmsg(out[:_IOV_MAX], (), flags)
-    left = size
-    while out and left >= len(out[0]):
-        left -= len(out.pop(0))
-    if left:
-        out[0] = memoryview(out[0])[left:]
+    remaining = size
+    while out and remaining >= len(out[0]):
+        remaining -= len(out.pop(0))
+    if remaining:
+        out[0] = memoryview(out[0])[remaining:]
     return size
 
 
 def _arrivals_of(connection: socket.socket) -> Callable[[], object] | None:
-    """Return what waits for bytes.
+    """Return a function that waits until bytes have come.
 
-    A thread that waits in `recv` is also woken each time the other side has read something.
+    A thread that waits in `recv` would also be woken each time the other process has read.
     """
     if sys.platform == "win32":
         return None
@@ -115,7 +123,7 @@ def _arrivals_of(connection: socket.socket) -> Callable[[], object] | None:
 
 
 class _Unforeseen(FrameError):
-    """Something else than a `FrameError` was raised while frames were handled."""
+    """An exception that is no `FrameError` was raised while frames were handled."""
 
 
 def _shortened(why: str) -> str:
@@ -149,46 +157,50 @@ class Link:
         self.outbox = Outbox(
             _JOIN_BYTES if _SENDMSG else sys.maxsize, slots.SIZE if self._free else 0
         )
-        """What waits to be written; a user of the link reads its counts and nothing else."""
+        """The frames that wait to be written. A user of the link only reads its counts."""
         self.unfinished = False
         """Whether `on_frames` has left frames for later."""
         self._why: str | None = None
+        """Why `end` has ended the link."""
         self._writing = False
+        """Whether some thread may write now. Then no other thread may."""
         self._filling = False
         self._held_up = False
-        """Whether nothing more is read until the other side has read what it has asked for."""
+        """Whether the reader waits until the other process has read what it has asked for."""
         self._settled = threading.Condition(self._lock)
-        self._left: Out | None = None
+        self._unwritten: Out | None = None
+        """What a caller of `pump` could not write. The writer thread writes it."""
         self._taken: list[int] = []
+        """Slots that were emptied and are not given back yet."""
         self._waiting = False
-        """Whether the writer thread has the turn to write, because the kernel took no more."""
+        """Whether it is the writer thread that may write, because the kernel took no more."""
         self._broken = False
         self._closing = False
         self._reader = Reader(name, self._open_handle, self._read, self._ended)
         self._writer: threading.Thread | None = None
-        self._writer_turn = threading.Semaphore(0)
+        self._writer_bell = threading.Semaphore(0)
 
     def start(self) -> None:
         """Start reading."""
         self._reader.thread.start()
 
     def queue(self, stream: int, buffers: tuple[frames.Buffer, ...]) -> None:
-        """Queue one frame; `pump` sends it. Never waits. After the end it does nothing."""
+        """Queue one frame; `pump` sends it. Never waits. Does nothing after the end."""
         with self._lock:
             if not (self._broken or self._closing):
                 self.outbox.put(stream, buffers)
 
     def queue_last(self, buffers: tuple[frames.Buffer, ...]) -> None:
-        """Do the same for one that leaves after everything that is queued now, in any stream."""
+        """Queue one frame that leaves after everything that is queued now, in any stream."""
         with self._lock:
             if not (self._broken or self._closing):
                 self.outbox.put_last(buffers)
 
     def pump(self) -> None:
-        """Write what is queued as far as the kernel takes it at once. Never waits."""
+        """Write as much of what is queued as the kernel takes at once. Never waits."""
         outbox = self.outbox
         with self._lock:
-            if self._writing or self._broken or not outbox.turns:
+            if self._writing or self._broken or not outbox.ready:
                 return
             self._writing = True
             data: Out | None = outbox.take()
@@ -209,9 +221,9 @@ class Link:
             self._stop_writing()
             return
         if data is not None:
-            self._left = data
+            self._unwritten = data
             with self._lock:
-                if self._broken:  # The writer may have ended, so the turn ends here.
+                if self._broken:  # The writer thread may have ended and writes nothing more.
                     self._writing = False
                     self._settled.notify_all()
                     return
@@ -221,14 +233,14 @@ class Link:
             self._wake_writer()
 
     def flush(self) -> None:
-        """Have what is queued with the kernel, unless that takes no more at once.
+        """Write everything that is queued, unless the kernel takes no more at once.
 
-        Where another thread is just writing, this lets it go on: a matter of microseconds.
+        If another thread is writing, this lets that thread go on, which takes microseconds.
         """
         for _ in range(_YIELDS):
             self.pump()
             with self._lock:
-                written = not self.outbox.turns and not self._writing
+                written = not self.outbox.ready and not self._writing
                 if written or self._waiting or self._broken:
                     return
             time.sleep(0)
@@ -237,15 +249,16 @@ class Link:
         """Send what is queued within `timeout` seconds, then end the connection. Idempotent.
 
         The reader then ends by itself. May be called from any thread but the reader's. Returns how
-        many messages could not be sent, by stream; those that are just being written may be whole.
+        many messages could not be sent, by stream. Messages that are being written at that moment
+        are not counted and may arrive whole.
         """
         self.pump()
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closing = True
             while (self._writing or not self.outbox.is_empty) and not self._broken:
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._settled.wait(left):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not self._settled.wait(remaining):
                     break
             unsent = self.outbox.unsent()
         self._shutdown()
@@ -257,29 +270,32 @@ class Link:
 
     @property
     def asks_much(self) -> bool:
-        """Whether the other side is to read some of what it has asked for before it asks on."""
+        """Whether the other process must first read some of what it asked for."""
         return self.outbox.asked > _ASKED_BYTES and not self._broken
 
     def end(self, why: str) -> None:
-        """End the connection at once, because of the other side. From any thread, under no lock."""
+        """End the connection at once; `why` is what the other process did wrong.
+
+        From any thread, under no lock.
+        """
         self._why = self._why or why
         self._shutdown()
 
     def loop_waits(self) -> None:
-        """Have the thread read, though a loop may have been lent that: it is about to wait."""
+        """Have the reader's thread read, not a loop: the loop's thread is about to wait."""
         self._reader.take_back()
 
     def abandon(self) -> None:
-        """Close this process's handles after a fork: the connection is the parent's."""
+        """Close this process's handles after a fork: the connection belongs to the parent."""
         self._close_files()
 
     # ------------------------------------------------------------- writing
 
     def _next(self) -> Out | None:
-        """Return the next bytes to write, or give up the turn to write and return None."""
+        """Return the next bytes to write, or None: then the caller may not write any more."""
         outbox = self.outbox
         with self._lock:
-            if outbox.turns and not self._broken:
+            if outbox.ready and not self._broken:
                 data = outbox.take()
                 if self._held_up:
                     self._let_read()
@@ -290,12 +306,12 @@ class Link:
             return None
 
     def _let_read(self) -> None:
-        """Have the reader go on, once the other side has read enough. Under the lock."""
+        """Let the reader go on if the other process has read enough. Under the lock."""
         if not self.asks_much:
             self._settled.notify_all()
 
     def _fill_slots(self) -> bool:
-        """Put some pieces into slots and queue that they are there; return whether any was."""
+        """Put some pieces into slots and queue the frames that say so; return whether any was."""
         for i in range(_FILL_AT_ONCE):
             with self._lock:
                 if self._broken or not self.outbox.parked or not self._free:
@@ -336,21 +352,21 @@ class Link:
             writer = self._writer
         if starts:
             writer.start()
-        self._writer_turn.release()
+        self._writer_bell.release()
 
     def _write(self) -> None:
-        data: Out | None = None  # Not None while this thread has the turn to write.
+        data: Out | None = None  # Not None while it is this thread that may write.
         try:
             waiting = nullcontext(self._connection) if self._dontwait else self._open_handle(True)
         except OSError:
             self._stop_writing()
-            self._shutdown()  # No more handles can be opened: better an end than a loss.
+            self._shutdown()  # No more handles can be opened: better an end than lost messages.
             return
         try:
             with waiting as handle:
                 while True:
-                    self._writer_turn.acquire()
-                    data, self._left = self._left, None
+                    self._writer_bell.acquire()
+                    data, self._unwritten = self._unwritten, None
                     if self._broken:
                         break
                     while data is not None:
@@ -360,15 +376,15 @@ class Link:
                             except TimeoutError:
                                 continue
                             except BlockingIOError:
-                                handle.setblocking(True)  # As the reader does.
+                                handle.setblocking(True)  # The reader does the same, and says why.
                         self._fill_slots()
                         data = self._next()
-                    while self._left is None and self._fill_slots():
+                    while self._unwritten is None and self._fill_slots():
                         self.pump()
         except OSError:
-            pass  # The reader sees the same end and tells it.
+            pass  # The reader sees the same end and reports it.
         finally:
-            if data is not None or self._left is not None:
+            if data is not None or self._unwritten is not None:
                 self._stop_writing()
 
     def _stop_writing(self) -> None:
@@ -386,7 +402,7 @@ class Link:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self._writer_turn.release()
+        self._writer_bell.release()
 
     # ------------------------------------------------------------- reading
 
@@ -396,7 +412,7 @@ class Link:
             return self._read_once(handle, waits, wakes), wakes
         except BaseException:
             if wakes:
-                fire(wakes, None)  # What came before what is wrong has arrived.
+                fire(wakes, None)  # The frames that came before the wrong one were handed over.
             raise
 
     def _read_once(self, handle: socket.socket, waits: bool, wakes: list[Wake]) -> bool:
@@ -404,7 +420,7 @@ class Link:
         lanes = stream.lanes
         if self.unfinished or self.asks_much:
             if not waits:
-                return True  # A loop that has been lent the reading leaves this to the thread.
+                return True  # A loop leaves this to the reader's thread.
             self._have_others_go_on()
         if self._why is not None:
             raise FrameError(self._why)
@@ -427,7 +443,7 @@ class Link:
             except TimeoutError:
                 return False
             except OSError:
-                self._at_end = True  # A connection reset is an end like any other.
+                self._at_end = True  # A reset of the connection is an end like any other.
         if size:
             arrived = stream.decode(size)
             if arrived:
@@ -439,7 +455,7 @@ class Link:
         if stream.wrong is not None:
             raise stream.wrong
         if lanes:
-            if waits:  # Else this is left to the thread too.
+            if waits:  # A loop leaves this to the reader's thread too.
                 self._take_piece(wakes)
             return True
         if self._at_end:
@@ -453,15 +469,15 @@ class Link:
         except FrameError:
             raise
         except Exception as error:
-            # A bug of ours, whoever sends what brings it out: it ends his link and is seen.
+            # This is a bug here, even if certain frames bring it out. It ends the link and is seen.
             where = "".join(traceback.format_exception(error))
             text = _shortened(f"{error!r} was raised while its frames were handled")
             raise _Unforeseen(f"{text}\n{where}") from error
 
     def _have_others_go_on(self) -> None:
-        """Let others have what the handling of frames holds up; wait until what is asked is read.
+        """Let other threads run; then wait until the other process has read what it asked for.
 
-        Whoever asks and does not read is read no more.
+        So nothing more is read from a process that asks and does not read.
         """
         time.sleep(_REST)
         with self._lock:
@@ -509,7 +525,7 @@ class Link:
         if why is not None:
             on_end(why)
         elif isinstance(error, OSError | EOFError):
-            on_end(None)  # A connection reset is an end like any other.
+            on_end(None)  # A reset of the connection is an end like any other.
         elif isinstance(error, _Unforeseen):
             on_end(str(error))
         elif isinstance(error, FrameError):
@@ -519,8 +535,8 @@ class Link:
             raise error
 
     def _close_handles(self) -> None:
-        # Not while somebody writes: the number of a closed handle may be reused at once.
-        # The shutdown before this has ended every write that waits.
+        # Not while a thread writes: the number of a closed handle may be reused at once. The
+        # shutdown before this has ended every write that waits.
         with self._lock:
             while self._writing or self._filling:
                 self._settled.wait()

@@ -1,23 +1,26 @@
-"""What waits to be written to a link, and what goes next.
+"""The frames that wait to be written to a link, and which of them goes next.
 
-Pure: no connection, no thread, no lock. The `Link` that owns an outbox calls it under its own lock.
-The link writes what `take` gives it; it puts pieces into slots and says so by `unpark`.
+Pure: no connection, no thread, no lock. The `Link` that owns an outbox calls it under the link's
+lock. The link writes what `take` returns. The link also puts pieces into slots, and then calls
+`unpark`.
 
-Stream 0 goes before all others. The others take turns: after `_TURN_BYTES`, or the frame that
-exceeds them, the next one goes on. A frame whose body is longer than `CHUNK` is cut into pieces
-when its turn comes. A piece that is to go through a slot of shared memory is not taken: its stream
-is parked until the piece is in a slot.
+Stream 0 goes before all others. The others are served round robin: each gets a share of
+`_SHARE_BYTES`, or up to the end of the frame that exceeds it. A frame whose body is longer than
+`CHUNK` is cut into pieces when it is next. A piece for a slot of shared memory is not taken: its
+stream is parked until the piece is in a slot.
 
 Invariants.
 - Frames of one stream leave in the order in which they were put. A frame of `put_last` leaves after
-  everything that was put before it: a mark in each stream that has something says where.
-- A stream that has something is in exactly one of `turns`, `parked` and `_late`; a stream that has
-  nothing is in none of them, and not in `_streams`.
-- A stream is in `parked` while its next is a piece for a slot.
-- At most `AT_ONCE` streams have a long frame in pieces, and stream 0 besides. Where another one's
-  next is a long frame, it waits in `_late` until one of those has gone. Stream 0 never does: what
-  says that slots are filled goes there, and those that have a long frame in pieces wait for it.
-- `asked` and `told` are what the frames cost that were put as `Asked` and as `Told` and not taken.
+  every frame that was put before it: a mark in each stream that is not empty says where.
+- A stream that is not empty is in exactly one of `ready`, `parked` and `_late`. An empty stream is
+  in none of them, and not in `_streams`.
+- A stream is in `parked` while the next thing in it is a piece for a slot.
+- At most `AT_ONCE` streams have a long frame in pieces, and stream 0 may have one more. If the next
+  frame of another stream is long, that stream waits in `_late` until one of the long frames has
+  gone. Stream 0 never waits there: it has the frames which say that slots are filled, and without
+  these no long frame that goes through slots would end.
+- `asked` and `told` are the costs of the frames that were put as `Asked` and as `Told` and are not
+  taken yet.
 """
 
 from __future__ import annotations
@@ -30,27 +33,27 @@ from .batch import messages_in
 from .frames import CHUNK, HEADER, Buffer
 from .pieces import AT_ONCE, Piece, opening, pieces
 
-_TURN_BYTES = 64 * 1024
-"""What is taken at once, as far as whole frames (of up to `CHUNK`) allow it."""
+_SHARE_BYTES = 64 * 1024
+"""Bytes that are taken at once. The last frame, of up to `CHUNK`, may exceed them."""
 
 _SMALL_PIECE = 16 * 1024
-"""Up to here a piece goes through the connection in any case."""
+"""A piece of up to this many bytes always goes through the connection."""
 
 _COST = 256
-"""What a frame that waits takes besides its bytes, about."""
+"""About how much memory a waiting frame takes in addition to its bytes."""
 
 Out = list[Buffer]
 """Buffers to write one after another."""
 
 
 class Asked(tuple[Buffer, ...]):
-    """A frame that the other side has asked for: it comes of what that has sent itself."""
+    """A frame that the other process has caused itself: it follows from what that process sent."""
 
     __slots__ = ()
 
 
 class Told(tuple[Buffer, ...]):
-    """A frame that comes of what others do."""
+    """A frame that other peers have caused."""
 
     __slots__ = ()
 
@@ -63,35 +66,36 @@ _DONE = _Done()
 
 
 class _Mark:
-    """Stands in the streams that have something, where a frame goes that is to be behind it."""
+    """Stands in each stream that is not empty. Its frame leaves after all that is before it."""
 
     __slots__ = ("frame", "streams")
 
     def __init__(self, frame: tuple[Buffer, ...], streams: int) -> None:
         self.frame = frame
         self.streams = streams
-        """In how many streams it stands; the last of them has the frame."""
+        """In how many streams the mark still stands. In the last one the frame goes."""
 
 
 class Outbox:
     """The frames that wait, by stream.
 
-    Buffers of up to `join_bytes` together are taken as one. Pieces of long frames are cut for slots
-    of `slot_bytes`; 0 says that there are none, and all pieces go through the connection.
+    If what is taken has up to `join_bytes`, it is joined to one buffer. Long frames are cut for
+    slots of `slot_bytes`. 0 says that there are no slots: all pieces go through the connection.
     """
 
     def __init__(self, join_bytes: int, slot_bytes: int) -> None:
-        self.turns: deque[int] = deque()
-        """Streams that can be taken from now, in the order of their turns."""
+        self.ready: deque[int] = deque()
+        """Streams from which `take` can take now, in the order in which it does."""
         self.parked: deque[int] = deque()
-        """Streams whose next is a piece for a slot."""
+        """Streams in which a piece for a slot is next."""
         self.asked = 0
-        """How many bytes wait that the other side has asked for."""
+        """The cost, in bytes, of the `Asked` frames that wait."""
         self.told = 0
-        """How many bytes wait that come of what others do."""
+        """The cost, in bytes, of the `Told` frames that wait."""
         self._streams: dict[int, deque[Any]] = {}
-        """What waits: frames, `Piece`, `_Mark` and `_DONE`."""
+        """What waits in each stream: frames, `Piece`, `_Mark` and `_DONE`."""
         self._late: deque[int] = deque()
+        """Streams in which a long frame is next that may not begin yet."""
         self._in_parts = 0
         """How many streams have a long frame in pieces."""
         self._join_bytes = join_bytes
@@ -99,44 +103,44 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits, in any stream."""
+        """Whether no frame waits in any stream."""
         return not self._streams
 
     def put(self, stream: int, frame: tuple[Buffer, ...]) -> None:
-        """Have a frame wait for its turn."""
+        """Add a frame at the end of a stream."""
         if type(frame) is not tuple:
             self._count(frame, 1)
         queue = self._streams.get(stream)
         if queue is None:
             queue = self._streams[stream] = deque()
             if stream:
-                self.turns.append(stream)
+                self.ready.append(stream)
             else:
-                self.turns.appendleft(stream)
+                self.ready.appendleft(stream)
         queue.append(frame)
 
     def put_last(self, frame: tuple[Buffer, ...]) -> None:
-        """Have a frame wait for everything that waits now, in any stream."""
+        """Add a frame that leaves after everything that waits now, in any stream."""
         if type(frame) is not tuple:
             self._count(frame, 1)
         if not self._streams:
             self._streams[0] = deque((frame,))
-            self.turns.append(0)
+            self.ready.append(0)
             return
         mark = _Mark(frame, len(self._streams))
         for queue in self._streams.values():
             queue.append(mark)
 
     def take(self) -> Out:
-        """Take out what is to be written next; empty where nothing can be taken now."""
+        """Take out the buffers to write next; none if nothing can be taken now."""
         out: Out = []
         size = 0
-        turns = self.turns
-        while turns and size < _TURN_BYTES:
-            stream = turns.popleft()
+        ready = self.ready
+        while ready and size < _SHARE_BYTES:
+            stream = ready.popleft()
             queue = self._streams[stream]
             late = False
-            while queue and size < _TURN_BYTES:
+            while queue and size < _SHARE_BYTES:
                 frame = queue[0]
                 if type(frame) is not tuple:
                     if isinstance(frame, Piece):
@@ -145,7 +149,7 @@ class Outbox:
                         queue.popleft()
                         self._in_parts -= 1
                         if self._late:
-                            turns.append(self._late.popleft())
+                            ready.append(self._late.popleft())
                         continue
                     if isinstance(frame, _Mark):
                         if frame.streams > 1:
@@ -179,21 +183,21 @@ class Outbox:
         return out
 
     def next_piece(self) -> Piece:
-        """Return the piece of the first of the `parked` streams. It waits until `unpark`."""
+        """Return the next piece of the first parked stream. It stays there until `unpark`."""
         piece: Piece = self._streams[self.parked[0]][0]
         return piece
 
     def unpark(self, carriers: Iterable[tuple[Buffer, ...]]) -> None:
-        """Put into stream 0 what carries that piece, and let its stream go on."""
+        """Put the frames that carry that piece into stream 0, and let its stream go on."""
         stream = self.parked.popleft()
         queue = self._streams[stream]
         queue.popleft()
         for carrier in carriers:
             self.put(0, carrier)
-        self._queue_again(stream, queue)  # Behind a piece there is always another, or `_DONE`.
+        self._queue_again(stream, queue)  # Behind a piece is always another piece or `_DONE`.
 
     def unsent(self) -> dict[int, int]:
-        """Return how many messages wait, by stream; of one in pieces only the opening counts."""
+        """Return how many messages wait, by stream; in pieces, only if the opening waits too."""
         found = {}
         for stream, queue in self._streams.items():
             heads = [frame[0] for frame in queue if isinstance(frame, tuple)]
@@ -203,9 +207,9 @@ class Outbox:
         return found
 
     def clear(self) -> None:
-        """Let go of everything that waits."""
+        """Drop everything that waits."""
         self._streams.clear()
-        self.turns.clear()
+        self.ready.clear()
         self.parked.clear()
         self._late.clear()
 
@@ -219,7 +223,8 @@ class Outbox:
     def _in_pieces(self, stream: int, frame: tuple[Buffer, ...]) -> list[Any]:
         out: list[Any] = [opening(frame)]
         for piece in pieces(frame, self._slot_bytes or CHUNK):
-            # What says that a slot is filled goes in stream 0, so that one's own pieces can't.
+            # Stream 0 carries the frames which say that slots are filled. So its own long frames
+            # use no slots.
             if not (self._slot_bytes and stream) or len(piece.content) <= _SMALL_PIECE:
                 out += piece.parts()
             else:
@@ -230,6 +235,6 @@ class Outbox:
         if type(queue[0]) is Piece:
             self.parked.append(stream)
         elif stream:
-            self.turns.append(stream)
+            self.ready.append(stream)
         else:
-            self.turns.appendleft(stream)
+            self.ready.appendleft(stream)

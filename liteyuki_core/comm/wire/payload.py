@@ -1,7 +1,8 @@
-"""One message to its payload and back: what a batch carries of it.
+"""One message to its payload and back. A batch carries payloads.
 
-A payload is a str as it stands, the pickle of a message, `Raw`, `Long` or `Linked`. To rebuild a
-message may run what its sender has chosen: that happens where somebody has asked for it.
+A payload is a str as it stands, the pickle of a message, or a `Raw`, a `Long` or a `Linked`. To
+rebuild a message may run code that its sender has chosen. So a message is rebuilt only where a
+receiver asked for it. Pure: no sockets, no threads, no locks. Any thread may call it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from ...errors import FrameError
 from .frames import CHUNK, FIELD_BYTES, TOP, U32, Buffer
 
 _FLAT = frozenset({str, int, float, bool, type(None), dict, list, tuple, set, frozenset})
-"""What most messages are. They are pickled in one go: to ask for buffers costs each a little, so
-those inside of these go with the rest."""
+"""The types of most messages. These are pickled in one go, with the buffers inside of them: to ask
+pickle for separate buffers would cost each message a little."""
 
 _BYTES = pickle.dumps(pickle.PickleBuffer(b""), 5, buffer_callback=lambda _: False)
-"""The pickle of a `bytes` object that goes beside it."""
+"""The pickle of a `bytes` object that travels beside its pickle, as a buffer."""
 
 
 class Raw:
-    """Marks a payload that is a `bytes` object as it stands."""
+    """A payload that is a `bytes` object as it stands."""
 
     __slots__ = ("data",)
 
@@ -33,7 +34,7 @@ class Raw:
 
 
 class Long:
-    """A message of over `CHUNK` bytes: its pickle and the buffers that go with it."""
+    """A message of `CHUNK` bytes or more: its pickle and the buffers that travel beside it."""
 
     __slots__ = ("kept", "segments")
 
@@ -70,7 +71,7 @@ class Linked:
 
 
 def split_linked(data: Buffer) -> tuple[list[str], Buffer]:
-    """Return the keys of its channels and the pickle. Raises `FrameError`."""
+    """Return the keys of a linked message's channels, and its pickle. Raises `FrameError`."""
     try:
         (size,) = U32.unpack_from(data)
         if size > FIELD_BYTES:
@@ -107,9 +108,10 @@ class _LinkUnpickler(pickle.Unpickler):
 
 
 def dump_linked(data: object, link: Callable[[Any], tuple[str, Any] | None]) -> Linked:
-    """Serialise a message with channels in it: `link` returns a key and more for each of those.
+    """Serialise a message with channels in it.
 
-    Raises whatever pickling raises.
+    `link` is called with each object. For a channel it returns the key and what `find` of
+    `load_linked` needs, for any other object None. Raises whatever pickling raises.
     """
     file = io.BytesIO()
     pickler = _LinkPickler(file, link)
@@ -121,15 +123,15 @@ def dump_linked(data: object, link: Callable[[Any], tuple[str, Any] | None]) -> 
 
 
 def load_linked(payload: Linked, find: Callable[[str, Any], Any]) -> Any:
-    """Rebuild such a message: `find` makes a channel of what `link` gave. May raise anything."""
+    """Rebuild a linked message. `find` makes a channel of what `link` gave. May raise anything."""
     return _LinkUnpickler(io.BytesIO(split_linked(payload.data)[1]), find).load()
 
 
 def dump(data: Any) -> tuple[bytes | Long, int]:
     """Serialise one message; return the payload and its length.
 
-    That is 0 for a `Long`, and has its top bit set for bytes as they stand. Raises whatever
-    pickling raises.
+    The length is 0 for a `Long`. Its top bit is set for a `bytes` object as it stands. Raises
+    whatever pickling raises.
     """
     kind = type(data)
     if kind in _FLAT:
@@ -153,7 +155,7 @@ def dump(data: Any) -> tuple[bytes | Long, int]:
             if not view.readonly:
                 buffers.append(bytearray(view))
             elif type(whole) is bytes and len(whole) == len(view):
-                buffers.append(whole)  # Nobody can change it, so it need not be copied.
+                buffers.append(whole)  # It can't be changed, so it need not be copied.
             else:
                 buffers.append(bytes(view))
         return False
@@ -165,7 +167,7 @@ def dump(data: Any) -> tuple[bytes | Long, int]:
 
 
 def load(payload: Any) -> Any:
-    """Rebuild a message from what `Batch.payloads` gave. May raise anything."""
+    """Rebuild a message from a payload of `Batch.payloads`. May raise anything."""
     kind = type(payload)
     if kind is bytes:
         return pickle.loads(payload)

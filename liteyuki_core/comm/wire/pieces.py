@@ -1,16 +1,17 @@
-"""Long frames to the frames that carry them: an opening, pieces, and slots that are given back.
+"""A long frame as several frames: an opening, then pieces. Also the frame that gives slots back.
 
-Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out as
-a frame of its kind with the flag IN_PIECES, whose body is the lengths of the segments of the
-real body, a u32 each (top bit: its memory may be changed, a `bytearray`), and then its pieces
-in order, none of two segments:
+Pure: no sockets, no threads, no locks. A frame whose body is longer than `CHUNK` goes out in
+pieces. First comes the opening, a frame of the same kind with the flag IN_PIECES. Its body has the
+length of each segment of the real body, a u32 each. The top bit of a length says that the segment
+may be changed: it becomes a `bytearray`. Then come the pieces in order. No piece has bytes of two
+segments. A piece is one of these:
 
-- PART: the piece is the body.
-- SLOT: the piece lies in memory that both ends of the link share; the body is the number of
-  its slot u32 and its length u32. Once it is taken out, FREE (slot numbers, a u32 each) gives
-  the slot back.
+- PART: the body is the piece.
+- SLOT: the piece lies in memory that both processes of the link share. The body is the number of
+  its slot u32 and its length u32. When the piece is taken out, a FREE frame (slot numbers, a u32
+  each) gives the slot back.
 
-`decoder.py` puts them together again.
+`decoder.py` puts the pieces together again.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ PIECE = 64 * 1024
 """Longest piece that goes through the connection, in bytes."""
 
 AT_ONCE = 8
-"""How many long frames of one link may be under way at the same time, each on its channel; one on
-stream 0 besides."""
+"""Most long frames of one link that may be under way at the same time, each on its own stream. One
+more may be under way on stream 0."""
 
 IN_SLOT = struct.Struct("<II")
-"""The number of the slot that a piece lies in, and its length."""
+"""The number of the slot that a piece lies in, and the length of the piece."""
 
 
 class Piece:
-    """A piece of a long frame, as it is to be sent."""
+    """A piece of a long frame that is to be sent."""
 
     __slots__ = ("channel", "content")
 
@@ -51,13 +52,13 @@ class Piece:
         self.content = content
 
     def parts(self) -> Iterator[tuple[Buffer, ...]]:
-        """Yield the frames that carry it through the connection."""
+        """Yield the frames that carry the piece through the connection."""
         for at in range(0, len(self.content), PIECE):
             part = self.content[at : at + PIECE]
             yield HEADER.pack(MAGIC, PART, 0, self.channel, len(part)), part
 
     def slot(self, number: int) -> tuple[Buffer, ...]:
-        """Return the frame that says it lies in slot `number`."""
+        """Return the frame that says that the piece lies in slot `number`."""
         head = HEADER.pack(MAGIC, SLOT, 0, self.channel, IN_SLOT.size)
         return (head + IN_SLOT.pack(number, len(self.content)),)
 

@@ -1,26 +1,30 @@
-"""Who reads a connection: a thread of its own, or meanwhile the event loop that waits for it.
+"""Reads one connection: on a thread of its own, or for some time on the event loop that waits.
 
-A message that a thread reads for a loop costs two wake-ups, the thread's and the loop's, and
-both threads then want the interpreter lock. So where one loop is woken again and again in
-quick succession, the thread lends it the reading: the loop watches the connection and reads
-on its own thread. Meanwhile the thread looks every `_LOOK` seconds whether the loop has read
-anything since. If not, because it is blocked or because nothing comes, the thread reads again.
-A loop that gives the reading back at once was not blocked, and soon gets it again: one that is
-busy and leaves the interpreter lock to its thread late is not to wait for what that reads.
-The thread also reads where more is to be done than to read and hand over: then two threads get
-more done than one.
+Lending. A message that the thread reads for a loop costs two wake-ups: the thread's and the loop's.
+Then both threads want the interpreter lock. So if the reads wake one and the same loop several
+times in quick succession, the thread lends the reading to that loop. The loop watches the
+connection and reads on its own thread. Every `_LOOK` seconds the reader's thread looks whether the
+loop has read since. If it has not, because the loop is blocked or because nothing comes, the thread
+reads again. A loop that gives the reading back at once was not blocked. It soon gets the reading
+again: a busy loop, which only gives the interpreter lock to the thread late, should not have to
+wait for what the thread reads. The thread also reads if more is to be done than to read and hand
+over: then two threads get more done than one.
 
-To be woken takes longer than all else about a short message. So a loop that reads lingers: for
-`_LINGER` seconds after each read it looks for more, in turns of its own between which everything
-else on it runs, before it sleeps. Where nothing more came it has worked in vain, so that it then
-rests: it lingers in vain once in `_WORTH` reads at most, and never where there is one processor.
+Lingering. To be woken takes longer than everything else about a short message. So a loop that reads
+does not sleep at once. For `_LINGER` seconds after each read it looks for more, once in each of its
+turns, and everything else on the loop runs between. If nothing more comes, that was wasted. So a
+loop lingers without a result at most once in `_WORTH` reads. It never lingers if there is only one
+processor.
 
-Invariants. Only the holder of `turn` reads, so bytes are decoded and handed over in their
-order. The thread holds it but while it lends; the loop takes it for one read at a time and
-never waits for it. So whatever a loop does, reading goes on after at most 2 * `_LOOK`. Only
-the thread ends the reading; a loop that finds the end rings for it. A loop has a handle of
-its own, and closes it where it stops watching it: a number that is closed elsewhere could be
-another connection's by then.
+Ownership. The `Reader` owns its thread and that thread's handle. A `_Loan` owns the handle of its
+loop. The loop closes that handle when it stops watching it. If the handle were closed elsewhere,
+its number could by then belong to another connection.
+
+Invariants.
+- Only the holder of `may_read` reads. So bytes are decoded and handed over in order.
+- The thread holds `may_read` except while it lends. The loop takes `may_read` for one read at a
+  time and never waits for it. So whatever a loop does, reading goes on after at most 2 * `_LOOK`.
+- Only the thread ends the reading. A loop that finds the end rings for the thread.
 """
 
 from __future__ import annotations
@@ -36,20 +40,20 @@ from typing import Any
 from ..loop.wakes import Wake, fire
 
 _LOOK = 0.008
-"""Seconds between two looks at whether the loop that has been lent the reading reads."""
+"""Seconds between two looks of the thread at whether the loop reads."""
 
 _QUICK = 0.004
-"""Reads that come within this time after one another are in quick succession."""
+"""Seconds: reads that follow each other within this time are in quick succession."""
 
 _LINGER = 0.0002
-"""Seconds: more than it takes to be woken, and the other side to answer, which then lingers too.
-A slow machine needs more than half of it."""
+"""Seconds: more than the other process takes to be woken and to answer, and it then lingers too. A
+slow machine needs more than half of this time."""
 
 _WORTH = 16
-"""How many reads have to come, at once or not, before a loop lingers in vain again."""
+"""At least this many reads come from one lingering without a result to the next."""
 
 _STREAK = 8
-"""How many reads in quick succession have to wake the same loop before it is lent the reading."""
+"""Reads in quick succession that must wake the same loop before the reading is lent to it."""
 
 Read = Callable[[socket.socket, bool], tuple[bool, list[Wake]]]
 
@@ -57,12 +61,12 @@ Read = Callable[[socket.socket, bool], tuple[bool, list[Wake]]]
 class Reader:
     """Reads one connection until its end.
 
-    It owns its thread and the handles it opens. `open_handle` makes one, for reads that may
-    wait or for others. `read` is given one and whether it may wait; it reads once, hands over
-    what came and returns whether more is to be done, which only the thread does, and whom to wake.
-    It is called by one thread at a time, and raises `EOFError` or `OSError` at the connection's
-    end. `on_end` is called on the thread, as its last act, with what `read` raised. `forget` is to
-    be called at the end: whom these belong to has this reader, and is not to be kept by it.
+    `open_handle` opens a handle; its argument says whether reads from it may wait. `read` is given
+    a handle and whether it may wait. It reads once and hands over what came. It returns whether
+    more is to be done, which only the thread does, and the wakes to fire. It is called by one
+    thread at a time, and raises `EOFError` or `OSError` at the connection's end. `on_end` is called
+    on the thread, as its last act, with what `read` raised. The owner of these functions must call
+    `forget` at the end: it has this reader, and the reader must not keep its owner alive.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class Reader:
     ) -> None:
         self.open_handle = open_handle
         self.read = read
-        self.turn = threading.Lock()
+        self.may_read = threading.Lock()
         self.lendable = True
         self._bell = threading.Lock()
         self._bell.acquire()
@@ -96,35 +100,35 @@ class Reader:
             self.ring()
 
     def ring(self) -> None:
-        """Have the thread look now at what the loop does that has been lent the reading."""
+        """Have the thread look now at what the loop does to which it has lent the reading."""
         try:
             self._bell.release()
         except RuntimeError:
-            pass  # It is on its way.
+            pass  # The bell was rung already.
 
     def given_back(self) -> None:
-        """Learn that a loop watches no more. On its thread: late if it was blocked."""
+        """Learn that the loop no longer watches. On the loop's thread: late if it was blocked."""
         if monotonic() - self._last_read < _QUICK:
             self._streak = _STREAK - 1
 
     def close(self) -> None:
-        """Close the handles of the thread, which has ended or, in a forked copy, does not exist."""
+        """Close all handles. The thread has ended or, in a forked copy, does not exist."""
         self._handle.close()
         if self._loan is not None:
             self._loan.close()
 
     def forget(self) -> None:
-        """Let go of whom it has read for."""
+        """Let go of the functions, so that the reader does not keep their owner alive."""
         self.open_handle = self.read = self._on_end = _is_over
 
     def _run(self) -> None:
         try:
-            with self.turn:
+            with self.may_read:
                 while True:
                     try:
                         heavy, wakes = self.read(self._handle, True)
                     except BlockingIOError:
-                        # uvloop makes what it watches non-blocking, for all handles.
+                        # uvloop makes a connection that it watches non-blocking, for all handles.
                         self._handle.setblocking(True)
                         continue
                     loop = fire(wakes, None) if wakes else self._last
@@ -137,7 +141,7 @@ class Reader:
 
     def _is_worth_lending(self, loop: AbstractEventLoop, woke: bool, heavy: bool) -> bool:
         now = monotonic()
-        quick = now - self._last_read < _QUICK or not woke  # It was busy with what came before.
+        quick = now - self._last_read < _QUICK or not woke  # A loop not woken was still busy.
         quick = quick and loop is self._last and not heavy
         self._last_read, self._last = now, loop
         self._streak = self._streak + 1 if quick else 0
@@ -149,7 +153,7 @@ class Reader:
             loan = self._loan = _Loan(self, loop)
         except OSError:
             return  # No more handles can be opened.
-        self.turn.release()
+        self.may_read.release()
         try:
             seen = -1
             if not loan.begin():
@@ -159,7 +163,7 @@ class Reader:
                     seen = loan.reads
                     self._bell.acquire(timeout=_LOOK)
         finally:
-            self.turn.acquire()
+            self.may_read.acquire()
             self._loan = None
             self._last_read = monotonic()
             loan.end()
@@ -168,11 +172,11 @@ class Reader:
             try:
                 raise error
             finally:
-                error = None  # Or it would hold this frame, and be held by it.
+                error = None  # Otherwise the error and this stack frame would refer to each other.
 
 
 class _Loan:
-    """One loop's reading. The thread calls `begin` and, with the turn, `end`."""
+    """The reading of one loop. The thread calls `begin` and, while it holds `may_read`, `end`."""
 
     def __init__(self, reader: Reader, loop: AbstractEventLoop) -> None:
         self.reads = 0
@@ -187,9 +191,9 @@ class _Loan:
         self._awake = False
         self._awake_until = 0.0
         self._more = 0
-        """How many reads came while it lingered."""
+        """How many reads came while the loop lingered."""
         self._rest = 0
-        """How many reads are still to come before it lingers again."""
+        """How many reads must still come before the loop lingers again."""
 
     def begin(self) -> bool:
         return self._call_soon(self._watch)
@@ -202,7 +206,7 @@ class _Loan:
         self._handle.close()
 
     def __del__(self) -> None:
-        self._handle.close()  # The loop was closed before it did this.
+        self._handle.close()  # The loop was closed before it closed the handle.
 
     def _call_soon(self, call: Callable[[], None]) -> bool:
         try:
@@ -231,7 +235,7 @@ class _Loan:
 
     def _on_readable(self) -> None:
         reader = self._reader
-        if self._ended or not reader.turn.acquire(blocking=False):
+        if self._ended or not reader.may_read.acquire(blocking=False):
             return
         wakes: list[Wake] = []
         try:
@@ -248,7 +252,7 @@ class _Loan:
             self._unwatch()
             reader.ring()
         finally:
-            reader.turn.release()
+            reader.may_read.release()
         if wakes:
             fire(wakes, self._loop)
         if self._lingers:
@@ -278,7 +282,7 @@ def _is_over(*_: object) -> Any:
 
 
 def _may_linger() -> bool:
-    """Return whether the other side can run while a loop of this process lingers."""
+    """Return whether the other process can run while a loop of this one lingers."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) > 1
     return (os.cpu_count() or 1) > 1

@@ -1,10 +1,11 @@
-"""Memory that both ends of a link share: pieces of long messages lie in its slots.
+"""Memory that both processes of a link share: pieces of long messages lie in its slots.
 
-Linux alone has what this needs; elsewhere pieces go through the connection. The memory has no
-name, so nobody else can come by it, and it is gone with the last process that holds it.
+Only Linux has what this needs. On other systems pieces go through the connection. The memory has no
+name, so no other process can open it. It is gone with the last process that holds it.
 
-Ownership. Each end owns a descriptor of its own and closes it. It writes one half of the slots
-and reads the other; who may write which slot when is the `Link`'s business.
+Ownership. Each process owns its own descriptor and mapping, and closes them. It writes one half of
+the slots and reads the other half. The `Link` decides when a slot may be written, and on which
+thread.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from ...errors import FrameError
 from . import frames
 
 SIZE = 2 * frames.CHUNK
-"""Bytes of a slot. To copy so many takes no longer than to send `CHUNK` bytes."""
+"""Bytes of a slot. To copy this many bytes takes no longer than to send `CHUNK` bytes."""
 
 COUNT = 16
-"""Slots in each direction. The last one given back is the first one used again, so that memory
-is taken only for as many as are full at the same time."""
+"""Slots in each direction. The slot that was given back last is used first. So the system only
+allocates memory for as many slots as are full at the same time."""
 
 
 class Slots:
-    """One end of the shared memory."""
+    """The shared memory as one of the two processes has it."""
 
     def __init__(self, file: int, half: int) -> None:
         self.file = file
@@ -35,23 +36,23 @@ class Slots:
         self._used: set[int] = set()
 
     def write(self, number: int, piece: memoryview) -> None:
-        """Put a piece into one of this end's slots. Raises `OSError` where memory is short."""
+        """Put a piece into one of this process's slots. Raises `OSError` if memory is short."""
         at = self._mine + number * SIZE
         if sys.platform == "linux" and number not in self._used:
-            # To write where no memory can be had would end the process.
+            # A write for which the system has no memory would end the process.
             os.posix_fallocate(self.file, at, SIZE)
             self._used.add(number)
         self._view[at : at + len(piece)] = piece
 
     def read(self, number: int, place: memoryview) -> None:
-        """Take a piece out of one of the other end's slots. Raises `FrameError`."""
+        """Take a piece out of one of the other process's slots. Raises `FrameError`."""
         if len(place) > SIZE:
             raise FrameError(f"{len(place)} bytes don't fit in slot {number}")
         at = self._theirs + number * SIZE
         place[:] = self._view[at : at + len(place)]
 
     def close(self) -> None:
-        """Let go of this end's descriptor and mapping. Idempotent."""
+        """Close this process's descriptor and mapping. Idempotent."""
         file, self.file = self.file, -1
         if file >= 0:
             os.close(file)
@@ -60,9 +61,9 @@ class Slots:
 
 
 def sealed(name: str, size: int) -> int:
-    """Return the descriptor of fresh memory whose size stays, under whoever reads it.
+    """Return the descriptor of fresh memory whose size nobody can change.
 
-    Raises `OSError`, or `AttributeError` where the system has none.
+    Raises `OSError`, or `AttributeError` if the system has no such memory.
     """
     if sys.platform != "linux":
         raise AttributeError("only Linux has what this needs")
@@ -81,7 +82,7 @@ def sealed(name: str, size: int) -> int:
 
 
 def mapped(file: int, size: int) -> mmap.mmap:
-    """Return a mapping of it. Raises `OSError`, and has closed the descriptor then."""
+    """Return a mapping of a file. Raises `OSError`, after it has closed the descriptor."""
     try:
         return mmap.mmap(file, size)
     except OSError:
@@ -90,7 +91,7 @@ def mapped(file: int, size: int) -> mmap.mmap:
 
 
 def shared() -> tuple[Slots, Slots] | None:
-    """Return both ends of fresh shared memory, or None where there is none to be had."""
+    """Return fresh shared memory as each of the two processes has it, or None without any."""
     try:
         ours = Slots(sealed("liteyuki-link", 2 * COUNT * SIZE), 0)
     except (AttributeError, OSError):

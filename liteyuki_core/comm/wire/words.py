@@ -1,14 +1,17 @@
 """The control words: all that main and a child tell each other beside messages and the store.
 
-A word is a small class with typed fields. `encode` makes the CONTROL frame of one; `from_child`
+A word is a small class with typed fields. `encode` makes the CONTROL frame of a word. `from_child`
 and `from_main` read such frames. The body of the frame is a JSON object: the word's name as `op`,
-then its fields. A word about an end of a channel travels in a frame with the number of that end,
-any other in one with the number 0.
+then its fields. If a word is about an end of a channel, its frame has the number of that end. Any
+other word has a frame with the number 0.
 
-Pure: no sockets, no threads, no locks; any thread may call it. Invariants: each word has one
-direction, and is not known in the other. What a child says is not believed: a value of another
-type, or out of its field's range, is a `FrameError`. Whether a child may say it at this moment
-depends on what it has, which `link_peer.py` and the supervisor know.
+Pure: no sockets, no threads, no locks. Any thread may call it.
+
+Invariants.
+- Each word has one direction and is not known in the other.
+- Nothing that a child says is believed: a value of another type, or out of its field's range, is a
+  `FrameError`. `link_peer.py` and the supervisor check whether the child may say the word at that
+  moment.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from .frames import (
 )
 
 MOST_REQUESTS = 1 << 62
-"""Requests that a child may number."""
+"""The numbers of a child's requests are below this."""
 
 _MOST_SECONDS = 1e12
 
@@ -41,7 +44,7 @@ Ranges = list[tuple[int, int]]
 
 
 class _Field(NamedTuple):
-    """How a field's value is read from what JSON brings, or is a `ValueError`, and written."""
+    """How a field's value is read from JSON, or refused with a `ValueError`, and written."""
 
     read: Callable[[Any], Any]
     write: Callable[[Any], str] = to_json
@@ -124,14 +127,15 @@ class _Form(NamedTuple):
 
 _FORMS: dict[type, _Form] = {}
 FROM_CHILD: dict[str, _Form] = {}
-"""The words that a child says, by their names; `FROM_MAIN` has those that main says."""
+"""The words that a child says, by name."""
 FROM_MAIN: dict[str, _Form] = {}
+"""The words that main says, by name."""
 
 W = TypeVar("W", bound=type[tuple[Any, ...]])
 
 
 def _said(direction: dict[str, _Form], op: str, **fields: _Field) -> Callable[[W], W]:
-    """Decorate the class of a word: who says it, its name, and how its fields are read."""
+    """Decorate the class of a word: its direction, its name, and how its fields are read."""
 
     def add(kind: W) -> W:
         places = "".join([f',"{name}":%s' for name in fields])
@@ -143,12 +147,12 @@ def _said(direction: dict[str, _Form], op: str, **fields: _Field) -> Callable[[W
     return add
 
 
-# ------------------------------------------------------------------ a child says of its ends
+# ------------------------------------------------------------------ from a child, about its ends
 
 
 @_said(FROM_CHILD, "open", key=_or_none(_TEXT), capacity=_CAPACITY)
 class Open(NamedTuple):
-    """It holds an end of channel `key`, or of a new one; the frame's number is what it calls it."""
+    """The child has an end of channel `key`, or of a new channel, and numbers it as the frame."""
 
     key: str | None
     capacity: int
@@ -156,7 +160,10 @@ class Open(NamedTuple):
 
 @_said(FROM_CHILD, "receives", window=_CAPACITY, asks=_BOOL)
 class Receives(NamedTuple):
-    """This end receives: with callbacks for `window` messages at a time, or by asking."""
+    """This end receives: with `receive` if `asks`, else with callbacks.
+
+    The callbacks handle `window` messages at a time.
+    """
 
     window: int
     asks: bool
@@ -164,7 +171,7 @@ class Receives(NamedTuple):
 
 @_said(FROM_CHILD, "ask_for", period=_INT, messages=_MESSAGES)
 class AskFor(NamedTuple):
-    """This end, which shares its side, asks for so many messages more, or for fewer."""
+    """This end, whose side is shared, asks for `messages` more or, if negative, for fewer."""
 
     period: int
     messages: int
@@ -172,7 +179,7 @@ class AskFor(NamedTuple):
 
 @_said(FROM_CHILD, "give_back", period=_INT, ranges=_RANGES)
 class GiveBack(NamedTuple):
-    """Nobody has taken these messages, at the start of a period."""
+    """At the start of the period `period`, no receiver had taken these messages."""
 
     period: int
     ranges: Ranges
@@ -185,56 +192,56 @@ class Close(NamedTuple):
 
 @_said(FROM_CHILD, "leave")
 class Leave(NamedTuple):
-    """Nobody has a handle on this end any more."""
+    """The last handle of this end is gone."""
 
 
 @_said(FROM_CHILD, "hold", key=_TEXT)
 class Hold(NamedTuple):
-    """A message with channel `key` in it is about to be sent."""
+    """A message that carries channel `key` is about to be sent."""
 
     key: str
 
 
 @_said(FROM_CHILD, "register", name=_TEXT, request=_REQUEST)
 class Register(NamedTuple):
-    """The channel of this end is to have a name; `Registered` is the answer."""
+    """The channel of this end should get a name. `Registered` is the answer."""
 
     name: str
     request: int
 
 
-# ------------------------------------------------------------------ a child says of its process
+# ------------------------------------------------------------------ from a child, about its process
 
 
 @_said(FROM_CHILD, "clean")
 class Clean(NamedTuple):
-    """It leaves as it was asked to, or because its target has ended: this is no crash."""
+    """The process leaves because it was asked to or its target has ended. This is no crash."""
 
 
 @_said(FROM_CHILD, "ready", called=_BOOL)
 class Ready(NamedTuple):
-    """It is ready: because it has `called` `ready()`, or because its target begins."""
+    """The process is ready: it has `called` `ready()`, or else its target begins."""
 
     called: bool
 
 
 @_said(FROM_CHILD, "failed", why=_TEXT)
 class Failed(NamedTuple):
-    """It can't start, and why."""
+    """The process can't start."""
 
     why: str
 
 
 @_said(FROM_CHILD, "restart", name=_or_none(_TEXT))
 class Restart(NamedTuple):
-    """The process `name`, or with None its own, is to be restarted."""
+    """Main should restart the child `name`; None is the child that says this."""
 
     name: str | None
 
 
 @_said(FROM_CHILD, "listen", host=_TEXT, port=_INT, backlog=_INT)
 class Listen(NamedTuple):
-    """It is to be given sockets that listen on an address. They come over a way of their own."""
+    """The child needs sockets that listen on an address. They come over another connection."""
 
     host: str
     port: int
@@ -253,22 +260,22 @@ class Pulse(NamedTuple):
 
 @_said(FROM_CHILD, "loaded", request=_INT, loaded=_TEXTS, near=_TEXTS)
 class Loaded(NamedTuple):
-    """The answer to `AskLoaded`: which of the files it has loaded, and which others are near."""
+    """The answer to `AskLoaded`: the files that the process has loaded, and others near them."""
 
     request: int
     loaded: list[str]
     near: list[str]
 
 
-# ------------------------------------------------------------------ main says of channels
+# ------------------------------------------------------------------ from main, about channels
 
 
 @_said(FROM_MAIN, "names", add=_CHANNELS, remove=_TEXTS, prefix=_TEXT)
 class Names(NamedTuple):
-    """Names that have come, with their channels' capacities and keys, and names that are gone.
+    """Names that were added, with the channel's capacity and key, and names that were removed.
 
-    The first one also says that the child is connected. `prefix` starts the keys of the channels
-    that the child makes.
+    The first such word also says that the child is connected. `prefix` begins the keys of the
+    channels that the child makes.
     """
 
     add: Mapping[str, tuple[int, str]]
@@ -278,21 +285,21 @@ class Names(NamedTuple):
 
 @_said(FROM_MAIN, "dropped", messages=_INT)
 class Dropped(NamedTuple):
-    """So many messages that were sent from this end will not be handled."""
+    """`messages` messages that were sent from this end will not be handled."""
 
     messages: int
 
 
 @_said(FROM_MAIN, "shared", period=_INT)
 class Shared(NamedTuple):
-    """Others receive on this side too, from now on in this period; with 0, nobody else."""
+    """This end's side is shared, and this period begins; 0: it is not shared. See `side.py`."""
 
     period: int
 
 
 @_said(FROM_MAIN, "gone", broken=_BOOL, why=_TEXT, last=_BOOL, holds=_INT)
 class Gone(NamedTuple):
-    """The other side has closed, or is `broken`; `last` and `holds` are those of `Peer.gone`."""
+    """The other side has closed or is `broken`. `Peer.gone` says what `last` and `holds` are."""
 
     broken: bool
     why: str
@@ -302,31 +309,31 @@ class Gone(NamedTuple):
 
 @_said(FROM_MAIN, "returned")
 class Returned(NamedTuple):
-    """The other side was gone and is there again."""
+    """The other side was gone and is back."""
 
 
 @_said(FROM_MAIN, "registered", request=_INT, key=_or_none(_TEXT), error=_or_none(_TEXTS))
 class Registered(NamedTuple):
-    """The answer to `Register`: the channel's key from now on, or the arguments of the error."""
+    """The answer to `Register`: the channel's key from now on, or the error's arguments."""
 
     request: int
     key: str | None
     error: list[str] | None
 
 
-# ------------------------------------------------------------------ main says to a process
+# ------------------------------------------------------------------ from main, to a process
 
 
 @_said(FROM_MAIN, "stop", seconds=_TIME)
 class Stop(NamedTuple):
-    """It is to leave, and has so many seconds for it."""
+    """The process must leave within `seconds`."""
 
     seconds: float
 
 
 @_said(FROM_MAIN, "ask_pulse", at=_TIME, stack=_BOOL, quietly=_BOOL)
 class AskPulse(NamedTuple):
-    """Is it alive and do its loops turn? See `Pulse.answer` in `pulse.py`."""
+    """Does the process answer, and do its loops turn? See `Pulse.answer` in `pulse.py`."""
 
     at: float
     stack: bool
@@ -335,14 +342,14 @@ class AskPulse(NamedTuple):
 
 @_said(FROM_MAIN, "ask_loaded", request=_INT, paths=_TEXTS)
 class AskLoaded(NamedTuple):
-    """Which of these files has it loaded? `Loaded` is the answer."""
+    """Which of these files has the process loaded? `Loaded` is the answer."""
 
     request: int
     paths: list[str]
 
 
 OfProcess = Ready | Failed | Restart | Listen | Pulse | Loaded
-"""What a child says of its process to the supervisor."""
+"""What a child says about its process to the supervisor."""
 
 FromChild = (
     Open | Receives | AskFor | GiveBack | Close | Leave | Hold | Register | Clean | OfProcess
@@ -357,7 +364,7 @@ FromMain = Names | Dropped | Shared | Gone | Returned | Registered | ToProcess
 
 
 def encode(word: FromChild | FromMain, number: int = 0) -> tuple[Buffer, ...]:
-    """Return the CONTROL frame of a word; `number` is that of the end it is about."""
+    """Return the CONTROL frame of a word. `number` is the number of the end it is about, or 0."""
     _, template, _, writes = _FORMS[type(word)]
     values = [write(value) for write, value in zip(writes, word, strict=True)]
     body = (template % tuple(values)).encode()
@@ -365,7 +372,7 @@ def encode(word: FromChild | FromMain, number: int = 0) -> tuple[Buffer, ...]:
 
 
 def from_child(frame: Frame) -> FromChild:
-    """Return the word that a child has said in a CONTROL frame. Raises `FrameError`."""
+    """Return the word that a child has sent in a CONTROL frame. Raises `FrameError`."""
     size = len(frame.body)
     if size > FIELD_BYTES:
         raise FrameError(f"a control frame of {size} bytes; {FIELD_BYTES} are allowed")
@@ -373,7 +380,7 @@ def from_child(frame: Frame) -> FromChild:
 
 
 def from_main(frame: Frame) -> FromMain:
-    """Return the word that the main process has said in a CONTROL frame. Raises `FrameError`."""
+    """Return the word that the main process has sent in a CONTROL frame. Raises `FrameError`."""
     return _decode(frame, FROM_MAIN)  # type: ignore[no-any-return]
 
 

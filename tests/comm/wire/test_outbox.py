@@ -105,10 +105,10 @@ class Way:
     def check(self) -> None:
         """Look whether the outbox is as it should be."""
         outbox = self.outbox
-        places = [*outbox.turns, *outbox.parked, *outbox._late]
+        places = [*outbox.ready, *outbox.parked, *outbox._late]
         assert sorted(places) == sorted(outbox._streams), "each stream is in one place"
         assert 0 not in outbox.parked
-        assert 0 not in outbox.turns or outbox.turns[0] == 0, "stream 0 goes first"
+        assert 0 not in outbox.ready or outbox.ready[0] == 0, "stream 0 goes first"
         numbers = {number for _, number in self.arrived}
         begun = {channel for channel in self.decoder._long if channel}
         waiting = {
@@ -253,7 +253,7 @@ def test_pieces_wait_for_slots() -> None:
     assert way.take() == 0
     assert not way.outbox.is_empty
     assert way.fill()
-    assert list(way.outbox.turns) == [0]
+    assert list(way.outbox.ready) == [0]
     assert list(way.outbox.parked) == [1]
     assert way.fill(works=False)
     way.drain()

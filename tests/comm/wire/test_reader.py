@@ -173,7 +173,7 @@ def test_nobody_lingers_where_one_processor_is_all(
 def test_the_thread_reads_again_when_nothing_came(connection: Connection) -> None:
     """Where traffic has ended, the thread waits for the next message, and nobody wakes up."""
     connection.lend()
-    wait_until(lambda: connection.reader.turn.locked())
+    wait_until(lambda: connection.reader.may_read.locked())
     connection.send(1)
     assert connection.by[-1] is connection.reader.thread
 

@@ -1,10 +1,11 @@
 """The store as users have it: `shared_memory`, its sync and async doors.
 
-What an operation asks and what it makes of the answers is written once, in `store/operations.py`.
-Its two doors differ in how they wait for an answer. Any thread may call them, under no lock.
+Each operation is written once, in `store/operations.py`: its questions, and what it makes of the
+answers. Its two doors differ only in how they wait for an answer. Any thread may call them, under
+no lock. They own nothing: the copies belong to the `Access` of the context.
 
-`get` of a key that has not changed asks nobody: it finds what `_copies` has of it. That takes a
-tenth of a microsecond, so nothing may be added to that way.
+A `get` of a key that has not changed asks nobody: it finds the key in `_copies`. That takes a tenth
+of a microsecond, so nothing may be added to this path.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from . import current
 from .channel import check_timeout
 from .loop.callbacks import Registration
 from .store import value
-from .store.access import ANSWER_SECONDS, Access, Changes, left
+from .store.access import ANSWER_SECONDS, Access, Changes, remaining
 from .store.copies import ABSENT, Copy, Lookup
 from .store.listener import Change, Listener
 from .store.lock import StoreLock
@@ -35,18 +36,19 @@ KEY_BYTES = value.KEY_BYTES
 class SharedMemory(Operations):
     """Keys and values that all processes of a LiteyukiBot share.
 
-    From the main process once a LiteyukiBot exists, from its children also while they import,
-    from any thread. Operations on one key happen one after another, whatever process asks for
-    them, and none returns before what it did can be seen everywhere. A value is a value: it is
-    serialised when it is set, and changing what you got changes nothing in the store.
+    It can be used from any thread: in the main process as soon as a LiteyukiBot exists, in its
+    children also while they import. Operations on one key happen one after another, from whatever
+    process they come. No operation returns before its result can be seen everywhere. A value is a
+    value: it is serialised when it is set, and changing what you got changes nothing in the store.
 
-    A child asks the main process, but for a key that it has read and that has not changed since:
-    that it reads from its own memory. Everything else waits for the answer, at most `timeout`
-    seconds, then raises `StoreTimeout`; a change that was asked for may still be made. On an
+    If a child has read a key and the key has not changed since, the child reads it from its own
+    memory. Otherwise a child asks the main process. It waits for the answer, at most `timeout`
+    seconds, and then raises `StoreTimeout`; a change that was asked for may still be made. On an
     event loop's thread the methods that begin with `async_` wait without blocking the loop.
 
-    Keys and topics are strings of 1 to 1024 bytes in UTF-8: `TypeError`, `ValueError` otherwise.
-    All methods raise `NotConnected` outside a LiteyukiBot and its children and after its end.
+    Keys and topics are strings of 1 to 1024 bytes in UTF-8. Otherwise the methods raise `TypeError`
+    or `ValueError`. All methods raise `NotConnected` outside a LiteyukiBot and its children, and
+    after its end.
     """
 
     def __init__(self, prefix: str = "", *, persist: bool | None = None) -> None:
@@ -56,7 +58,7 @@ class SharedMemory(Operations):
 
     @classmethod
     def _of(cls, access: Access, prefix: str = "", persist: bool | None = None) -> SharedMemory:
-        """Return the store as one context has it, whatever context is current."""
+        """Return the store of one context, even if another context is current."""
         store = cls(prefix, persist=persist)
         store._access = access
         store._copies = store._mine(access)
@@ -65,7 +67,7 @@ class SharedMemory(Operations):
     def namespace(self, name: str, *, persist: bool | None = None) -> SharedMemory:
         """Return the part of the store whose keys, locks and topics begin with `name` and a colon.
 
-        With `persist` all that is set in it outlives the main process, see `set`.
+        With `persist`, every key that is set in it outlives the main process, see `set`.
         """
         prefix = f"{self._key(name)}:"
         persist = self._persist if persist is None else persist
@@ -81,8 +83,8 @@ class SharedMemory(Operations):
     def get(self, key: str, default: Any = None, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Return the value of `key`, or `default`.
 
-        Asks nobody where the key was read before and has not changed. Raises `StoreError` where the
-        value can't be rebuilt in this process.
+        Asks nobody if the key was read before and has not changed. Raises `StoreError` if the value
+        can't be rebuilt in this process.
         """
         try:
             cells, at, cell, found, load = self._copies[key]
@@ -91,7 +93,7 @@ class SharedMemory(Operations):
                     return found
                 return default if load is ABSENT else load(found)
         except Exception:
-            pass  # It has to be asked for, or can't be rebuilt: that is said below.
+            pass  # The store must be asked, or the value can't be rebuilt: below, that raises.
         if self._prefix:
             key = self._key(key)
         return self._wait(self._get(key, default), timeout)
@@ -170,13 +172,15 @@ class SharedMemory(Operations):
     ) -> None:
         """Set `key` to `data`, a value that pickle can carry.
 
-        After `ttl` seconds it is gone; without it stays until it is deleted, also if it had a `ttl`
-        before. With `persist` the key outlives the main process: this and every later change
-        of it return when they are in the file LITEYUKI_STORE_PATH. `persist=False` ends that.
+        After `ttl` seconds the key is gone. Without `ttl` it stays until it is deleted, even if it
+        had a `ttl` before. With `persist` the key outlives the main process: this change and every
+        later change of the key return when they are in the file LITEYUKI_STORE_PATH.
+        `persist=False` ends that.
 
-        Raises `StoreError` for data that can't be serialised or is too long, for `persist` where
-        there is no such file, and where the file can't be written: the key is changed then, and
-        written as soon as it can be. `ValueError` for a `ttl` that is not above 0.
+        Raises `StoreError` for data that can't be serialised or is too long, and for `persist` if
+        there is no such file. If the file can't be written, it raises `StoreError` too: then the
+        key is changed, and is written as soon as that is possible. Raises `ValueError` for a `ttl`
+        that is not above 0.
         """
         self._wait(self._set(key, data, ttl, persist), timeout)
 
@@ -193,7 +197,7 @@ class SharedMemory(Operations):
         await self._async_wait(self._set(key, data, ttl, persist), timeout)
 
     def delete(self, key: str, *, timeout: float | None = ANSWER_SECONDS) -> bool:
-        """Delete `key`; return whether there was one."""
+        """Delete `key`; return whether it existed."""
         return self._wait(self._delete(key), timeout)
 
     async def async_delete(self, key: str, *, timeout: float | None = ANSWER_SECONDS) -> bool:
@@ -201,7 +205,10 @@ class SharedMemory(Operations):
         return await self._async_wait(self._delete(key), timeout)
 
     def pop(self, key: str, default: Any = RAISE, *, timeout: float | None = ANSWER_SECONDS) -> Any:
-        """Delete `key` and return its value, or `default`. Raises `KeyError` without one."""
+        """Delete `key` and return its value, or `default` if there is no such key.
+
+        Raises `KeyError` if there is no such key and no default.
+        """
         return self._wait(self._pop(key, default), timeout)
 
     async def async_pop(
@@ -219,10 +226,10 @@ class SharedMemory(Operations):
         return await self._async_wait(self._clear(prefix), timeout)
 
     def incr(self, key: str, by: float = 1, *, timeout: float | None = ANSWER_SECONDS) -> Any:
-        """Add `by` to the number at `key`, 0 where there is none; return the sum.
+        """Add `by` to the number at `key`, or to 0 if there is no such key; return the sum.
 
-        Its time to live stays. Raises `StoreError` where `key` is no int or float, and for ints of
-        over 16,000 bits: `update` adds to these.
+        The key's time to live stays. Raises `StoreError` if the value is no int or float, and for
+        ints of over 16,000 bits: use `update` for these.
         """
         return self._wait(self._incr(key, by), timeout)
 
@@ -237,7 +244,7 @@ class SharedMemory(Operations):
     ) -> bool:
         """Set `key` to `new` if its value equals `expected`; return whether it did.
 
-        Where there is no such key, None is expected. Its time to live stays.
+        A key that does not exist counts as None. The key's time to live stays.
         """
         return self._wait(self._compare_and_set(key, expected, new), timeout)
 
@@ -255,10 +262,11 @@ class SharedMemory(Operations):
         *,
         timeout: float | None = ANSWER_SECONDS,
     ) -> Any:
-        """Set `key` to what `fn` makes of its value, or of `default`; return that.
+        """Set `key` to the result of `fn` for its value, or for `default`; return the new value.
 
-        `fn` is called here, and again with the newer value where somebody else was quicker. What
-        it raises comes out of this call, and nothing is changed. The key's time to live stays.
+        `fn` is called here. If somebody else changes the key first, `fn` is called again with the
+        newer value. If `fn` raises, this call raises the same and changes nothing. The key's time
+        to live stays.
         """
         return self._wait(self._update(key, fn, default), timeout)
 
@@ -274,7 +282,7 @@ class SharedMemory(Operations):
         return await self._async_wait(self._update(key, fn, default), timeout)
 
     def setdefault(self, key: str, default: Any, *, timeout: float | None = ANSWER_SECONDS) -> Any:
-        """Return the value of `key`, after setting it to `default` where there is none."""
+        """Return the value of `key`. If there is no such key, set it to `default` first."""
         return self._wait(self._setdefault(key, default), timeout)
 
     async def async_setdefault(
@@ -286,31 +294,32 @@ class SharedMemory(Operations):
     # ------------------------------------------------------------- locks, watches, topics
 
     def lock(self, key: str, timeout: float | None = None) -> StoreLock:
-        """Return a lock for `with` and `async with` that one holder in all processes has at a time.
+        """Return a lock for `with` and `async with`. In all processes it has one holder at a time.
 
-        Who waits gets it in the order of asking, within `timeout` seconds (None: for ever), else
-        `StoreTimeout`. It can't be taken twice by the same holder. When the holder's process dies
-        it is free. On an event loop's thread `with` does not wait: `WouldBlockLoop` names the way.
-        It guards what its users agree on; the key of the same name is not locked.
+        Those that wait get it in the order in which they asked. After `timeout` seconds (None: for
+        ever) waiting raises `StoreTimeout`. One holder can't take it twice. When the holder's
+        process dies, the lock is free. On an event loop's thread `with` does not wait: it raises
+        `WouldBlockLoop`, which names the way. The lock guards what its users agree on. The key of
+        the same name is not locked.
         """
         return StoreLock(self._found, self._key(key), check_timeout(timeout))
 
     def watch(self, pattern: str) -> Watch:
-        """Return what decorates a callback for changes, or is iterated over with `async for`.
+        """Return a `Watch`: use it to decorate a callback, or iterate over it with `async for`.
 
-        `pattern` is a key, or with a trailing `*` what keys begin with. Every change made after
-        the decorator returned, or the iteration began, is seen, in order, as a `Change` with
-        `key`, `old`, `new`, `deleted` and `expired`. An async callback runs on the process's
-        loop, a sync one in a worker thread, one at a time; what it raises is logged. Nobody waits
-        for a slow one.
+        `pattern` is a key or, with a trailing `*`, the beginning of keys. Every change made after
+        the decorator returned, or after the iteration began, is seen in order, as a `Change` with
+        `key`, `old`, `new`, `deleted` and `expired`. An async callback runs on the process's loop,
+        a sync one in a worker thread, one call at a time. An exception of a callback is logged.
+        Nobody waits for a slow callback.
 
-        What a child has set is rebuilt where it is watched, as where it is got: a watch in the main
-        process has a pickle of a child's loaded there, which can run code.
+        As with `get`, a value is rebuilt in the process that watches. So a watch in the main
+        process loads pickles that a child has set, and these can run code there.
         """
         return Watch(self, self._key(pattern))
 
     def publish(self, topic: str, data: Any, *, timeout: float | None = ANSWER_SECONDS) -> None:
-        """Give `data` to the subscribers of `topic` in all processes that run now."""
+        """Give `data` to all present subscribers of `topic`, in every process."""
         self._wait(self._publish(topic, data), timeout)
 
     async def async_publish(
@@ -320,9 +329,10 @@ class SharedMemory(Operations):
         await self._async_wait(self._publish(topic, data), timeout)
 
     def on_subscriber_receive(self, topic: str) -> Callable[[F], F]:
-        """Decorate a callback for what is published on `topic`; a trailing `*` takes in more.
+        """Decorate a callback for data that is published on `topic`.
 
-        It is called with the data, like a callback of `watch`, and the data is rebuilt here.
+        With a trailing `*`, `topic` is the beginning of topics. The callback is called with the
+        data, in the same way as a callback of `watch`. The data is rebuilt in this process.
         """
         full = self._key(topic)
 
@@ -341,7 +351,7 @@ class SharedMemory(Operations):
         listener.run(lambda runner: runner.add(registration))
         access.listen(listener).wait(ANSWER_SECONDS)
 
-    # ------------------------------------------------------------- asking
+    # ------------------------------------------------------------- waiting for answers
 
     def _wait(self, steps: Steps[T], timeout: float | None) -> T:
         timeout = check_timeout(timeout)
@@ -349,7 +359,7 @@ class SharedMemory(Operations):
         try:
             answer = next(steps)
             while True:
-                answer = steps.send(answer.wait(left(deadline)))
+                answer = steps.send(answer.wait(remaining(deadline)))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -359,12 +369,12 @@ class SharedMemory(Operations):
         try:
             answer = next(steps)
             while True:
-                answer = steps.send(await answer.async_wait(left(deadline)))
+                answer = steps.send(await answer.async_wait(remaining(deadline)))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
     def _found(self) -> Access:
-        """Return this process's way to the store. Raises `NotConnected`."""
+        """Return the way of this process to the store. Raises `NotConnected`."""
         access = self._access
         if access is not None:
             return access
@@ -378,7 +388,7 @@ class SharedMemory(Operations):
 
 
 class _Prefixed:
-    """The copies as a namespace has them, by the keys without its prefix."""
+    """The copies for a namespace: they are found by keys without its prefix."""
 
     __slots__ = ("_found", "_prefix")
 
@@ -388,12 +398,12 @@ class _Prefixed:
 
     def __getitem__(self, key: str, /) -> Copy:
         if not key:
-            raise KeyError(key)  # Not a key, though the prefix alone may be one.
+            raise KeyError(key)  # An empty key is no key, even if the prefix alone is one.
         return self._found[self._prefix + key]
 
 
 class Watch:
-    """Changes to come, for a callback or an `async for`."""
+    """The changes to come, for a callback or an `async for`."""
 
     def __init__(self, store: SharedMemory, pattern: str) -> None:
         self._store = store

@@ -1,3 +1,3 @@
-"""The one true store in the main process, and each process's way to it.
+"""The one true store in the main process, and the way of each process to it.
 
-Imports `loop` and `wire`, and nothing else of `comm` outside this folder."""
+Imports `loop` and `wire`, and nothing else of `comm` outside of this folder."""

@@ -1,11 +1,16 @@
-"""One process's way to the store: what it has asked, its copies, who listens in it.
+"""The way of one process to the store: its questions, its copies, its listeners.
 
-The main process's answers come before `ask` returns, a child's over its link. Each answer is
-waited for by one thread or task at most.
+In the main process an answer comes before `ask` returns. In a child it comes over the link. At most
+one thread or task waits for an answer.
 
-Invariants, under the context's lock: a number is in `_asked` from before it is asked until its
-answer is whole, it is given up, or the main process is gone; a listener that is told of something
-is woken, if it is idle.
+Ownership. An `Access` owns its copies and closes them when the way to the store is lost.
+
+Threads. Any thread may call it. The store or the link calls the section "from the store".
+
+Invariants, under the context's lock.
+- The number of a question is in `_asked` from before it is asked until its answer is whole, the
+  caller gives it up, or the main process is gone.
+- A listener that is told something is woken if it is idle.
 """
 
 from __future__ import annotations
@@ -26,24 +31,24 @@ from .value import Value
 Fields = dict[str, Any]
 
 ANSWER_SECONDS = 10.0
-"""How long a main process that does not answer is waited for, unless a call says otherwise."""
+"""Seconds to wait for an answer of the main process, if the caller gives no timeout."""
 
 
 class StorePort(Protocol):
-    """A process's way to the store."""
+    """How the questions of a process reach the store."""
 
     def ask(self, number: int, fields: Fields, values: list[Value]) -> None:
-        """Ask the store; with `number` 0 it does not answer. Under the lock."""
+        """Ask the store. With `number` 0 it does not answer. Under the lock."""
 
     def loop_waits(self) -> None:
-        """Learn that this thread will wait, though it runs a loop that may be reading."""
+        """Learn that this thread will wait, though it runs an event loop that may be reading."""
 
     def pump(self) -> None:
-        """Get moving what was asked. Never waits. Not under the lock."""
+        """Send what was asked. Never waits. Not under the lock."""
 
 
 class Answer:
-    """What was asked and, once it is there, the answer."""
+    """One question and its answer, which comes later."""
 
     def __init__(self, access: Access, number: int, about: str | None) -> None:
         self.number = number
@@ -69,7 +74,7 @@ class Answer:
         return True
 
     def fail(self, error: Exception) -> None:
-        """Learn that no answer will come. Under the lock."""
+        """Learn that the answer will not come. Under the lock."""
         self._error = error
         self._end()
 
@@ -79,7 +84,7 @@ class Answer:
             self._waiter.wake(self._access.site.wakes)
 
     def wait(self, timeout: float | None) -> Answer:
-        """Return this once it is whole, blocking the thread up to `timeout` seconds.
+        """Block the thread until the answer is whole, at most `timeout` seconds; return it.
 
         Raises `StoreError`, `StoreTimeout` or `NotConnected`.
         """
@@ -90,7 +95,7 @@ class Answer:
         return self._result(timeout)
 
     async def async_wait(self, timeout: float | None) -> Answer:
-        """Do the same without blocking the loop."""
+        """Do what `wait` does without blocking the event loop."""
         if not self.whole:
             await async_wait(self._until_whole(async_waiter(), timeout))
         return self._result(timeout)
@@ -119,7 +124,7 @@ class Answer:
 
 
 class Access:
-    """What this process has of the store. Any thread may call its methods."""
+    """The way of this process to the store. Any thread may call its methods."""
 
     def __init__(self, site: Site, port: StorePort, copies: Copies | Originals) -> None:
         self.site = site
@@ -142,27 +147,33 @@ class Access:
         return answer
 
     def say(self, op: str, **args: Any) -> None:
-        """Ask what is not answered; never waits. Does nothing when the main process is gone."""
+        """Ask the store something that it does not answer. Never waits.
+
+        Does nothing if the main process is gone.
+        """
         with self.site.lock:
             if self._lost is None:
                 self.port.ask(0, {"op": op, "args": args}, [])
         self.port.pump()
 
     def give_up(self, answer: Answer) -> None:
-        """Wait no more for an answer."""
+        """Forget a question: its caller does not wait for the answer any more."""
         with self.site.lock:
             self._asked.pop(answer.number, None)
 
     def listen(self, listener: Listener) -> Answer:
-        """Have `listener` told of all that happens after the answer. Raises `NotConnected`."""
+        """Tell `listener` all that happens after the answer that this returns.
+
+        Raises `NotConnected`.
+        """
         with self.site.lock:
             self._check()
             self.site.start_attending()
             self._listeners.append(listener)
         return self.ask(listener.op, None, listener.args)
 
-    def leave(self, listener: Listener) -> None:
-        """Tell it no more. Idempotent."""
+    def unlisten(self, listener: Listener) -> None:
+        """Tell `listener` nothing more. Idempotent."""
         with self.site.lock:
             if listener not in self._listeners:
                 return
@@ -174,23 +185,23 @@ class Access:
     # ------------------------------------------------------------- from the store, under the lock
 
     def answered(self, number: int, fields: Fields, values: list[Value]) -> None:
-        """Take in an answer, or a part of one."""
+        """Take in an answer or a part of it."""
         answer = self._asked.get(number)
         if answer is not None and answer.add(fields, values):
             del self._asked[number]
 
     def told(self, fields: Fields, values: list[Value]) -> None:
-        """Pass on that something happened."""
+        """Tell the listeners what happened in the store."""
         for listener in self._listeners:
             listener.tell(fields, values)
 
     def stop_listening(self) -> None:
-        """End every wait for what happens."""
+        """End all listeners, and every wait of a task for one."""
         for listener in self._listeners:
             listener.end()
 
     def lost(self, why: str) -> None:
-        """Learn that the way to the store is gone."""
+        """Learn that the connection to the store is gone."""
         self._lost = why
         asked, self._asked = self._asked, {}
         for answer in asked.values():
@@ -207,7 +218,7 @@ class Access:
 
 
 class Changes:
-    """The changes from its making on. `close` ends it, as does letting go of it."""
+    """The changes from its making on, for `async for`. It ends by `close` or when it is dropped."""
 
     def __init__(self, access: Access, pattern: str, skip: int) -> None:
         self._access = access
@@ -224,18 +235,18 @@ class Changes:
         return await self._listener.next()  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Bring no more changes than are there. From any thread, idempotent."""
+        """End after the changes that have come so far. From any thread; idempotent."""
         with self._access.site.lock:
             self._listener.end()
-        self._access.leave(self._listener)
+        self._access.unlisten(self._listener)
 
     def __del__(self) -> None:
         access = getattr(self, "_access", None)
         if access is not None:
             listener = self._listener
-            access.site.soon(lambda: access.leave(listener))
+            access.site.soon(lambda: access.unlisten(listener))
 
 
-def left(deadline: float | None) -> float | None:
-    """Return how many seconds there are until `deadline`."""
+def remaining(deadline: float | None) -> float | None:
+    """Return how many seconds remain until `deadline`."""
     return None if deadline is None else max(0.0, deadline - monotonic())

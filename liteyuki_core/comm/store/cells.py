@@ -1,15 +1,20 @@
 """Version cells: numbers in memory that the main process writes and all its children read.
 
-A cell stands for all keys of the store that fall on it. It changes before one of them does, so a
-copy of a value is current for as long as its cell is what it was when the copy was made.
+Each key of the store belongs to one cell; a cell has many keys.
 
-Ownership. Each process owns its mapping, and the descriptor behind it, and closes them. The memory
-has no name where the system can do without. Children are given a descriptor that can only be read.
+Invariant: a cell changes before any of its keys does. So a copy of a value is current while its
+cell is what it was when the copy was made.
 
-A child may turn on what it is given. On Linux the memory is sealed: it can't be cut short, which
-would end whoever reads it, nor written by anybody but through the mapping that the main process has
-made before (that since Linux 5.1). Where a child can write it, others may take an old copy for a
-current one; the main process believes its own numbers alone, and writes them out.
+Ownership. Each process owns its mapping and the descriptor behind it, and closes both. The memory
+has no name if the system allows that. A child is given a descriptor that can only be read.
+
+Threads. The main process changes cells under the context's lock. Any thread may read `values`.
+
+A child may misuse the memory. On Linux the memory is sealed. Nobody can make it shorter, which
+would end each process that reads it. Since Linux 5.1, nobody can write it except through the
+mapping that the main process made before the seal. If a child can write it, other processes may
+take an old copy for a current one. The main process believes only its own numbers, and writes them
+to the memory.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ class Cells:
     _handle: Any
 
     def __init__(self) -> None:
-        """Make fresh ones, to be changed. Raises `OSError`."""
+        """Make fresh cells that this process can change. Raises `OSError`."""
         self._numbers = array("Q", bytes(_BYTES))
         if sys.platform == "win32":
             self._handle = f"liteyuki-{os.urandom(16).hex()}"
@@ -59,13 +64,13 @@ class Cells:
         self.values = memoryview(self._mapped).cast("Q")
 
     def change(self, key: str) -> None:
-        """Have no copy of what falls on the cell of `key` be current. In the main process."""
+        """Change the cell of `key`: no copy of its keys is current now. In the main process."""
         at = cell_of(key)
         number = self._numbers[at] + 1
         self._numbers[at] = self.values[at] = number
 
     def number(self, key: str) -> int:
-        """Return what the cell of `key` stands at. In the main process."""
+        """Return the number in the cell of `key`. In the main process."""
         return self._numbers[cell_of(key)]
 
     def reader(self) -> Cells:
@@ -76,7 +81,7 @@ class Cells:
         return other
 
     def close(self) -> None:
-        """Let go of this mapping. Idempotent."""
+        """Close this mapping and its descriptor. Idempotent."""
         if self._handle is None:
             return
         if hasattr(self, "values"):
@@ -101,7 +106,7 @@ class Cells:
 
 
 def _memory() -> tuple[int, int]:
-    """Return two descriptors of fresh memory, the second one for reading only where it can be."""
+    """Return two descriptors of fresh memory. The second is read-only if the system allows it."""
     if sys.platform == "linux":
         file = os.memfd_create("liteyuki-cells", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -109,7 +114,7 @@ def _memory() -> tuple[int, int]:
             try:
                 return file, os.open(f"/proc/self/fd/{file}", os.O_RDONLY)
             except OSError:
-                return file, os.dup(file)  # There is no /proc: the seals do.
+                return file, os.dup(file)  # There is no /proc. The seals protect the memory.
         except OSError:
             os.close(file)
             raise
@@ -139,5 +144,5 @@ def _seal(file: int) -> None:
 
 
 def cell_of(key: str) -> int:
-    """Return the number of the cell that `key` falls on."""
+    """Return the number of the cell of `key`."""
     return crc32(key.encode("utf-8", "surrogatepass")) % COUNT

@@ -1,8 +1,10 @@
-"""What `get` finds without asking: a child's copies of what it has read, main's own table.
+"""What `get` finds without asking: in a child its copies, in the main process the table itself.
 
-A copy is current while its cell is what it was when the main process made the copy: the main
-process changes the cell first. `found` is read without a lock, from any thread; everything else of
-the copies is under one. The main process has the originals, and looks them up in the same way.
+Invariant: a copy is current while its cell is what it was when the main process made the copy. The
+main process changes the cell before it changes the key.
+
+Threads. Any thread may call it. `found` is read without a lock. Everything else of `Copies` is
+guarded by a lock of its own. `Copies` owns its mapping of the cells and closes it.
 """
 
 from __future__ import annotations
@@ -20,25 +22,25 @@ if TYPE_CHECKING:  # A child does not import the table.
     from .table import Entry
 
 Copy = tuple[memoryview, int, int, Any, Callable[[Any], Any] | None]
-"""The cells, the key's cell, what that was, what was found, and what makes the value of it: None
-where that is the value."""
+"""The cells; the number of the key's cell; what that cell was; what was found; and a function that
+makes the value of it. None in place of the function says that what was found is the value."""
 
 _OVERHEAD = 300
-"""Bytes that a copy takes besides its key and value, about."""
+"""About how many bytes a copy takes in addition to its key and value."""
 
 ABSENT: Any = object()
-"""Found where there is no such key."""
+"""In place of the function: there is no such key."""
 
 
 _CURRENT = memoryview(b"\x01")
-"""Stands for the cells where what is found is always current."""
+"""In place of the cells: what was found is always current."""
 
 
 class Lookup(Protocol):
     """Finds what is at a key without asking."""
 
     def __getitem__(self, key: str, /) -> Copy:
-        """Return what was found. Raises `KeyError` where one has to ask."""
+        """Return what was found. Raises `KeyError` if the store must be asked."""
 
 
 class Stale(Exception):
@@ -46,14 +48,14 @@ class Stale(Exception):
 
 
 class Originals:
-    """The main process's own table, for keys that do not expire. From any thread."""
+    """The table of the main process, for keys that do not expire. From any thread."""
 
     def __init__(self, entries: dict[str, Entry]) -> None:
         self._entries = entries
 
     @property
     def found(self) -> Lookup:
-        """What finds a key's value."""
+        """The lookup of keys: this object itself."""
         return self
 
     def __getitem__(self, key: str, /) -> Copy:
@@ -63,7 +65,7 @@ class Originals:
         return _CURRENT, 0, 1, entry.value, values.load
 
     def keep(self, key: str, cell: int | None, deadline: float | None, value: Value | None) -> None:
-        """Keep nothing: it is all there."""
+        """Keep nothing: everything is in the table."""
 
     def close(self) -> None:
         """Find nothing any more."""
@@ -71,7 +73,7 @@ class Originals:
 
 
 class Copies:
-    """What a child keeps, up to `limit` bytes; the oldest is let go of first. From any thread."""
+    """The copies of a child, up to `limit` bytes. The oldest is dropped first. From any thread."""
 
     def __init__(self, cells: Cells | None, limit: int) -> None:
         self.found: dict[str, Copy] = {}
@@ -82,7 +84,10 @@ class Copies:
         self._lock = threading.Lock()
 
     def keep(self, key: str, cell: int | None, deadline: float | None, value: Value | None) -> None:
-        """Keep what was found as `cell` stood, unless it is too big."""
+        """Keep what the store answered when the key's cell was `cell`, unless it is too big.
+
+        `value` None says that there is no such key.
+        """
         size = len(key) + _OVERHEAD + (0 if value is None else len(value.data))
         cells = self._cells
         if cells is None or cell is None:
@@ -97,7 +102,7 @@ class Copies:
             try:
                 found, load = values.load(value), None
             except Exception:
-                return  # A child has made it up. Whoever gets it learns so, each time.
+                return  # A child has forged it. Each `get` of the key raises the error anew.
         with self._lock:
             self._forget(key)
             if size > self._limit:
@@ -109,7 +114,7 @@ class Copies:
                 self._forget(next(iter(self._sizes)))
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Drop all copies and close the cells."""
         with self._lock:
             self.found.clear()
             self._sizes.clear()

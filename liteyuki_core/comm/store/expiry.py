@@ -1,7 +1,8 @@
-"""Wakes the store when something in it expires.
+"""Calls a function when a deadline is there: the store's when a key expires, the hub's reminder's.
 
-Its thread starts with the first deadline and sleeps until the earliest; where there is none it
-sleeps until there is one.
+An `Expiry` owns its thread, and `close` ends it. The thread starts with the first deadline. It
+sleeps until the earliest deadline or, if there is none, until there is one. Any thread may call the
+methods.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from time import monotonic
 
 
 class Expiry:
-    """Calls `expire` when the earliest deadline is there. Owns its thread.
+    """Calls `expire` on its own thread when the earliest deadline is there.
 
-    `expire` lets go of what is due and returns the next deadline, of `time.monotonic`, or None.
+    `expire` handles everything that is due. It returns the next deadline, by `time.monotonic`, or
+    None.
     """
 
     def __init__(self, expire: Callable[[], float | None]) -> None:
@@ -26,7 +28,7 @@ class Expiry:
         self._thread: threading.Thread | None = None
 
     def at(self, deadline: float) -> None:
-        """Have it called at `deadline` too. From any thread, also under a lock."""
+        """Call `expire` at `deadline` too. From any thread, also under a lock."""
         with self._condition:
             if self._closed or (self._earliest is not None and self._earliest <= deadline):
                 return
@@ -51,10 +53,10 @@ class Expiry:
             with self._condition:
                 while not self._closed:
                     earliest = self._earliest
-                    left = None if earliest is None else earliest - monotonic()
-                    if left is not None and left <= 0:
+                    remaining = None if earliest is None else earliest - monotonic()
+                    if remaining is not None and remaining <= 0:
                         break
-                    self._condition.wait(None if left is None else min(left, TIMEOUT_MAX))
+                    self._condition.wait(None if remaining is None else min(remaining, TIMEOUT_MAX))
                 if self._closed:
                     return
                 self._earliest = None

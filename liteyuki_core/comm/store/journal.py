@@ -1,22 +1,29 @@
-"""The store's SQLite file: what is to outlive the main process.
+"""The store's SQLite file: the keys that outlive the main process.
 
-Written behind, in batches: whatever has gathered while one transaction was written goes into
-the next, and of a key only its newest change. WAL mode without its shared memory, since nobody
-else uses the file: what is committed survives any end of the process, and no end tears a value.
+Changes are noted at once and written later, in batches. All changes that are noted while one
+transaction is written go into the next transaction, and of each key only its newest change. The
+file is in WAL mode without WAL's shared memory, because no other process uses the file. So a
+committed change survives any end of the process, and no end leaves half a value.
 
-Somebody may delete or move the file while it is used, and what is written then is gone. So each
-commit is followed by a look whether it is still there, before it counts. Where it is not, all is
-written anew, from what the store has in memory.
+A user may delete or move the file while it is in use. What is written after that is lost. So after
+each commit, before it counts, the thread looks whether the file is still there. If it is not, the
+thread writes the whole file anew from what the store has in memory.
 
-Ownership. The journal owns its thread, and that thread alone owns the connection: it opens,
-uses and closes it. The lock guards what is noted; nothing is called and nothing waited for
-while it is held, so it may be taken under any other.
+Ownership. The journal owns its thread; `close` ends it. Only that thread uses the connection: it
+opens, uses and closes it.
 
-Invariants. A change is in `_noted` or `_writing` from `write` until it is committed or a newer
-one of its key is noted; where a key is in both, `_noted` has the newer. Only the thread changes
-`_writing`. So what is committed holds every change up to the ticket that was the last one when
-the batch was taken, and a batch that failed goes on with what was noted since. What is written anew
-was asked for after its ticket was taken, so it holds every change up to that.
+Threads. Any thread may call `open`, `write` and `close`. The journal's lock guards what is noted.
+While it is held, nothing is called and nothing is waited for. So it may be taken under any other
+lock.
+
+Invariants.
+- A change is in `_noted` or in `_writing` from `write` until it is committed or a newer change of
+  its key is noted. If a key is in both, `_noted` has the newer change.
+- Only the journal's thread changes `_writing`.
+- So a commit has every change up to the ticket that was the last one when its batch was taken. A
+  batch that failed is tried again together with the changes that were noted since.
+- When the file is written anew, the thread asks for the kept records after it takes the ticket. So
+  the new file has every change up to that ticket.
 """
 
 from __future__ import annotations
@@ -37,34 +44,35 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 MAX_BYTES = 999_000_000
-"""Longest value: SQLite's own limit, and some room for the key."""
+"""Longest value in bytes: SQLite's limit, less some bytes for the key."""
 
 _RETRY = 3.0
-"""Seconds between two tries to write what could not be written."""
+"""Seconds from a failed write to the next try."""
 
 _AGAIN = (
     f"what was set is kept in memory and tried again every {_RETRY:g} s: see that its disk has room"
 )
 
 _BUSY = 2.0
-"""Seconds to wait for a process that is just letting go of the file."""
+"""Seconds to wait for a process that is closing the file at this moment."""
 
 _TABLE = (
     "CREATE TABLE records (key BLOB PRIMARY KEY, kind BLOB, data BLOB, expires_at REAL, "
     "checksum INTEGER) WITHOUT ROWID"
 )
-"""Without a row id there is one tree: no index that could disagree with what it points to."""
+"""Without a row id SQLite keeps one tree, and no index that could disagree with the rows."""
 
 _FILES = ("", "-wal", "-shm", "-journal")
-"""What SQLite adds to the name for the files that belong together."""
+"""The endings that SQLite adds to the name for the files that belong together."""
 
 
 _LOCKED = 0x40000002, 510
-"""Where SQLite locks a file, and how many bytes (https://www.sqlite.org/fileformat.html)."""
+"""The offset and the number of the bytes of a file that SQLite locks
+(https://www.sqlite.org/fileformat.html)."""
 
 
 class Record(NamedTuple):
-    """What is kept of one key; `expires_at` is when it expires by `time.time()`, None never."""
+    """One key as the file has it. `expires_at` is by `time.time()`; None: it never expires."""
 
     key: str
     kind: str
@@ -73,13 +81,14 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """Keeps in one SQLite file what is to outlive the main process.
+    """Keeps keys in one SQLite file, so that they outlive the main process.
 
-    `open`, then `write` as often as needed, then `close`. `on_written(ticket, error)` is called on
-    the journal's thread, no lock held. Without an error everything up to that ticket is committed.
-    With one, what of it is not committed failed for now; it is kept, tried again every few seconds
-    and after the next `write`, and reported again each time. `kept()` returns what is to be in the
-    file, with all that was noted before the call; it is called so too, where the file is lost.
+    Call `open`, then `write` as often as needed, then `close`. `on_written(ticket, error)` is
+    called on the journal's thread, with no lock held. If `error` is None, every change up to that
+    ticket is committed. Otherwise the changes up to it that are not committed have failed for now:
+    they are kept, tried again every few seconds and after the next `write`, and reported again each
+    time. `kept()` returns all records that must be in the file, with every change noted before the
+    call. It is called on the same thread, with no lock held, when the file is lost.
     """
 
     def __init__(
@@ -96,17 +105,17 @@ class Journal:
         self._writing: dict[str, Record | None] = {}
         self._last = 0
         self._failed: str | None = None
-        self._deadline: float | None = None  # Set once it is to close: when to give up.
+        self._deadline: float | None = None  # Set by `close`: when to give up.
         self._thread: threading.Thread | None = None
         self._opened: SimpleQueue[list[Record] | Exception] = SimpleQueue()
 
     def open(self) -> list[Record]:
-        """Open the file, which is made where there is none, and return what it holds.
+        """Open the file and return its records. If there is no file, make one.
 
-        Waits until all of it is read, and a moment for a process that is just letting go of it.
-        What has expired is left out and deleted. A damaged file is moved aside, an ERROR line says
-        where to, and a fresh one begun. Once; from any thread. Raises `StoreError` where the file
-        is in use by another process or can't be used.
+        Waits until the whole file is read, and a moment for a process that is closing the file.
+        Records that have expired are not returned, and are deleted. A damaged file is moved aside
+        and a fresh file is begun; an ERROR line says where the damaged one is. Call it once, from
+        any thread. Raises `StoreError` if another process uses the file or if it can't be used.
         """
         self._thread = threading.Thread(target=self._run, name="liteyuki-journal", daemon=True)
         self._thread.start()
@@ -117,10 +126,10 @@ class Journal:
         return opened
 
     def write(self, key: str, record: Record | None) -> int:
-        """Note the newest state of a key, None for none, and return the ticket of this change.
+        """Note the new state of a key, None if it is not kept; return the ticket of this change.
 
-        Tickets grow by one with each call. Never waits; from any thread, under any lock. Raises
-        `StoreError` for a value over `MAX_BYTES`, and once `close` was called.
+        Each ticket is one more than the last. Never waits. From any thread, under any lock. Raises
+        `StoreError` for a value over `MAX_BYTES`, and after `close` was called.
         """
         if record is not None and len(record.data) > MAX_BYTES:
             raise StoreError(f"key {key!r}: SQLite keeps no value over {MAX_BYTES} bytes")
@@ -133,10 +142,10 @@ class Journal:
             return self._last
 
     def close(self, timeout: float) -> bool:
-        """Write what is left, close the file and end the thread; return whether all was written.
+        """Write what remains, close the file and end the thread; return whether all was written.
 
-        Waits up to `timeout` seconds; what fails is tried again as long. What is left then is said
-        in the log. Idempotent; from any thread but the journal's.
+        Waits up to `timeout` seconds. A write that fails is tried again until then. The log says
+        how many keys were not written. Idempotent; from any thread but the journal's.
         """
         thread = self._thread
         with self._changed:
@@ -146,20 +155,21 @@ class Journal:
             return True
         thread.join(timeout)
         with self._changed:
-            left = len(self._noted.keys() | self._writing.keys())
+            unwritten = len(self._noted.keys() | self._writing.keys())
             why = self._failed or f"it took over {timeout:g} s"
-        done = not left and not thread.is_alive()
+        done = not unwritten and not thread.is_alive()
         if not done:
             log.logger.error(
-                f"the store's file {self._path} is left with {left} keys not written: {why}"
+                f"the store's file {self._path} is left with {unwritten} keys not written: {why}"
             )
         return done
 
     def abandon(self) -> None:
-        """Let go of everything but the file. Only in a forked copy of the process.
+        """Forget everything but the connection. Only in a forked copy of the process.
 
-        The thread does not exist here, and the connection must not be closed, or the copy would
-        write to the file. It never is: the thread's frames refer to it and are never unwound.
+        The thread does not exist here. The connection must not be closed, because then the copy
+        would write to the file. It is never closed: the thread's stack frames refer to it and are
+        never unwound.
         """
         self._changed = threading.Condition(threading.Lock())
         self._thread = None
@@ -167,14 +177,14 @@ class Journal:
         self._deadline = 0.0
 
     def _run(self) -> None:
-        # In this thread's frames only, which a fork leaves alone; see `abandon`.
+        # Only the stack frames of this thread refer to the file. `abandon` says why.
         file = _File(self._path)
         try:
             records, expired = file.open()
         except Exception as error:
             self._opened.put(error)
             return
-        self._noted.update(dict.fromkeys(expired))  # Still alone: `open` has not returned.
+        self._noted.update(dict.fromkeys(expired))  # No lock: `open` has not returned yet.
         self._opened.put(records)
         del records, expired
         try:
@@ -183,7 +193,7 @@ class Journal:
                 if ticket is None:
                     if not _is_missing(file) or self._is_late():
                         break
-                    ticket = self._last  # It is to close, and would leave nothing.
+                    ticket = self._last  # The file is gone: write it anew before the end.
                 self._write(file, ticket)
         finally:
             file.close()
@@ -194,7 +204,7 @@ class Journal:
             return self._failed is not None and closing is not None and time.monotonic() >= closing
 
     def _take(self) -> int | None:
-        """Wait for changes, take them as the batch, return its ticket; None where it is to end."""
+        """Wait for changes, take them as the batch, return its ticket; None: it is time to end."""
         with self._changed:
             closing = self._deadline
             if self._failed is None:
@@ -213,7 +223,7 @@ class Journal:
         if not file.lost:
             try:
                 file.commit(self._writing)
-            except Exception as raised:  # Whatever it is: what was noted is not to be lost.
+            except Exception as raised:  # Whatever was raised, the noted changes must not be lost.
                 failed = str(raised) or repr(raised)
                 if file.lost:
                     text = f"{failed}; all that is kept is in memory and is written anew"
@@ -245,9 +255,10 @@ class Journal:
         self._settle(ticket, None, f"is written anew with {len(records)} keys{found}")
 
     def _settle(self, ticket: int, failed: str | None, text: str, *, lost: bool = False) -> None:
-        """Take note of how a try went, and tell it; `text` is what the log says of it.
+        """Note how a try to write went, and report it. `text` is the line for the log.
 
-        Once only, until it goes well or the file is lost, and then once for each reason.
+        The log has one line for the first failure. While tries go on to fail it has no other,
+        except that if the file is lost it has one for each new reason. It has one for the success.
         """
         with self._changed:
             if failed is None:
@@ -262,23 +273,23 @@ class Journal:
 
 
 class _File:
-    """The SQLite file as the journal's thread has it, and whether it is where it was opened."""
+    """The SQLite file, for the journal's thread, and whether it is still where it was opened."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: Connection | None = None
         self._seen: list[_Seen | None] = []
         self.lost = False
-        """Whether all is to be written anew."""
+        """Whether the whole file must be written anew."""
 
     def open(self) -> tuple[list[Record], list[str]]:
-        """Open it; return what it holds and which keys have expired. Raises `StoreError`."""
+        """Open the file; return its records and the keys that have expired. Raises `StoreError`."""
         self._connection, records, expired = _open(self._path)
         self._seen = _look(self._path)
         return records, expired
 
     def commit(self, changes: dict[str, Record | None]) -> None:
-        """Write changes. Raises what SQLite raises, and `StoreError` where it is `lost`."""
+        """Write changes. Raises what SQLite raises, and `StoreError` if the file is lost."""
         assert self._connection is not None
         try:
             _commit(self._connection, changes)
@@ -289,12 +300,12 @@ class _File:
                 raise StoreError(missing)
 
     def missing(self) -> str:
-        """Return what has happened to the file since it was opened, if anything has.
+        """Return what has happened to the file since it was opened; an empty text for nothing.
 
-        Raises `OSError` where that can't be seen.
+        Raises `OSError` if that can't be found out.
         """
         if sys.platform == "win32":
-            return ""  # Nobody can delete or move a file there that is in use.
+            return ""  # On Windows nobody can delete or move a file that is in use.
         now = _look(self._path)
         for end, before, found in zip(_FILES, self._seen, now, strict=False):
             name = f"the store's file {self._path}{end}"
@@ -308,18 +319,18 @@ class _File:
         return ""
 
     def begin_anew(self, records: dict[str, Record]) -> str:
-        """Write the file anew; return where to what stood in its place was moved, if anything did.
+        """Write the file anew; return the new name of what stood in its place, or an empty text.
 
         Raises what SQLite raises, `OSError` or `StoreError`.
         """
         aside = ""
         if self._connection is None or self.missing():
             aside = self._clear()
-            self.close()  # After that: it would delete a file that has the name of its own.
+            self.close()  # Only now: it would delete another file that has the name of its own.
             try:
                 self.open()
             finally:
-                self._seen = _look(self._path)  # What a try that failed has left is this one's too.
+                self._seen = _look(self._path)  # Files of a try that failed are this process's too.
         assert self._connection is not None
         _commit(self._connection, records, anew=True)
         missing = self.missing()
@@ -329,7 +340,7 @@ class _File:
         return aside
 
     def _clear(self) -> str:
-        """Take out of the way what would be read together with a fresh file, or written over."""
+        """Remove or move aside the files that a fresh file would be read with, or written over."""
         ours, others = [], []
         for end, before, found in zip(_FILES, self._seen, _look(self._path), strict=False):
             if found is not None and before is not None and found[:2] == before[:2]:
@@ -339,7 +350,7 @@ class _File:
         if "" in others and _is_in_use(self._path):
             raise StoreError("another process uses the one that is there: stop that one")
         if not os.path.exists(self._path) or not os.path.getsize(self._path) or "" in others:
-            # All of it is in memory; and what is left would be of no use, or do harm.
+            # Everything in these files is also in memory. Kept, they would be useless or harmful.
             for end in ours:
                 os.remove(self._path + end)
         if not others:
@@ -347,7 +358,7 @@ class _File:
         return _move_aside(self._path, _FILES if "" in others else others) + others[0]
 
     def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Close the connection. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -361,7 +372,7 @@ def _is_missing(file: _File) -> bool:
 
 
 class _Seen(NamedTuple):
-    """What tells one file from another."""
+    """By what one file is told from another, and its size."""
 
     device: int
     inode: int
@@ -369,9 +380,9 @@ class _Seen(NamedTuple):
 
 
 def _look(path: str) -> list[_Seen | None]:
-    """Return what is there of the file and of what SQLite has not written into it yet.
+    """Return what stands at the path of the file and at that of its WAL; None: nothing does.
 
-    Raises `OSError` where that can't be seen.
+    Raises `OSError` if that can't be found out.
     """
     seen: list[_Seen | None] = []
     for end in ("", "-wal"):
@@ -385,7 +396,7 @@ def _look(path: str) -> list[_Seen | None]:
 
 
 def _is_in_use(path: str) -> bool:
-    """Return whether another process has a file open as its SQLite file, without opening it so."""
+    """Return whether another process has a file open as a SQLite file. Does not open it as one."""
     if sys.platform == "win32":
         return False
     import fcntl
@@ -408,7 +419,7 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
         files.make_folders(os.path.dirname(path))
         file, beside = _look(path)
         if beside is not None and beside.size and (file is None or not file.size):
-            # SQLite would delete the one beside it without a word.
+            # SQLite would silently delete the WAL beside it.
             aside = _move_aside(path, ["-wal"])
             log.logger.error(
                 f"the store's file {path} is {'missing' if file is None else 'empty'}, but "
@@ -418,7 +429,7 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
         try:
             return _load(path)
         except sqlite3.DatabaseError as error:
-            # Its subclasses are about the use of a file, not about what is in it.
+            # The subclasses of this error are about the use of a file, not about its content.
             if type(error) is not sqlite3.DatabaseError:
                 raise
             aside = _move_aside(path, _FILES)
@@ -440,7 +451,8 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
 def _load(path: str) -> tuple[Connection, list[Record], list[str]]:
     import sqlite3
 
-    # Before SQLite makes it, and with it those beside it, for whoever the umask allows.
+    # Make the file before SQLite does. SQLite would make it, and the files beside it, readable for
+    # everybody whom the umask allows.
     if not os.path.exists(path):
         os.close(files.open_private(path, os.O_RDWR))
     for end in _FILES:
@@ -459,7 +471,7 @@ def _load(path: str) -> tuple[Connection, list[Record], list[str]]:
             connection.execute(_TABLE)
         elif tables != [(_TABLE.encode(),)]:
             raise sqlite3.DatabaseError("it holds other tables than the store's")
-        # Deletes nothing and needs no room, but fails where nothing may be written.
+        # This deletes nothing and needs no room on the disk. It fails if the file is read-only.
         connection.execute("DELETE FROM records WHERE key = 0")
         records, expired, now = [], [], time.time()
         for key, kind, data, expires_at, checksum in connection.execute("SELECT * FROM records"):
@@ -477,7 +489,7 @@ def _load(path: str) -> tuple[Connection, list[Record], list[str]]:
 
 
 def _move_aside(path: str, ends: Sequence[str]) -> str:
-    """Rename the files with these ends to what belongs together; return its name without one."""
+    """Rename the files with these endings, all to one new name; return that name without ending."""
     aside = first = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while any(os.path.lexists(aside + end) for end in _FILES):
@@ -494,7 +506,7 @@ def _move_aside(path: str, ends: Sequence[str]) -> str:
 def _commit(
     connection: Connection, changes: Mapping[str, Record | None], *, anew: bool = False
 ) -> None:
-    connection.rollback()  # What is left of a try that failed.
+    connection.rollback()  # A try that failed may have left a transaction.
     connection.execute("BEGIN IMMEDIATE")
     if anew:
         connection.execute("DELETE FROM records")
@@ -511,6 +523,9 @@ def _commit(
 
 
 def _checksum(key: Any, kind: Any, data: Any, expires_at: Any) -> int:
-    """Return what tells whether a row is as it was written; damage may give it any types."""
+    """Return a number that tells whether a row is as it was written.
+
+    In a damaged file the values may have any types.
+    """
     head = repr((key, kind, type(data), expires_at)).encode()
     return crc32(data if isinstance(data, bytes) else b"", crc32(head))

@@ -1,11 +1,15 @@
-"""Who in this process wants to know what happens in the store.
+"""Watches and subscriptions of this process: what it is told of the store.
 
-A listener with a callback feeds it through a `Runner`, one message at a time, in order, on the
-process's loop; one without is iterated over.
+If a listener has a callback, a `Runner` takes the messages and calls it, one at a time, in order,
+on the process's loop. A listener without a callback is iterated over.
 
-Invariants, under the context's lock: what a listener is told of stands in `_inbox`, in order, until
-it is taken; nothing is rebuilt before that. A waiter is in `_waiters` only while its task waits and
-there is nothing: all of them are woken by what comes, so none that is given up takes it along.
+Threads. The store or the link tells listeners, under the context's lock. A runner or a task takes
+the messages.
+
+Invariants, under the context's lock.
+- What a listener is told stands in `_inbox`, in order, until it is taken. It is rebuilt only then.
+- A waiter is in `_waiters` only while its task waits and `_inbox` is empty. A message wakes all
+  waiters. So a waiter whose task gives up takes no message away from the others.
 """
 
 from __future__ import annotations
@@ -22,29 +26,29 @@ from . import value
 from .value import Value
 
 _MANY = 10_000
-"""So many that wait are worth a line in the log."""
+"""If this many messages wait, the log says so."""
 
 _MOST_BYTES = 64 << 20
-"""So much may wait: whoever makes changes is not to fill the memory of all who watch them."""
+"""Most bytes that may wait: a process that makes changes must not fill the memory of watchers."""
 
 _COST = 512
-"""What one takes besides its values, about."""
+"""About how many bytes a message takes in addition to its values."""
 
 
 class Change(NamedTuple):
-    """A change of a key: the values before and after it, None where there was or is none."""
+    """A change of a key: its values before and after the change, None if there was or is none."""
 
     key: str
     old: Any
     new: Any
     deleted: bool = False
-    """Whether there is no such key now: `new` None may also be a value."""
+    """Whether the key does not exist any more. `new` alone does not say: None may be a value."""
     expired: bool = False
-    """Whether that is because its time to live was over."""
+    """Whether the key was deleted because its time to live was over."""
 
 
 class Happened(NamedTuple):
-    """What a listener was told, not yet rebuilt."""
+    """A message to a listener, not yet rebuilt."""
 
     name: str
     fields: dict[str, Any]
@@ -52,8 +56,10 @@ class Happened(NamedTuple):
 
 
 class Listener:
-    """Wants to know of the keys, or topics, that `pattern` matches. `skip` characters of a name
-    are the namespace's."""
+    """One watch of keys, or one subscription to topics, that `pattern` matches.
+
+    The first `skip` characters of a name are the namespace.
+    """
 
     capacity = 1 << 30
 
@@ -76,11 +82,11 @@ class Listener:
 
     @property
     def args(self) -> dict[str, str]:
-        """What the store is to know."""
+        """The arguments of the question to the store."""
         return {"pattern" if self.op == "watch" else "topic": self._pattern}
 
     def run(self, start: Callable[[Any], None]) -> None:
-        """Have a runner take what comes: `start` is given it first."""
+        """Make a runner that takes the messages; `start` is called with it first."""
         with self._site.lock:
             self._runner = self._site.dispatcher.attach(self)
             start(self._runner)
@@ -88,7 +94,7 @@ class Listener:
     # ------------------------------------------------------------- from the store, under the lock
 
     def tell(self, fields: dict[str, Any], values: list[Value]) -> None:
-        """Learn what happened, if it is what this one wants to know."""
+        """Learn what happened; keep it if the name matches."""
         name = fields.get("key" if self.op == "watch" else "topic")
         if name is None or self._ended or not matches(self._pattern, name):
             return
@@ -111,7 +117,7 @@ class Listener:
             self._wake()
 
     def end(self) -> None:
-        """Bring nothing more; who iterates gets what is there."""
+        """Take in nothing more. An iteration still gets the messages that have come."""
         self._ended = self._runner is None
         self._wake()
 
@@ -133,7 +139,10 @@ class Listener:
     # ------------------------------------------------------------- for an iteration
 
     async def next(self) -> Any:
-        """Return the next; raise `StopAsyncIteration` when there is none and none will come."""
+        """Return the next message, rebuilt; wait for it if need be.
+
+        Raises `StopAsyncIteration` if there is none and none will come.
+        """
         while True:
             with self._site.lock:
                 if self._inbox:
@@ -150,10 +159,10 @@ class Listener:
                 woken = await waiter.wait(None)
             finally:
                 if not woken:
-                    self._leave(waiter)
+                    self._forget_waiter(waiter)
         return self.load(happened)
 
-    def _leave(self, waiter: AsyncWaiter) -> None:
+    def _forget_waiter(self, waiter: AsyncWaiter) -> None:
         with self._site.lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
@@ -161,7 +170,7 @@ class Listener:
     # ------------------------------------------------------------- for a runner
 
     def take(self) -> tuple[int, deque[Any], bool] | None:
-        """Return what is there."""
+        """Return the number of the first message and all messages; None if there are none."""
         with self._site.lock:
             if not self._inbox:
                 self.idle = True
@@ -173,15 +182,15 @@ class Listener:
             return self._number - len(taken), taken, False
 
     def has_messages(self) -> bool:
-        """Return whether `take` would give some."""
+        """Return whether `take` would return messages."""
         return bool(self._inbox)
 
     def loads(self, payload: bytes, /) -> Any:
-        """Not called: what is told is never bytes."""
+        """Is never called: a message here is never bytes."""
         raise NotImplementedError
 
     def load(self, payload: Happened) -> Any:
-        """Rebuild it. May raise anything."""
+        """Rebuild a message. May raise anything."""
         name, fields, values = payload
         if self.op != "watch":
             return value.rebuild(values[0], name)
@@ -190,22 +199,22 @@ class Listener:
         return Change(name, old, new, not fields["new"], fields["expired"])
 
     def not_rebuilt(self, error: Exception) -> None:
-        """Log what can't be rebuilt."""
+        """Log that a message can't be rebuilt."""
         log.logger.opt(exception=error).error(
             f"{self.title}: a message can't be rebuilt here and is skipped: {error!r}"
         )
 
     def begin(self, number: int) -> None:
-        """Nobody asks."""
+        """Do nothing: messages of the store are not redelivered."""
 
     def return_unbegun(self, first: int, count: int) -> None:
-        """Nobody asks."""
+        """Do nothing: messages of the store are not redelivered."""
 
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
-        """Nobody asks."""
+        """Do nothing: messages of the store are not acknowledged."""
 
     def failed(self) -> None:
-        """Nobody counts."""
+        """Do nothing: callbacks that raise are not counted here."""
 
 
 def _cost(values: list[Value]) -> int:
@@ -213,5 +222,5 @@ def _cost(values: list[Value]) -> int:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Return whether `name` is what `pattern` says: itself, or with a trailing * its start."""
+    """Return whether `name` is `pattern` or, if that ends with *, begins with the rest of it."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

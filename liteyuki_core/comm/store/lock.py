@@ -1,4 +1,8 @@
-"""Locks of the store: one holder at a time in all processes."""
+"""Locks of the store: each has one holder at a time in all processes.
+
+The main process has the queue of each lock, see `table.py`. A `StoreLock` asks for the lock and
+gives it back. It belongs to the thread or task that uses it in a `with`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from .access import ANSWER_SECONDS, Access, Answer
 
 
 class StoreLock:
-    """A lock of the store, for `with` and `async with`. One holder at a time, this object once."""
+    """A lock of the store, for `with` and `async with`. This object can hold it once at a time."""
 
     def __init__(self, find: Callable[[], Access], key: str, timeout: float | None) -> None:
         self._find = find
@@ -22,7 +26,7 @@ class StoreLock:
         on_loop = _get_running_loop() is not None
         access, asked = self._ask(wait=not on_loop)
         try:
-            # Without waiting for the lock it is the main process alone that is waited for.
+            # On a loop this does not wait for the lock, only for the main process's answer.
             answer = asked.wait(ANSWER_SECONDS if on_loop else self._timeout)
         except BaseException as error:
             self._give_up(access, asked, error)
@@ -64,7 +68,7 @@ class StoreLock:
         return access, access.ask("lock", self._key, {"key": self._key, "wait": wait})
 
     def _give_up(self, access: Access, asked: Answer, error: BaseException) -> None:
-        # It may just be given to this holder: that is undone too.
+        # The lock may be given to this holder at this very moment. `unlock` undoes that too.
         access.say("unlock", key=self._key, held=asked.number)
         if isinstance(error, StoreTimeout):
             raise StoreTimeout(

@@ -1,11 +1,11 @@
-"""What is asked of the store, and what is made of the answers.
+"""The operations of the store: which questions each asks, and what it makes of the answers.
 
-Each operation is a generator of questions: it yields an `Answer` and goes on once that is whole. So
-it is written once, and whoever runs it decides how to wait: see `storage.py`. It runs on the thread
-or in the task of its caller, under no lock, and rebuilds values there.
+Each operation is a generator. It yields an `Answer` and goes on when that is whole. So it is
+written once, and its caller decides how to wait, see `storage.py`. It runs on the thread or in the
+task of its caller, under no lock, and rebuilds values there.
 
-Invariant: after a `get`, and after a change that was made, this process's copies are given what
-the key is now.
+Invariant: after a `get`, and after a change that was made, the copies of this process are given the
+new state of the key.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ T = TypeVar("T")
 Steps = Generator[Answer, Answer, T]
 
 RAISE: Any = object()
-"""A default that says that there is none: what is missing is an error."""
+"""A default that stands for no default: a missing key is an error."""
 
 
 class Operations:
-    """What can be asked of the part of the store whose keys begin with one prefix.
+    """The operations of the part of the store whose keys begin with one prefix.
 
-    `SharedMemory` adds the doors. This is its base class and no object of its own: a `get` that
-    asks nobody is so quick that one more attribute on its way would cost it 5 %.
+    `SharedMemory` adds the sync and async doors. This is its base class and not an object of its
+    own: a `get` that asks nobody is so quick that one more attribute would cost it 5 %.
     """
 
     def __init__(self, prefix: str, persist: bool | None) -> None:
@@ -37,7 +37,7 @@ class Operations:
         self._persist = persist
 
     def _found(self) -> Access:
-        """Return this process's way to the store. Raises `NotConnected`."""
+        """Return the way of this process to the store. Raises `NotConnected`."""
         raise NotImplementedError
 
     def _get(self, key: str, default: Any) -> Steps[Any]:

@@ -1,22 +1,30 @@
-"""The one true store, in the main process: keys, locks, and who wants to know of what.
+"""The one true store, in the main process: keys, locks, watches and subscriptions.
 
-Whoever uses it is an `Asker`: the main process itself, or the link to a child. `ask` does what
-is asked at once and answers it, but for two things: a lock that another has is answered when it
-is free, and a change of a key that is to outlive the process when it is in the file.
+An `Asker` uses it: the main process itself, or the link to a child. `ask` carries out a question at
+once and answers it. There are two exceptions. If another asker has a lock, the answer comes when
+the lock is free. If a changed key outlives the main process, the answer comes when the change is in
+the file.
 
-Invariants, all under the context's lock, under which every method here is called:
+Ownership. The store owns the cells, the journal with its thread and the expiry with its thread.
+`close` closes them.
 
-- a key's cell changes before the key does, so no copy that counts as current is older than the key
-- `_version` grows with every change, and each key has that of its latest: who changes a key "if it
-  is at version N" has seen all that came before
-- askers are told of changes in the order in which these are made, and before anything later that
-  they are answered
-- the head of a lock's queue has it, the others wait for it; an asker that is gone is in none
-- a key that is kept has its latest change in the journal, or on its way there
+Threads. The caller of every method holds the context's lock, except for `close`, `abandon` and the
+methods that say otherwise. Those take the lock themselves if they need it.
 
-Values are never rebuilt here: nothing of a user's runs in this process on another's behalf. Numbers
-that are added are read as what `value.number` writes, up to a length, and as nothing else. A child
-may ask anything: what none of ours asks is a `FrameError`, and changes nothing.
+Invariants.
+- The cell of a key changes before the key does. So no copy that counts as current is older than the
+  key.
+- `_version` grows with every change. Each key has the version of its latest change. So an asker
+  that changes a key "if it is at version N" has seen every change before.
+- An asker is told of changes in the order in which they are made, and before it gets any later
+  answer.
+- The first entry in the queue of a lock has the lock. The others wait for it. An asker that is gone
+  is in no queue.
+- The latest change of a kept key is in the journal's file or on its way there.
+
+Values are never rebuilt here. So this process runs no user's code for another process. Numbers to
+add are read only in the form in which `value.number` writes them, and only up to a length. A child
+may ask anything: a question that our code never asks is a `FrameError` and changes nothing.
 """
 
 from __future__ import annotations
@@ -39,27 +47,27 @@ from .value import Value
 Fields = dict[str, Any]
 
 _PAGE = 1000
-"""Keys in one answer of several."""
+"""Most keys in one part of an answer."""
 
 _MOST_WAITS = 100_000
-"""Locks that one asker may have and wait for."""
+"""Most locks that one asker may have and wait for, together."""
 
 _MOST_PATTERNS = 10_000
-"""Watches that one asker may have, of patterns that differ, and as many subscriptions."""
+"""Most different patterns that one asker may watch, and as many topics it may subscribe to."""
 
 
 class Asker(Protocol):
-    """Who asks the store. Called under the lock."""
+    """A process that asks the store. Called under the lock."""
 
     def answer(self, request: int, fields: Fields, values: list[Value]) -> None:
-        """Pass on an answer; with `more` in its fields another follows."""
+        """Pass on an answer. If its fields have `more`, another part follows."""
 
     def tell(self, fields: Fields, values: list[Value]) -> None:
-        """Pass on that something happened."""
+        """Pass on what happened in the store."""
 
 
 class Entry:
-    """A key's value and what goes with it."""
+    """The value of a key, and what the store knows of it."""
 
     __slots__ = ("deadline", "kept", "value", "version")
 
@@ -67,15 +75,15 @@ class Entry:
         self.value = value
         self.version = version
         self.deadline = deadline
-        """When it expires, of `time.monotonic`."""
+        """When the key expires, by `time.monotonic`; None: never."""
         self.kept = kept
-        """Whether it is to outlive the process."""
+        """Whether the key outlives the main process."""
 
 
 class Store:
-    """The keys and all that goes with them. Owns the cells, the journal and the expiry thread.
+    """The keys, the locks, the watches and the subscriptions.
 
-    `pump` is called, not under the lock, after something happened that nobody asked for.
+    `pump` is called, not under the lock, after something happened that no question has caused.
     """
 
     def __init__(
@@ -90,13 +98,13 @@ class Store:
         self._topics: dict[Asker, _Patterns] = {}
         self._locks: dict[str, deque[tuple[Asker, int]]] = {}
         self._waits: Counter[Asker] = Counter()
-        """How many entries of these queues are an asker's."""
+        """How many entries each asker has in these queues."""
         self._deadlines: list[tuple[float, int, str]] = []
         self._expiry = Expiry(self._expire)
         self._unconfirmed: deque[tuple[int, Asker, int, Fields, list[Value]]] = deque()
         self._journal = None if path is None else Journal(path, self._written, self._kept)
         if self._journal is not None:
-            # Nobody waits for the lock yet but the journal, should it ask what is kept.
+            # The lock is for the journal's thread: it may ask for the kept records already.
             with lock:
                 self._load(self._journal.open())
 
@@ -108,10 +116,10 @@ class Store:
             self.entries[key] = Entry(Value(kind, data), self._version, deadline, True)
             self._expires(key, self.entries[key])
 
-    # ------------------------------------------------------------- asking
+    # ------------------------------------------------------------- questions
 
     def ask(self, asker: Asker, request: int, fields: Fields, values: list[Value]) -> None:
-        """Do what is asked, and answer it. Raises `FrameError` for what can't be asked."""
+        """Carry out a question and answer it. Raises `FrameError` if there is no such question."""
         question = words.read(fields, values)
         try:
             match question:
@@ -149,7 +157,7 @@ class Store:
             raise FrameError(f"the store can't be asked {fields!r:.300}: {error!r:.300}") from error
 
     def drop(self, asker: Asker) -> None:
-        """Take back what an asker that is gone has: locks, watches and subscriptions."""
+        """Remove an asker that is gone, with its locks, watches and subscriptions."""
         self._patterns.pop(asker, None)
         self._topics.pop(asker, None)
         if self._waits.pop(asker, 0):
@@ -162,7 +170,7 @@ class Store:
         self._unconfirmed = deque(entry for entry in self._unconfirmed if entry[1] is not asker)
 
     def live(self, key: str) -> Entry | None:
-        """Return a key's entry unless there is none or it has expired."""
+        """Return the entry of a key; None if there is none or it has expired."""
         entry = self.entries.get(key)
         if entry is None or entry.deadline is None or entry.deadline > time.monotonic():
             return entry
@@ -170,7 +178,7 @@ class Store:
         return None
 
     def close(self, timeout: float) -> None:
-        """Write what is to be written within `timeout` seconds. Not under the lock."""
+        """Write what remains for the file, within `timeout` seconds. Not under the lock."""
         self._expiry.close()
         if self._journal is not None:
             self._journal.close(timeout)
@@ -178,7 +186,7 @@ class Store:
             self.cells.close()
 
     def abandon(self) -> None:
-        """Let go of files in a forked copy of the process."""
+        """Let go of the files in a forked copy of the process."""
         if self._journal is not None:
             self._journal.abandon()
         if self.cells is not None:
@@ -191,7 +199,7 @@ class Store:
         asker.answer(request, self._of(key, entry), [] if entry is None else [entry.value])
 
     def _set(self, asker: Asker, request: int, question: words.Set) -> None:
-        """Set a key. A change on the condition of a version leaves its time to live as it is."""
+        """Set a key. A change with a `version` does not change the key's time to live."""
         value, key, ttl, persist, version = question
         if ttl is not None and not 0 < ttl < inf:
             raise ValueError(f"a ttl of {ttl}")
@@ -250,7 +258,7 @@ class Store:
             raise StoreError(f"key {key!r}: {error}") from error
 
     def _scan(self, asker: Asker, request: int, prefix: str, content: bool) -> None:
-        """Answer with all keys that start so, and their values if `content`, as of now."""
+        """Answer with all keys that begin with `prefix` now, and their values if `content`."""
         keys = self._keys(prefix)
         pages = [keys[at : at + _PAGE] for at in range(0, len(keys), _PAGE)] or [[]]
         for number, page in enumerate(pages, 1):
@@ -267,7 +275,7 @@ class Store:
         return sorted(k for k in list(self.entries) if k.startswith(prefix) and self.live(k))
 
     def _of(self, key: str, entry: Entry | None) -> Fields:
-        """Return what a copy of this key's value is to know."""
+        """Return what a copy of this key's value must know."""
         cell = None if self.cells is None else self.cells.number(key)
         if entry is None:
             return {"cell": cell, "version": 0}
@@ -282,7 +290,7 @@ class Store:
         kept: bool = False,
         expired: bool = False,
     ) -> int | None:
-        """Change a key, or with None delete it; return the journal's ticket for it, if any."""
+        """Set a key, or with None delete it; return the journal's ticket, if it was noted there."""
         if self.cells is not None:
             self.cells.change(key)
         self._version += 1
@@ -309,7 +317,7 @@ class Store:
             self._unconfirmed.append((ticket, asker, request, fields, values))
 
     def _kept(self) -> list[Record]:
-        """Return what is to be in the file. On the journal's thread."""
+        """Return all records that must be in the file. On the journal's thread."""
         with self._lock:
             return [_record(key, entry) for key, entry in self.entries.items() if entry.kept]
 
@@ -326,7 +334,7 @@ class Store:
         if entry.deadline is None:
             return
         if len(self._deadlines) > _PAGE + 2 * len(self.entries):
-            # Most are of values that were replaced.
+            # Most deadlines here belong to values that were replaced.
             ending = [(e.deadline, e.version, k) for k, e in self.entries.items()]
             self._deadlines = [(at, version, k) for at, version, k in ending if at is not None]
             heapq.heapify(self._deadlines)
@@ -334,7 +342,7 @@ class Store:
         self._expiry.at(self._deadlines[0][0])
 
     def _expire(self) -> float | None:
-        """Let what is due expire; return when the next does. On the expiry thread."""
+        """Delete the keys that are due; return the next deadline. On the expiry thread."""
         with self._lock:
             due = time.monotonic()
             while self._deadlines and self._deadlines[0][0] <= due:
@@ -349,7 +357,10 @@ class Store:
     # ------------------------------------------------------------- locks
 
     def _lock_key(self, asker: Asker, request: int, question: words.Lock) -> None:
-        """Give `key` to this request, whose number names the hold to `unlock`, or have it wait."""
+        """Give the lock `key` to this request, or let the request wait for it.
+
+        `unlock` names the lock's holder by the number of this request.
+        """
         key, wait = question
         queue = self._locks.get(key)
         if queue is None or wait:
@@ -378,7 +389,7 @@ class Store:
         self._pass_on(key, had)
 
     def _pass_on(self, key: str, had: tuple[Asker, int]) -> None:
-        """Give a lock to the next who waits for it, unless who `had` it has it still."""
+        """Give a lock to the next in its queue, unless `had`, which had it, still has it."""
         queue = self._locks[key]
         if not queue:
             del self._locks[key]
@@ -408,12 +419,12 @@ def _record(key: str, entry: Entry) -> Record:
 
 
 class _Patterns:
-    """The patterns of one asker: names, and with a trailing * their starts."""
+    """The patterns of one asker: names and, with a trailing *, beginnings of names."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._lengths: Counter[int] = Counter()
-        """Of those with a *."""
+        """How many patterns with a * have this length, without the *."""
 
     def add(self, pattern: str) -> None:
         if pattern not in self.counts:

@@ -1,10 +1,12 @@
-"""Values of the store to bytes and back.
+"""Values of the store to bytes and back, and the STORE frames that carry them.
 
-Texts, bytes and numbers are kept as what they are, all else as a pickle: so the main process can
-add to a number without rebuilding anything that could run a user's code.
+Pure: no sockets, no threads, no locks. Any thread may call it. Texts, bytes and numbers are stored
+as such, everything else as a pickle. So the main process can add to a number without rebuilding a
+pickle, which could run a user's code.
 
-STORE body: length of a JSON object u32, the object, values as they are serialised. Its `kinds` has
-a character and its `sizes` a length for each. One with `part` only brings values for the next.
+STORE body: length of a JSON object u32, the object, the serialised values. The object's `kinds` has
+a character for each value, its `sizes` a length for each value. A frame with `part` in its object
+only has values that belong to the next frame.
 """
 
 from __future__ import annotations
@@ -36,14 +38,14 @@ KEY_BYTES = 1024
 """Longest key in bytes, with its namespace."""
 
 NUMBER_BYTES = 4096
-"""Longest number that is added to: some 16,000 bits. What is longer would hold everybody up."""
+"""Most bytes of a number to add: some 16,000 bits. A longer one would hold everybody up."""
 
 _INT = re.compile(rb"-?0x[0-9a-f]+")
 _FLOAT = re.compile(rb"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}|-?inf|nan")
 
 
 class Value(NamedTuple):
-    """A serialised value of the store: what it is, in a character, and its bytes."""
+    """A serialised value of the store: a character that says its kind, and its bytes."""
 
     kind: str
     data: bytes
@@ -78,16 +80,16 @@ def dump(data: Any, key: str, limit: int) -> Value:
 
 def number(data: int | float) -> Value:
     """Serialise a number."""
-    # Hexadecimal, whose length has no bound and whose floats come back as they were.
+    # Hexadecimal text: its length has no limit, and floats come back exactly.
     if isinstance(data, float):
         return Value(FLOAT, data.hex().encode())
     return Value(INT, hex(data).encode())
 
 
 def read_number(value: Value) -> int | float:
-    """Return a number that `number` has serialised. Raises `ValueError` for all else.
+    """Return a number that `number` has serialised. Raises `ValueError` for anything else.
 
-    What a child says is a number goes through here: nothing is rebuilt that is not one.
+    The numbers of a child are read here. So nothing but a number is ever rebuilt of them.
     """
     pattern = {INT: _INT, FLOAT: _FLOAT}.get(value.kind)
     if pattern is None or pattern.fullmatch(value.data) is None:
@@ -101,7 +103,7 @@ def read_number(value: Value) -> int | float:
 
 
 def load(value: Value) -> Any:
-    """Rebuild a value. May raise anything where it is a pickle, or a child has made it up."""
+    """Rebuild a value. May raise anything if it is a pickle, or if a child has forged it."""
     kind, data = value
     if kind == TEXT:
         return str(data, "utf-8", "surrogatepass")
@@ -125,9 +127,9 @@ def rebuild(value: Value, key: str) -> Any:
 
 
 def store(fields: dict[str, Any], values: Sequence[Value]) -> list[tuple[Buffer, ...]]:
-    """Return the STORE frames for `fields`, which JSON can carry, and values.
+    """Return the STORE frames for `fields`, which must be JSON, and for values.
 
-    No frame has more than one value where that makes it long: it could be over the limit.
+    A frame longer than `CHUNK` has only one value: with several it could be over the limit.
     """
     out = []
     some: list[Value] = []
@@ -151,9 +153,9 @@ def _store_frame(fields: dict[str, Any], values: list[Value]) -> tuple[Buffer, .
 
 
 def stored(frame: Frame, limit: int | None = None) -> tuple[dict[str, Any], list[Value]]:
-    """Return the fields and values of a STORE frame. Raises `FrameError`.
+    """Return the fields and values of a STORE frame.
 
-    Also for fields of over `limit` bytes.
+    Raises `FrameError`, also if the fields have more than `limit` bytes.
     """
     body = frame.body
     try:

@@ -1,9 +1,11 @@
-"""What can be asked of the store: a word each, read and checked here.
+"""The questions to the store: one small class for each. They are read and checked here.
 
-Whoever asks brings a name and arguments as JSON has them, and a serialised value with some; `read`
-makes the word of it. Pure; called under the context's lock by the `Store`. Invariant: nothing that
-comes is believed. A question that is not known, an argument too many or too few, or one of another
-type or out of its range, is a `FrameError`.
+A question comes as a name and arguments in JSON. Some questions come with a serialised value.
+`read` makes the question of these. Pure: no sockets, no threads, no locks. The `Store` calls it
+under the context's lock.
+
+Invariant: nothing that comes is believed. An unknown question, an argument too many or too few, or
+an argument of another type or out of its range is a `FrameError`.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def _is_time_or_none(given: Any) -> bool:
 
 
 class _Form(NamedTuple):
-    """How a question is read: whether it brings a value, and its arguments in order."""
+    """How a question is read: its class, how many values it has, and its arguments in order."""
 
     kind: Callable[..., Question]
     brings: int
@@ -58,16 +60,16 @@ class _Form(NamedTuple):
 
 
 FORMS: dict[str, _Form] = {}
-"""All that can be asked, by name."""
+"""All questions, by name."""
 
 Q = TypeVar("Q", bound=type[tuple[Any, ...]])
 
 
 def _asked(name: str, **checks: _Check) -> Callable[[Q], Q]:
-    """Decorate the class of a question: its name, and the checks of its arguments.
+    """Decorate the class of a question: its name, and a check for each of its arguments.
 
-    They stand in the order of the fields. A field `value`, which stands before them, is the value
-    that comes with the question. An argument that may be None can be left out.
+    The checks are in the order of the fields. A field `value` comes before the arguments: it is the
+    value that comes with the question. An argument that may be None can be omitted.
     """
 
     def add(kind: Q) -> Q:
@@ -93,7 +95,7 @@ class Get(NamedTuple):
     version=_is_number_or_none,
 )
 class Set(NamedTuple):
-    """Set a key; with `version` only if its latest change is that (0: there is no such key)."""
+    """Set a key. With `version`: only if the key has that version (0: if it does not exist)."""
 
     value: Value
     key: str
@@ -111,7 +113,7 @@ class Delete(NamedTuple):
 
 @_asked("incr", key=_is_key, persist=_is_flag_or_none)
 class Incr(NamedTuple):
-    """Add a number to a key's."""
+    """Add a number to the number at a key."""
 
     value: Value
     key: str
@@ -120,7 +122,7 @@ class Incr(NamedTuple):
 
 @_asked("scan", prefix=_is_name, content=_is_flag)
 class Scan(NamedTuple):
-    """Which keys start so, and, if `content`, what is at them?"""
+    """Which keys begin with `prefix`, and, if `content`, what are their values?"""
 
     prefix: str
     content: bool
@@ -128,21 +130,21 @@ class Scan(NamedTuple):
 
 @_asked("count", prefix=_is_name)
 class Count(NamedTuple):
-    """How many keys start so?"""
+    """How many keys begin with `prefix`?"""
 
     prefix: str
 
 
 @_asked("clear", prefix=_is_name)
 class Clear(NamedTuple):
-    """Delete all keys that start so."""
+    """Delete all keys that begin with `prefix`."""
 
     prefix: str
 
 
 @_asked("lock", key=_is_key, wait=_is_flag)
 class Lock(NamedTuple):
-    """Take a lock, if need be when it is free."""
+    """Take a lock. If it is not free and `wait` is set, take it when it is."""
 
     key: str
     wait: bool
@@ -158,28 +160,28 @@ class Unlock(NamedTuple):
 
 @_asked("watch", pattern=_is_name)
 class Watch(NamedTuple):
-    """Tell of the changes of keys that match."""
+    """Tell the asker of the changes of keys that match `pattern`."""
 
     pattern: str
 
 
 @_asked("unwatch", pattern=_is_name)
 class Unwatch(NamedTuple):
-    """Tell of them no more."""
+    """Tell the asker of such changes no more."""
 
     pattern: str
 
 
 @_asked("subscribe", topic=_is_name)
 class Subscribe(NamedTuple):
-    """Tell of what is published on topics that match."""
+    """Tell the asker what is published on topics that match `topic`."""
 
     topic: str
 
 
 @_asked("publish", topic=_is_name)
 class Publish(NamedTuple):
-    """Tell whoever has subscribed to a topic."""
+    """Tell a value to all askers that have subscribed to a topic."""
 
     value: Value
     topic: str
@@ -203,7 +205,7 @@ Question = (
 
 
 def read(fields: dict[str, Any], values: list[Value]) -> Question:
-    """Return what is asked. Raises `FrameError` for what can't be asked."""
+    """Return the question. Raises `FrameError` if there is no such question."""
     name, args = fields.get("op"), fields.get("args")
     form = FORMS.get(name) if type(name) is str else None
     if form is None or type(args) is not dict or len(fields) != 2:

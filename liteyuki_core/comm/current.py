@@ -1,7 +1,7 @@
-"""Which side this process is on: its one `Context`, or none.
+"""The one `Context` of this process, or none.
 
-LiteyukiBot puts the main process's context here, the entry of a child process the child's.
-Nothing is decided at import.
+LiteyukiBot installs the context of the main process. The entry of a child process installs the
+context of the child. Nothing is decided at import. The maker of a context closes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def install(context: Context) -> None:
     """Make `context` this process's own."""
     global _context, _fork_hook
     if _context is not None and _context is not context:
-        _context.access.copies.close()  # Or who has found them would go on reading these.
+        _context.access.copies.close()  # Otherwise its users would go on reading these copies.
     _context = context
     if not _fork_hook and hasattr(os, "register_at_fork"):
         _fork_hook = True
@@ -30,7 +30,7 @@ def install(context: Context) -> None:
 
 
 def uninstall(context: Context) -> None:
-    """Forget `context` if it is the one in use."""
+    """Forget `context` if it is the installed one."""
     global _context
     if _context is context:
         _context = None
@@ -51,13 +51,13 @@ def current() -> Context:
 
 
 def process() -> str | None:
-    """Return the name of the child process that this is, None if it is none."""
+    """Return the name of the child whose process this is; None if it is no child's."""
     return None if _context is None else _context.process
 
 
 def _forked() -> None:
-    # A forked copy has no threads, and the connections are its parent's. Left open, they
-    # would hide the parent's death from the process at their other end.
+    # A forked copy has no threads, and the connections belong to its parent. If the copy kept them
+    # open, the process at their other end would not see that the parent has died.
     global _context
     context, _context = _context, None
     if context is not None:

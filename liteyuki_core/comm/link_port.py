@@ -1,4 +1,15 @@
-"""A child's way to the hub: what it says and hears over its one link."""
+"""A child's way to the hub: what the child sends and receives over its one link.
+
+Ownership. A `LinkPort` owns the child's link; `shut` closes it.
+
+Threads. The context, its ends and the way to the store call the methods of `ContextPort` and
+`StorePort`, which say which of them are called under the context's lock. The thread or loop that
+reads the link calls `_on_frames`. The reader's thread calls `_on_end`, once.
+
+Invariant: what is queued for the hub about one channel leaves in the order of the calls, except
+that `open`, `hold` and `begin` go before, and an acknowledgement leaves after all that was queued
+before it.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +43,8 @@ _REPLY_SECONDS = 10.0
 class LinkPort(ContextPort):
     """A child's way to the hub: its link.
 
-    Both are called on the thread that reads: `on_word` with a word for this process, `on_lost` when
-    the main process is gone.
+    `on_word` is called where the link is read, with a word for this process. `on_lost` is called on
+    the reader's thread, when the main process is gone. Both are called without the lock.
     """
 
     def __init__(
@@ -53,7 +64,7 @@ class LinkPort(ContextPort):
         self._replies: dict[int, _Reply] = {}
         self._requests = 0
         self._values: list[Value] = []
-        """What has come of a store frame in parts."""
+        """The values that have come of a store frame in parts."""
         self._shutting = False
         self._ended = False
         self._link = Link(
@@ -65,7 +76,7 @@ class LinkPort(ContextPort):
         )
 
     def start(self, timeout: float) -> None:
-        """Start, and wait until the hub has told the names. Raises `NotConnected`."""
+        """Start the link; wait up to `timeout` seconds for the names. Raises `NotConnected`."""
         self._link.start()
         if not self._connected.wait(timeout):
             raise NotConnected(f"the main process did not answer within {timeout:g} s")
@@ -80,8 +91,8 @@ class LinkPort(ContextPort):
         self._link.queue(number, batch.frame(number))
 
     def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
-        # Who handled a message may have answered it on any channel, and is not to lose the answer
-        # alone: that leaves first.
+        # The receiver may have answered the message on any channel. The answer leaves first: else
+        # it could be lost, and the message would count as handled.
         self._link.queue_last(frames.acknowledgement(number, ranges))
 
     def begin(self, number: int, first: int) -> None:
@@ -118,7 +129,7 @@ class LinkPort(ContextPort):
         return self._names.get(name)
 
     def open(self, number: int, key: str | None, capacity: int) -> None:
-        # Before everything else, so that a message that carries the channel does not overtake it.
+        # Stream 0 goes first. So no message that carries the channel overtakes this word.
         self._link.queue(0, words.encode(words.Open(key, capacity), number))
 
     def register(self, number: int, name: str) -> None:
@@ -172,11 +183,11 @@ class LinkPort(ContextPort):
                 finally:
                     context.wakes.release()
             if told:
-                self._link.pump()  # What an end has to say to that.
+                self._link.pump()  # An end may have queued its reply to a word.
             for word in rest:
                 self._on_word(word)
         except BaseException:
-            fire(wakes, None)  # Whom earlier frames have served is not to wait for ever.
+            fire(wakes, None)  # Those that earlier frames have served must not wait for ever.
             raise
         return wakes
 
@@ -212,7 +223,7 @@ class LinkPort(ContextPort):
     def _on_control(
         self, number: int, word: words.FromMain, end: End | None, rest: list[words.ToProcess]
     ) -> None:
-        """Do what a word about channels says; one for this process is left in `rest`."""
+        """Do what a word about channels says; add a word for this process to `rest`."""
         match word:
             case words.Names(add, remove, prefix):
                 self.prefix = prefix

@@ -1,3 +1,3 @@
-"""Event loops, threads and callbacks: who waits, who is woken, who calls what.
+"""Event loops, threads and callbacks: waiting, waking, and calling callbacks.
 
-Imports nothing of `comm` outside this folder."""
+Imports from `comm` only this folder."""

@@ -1,49 +1,49 @@
 """Acknowledgements that are put off: which messages were handled, and when to say so.
 
-A frame for each message would cost as much as the message. So who handles messages gathers what
-it has handled: an end what its receivers have, a runner what its callbacks have.
+A frame for each acknowledgement would cost as much as the message. So acknowledgements are
+gathered: an end gathers those of its receivers, a runner those of its callbacks.
 
-Pure: no clock, no timer and no lock of its own. Who has it guards it, passes on what `take` gives,
-and does that `AFTER` seconds after the first one was added, whatever else happens.
+Pure: no clock, no timer, no lock. Its owner guards it and passes on what `take` returns, at the
+latest `AFTER` seconds after the first acknowledgement was added.
 """
 
 from __future__ import annotations
 
 MOST = 64
-"""How many gather before they are passed on, unless they came within `_QUICK` seconds."""
+"""So many are passed on at once, unless they were handled within `_QUICK` seconds."""
 
 QUICK_MOST = 256
-"""Where messages are handled so fast, how many gather at most."""
+"""So many are passed on at once, even if they were handled within `_QUICK` seconds."""
 
 AFTER = 0.005
-"""How many seconds the first waits for others."""
+"""How many seconds the first acknowledgement waits for others."""
 
 _QUICK = 0.002
 
 
 def due(count: int, seconds: float) -> bool:
-    """Return whether messages that were handled in that time are to be acknowledged now."""
+    """Return whether `count` messages, handled in so many seconds, must be acknowledged now."""
     if seconds < _QUICK:
         return count >= QUICK_MOST
     return count >= MOST or seconds >= AFTER
 
 
 class Acknowledgements:
-    """What was handled and is still to be acknowledged."""
+    """The messages that were handled and are not yet acknowledged, as ranges of numbers."""
 
     __slots__ = ("_next", "_ranges", "count", "most")
 
     def __init__(self, most: int) -> None:
         self.most = most
-        """How many there are at most before they are to be passed on."""
+        """When there are so many, they are passed on whatever time their handling took."""
         self.count = 0
-        """How many messages there are in all ranges."""
+        """How many messages are in all ranges."""
         self._ranges: list[tuple[int, int]] = []
         self._next = -1
         """The number that would make the last range longer."""
 
     def add(self, first: int, count: int = 1, seconds: float = 0.0) -> bool:
-        """Add consecutive messages, handled in that time; return whether to pass on all now."""
+        """Add consecutive messages, handled in `seconds`. Return whether to pass on all now."""
         if count > 0:
             if first == self._next and self._ranges:
                 begin, before = self._ranges[-1]
@@ -53,12 +53,13 @@ class Acknowledgements:
             self._next = first + count
             self.count += count
         gathered = self.count
+        # The rule of `due` and `most`, written out: a call would be one more for each message.
         return gathered > 0 and (
             gathered >= self.most or (seconds >= _QUICK and (gathered >= MOST or seconds >= AFTER))
         )
 
     def take(self) -> list[tuple[int, int]]:
-        """Return the first number and the length of each range, in order of handling; forget it."""
+        """Return all ranges in order of handling, as first number and count, and remove them."""
         ranges, self._ranges = self._ranges, []
         self.count = 0
         return ranges

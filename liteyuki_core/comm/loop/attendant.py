@@ -1,4 +1,8 @@
-"""The thread that does, a little later, what is better not done at once."""
+"""The thread that makes calls which were put off for a few milliseconds.
+
+A `Site` owns it and closes it. `add` may be called from anywhere, also from a finaliser. Calls are
+made one after another, in the order in which they were added.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,11 @@ from queue import SimpleQueue
 from time import sleep
 
 GATHER_SECONDS = 0.005
-"""How long what is added may wait, so that what comes meanwhile is done with it."""
+"""How many seconds a call may wait, so that later calls are made with it."""
 
 
 class Attendant:
-    """Calls what was put off, a little later.
-
-    Its thread sleeps when there is nothing. `add` is safe everywhere, also in a finaliser.
-    """
+    """Makes calls that were put off. Its thread sleeps while there is none."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -34,7 +35,7 @@ class Attendant:
         self._queue.put(act)
 
     def close(self) -> None:
-        """End the thread, after what was added before."""
+        """End the thread after the calls that were added before. Waits for it, at most 1 s."""
         self._queue.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(1.0)

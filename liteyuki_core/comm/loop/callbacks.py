@@ -1,12 +1,14 @@
-"""The callbacks of one channel end: which of them a message goes to, and how each is called.
+"""The callbacks of one channel end: which callbacks a message goes to, and how each is called.
 
-A runner takes the messages and says when; what is registered, chosen, called and reported is said
-here.
+A runner owns the `Callbacks`, takes the messages, and decides when. Here callbacks are registered,
+chosen and called, and what they raise is reported.
 
-Invariants. All but `add`, `hold` and `release` is called on the loop's thread. A filter is waited
-for before the next message is looked at, and the callbacks that it has chosen have started. What a
-callback raises is reported here, and comes out only where the process is to end by it or the
-callback was broken off.
+Threads. Any thread may call `add`, `hold` and `release`, under the source's lock. The loop's thread
+calls everything else.
+
+Invariants. Before the next message is looked at, the filters of the one before have answered, and
+the callbacks that they chose have started. What a callback raises is reported here. It is raised
+further only if the process must end by it, or if the callback was broken off.
 """
 
 from __future__ import annotations
@@ -25,36 +27,36 @@ from .source import Source
 from .worker import Threads
 
 SYNC_CALLBACKS = 32
-"""Callbacks of one channel that run in worker threads at the same time, where no concurrency
-is asked for."""
+"""How many callbacks of one channel run in worker threads at the same time, if no concurrency is
+given."""
 
 EXITS = (SystemExit, KeyboardInterrupt)
-"""What ends a process, wherever in it that is raised."""
+"""Errors that end the process if a callback raises them."""
 
 
 _UNDECIDED_SECONDS = 0.05
-"""How long what `on_receive` was given alone may turn out to be a filter, by the next step of the
-same line."""
+"""A function that alone was given to `on_receive` becomes a filter if the result decorates another
+function within so many seconds."""
 
 _FREE = nullcontext()
-"""Stands for a lock where there is nothing to wait for."""
+"""Takes the place of a lock where none is needed."""
 
 
 class Unbegun(BaseException):
-    """A message's callback is not called any more, because its process is about to stop."""
+    """A callback was not called for its message, because the process is about to stop."""
 
 
 class CallbackLoop(Protocol):
-    """What callbacks and their runner need to know of the loop that they run on."""
+    """The loop that callbacks run on, as they and their runner see it."""
 
     threads: Threads
-    """For sync callbacks."""
+    """The threads for sync callbacks."""
     may_be_wrong: bool
-    """Whether this process may have another loop that its callbacks had better run on."""
+    """Whether NoneBot may run in this process with a loop of its own. Callbacks belong there."""
     ending: bool
-    """Whether what is left is handled and nothing waits for more."""
+    """Whether the loop is about to end: what has come is handled, no pump waits for more."""
     pausing: bool
-    """Whether what was begun is handled to its end, and nothing else is begun."""
+    """Whether no message is begun any more. Those that were begun are handled to their end."""
     stopping: bool
     """Whether callbacks are broken off."""
 
@@ -63,10 +65,10 @@ class CallbackLoop(Protocol):
         """The loop."""
 
     def check_loop(self, source: Source) -> None:
-        """Look whether it is the wrong one, for the callbacks of `source`."""
+        """Warn if this is the wrong loop for the callbacks of `source`."""
 
     def exit(self, who: str, error: BaseException) -> None:
-        """Have the process end: `who` has raised a SystemExit or KeyboardInterrupt."""
+        """End the process. `who` names the callback that raised SystemExit or KeyboardInterrupt."""
 
 
 class Registration:
@@ -87,11 +89,11 @@ class Registration:
         self.lock = asyncio.Lock()
         self.order = _StartOrder()
         self.place = 0
-        """Where it stands among the others of its end."""
+        """Its position among the callbacks of its end."""
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether calling it gives a coroutine; looks through wrappers and partials."""
+    """Return whether a call of it returns a coroutine. Looks through wrappers and partials."""
     function = inspect.unwrap(function)
     while hasattr(function, "func"):
         function = function.func
@@ -101,14 +103,14 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def is_clean(error: BaseException) -> bool:
-    """Return whether it ends a process with exit code 0."""
+    """Return whether the error ends a process with exit code 0."""
     if not isinstance(error, SystemExit):
         return False
     return error.code is None or (isinstance(error.code, int) and not error.code)
 
 
 class _StartOrder:
-    """Lets calls start in the order in which they took a number, whatever thread runs them."""
+    """Lets calls start in the order of their numbers, whatever thread runs each."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -128,15 +130,16 @@ class _StartOrder:
 
 
 def name_of(function: Any) -> str:
-    """Return what a callback or filter is called in the log."""
+    """Return how the log names a callback or filter."""
     return getattr(function, "__qualname__", None) or repr(function)
 
 
 class Callbacks:
     """The callbacks of one source.
 
-    `begin_deciding` is called before a message's filters are asked or its callbacks start, where
-    there are several, and `decided` after that: in between no other message is taken.
+    `begin_deciding` is called before the filters of a message are asked, and before its callbacks
+    start if there are several. `decided` is called after that. Between the two calls no other
+    message is taken.
     """
 
     def __init__(
@@ -152,19 +155,20 @@ class Callbacks:
         self._decided = decided
         self._registered: tuple[Registration, ...] = ()
         self.call: Callable[[Any], Any] = self._handle
-        """What is awaited for each message: the only callback, if it is async and unfiltered."""
+        """Is awaited for each message. An only callback, if it is async and has no filter, is
+        awaited directly."""
         self.limit = 1
-        """How many messages there are places for at a time."""
+        """How many messages may be handled at the same time."""
         self._places: asyncio.Semaphore | None = None
-        """Bounds callbacks where several may run for one message and a concurrency is asked for."""
+        """Bounds the callbacks that run, if there are several and a concurrency is given."""
         self._threads = asyncio.Semaphore(1)
         self._place = 0
         self.undecided: dict[Registration, tuple[float, Callable[[], object]]] = {}
-        """What may be a callback or a filter, when that is decided, and how. Until then no message
-        is taken. Written under the source's lock."""
+        """Functions that may be a callback or a filter, with the time when that is decided and the
+        call that decides it. Until then no message is taken. Written under the source's lock."""
 
     def add(self, registration: Registration) -> None:
-        """Add a callback. Called under the source's lock, from any thread."""
+        """Add a callback. From any thread, under the source's lock."""
         registration.place = registration.place or self._next_place()
         registered = (*self._registered, registration)
         registered = self._registered = tuple(sorted(registered, key=lambda r: r.place))
@@ -178,20 +182,20 @@ class Callbacks:
         self.call = one.callback if plain else self._handle
 
     def hold(self, registration: Registration, decide: Callable[[], object]) -> None:
-        """Keep a place for a callback that `decide` decides on. Called as `add` is."""
+        """Keep the position of a callback that is still undecided. `decide` decides. As `add`."""
         registration.place = self._next_place()
         self.undecided[registration] = monotonic() + _UNDECIDED_SECONDS, decide
 
     def release(self, registration: Registration) -> bool:
-        """Have it decided; return whether it was undecided. Called as `add` is."""
+        """Note that a callback is decided. Return whether it was undecided. As `add`."""
         return self.undecided.pop(registration, None) is not None
 
     def decide(self) -> float:
-        """Have decided what is due; return how many seconds there are until the next is."""
+        """Decide the callbacks that are due. Return the seconds until the next is due, or 0."""
         for until, decide in list(self.undecided.values()):
-            left = until - monotonic()
-            if left > 0:
-                return left
+            remaining = until - monotonic()
+            if remaining > 0:
+                return remaining
             decide()
         return 0.0
 
@@ -238,7 +242,7 @@ class Callbacks:
         tasks = [self._loop.loop.create_task(self._call(r, data)) for r in registrations]
         try:
             self._begin_deciding()
-            await asyncio.sleep(0)  # They have started when this comes back.
+            await asyncio.sleep(0)  # After this turn of the loop all tasks have started.
             self._decided()
             await asyncio.gather(*tasks)
         finally:
@@ -258,12 +262,12 @@ class Callbacks:
             self._raised(registration, error)
 
     def raised(self, error: BaseException) -> None:
-        """Report what came out of `call`: what the first callback, or all this, has raised."""
+        """Report what `call` has raised. It is told as an error of the first callback."""
         self._raised(self._registered[0], error)
 
     def _raised(self, registration: Registration, error: BaseException) -> None:
         if isinstance(error, ChannelError) and self._loop.stopping:
-            return  # It waited for something that will not come any more.
+            return  # The stop has ended what the callback waited for.
         if isinstance(error, Exception):
             self._report("callback", registration.callback, error)
         elif isinstance(error, EXITS):
@@ -275,7 +279,7 @@ class Callbacks:
             raise error
 
     def _exit(self, what: str, function: Callable[..., Any] | None, error: BaseException) -> None:
-        """Have the process end; return where the message counts as handled all the same."""
+        """End the process. Returns if the message counts as handled, else raises."""
         clean = is_clean(error)
         if not clean:
             self._source.failed()

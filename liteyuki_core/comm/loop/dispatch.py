@@ -1,8 +1,11 @@
-"""Callbacks onto an event loop.
+"""Which event loop the callbacks of a process run on.
 
-One `Dispatcher` a process says which loop callbacks run on: LiteyukiBot's in the main
-process, NoneBot's in a NoneBot child, elsewhere one that it runs itself in a thread. One
-`Runner` a channel end feeds that end's callbacks there.
+One `Dispatcher` a process, owned by its site. In the main process callbacks run on LiteyukiBot's
+loop, in a NoneBot child on NoneBot's, elsewhere on a loop that the dispatcher runs in a thread. One
+`Runner` for each channel end feeds the callbacks of that end there.
+
+Ownership. The dispatcher owns the runners, the worker threads, and its loop if it has started one.
+`close` ends that loop and the threads. Its own lock comes after the site's.
 """
 
 from __future__ import annotations
@@ -24,33 +27,34 @@ from .worker import Threads
 
 
 class Dispatcher:
-    """Says which loop a process's callbacks run on and wakes runners there.
+    """Knows which loop a process's callbacks run on, and wakes runners there.
 
-    `bind` and `unbind` are called on that loop's thread. Until a loop is bound, messages are
-    kept where they are. `ready` may be called from any thread, under the source's lock.
+    `bind` and `unbind` are called on that loop's thread. Until a loop is bound, no message is
+    taken. `ready` may be called from any thread, under the source's lock.
     """
 
     def __init__(self, wakes: Wakes, *, own_loop: bool) -> None:
         self._wakes = wakes
         self._own_loop = own_loop
         self.may_be_wrong = own_loop
-        """Whether this process may have another loop that its callbacks had better run on."""
+        """Whether NoneBot may run in this process with a loop of its own."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.bound: tuple[asyncio.AbstractEventLoop, int] | None = None
-        """The loop that callbacks run on, if it runs, and its thread."""
+        """The loop that callbacks run on and its thread, if one is bound."""
         self._runners: dict[Runner, None] = {}
         self._started_loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
         self.threads = Threads()
         self.on_exit: Callable[[BaseException], None] | None = None
-        """Ends the process as a SystemExit or the like says, on the loop. None: the loop ends."""
+        """Ends the process. Called on the loop with a SystemExit or KeyboardInterrupt. If it is
+        None, that error is raised further and ends the loop."""
         self.ending = False
-        """Whether what is left is handled and nothing waits for more."""
+        """Whether the loop is about to end: what has come is handled, no pump waits for more."""
         self._finishing = False
         self.pausing = False
-        """Whether what was begun is handled to its end, and nothing else is begun."""
+        """Whether no message is begun any more. Those that were begun are handled to their end."""
         self.stopping = False
         """Whether callbacks are broken off."""
 
@@ -62,14 +66,14 @@ class Dispatcher:
         return self._loop
 
     def use_other_loop(self) -> None:
-        """Say that a loop will be bound, so that none is started here."""
+        """Start no loop here, because the caller will bind one."""
         self._own_loop = self.may_be_wrong = False
 
     def check_loop(self, source: Source) -> None:
-        """Warn once where NoneBot runs in this process and callbacks do not run on its loop.
+        """Warn once if NoneBot runs in this process and callbacks do not run on its loop.
 
-        `source` is whose callbacks they are. Called on the loop's thread for each batch, as long as
-        there `may_be_wrong`: NoneBot may come later than they.
+        The callbacks are those of `source`. Called on the loop's thread again and again while
+        `may_be_wrong`, because NoneBot may be initialised later than callbacks are registered.
         """
         nonebot = sys.modules.get("nonebot")
         if nonebot is None:
@@ -77,7 +81,7 @@ class Dispatcher:
         try:
             driver = nonebot.get_driver()
         except Exception:
-            return  # It is not initialised, or something else of that name.
+            return  # NoneBot is not initialised, or the module is another of that name.
         self.may_be_wrong = False
         name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
         log.logger.warning(
@@ -88,7 +92,7 @@ class Dispatcher:
         )
 
     def attach(self, source: Source) -> Runner:
-        """Return a new runner for `source`."""
+        """Return a new runner for `source`. Starts a loop if one is needed."""
         runner = Runner(source, self)
         with self._lock:
             self._runners[runner] = None
@@ -104,9 +108,9 @@ class Dispatcher:
         return runner
 
     def detach(self, runner: Runner) -> None:
-        """Forget a runner whose end is closed; callbacks that run go on.
+        """Drop a runner whose end is closed. Callbacks that run go on.
 
-        Called under the source's lock, from any thread.
+        From any thread, under the source's lock.
         """
         runner.detached = True
         self.ready(runner)
@@ -114,18 +118,18 @@ class Dispatcher:
             self._runners.pop(runner, None)
 
     def ready(self, runner: Runner) -> None:
-        """Have `runner` look for messages on the loop's thread, where one is bound."""
+        """Have `runner` look for messages on the loop's thread, if a loop is bound."""
         loop = self._loop
         if loop is not None:
             self._wakes.wake(loop, runner.step)
 
     def call_back(self, runner: Runner) -> None:
-        """Have `runner` give back what no callback was given; under the source's lock."""
+        """Have `runner` give back messages that no callback was given. Under the source's lock."""
         runner.call_back()
         self.ready(runner)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run callbacks on `loop` from now on, which is the running one."""
+        """Run callbacks on `loop` from now on. It is the running loop of this thread."""
         if self._started_loop not in (None, loop):
             log.logger.warning(
                 "callbacks were registered before this process's event loop was known, and stay on "
@@ -142,7 +146,10 @@ class Dispatcher:
                 loop.call_soon(runner.step)
 
     def exit(self, who: str, error: BaseException) -> None:
-        """Have the process end: `who` has raised a SystemExit or KeyboardInterrupt. On the loop."""
+        """End the process. `who` names the callback that raised SystemExit or KeyboardInterrupt.
+
+        On the loop.
+        """
         level = "INFO" if is_clean(error) else "ERROR"
         log.logger.log(level, f"{who} raised {error!r}: this process ends")
         if self.on_exit is None:
@@ -150,38 +157,38 @@ class Dispatcher:
         self.on_exit(error)
 
     def stop_taking(self) -> None:
-        """Take no more messages; callbacks that run go on. On the loop."""
+        """Take no more messages. Callbacks that run go on. On the loop."""
         self.pausing = True
         for runner in list(self._runners):
             runner.pause()
 
     async def drain(self, timeout: float, *, begun: bool = False) -> None:
-        """Wait until no messages are handled or about to be, at most `timeout` seconds.
+        """Wait until all messages are handled, at most `timeout` seconds.
 
-        With `begun` nothing is begun any more, and what was begun is waited for.
+        With `begun` no message is begun any more, and only those that were begun are waited for.
         """
         if begun:
             self.stop_taking()
         else:
             self.ending = True
         deadline = monotonic() + timeout
-        while (left := deadline - monotonic()) > 0:
+        while (remaining := deadline - monotonic()) > 0:
             busy = [runner for runner in list(self._runners) if runner.busy()]
             if not busy:
                 return
             pumps = set().union(*(runner.pumps() for runner in busy))
             if pumps:
-                await asyncio.wait(pumps, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(pumps, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.sleep(0.001)
 
     def finish(self, timeout: float) -> bool:
-        """Begin nothing more and wait for what was begun, at most `timeout` seconds.
+        """Begin no message any more. Wait for those that were begun, at most `timeout` seconds.
 
-        What has not ended then is broken off; returns whether all has. From another thread than the
-        loop's.
+        Callbacks that have not ended by then are broken off. Returns whether all have ended. Not
+        on the loop's thread.
         """
-        with self._lock:  # One that is bound from now on begins nothing.
+        with self._lock:  # A loop that is bound from now on begins no message either.
             loop = self._loop
             self.pausing = self._finishing = True
         if loop is None:
@@ -197,19 +204,19 @@ class Dispatcher:
         return not self._break_off()
 
     async def async_finish(self, timeout: float) -> None:
-        """Do the same on the loop."""
+        """Do the same on the loop. Returns nothing."""
         await self.drain(timeout, begun=True)
         self._break_off()
 
     def _break_off(self) -> bool:
-        """Have callbacks that still run broken off; return whether there are any."""
+        """Break off callbacks that still run. Return whether there are any."""
         busy = any(runner.pumps() for runner in list(self._runners))
-        if busy:  # Else this may have been unbound meanwhile, which has broken off all.
+        if busy:  # If not, the loop may have been unbound meanwhile: `unbind` breaks off all.
             self.stopping = True
         return busy
 
     def unbind(self) -> None:
-        """Run no more callbacks; those that run are cancelled and stay unacknowledged."""
+        """Run no more callbacks. Cancel those that run: their messages stay unacknowledged."""
         with self._lock:
             self._loop = self.bound = None
             self.stopping = True
@@ -218,9 +225,9 @@ class Dispatcher:
             runner.cancel()
 
     def close(self, timeout: float, *, begun: bool = False) -> None:
-        """End the loop that was started here, if any, and the worker threads. Idempotent.
+        """End the loop if it was started here, and the worker threads. Idempotent.
 
-        Callbacks that run there, or with `begun` those that run already, have `timeout` seconds.
+        The loop has `timeout` seconds to handle its messages; with `begun` only those begun.
         """
         self._closed = True
         thread, loop = self._thread, self._started_loop

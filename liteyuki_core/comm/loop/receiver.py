@@ -1,7 +1,8 @@
-"""Who receives: a thread or a task. A message is handled by the one that it was handed to.
+"""Receivers: the thread or task that a message is handed to, and that handles it.
 
-A task stands for itself. A thread has a number here, given at its first `receive`; when the thread
-ends, or a call that it ran for a pool of this package, the ends it has received from are told.
+A task stands for itself. A thread gets a number here at its first `receive`. When the thread ends,
+or when a call ends that it ran for a pool of this package, the ends that it has received from are
+told. Any thread may call these functions.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from weakref import WeakValueDictionary
 Receiver = Task[Any] | int
 
 in_callback: ContextVar[bool] = ContextVar("liteyuki_in_callback", default=False)
-"""Whether this is a callback of a channel, or was called or started by one."""
+"""Whether this code is a callback of a channel, or was called or started by one."""
 
 _POOLS = sys.stdlib_module_names | {"anyio", __name__.partition(".")[0]}
-"""Packages whose threads may wait for something to do."""
+"""Packages whose code runs in an idle thread of a pool."""
 
 _numbers = count(1)
 _local = threading.local()
@@ -29,17 +30,17 @@ _threads: WeakValueDictionary[int, _Thread] = WeakValueDictionary()
 
 
 class Place(Protocol):
-    """Where is received."""
+    """An end that a receiver has received from. It is told when the receiver has ended."""
 
     def task_ended(self, task: Task[Any]) -> None:
-        """Learn that a task which has received here has ended. On its loop."""
+        """Note that a task which has received here has ended. On the task's loop."""
 
     def thread_ended(self, number: int) -> None:
-        """Learn that a thread has. Called where an object is finalised."""
+        """Note that a thread which has received here has ended. Called in a finaliser."""
 
 
 class _Thread:
-    """A thread that has received. Held by the thread alone, so it goes with it."""
+    """A thread that has received. Only the thread refers to it, so both end together."""
 
     def __init__(self) -> None:
         self.number = next(_numbers)
@@ -48,31 +49,31 @@ class _Thread:
         _threads[self.number] = self
 
     def __del__(self) -> None:
-        # The main thread's goes when modules may be gone already.
+        # The main thread's is deleted when modules may be gone already.
         if sys is not None and not sys.is_finalizing():
             for place in list(self.places):
                 place.thread_ended(self.number)
 
 
 def current() -> Receiver | None:
-    """Return who calls; None in a callback of an event loop, which is no task."""
+    """Return the task or thread that calls. None in a callback of an event loop, outside a task."""
     loop = _get_running_loop()
     return _thread().number if loop is None else current_task(loop)
 
 
 def of_thread() -> Receiver:
-    """Return who calls; a thread also where it runs an event loop, but no task."""
+    """Return the task that calls, or the thread if no task calls."""
     return current() or _thread().number
 
 
 def around(receiver: Receiver) -> Receiver | None:
-    """Return the thread that runs the task which asks, if that thread has received itself."""
+    """Return this thread if `receiver` is a task and the thread itself has received, else None."""
     thread = getattr(_local, "thread", None)
     return None if thread is None or not isinstance(receiver, Task) else thread.number
 
 
 def note(receiver: Receiver, place: Place) -> None:
-    """Have `place` told when a receiver has ended. Called by that one."""
+    """Have `place` told when a receiver has ended. Called by that receiver."""
     if isinstance(receiver, Task):
         receiver.add_done_callback(place.task_ended)
     elif (thread := _threads.get(receiver)) is not None:
@@ -88,12 +89,15 @@ def forget(receiver: Receiver, place: Place) -> None:
 
 
 def end_call() -> None:
-    """Say that this thread of a pool has ended what it was to do."""
+    """Say that this thread of a pool has ended its call. So it counts as a receiver that ended."""
     _local.__dict__.pop("thread", None)
 
 
 def is_idle(receiver: Receiver) -> bool:
-    """Return whether it is a pool's thread that has nothing to do: it has left what it received."""
+    """Return whether the receiver is a pool's thread that has nothing to do.
+
+    Such a thread does not handle any more what it has received.
+    """
     thread = None if isinstance(receiver, Task) else _threads.get(receiver)
     if thread is None:
         return False

@@ -1,19 +1,26 @@
 """Feeds the callbacks of one channel end.
 
-A runner takes messages in order in a *pump*, a task that calls callback after callback. As
-long as callbacks end without waiting for anything, one pump serves them all. When one waits,
-its pump waits with it, and the next turn of the loop has another pump take the messages
-behind it. So callbacks start in message order, each inside a task, and none waits for another,
-while a task is paid for only where there is something to wait for. The last pump to find
-nothing to do is parked and takes the next message that comes.
+A runner takes messages in order in a *pump*, a task that calls callback after callback. While
+callbacks end without waiting, one pump serves all messages. If a callback waits, its pump waits
+with it. In the next turn of the loop another pump takes the messages behind it. So callbacks start
+in message order, each inside a task, and no callback waits for another. A new task is needed only
+if a callback waits. The last pump that finds nothing to do is parked, and takes the next message
+that comes.
 
-Invariants. Only the loop's thread touches a runner's state. Pumps that are not parked are at
-most as many as the callbacks have places for, and only a pump takes a message off the inbox: what
-there is no place for stays there. A filter is waited for before the next message is looked at, and
-its callbacks have started. A pump serves at most `_TURN` messages, then the loop gets its turn. A
-pump whose context variables a callback has changed takes no other message. What was handled is
-acknowledged within 64 messages (256 where two milliseconds are enough for those) or 5 ms,
-whatever the callback after it waits for.
+Ownership. The dispatcher makes the runner and wakes it with `step`. The runner owns its pumps, its
+`Callbacks` and its acknowledgements, which only the loop's thread uses unless a method says
+otherwise.
+
+Invariants:
+
+- there are at most `Callbacks.limit` pumps that are not parked
+- a batch is taken from the source only when a pump may take its messages; others stay there
+- before the next message is looked at, the filters of the one before have answered, and the
+  callbacks that they chose have started
+- a pump serves at most `_TURN_MESSAGES` messages in a turn, then other tasks of the loop run
+- a pump whose context variables a callback has changed takes no other message
+- messages that were handled are acknowledged at the latest when there are 64 (or 256, if these took
+  less than 2 ms), or after 5 ms, whatever the next callback waits for
 """
 
 from __future__ import annotations
@@ -32,15 +39,15 @@ from .receiver import in_callback
 from .source import Source
 from .wakes import Resumption
 
-_TURN = 256
-"""Messages a pump serves in one turn of the loop."""
+_TURN_MESSAGES = 256
+"""How many messages a pump serves at most in one turn of the loop."""
 
 
 class _Run:
-    """Consecutive messages that one pump takes; `first` is the first not yet noted as handled.
+    """Consecutive messages that one pump takes. `first` is the first not yet noted as handled.
 
-    `messages` are those of the batch behind them, the last one numbered `end - 1`. The next
-    batch may begin with another number.
+    `messages` are the messages of the same batch that come after them. The last of these has the
+    number `end - 1`. The next batch may begin with any number.
     """
 
     __slots__ = ("end", "first", "messages")
@@ -52,7 +59,7 @@ class _Run:
 
 
 class Runner:
-    """Feeds the callbacks of one channel end. Used by the loop's thread alone."""
+    """Feeds the callbacks of one channel end. Only the loop's thread uses it, unless noted."""
 
     def __init__(self, source: Source, loop: CallbackLoop) -> None:
         self._source = source
@@ -60,51 +67,51 @@ class Runner:
         self._callbacks = Callbacks(source, loop, self._begin_deciding, self._decided)
         self._messages: deque[Any] = deque()
         self._end = 0
-        """The number that comes after those of `messages`."""
+        """The number after the last of `_messages`."""
         self._prompt = False
-        """Whether the source wants to know of those when each begins, and at once when it ends."""
+        """Whether `_messages` are PROMPT: the source is told when each begins, and at once when it
+        was handled."""
         self._run: _Run | None = None
-        """What the pump that took the last message has taken without waiting in between."""
+        """The messages that the pump which took the last one has taken without waiting between."""
         worth_sending = min(QUICK_MOST * 3 // 4, max(1, source.capacity // 4))
         self._acknowledgements = Acknowledgements(worth_sending)
         self._timer: asyncio.TimerHandle | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._called: asyncio.Task[None] | None = None
-        """The pump that is about to take messages; no other is called until it has looked."""
+        """The pump that is about to take messages. No other is called until it has looked."""
         self._parked: tuple[asyncio.Task[Any], Resumption] | None = None
-        """The pump that is parked, and what wakes it."""
+        """The pump that is parked, and what resumes it."""
         self._deciding = False
-        """Whether it is not known yet which callbacks a message goes to, or they have not started.
-        """
-        self._successor = False
+        """Whether the callbacks of a message are still being chosen, or have not started yet."""
+        self._step_scheduled = False
         """Whether a `step` is scheduled."""
         self._unwanted = False
-        """Whether what no callback was given yet is to be given back."""
-        self._turn = 0
-        """Changes with everything that a pump has to look at before it takes the next message."""
+        """Whether messages that no callback was given yet must be given back."""
+        self._version = 0
+        """Is counted up whenever a pump must look (`_attend`) before it takes its next message."""
         self.detached = False
-        """Set where the end is closed, before a last `step`."""
+        """Whether the end is closed. It is set before a last `step`."""
 
     def add(self, registration: Registration) -> None:
-        """Add a callback. Called under the source's lock, from any thread."""
+        """Add a callback. From any thread, under the source's lock."""
         self._callbacks.add(registration)
-        self._turn += 1
+        self._version += 1
 
     def hold(self, registration: Registration, decide: Callable[[], object]) -> None:
-        """Take no message until a callback is released, for which `decide` is called soon.
+        """Take no message until a callback is released. `decide` is called soon, and does that.
 
-        Called under the source's lock, from any thread.
+        From any thread, under the source's lock.
         """
         self._callbacks.hold(registration, decide)
-        self._turn += 1
+        self._version += 1
 
     def release(self, registration: Registration) -> bool:
-        """Hold back no longer; return whether it was held. Called as `hold` is."""
+        """Undo `hold`. Return whether the callback was held. From any thread, under the lock."""
         return self._callbacks.release(registration)
 
     def step(self) -> None:
-        """Call a pump where there are messages, none is about to take them, and it has a place."""
-        self._successor = False
+        """Call a pump if there are messages, none is about to take them, and one more may run."""
+        self._step_scheduled = False
         if self._loop.stopping:
             return
         if self._unwanted:
@@ -116,7 +123,7 @@ class Runner:
             self._loop.check_loop(self._source)
         if self._callbacks.undecided and not self.detached and not self._decide():
             return
-        self._turn += 1
+        self._version += 1
         self._note()
         if (
             self._called is None
@@ -130,7 +137,10 @@ class Runner:
             waking.resume()
 
     def call_back(self) -> None:
-        """Have the next `step` give back what no callback was given. Under the source's lock."""
+        """Have the next `step` give back messages that no callback was given.
+
+        From any thread, under the source's lock.
+        """
         self._unwanted = True
 
     def _give_back(self) -> None:
@@ -143,58 +153,58 @@ class Runner:
             self._source.return_unbegun(self._end, count)
 
     def _decide(self) -> bool:
-        """Have decided what is due; return whether nothing is undecided any more."""
-        left = self._callbacks.decide()
-        if left > 0:
-            self._loop.loop.call_later(left, self.step)
+        """Decide the callbacks that are due. Return whether none is undecided any more."""
+        remaining = self._callbacks.decide()
+        if remaining > 0:
+            self._loop.loop.call_later(remaining, self.step)
         return not self._callbacks.undecided
 
     def _begin_deciding(self) -> None:
         self._deciding = True
-        self._turn += 1
+        self._version += 1
 
     def _decided(self) -> None:
         self._deciding = False
         self._continue()
 
     def backlog(self) -> int:
-        """Return how many messages were taken and not yet given to a callback; from any thread."""
+        """Return how many messages were taken and not yet given to a callback. From any thread."""
         return len(self._messages)
 
     def busy(self) -> bool:
-        """Return whether messages are handled here or are about to be."""
+        """Return whether messages are being handled, or will be."""
         if self._loop.pausing:
             return bool(self.pumps())
         return bool(self.pumps() or self._messages or self._source.has_messages())
 
     def pause(self) -> None:
-        """Have pumps look up before they take the next message: there may be no next one."""
-        self._turn += 1
+        """Have pumps look before they take another message: none may be begun any more."""
+        self._version += 1
 
     def pumps(self) -> set[asyncio.Task[None]]:
         """Return the tasks that handle messages."""
         return self._pumps - {self._parked[0]} if self._parked else set(self._pumps)
 
     def cancel(self) -> None:
-        """Stop every pump; what they were handling stays unacknowledged."""
+        """Cancel every pump. The messages that they were handling stay unacknowledged."""
         self._note()
         self._flush()
         for task in tuple(self._pumps):
             task.cancel()
-        # The loop may not run again, and another be bound.
+        # This loop may not run again, and another loop may be bound.
         if self._parked is not None:
             self._pumps.discard(self._parked[0])
         self._parked = self._called = None
 
     def _call_pump(self) -> None:
-        # It takes its first message when it runs: until then another, which comes back from
-        # waiting, may take it, and they still start in order.
+        # The pump takes its first message when it runs. Until then another pump, whose wait is
+        # over, may take that message. Callbacks start in order all the same.
         if self._parked is not None:
             (task, waking), self._parked = self._parked, None
             self._called = task
             waking.resume()
         else:
-            # Whoever woke this runner may have context variables set.
+            # The code that woke this runner may have set context variables.
             self._called = _in_callback().run(self._new_pump)
 
     def _new_pump(self) -> asyncio.Task[None]:
@@ -215,8 +225,8 @@ class Runner:
         self._continue()
 
     def _continue(self) -> None:
-        if not self._successor:
-            self._successor = True
+        if not self._step_scheduled:
+            self._step_scheduled = True
             self._loop.loop.call_soon(self.step)
 
     def _refill(self) -> bool:
@@ -231,12 +241,12 @@ class Runner:
         return True
 
     def _attend(self) -> bool:
-        """Look at what seldom changes; return whether there is a message to take."""
+        """Look at all that seldom changes. Return whether there is a message to take."""
         self._note()
         taking = not self._loop.pausing and not self._callbacks.undecided
         if self._deciding or not taking or not self._refill():
             return False
-        self._turn += 1
+        self._version += 1
         if len(self._messages) > 1 or not self._source.idle:
             self._continue()
         return True
@@ -247,13 +257,13 @@ class Runner:
         while True:
             self._called = None
             served = 0
-            while not changed and served < _TURN and self._attend():
+            while not changed and served < _TURN_MESSAGES and self._attend():
                 count, changed = await self._serve(context)
                 served += count
             ending = self._loop.ending or self._loop.pausing
             if changed or self._parked is not None or ending or self.detached:
                 return
-            if served >= _TURN:
+            if served >= _TURN_MESSAGES:
                 self._continue()
             await self._park()
 
@@ -268,12 +278,13 @@ class Runner:
                 self._parked = None
 
     async def _serve(self, context: Context) -> tuple[int, bool]:
-        """Serve messages of one batch until something has changed.
+        """Serve consecutive messages of one batch until the pump must look again.
 
-        They are consecutive: another pump that takes some begins a turn of its own. Returns how
-        many they were, and whether context variables are others now than in `context`.
+        If another pump takes a message meanwhile, it counts up `_version`, and this pump ends its
+        run. Returns how many messages were served, and whether the context variables differ from
+        those of `context`.
         """
-        turn, messages, callback = self._turn, self._messages, self._callbacks.call
+        version, messages, callback = self._version, self._messages, self._callbacks.call
         prompt, loads = self._prompt, self._source.loads
         first = self._end - len(messages)
         run = self._run = _Run(first, messages)
@@ -285,7 +296,7 @@ class Runner:
                 data = messages.popleft()
                 if prompt:
                     self._source.begin(first + count)
-                    turn = -1  # One at a time.
+                    version = -1  # Ends the run after this message.
                 if type(data) is not str:
                     try:
                         data = loads(data) if type(data) is bytes else self._source.load(data)
@@ -300,16 +311,16 @@ class Runner:
                 except BaseException as error:
                     self._callbacks.raised(error)
                 if self._loop.stopping:
-                    break  # It was broken off, whatever it made of that.
+                    break  # The callback was broken off, even if it ended without an error.
                 count += 1
                 try:
                     if copy_context() != context:
                         changed = True
                         break
-                except Exception:  # Values that can't be compared are not the same ones.
+                except Exception:  # Values that can't be compared count as changed.
                     changed = True
                     break
-                if self._turn != turn or (not count & 3 and due(count, monotonic() - begun)):
+                if self._version != version or (not count & 3 and due(count, monotonic() - begun)):
                     break
         finally:
             if self._run is run:
@@ -318,7 +329,7 @@ class Runner:
         return count, changed
 
     def _note(self) -> None:
-        """Acknowledge what the newest run has finished: all but the message at which it waits."""
+        """Acknowledge what the newest run has handled: all but the message at which it waits."""
         run = self._run
         if run is not None:
             at = run.end - len(run.messages) - 1
@@ -328,7 +339,7 @@ class Runner:
     def _handled(
         self, first: int, stop: int, seconds: float = 0.0, *, at_once: bool = False
     ) -> None:
-        """Acknowledge the messages from `first` to before `stop`, with others or now."""
+        """Acknowledge the messages from `first` to before `stop`: now, or soon with others."""
         if (
             self._acknowledgements.add(first, stop - first, seconds)
             or at_once

@@ -1,11 +1,13 @@
-"""What a room needs of its process: the lock, the wake-ups, the loop for callbacks, the limits.
+"""What all parts of `comm` share in one process: lock, wake-ups, loop for callbacks, limits.
 
-One `Site` a process, made and ended by its context. Ends, listeners and the way to the store
-have the site, so that they need not know the context, which knows all of them.
+One `Site` a process. Its context makes it and closes it. Ends, listeners and the way to the store
+know the site, so that they need not know the context, which knows all of them.
 
-Ownership. The site owns its dispatcher and its attendant. Who ends it closes the dispatcher first;
-`close` then ends the attendant's thread. `lock` guards the state of all ends and, in the main
-process, of the hub; nothing waits, runs user code or makes a system call while it is held.
+Ownership. The site owns its dispatcher and its attendant. The context closes the dispatcher first.
+Then `close` ends the attendant's thread.
+
+Invariants. `lock` guards the state of all ends and, in the main process, of the hub. While it is
+held, nothing waits, runs user code or makes a system call.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from .wakes import Wakes
 
 
 class Site:
-    """What one process offers to its rooms. Any thread may call its methods."""
+    """The parts of one process that ends, hub and store share. Any thread may call its methods."""
 
     def __init__(self, process: str | None, *, max_message_bytes: int, own_loop: bool) -> None:
         self.process = process
-        """The name of the child process that this is, None in the main process."""
+        """The name of the child that this process belongs to, None in the main process."""
         self.max_message_bytes = max_message_bytes
         self.lock = threading.RLock()
         self.wakes = Wakes()
@@ -33,10 +35,11 @@ class Site:
         self._attendant = Attendant()
 
     def soon(self, act: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Have `act` called within 5 ms.
+        """Have `act` called in about 5 ms.
 
-        With a loop it is called there, and this is under the lock. Otherwise this is called from
-        anywhere, also from a finaliser; what uses it calls `start_attending` before.
+        With a loop, `act` is called on that loop, and the caller holds the lock. Without one, the
+        attendant's thread calls it; then any code may call `soon`, also a finaliser, but
+        `start_attending` must have been called before.
         """
         if loop is None:
             self._attendant.add(act)
@@ -44,9 +47,9 @@ class Site:
             self.wakes.wake(loop, partial(loop.call_later, GATHER_SECONDS, act))
 
     def start_attending(self) -> None:
-        """Start the thread for `soon` unless it runs. Under the lock."""
+        """Start the attendant's thread unless it runs. Under the lock."""
         self._attendant.start()
 
     def close(self) -> None:
-        """Do what was put off by `soon`, and end the thread for it. Idempotent."""
+        """Make the calls that `soon` has put off, and end the attendant's thread. Idempotent."""
         self._attendant.close()

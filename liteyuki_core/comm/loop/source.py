@@ -1,4 +1,4 @@
-"""What callbacks are fed from: one end of a channel, or a listener of the store."""
+"""The source of a runner's messages: one end of a channel, or a listener of the store."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 
 class Source(Protocol):
-    """What a runner and its callbacks need of a channel end.
+    """The source of messages, as a runner and its callbacks see it.
 
-    The loop's thread calls the methods, not under the lock; the runner is made ready under it.
+    The loop's thread calls the methods, not under the lock. The source makes the runner ready under
+    the lock.
     """
 
     idle: bool
-    """Whether nothing is left to take, and the runner is made ready when that changes."""
+    """Whether there is nothing to take. Then the runner is made ready when a message comes."""
 
     @property
     def name(self) -> str:
@@ -21,17 +22,18 @@ class Source(Protocol):
 
     @property
     def title(self) -> str:
-        """What it is called in the log."""
+        """What the log calls it."""
 
     @property
     def capacity(self) -> int:
-        """How many messages may be taken and not acknowledged."""
+        """How many messages may be taken and not yet acknowledged."""
 
     def take(self) -> tuple[int, deque[Any], bool] | None:
-        """Return the number of the next message and some from that on, or None.
+        """Return the number of the next message, that message and some after it, and a flag.
 
-        A str is a message as it stands; `loads` makes what is bytes, `load` all others. Last
-        comes whether to say of each that it begins, and at once when it is handled.
+        Returns None if there is no message. A str is a message as it is; `loads` rebuilds bytes,
+        and `load` all others. The flag is PROMPT: the runner says of each message when it begins,
+        and acknowledges it at once.
         """
 
     def has_messages(self) -> bool:
@@ -41,7 +43,7 @@ class Source(Protocol):
         """Rebuild a pickled message. May raise anything."""
 
     def not_rebuilt(self, error: Exception) -> None:
-        """Learn that a message could not be rebuilt."""
+        """Note that a message could not be rebuilt."""
 
     def load(self, payload: Any) -> Any:
         """Rebuild a message that is neither text nor bytes. May raise anything."""
@@ -53,7 +55,7 @@ class Source(Protocol):
         """Say that the handling of these messages has ended."""
 
     def return_unbegun(self, first: int, count: int) -> None:
-        """Take back messages that `take` gave last and no callback was given."""
+        """Take back the last messages that `take` returned, which no callback was given."""
 
     def failed(self) -> None:
         """Count a callback that raised."""

@@ -1,8 +1,11 @@
-"""Steps that wait for something: what a thread and a task do alike is written once.
+"""Steps that wait for something, written once for threads and for tasks.
 
-Such steps are a generator. It yields a waiter and for how many seconds to wait, and is sent whether
-the waiter was woken; what it returns is the result. It makes its waiters by a function that whoever
-runs it gives it. Where it is left while it waits, as by a cancellation, it is closed there.
+The steps are a generator. It yields a waiter and how many seconds to wait, and is sent whether the
+waiter was woken. Its return value is the result. It makes its waiters with a function that is given
+to it: `SyncWaiter` for a thread, `async_waiter()` for a task. If the wait is broken off, as by a
+cancellation, the generator is closed at its `yield`.
+
+`wait` and `async_wait` run the steps in the thread or task that calls them.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ Steps = Generator[tuple[W, float | None], bool, T]
 
 
 def wait(steps: Steps[SyncWaiter, T]) -> T:
-    """Return what steps return; block this thread where they wait."""
+    """Run steps and return their result. Blocks this thread while they wait."""
     try:
         waiter, seconds = next(steps)
         while True:
@@ -33,7 +36,7 @@ def wait(steps: Steps[SyncWaiter, T]) -> T:
 
 
 async def async_wait(steps: Steps[AsyncWaiter, T]) -> T:
-    """Return what steps return; let the loop go on where they wait."""
+    """Run steps and return their result. The loop goes on while they wait."""
     try:
         waiter, seconds = next(steps)
         while True:
@@ -45,5 +48,5 @@ async def async_wait(steps: Steps[AsyncWaiter, T]) -> T:
 
 
 def async_waiter() -> Callable[[], AsyncWaiter]:
-    """Return what makes waiters for tasks of the running loop."""
+    """Return a function that makes waiters for tasks of the running loop."""
     return partial(AsyncWaiter, asyncio.get_running_loop())

@@ -1,6 +1,8 @@
-"""Who waits for something that a link brings: a thread or a task.
+"""Waiters: each stands for a thread or task that waits for something that a link brings.
 
-Whoever brings it takes a waiter from where it stands, under the lock, and wakes it once.
+A waiter is in the queues of what it waits for, and one wait makes and owns it. The thread that
+brings what is waited for takes the waiter from its queue under the lock, and calls `wake` once. The
+thread or task that waits calls `wait`, without the lock.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from .wakes import Resumption, Wakes
 
 
 class SyncWaiter:
-    """A thread that waits, for one end or several. To be woken twice is as good as once."""
+    """A thread that waits for one end or several. To wake it twice is the same as once."""
 
     loop = None
 
@@ -28,7 +30,7 @@ class SyncWaiter:
         try:
             self._gate.release()
         except RuntimeError:
-            pass  # Another end that it waits for has woken it already.
+            pass  # Another end that the thread waits for has woken it already.
 
     def wait(self, seconds: float | None) -> bool:
         """Return whether it was woken within so many seconds; None: for ever."""
@@ -36,7 +38,7 @@ class SyncWaiter:
 
 
 class AsyncWaiter:
-    """A task that waits, for one end or several. To be woken twice is as good as once."""
+    """A task that waits for one end or several. To wake it twice is the same as once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop

@@ -1,8 +1,10 @@
-"""Waking whoever waits for what a link brings, after the work that found out about it.
+"""Wake-ups of threads and tasks that wait for what a link brings.
 
-A wake-up makes its receiver run at once, and fight for the interpreter lock and the context's
-lock with whoever wakes it. So a reader gathers wake-ups under the context's lock and fires
-them as its last act. Everybody else wakes at once.
+A thread that is woken runs at once, and competes with the thread that woke it for the interpreter
+lock and the site's lock. So the reader of a link gathers wake-ups under the site's lock, and fires
+them when all its other work is done. All other threads wake at once.
+
+A `Site` owns the `Wakes` of its process.
 """
 
 from __future__ import annotations
@@ -14,17 +16,17 @@ from functools import partial
 from typing import Any
 
 Wake = tuple[AbstractEventLoop | None, Callable[[], object]]
-"""What to call, and on which loop; where that is None, on any thread."""
+"""The loop and the call to make on it. A loop of None means any thread."""
 
 
 class Wakes:
-    """The wake-ups of one context. All methods are called under its lock."""
+    """The wake-ups of one process. All methods are called under its site's lock."""
 
     def __init__(self) -> None:
         self._gathered: list[Wake] | None = None
 
     def gather(self) -> list[Wake]:
-        """Return the list to which wake-ups are added until `release`, for `fire`."""
+        """Return the list to which wake-ups are added until `release`. It is for `fire`."""
         gathered: list[Wake] = []
         self._gathered = gathered
         return gathered
@@ -34,7 +36,7 @@ class Wakes:
         self._gathered = None
 
     def wake(self, loop: AbstractEventLoop | None, call: Callable[[], object]) -> None:
-        """Have `call` called soon on `loop`, or now or later on any thread."""
+        """Have `call` called on `loop` soon. Without a loop, it is called now or by `fire`."""
         if self._gathered is not None:
             self._gathered.append((loop, call))
         elif loop is None:
@@ -44,12 +46,12 @@ class Wakes:
 
 
 class Resumption:
-    """What one task awaits until it is resumed: a future that costs no turn of the loop.
+    """An object that one task awaits until it is resumed: a future that costs no turn of the loop.
 
-    asyncio's tasks await whatever follows its future protocol (`_asyncio_future_blocking`,
-    `get_loop`, `add_done_callback`, `result`, `cancel`). A future has its task scheduled for the
-    next turn; `resume`, which is called in a callback of its own, runs it then and there. All
-    methods are called on the loop's thread.
+    A task of asyncio can await any object that has asyncio's future protocol
+    (`_asyncio_future_blocking`, `get_loop`, `add_done_callback`, `result`, `cancel`). A future
+    schedules its task for the next turn. `resume` runs the task at once, so it is called from a
+    callback of the loop. All methods are called on the loop's thread.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_call", "_cancelled", "_done", "_loop", "_value")
@@ -69,7 +71,7 @@ class Resumption:
         return self.result()
 
     def resume(self, value: bool = True) -> None:
-        """Have the task go on with `value`. Idempotent."""
+        """Let the task go on with `value`. Runs it at once. Idempotent."""
         if self._done:
             return
         self._done, self._value = True, value
@@ -83,20 +85,20 @@ class Resumption:
         return self._loop
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context) -> None:
-        """Take note of the task; called by it."""
+        """Note how the task goes on. Called by the task."""
         if self._done:
             self._loop.call_soon(callback, self, context=context)
         else:
             self._call = callback, context
 
     def result(self) -> bool:
-        """Return what the task goes on with. Raises `CancelledError`."""
+        """Return the value that the task goes on with. Raises `CancelledError`."""
         if self._cancelled is not None:
             raise CancelledError(*self._cancelled)
         return self._value
 
     def cancel(self, msg: Any = None) -> bool:
-        """Cancel the wait; called by the task."""
+        """Cancel the wait. Called by the task."""
         if self._done:
             return False
         self._done, self._cancelled = True, () if msg is None else (msg,)
@@ -108,9 +110,10 @@ class Resumption:
 
 
 def fire(wakes: list[Wake], here: AbstractEventLoop | None) -> AbstractEventLoop | None:
-    """Call what was gathered; on the thread of the running loop `here`, what is for that at once.
+    """Make the calls that were gathered. Not under the lock.
 
-    Returns the loop that all of them were for, if it was one.
+    `here` is the running loop of this thread, or None. Calls for `here` and for any thread are made
+    at once. Returns the loop if all wake-ups were for one loop, else None.
     """
     if len(wakes) == 1:
         loop, call = wakes[0]
@@ -144,4 +147,4 @@ def _call_soon(loop: AbstractEventLoop, call: Callable[[], object]) -> None:
     try:
         loop.call_soon_threadsafe(call)
     except RuntimeError:
-        pass  # It is closed, so nobody waits there any more.
+        pass  # The loop is closed, so no task waits there any more.

@@ -1,4 +1,4 @@
-"""Worker threads for synchronous callbacks and hooks."""
+"""Worker threads for synchronous callbacks and hooks. The dispatcher owns and closes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import receiver
 
 
 class Threads:
-    """Daemon threads for synchronous callbacks, reused; they never hold up the process's exit."""
+    """Daemon threads for synchronous callbacks. They are reused, and never delay an exit."""
 
     _IDLE_SECONDS = 10.0
 
@@ -25,7 +25,7 @@ class Threads:
     def run(self, call: Callable[[], Any]) -> Awaitable[Any]:
         """Run `call` in a thread, with the caller's context variables.
 
-        From a loop's thread; the result comes in that loop.
+        Called on a loop's thread. The result is awaited on that loop.
         """
         loop = asyncio.get_running_loop()
         awaited: asyncio.Future[Any] = loop.create_future()
@@ -42,9 +42,9 @@ class Threads:
             try:
                 loop.call_soon_threadsafe(_settle, future, result, error)
             except RuntimeError:
-                pass  # The loop is closed: nobody waits for this any more.
+                pass  # The loop is closed, so no task waits for the result any more.
             finally:
-                # An error holds the frames that it went through, this one too.
+                # An error refers to the frames that it went through, also to this one.
                 future = result = error = None
 
         try:
@@ -62,7 +62,7 @@ class Threads:
         return awaited
 
     def close(self) -> None:
-        """Let idle threads end."""
+        """End idle threads. Threads that run a call end after it."""
         while self._idle:
             self._idle.pop().put(None)
         self._IDLE_SECONDS = 0.0
@@ -75,7 +75,7 @@ class Threads:
                 try:
                     self._idle.remove(queue)
                 except ValueError:
-                    work = queue.get()  # Somebody has just taken this thread.
+                    work = queue.get()  # `run` has just taken this thread and will put a call.
                 else:
                     return
             if work is None:

@@ -180,12 +180,12 @@ class Channel(Handle, Generic[T]):
         if timeout is not None:
             timeout = check_timeout(timeout)
         sending = self._unchecked or self._to_send(data)
-        if type(data) is str and sending.text_slots > 0 and sending.gather(data):
+        if type(data) is str and sending.text_reserved > 0 and sending.gather(data):
             return
-        item, word = sending.serialise(data)
-        if sending.payload_slots > 0 and sending.gather_payload(item, word):
+        item, length = sending.serialise(data)
+        if sending.payload_reserved > 0 and sending.gather_payload(item, length):
             return
-        if not sending.offer(item, word):
+        if not sending.offer(item, length):
             if _get_running_loop() is not None:
                 raise ChannelFull(
                     f"channel {sending.name}: {sending.capacity} messages are sent and not yet "
@@ -193,7 +193,7 @@ class Channel(Handle, Generic[T]):
                     "room",
                     sending.name,
                 )
-            wait(sending.until_accepted(SyncWaiter, item, word, timeout))
+            wait(sending.until_accepted(SyncWaiter, item, length, timeout))
 
     async def async_send(self, data: T, timeout: float | None = None) -> None:
         """Send `data`, waiting for room up to `timeout` seconds (None: for ever).
@@ -206,19 +206,19 @@ class Channel(Handle, Generic[T]):
         sending = self._unchecked or self._to_send(data)
         if (  # `Sending.gather`, written out: most messages of most programs go here.
             type(data) is str
-            and sending.text_slots > 0
+            and sending.text_reserved > 0
             and len(data) <= SMALL  # type: ignore[arg-type]
             and get_ident() == sending.gatherer
             and sending.gathering.is_running()
         ):
-            sending.text_slots -= 1
+            sending.text_reserved -= 1
             sending.gathered.append(data)
             return
-        item, word = sending.serialise(data)
-        if sending.payload_slots > 0 and sending.gather_payload(item, word):
+        item, length = sending.serialise(data)
+        if sending.payload_reserved > 0 and sending.gather_payload(item, length):
             return
-        if not sending.offer(item, word):
-            steps = sending.until_accepted(async_waiter(), item, word, timeout, at_once=False)
+        if not sending.offer(item, length):
+            steps = sending.until_accepted(async_waiter(), item, length, timeout, at_once=False)
             await async_wait(steps)
 
     def __lshift__(self, data: T) -> Channel[T]:

@@ -65,13 +65,13 @@ class _Selection:
             if not isinstance(channel, Channel):
                 raise TypeError(f"select() takes channels, not {type(channel).__name__}")
         self._timeout = check_timeout(timeout)
-        self._left = deque((channel, channel._open().receiving) for channel in channels)
+        self._channels = deque((channel, channel._open().receiving) for channel in channels)
         self._given: tuple[Receiving, Receiver] | None = None
         self._serves: Receiver | None = None
         """Who was given a message last, and counts as one that serves all the channels."""
         self._waits_at: list[Receiving] = []
         seen = set()
-        for _, end in self._left:
+        for _, end in self._channels:
             if end in seen:
                 raise ValueError(f"channel {end.name} is given to select() twice")
             seen.add(end)
@@ -110,7 +110,7 @@ class _Selection:
             return self._ask(who, None if waits else waiter, asked)
         finally:
             if waits and waiter is not None:
-                asked += self._leave(waiter)
+                asked += self._remove_waiter(waiter)
             for end in asked:
                 end.balance()
             for each in self._processes:
@@ -121,42 +121,42 @@ class _Selection:
     def _ask(
         self, who: Receiver, waiter: Waiter | None, asked: list[Receiving]
     ) -> tuple[Channel[Any], Receiving, Any] | None:
-        left = self._left
-        for _ in range(len(left)):
-            channel, end = left[0]
+        channels = self._channels
+        for _ in range(len(channels)):
+            channel, end = channels[0]
             asked.append(end)
             try:
                 message = end.ask(who)
             except ChannelClosed:
-                left.popleft()
+                channels.popleft()
                 continue
             except ChannelBroken:
-                left.rotate(-1)
+                channels.rotate(-1)
                 raise
-            left.rotate(-1)
+            channels.rotate(-1)
             if message is not None:
                 if who != self._serves:
                     self._serves = who
-                    for _, each in left:
+                    for _, each in channels:
                         each.handed.serve(who)
                 self._given = end, who
                 return channel, end, message[1]
             if waiter is not None:
-                end.wait_here(waiter)
+                end.add_waiter(waiter)
                 self._waits_at.append(end)
-        if not left:
+        if not channels:
             raise ChannelClosed("all selected channels are closed")
         return None
 
-    def _leave(self, waiter: Waiter) -> list[Receiving]:
+    def _remove_waiter(self, waiter: Waiter) -> list[Receiving]:
         ends, self._waits_at = self._waits_at, []
         for end in ends:
-            end.leave(waiter)
+            end.remove_waiter(waiter)
         return ends
 
     def _note_receiver(self, who: Receiver) -> None:
-        if self._left:
-            end = self._left[0][1]
+        if self._channels:
+            end = self._channels[0][1]
             if not end.received_by_target:
                 end.note_receiver(who)
 
@@ -185,7 +185,7 @@ class _Selection:
         """Wait nowhere any more."""
         for each in self._processes:
             each.lock.acquire()
-        for end in self._leave(waiter):
+        for end in self._remove_waiter(waiter):
             end.balance()
         for each in self._processes:
             each.lock.release()
@@ -203,7 +203,7 @@ class _Selection:
         return None
 
     def _timed_out(self) -> ChannelTimeout:
-        names = [end.name for _, end in self._left]
+        names = [end.name for _, end in self._channels]
         return ChannelTimeout(
             f"select of {', '.join(names[:10])}{', ...' * (len(names) > 10)}: no message came "
             f"within {self._timeout:g} s",

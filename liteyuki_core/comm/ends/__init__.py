@@ -1,3 +1,3 @@
-"""One end of a channel: sending, receiving, and what may be sent through it.
+"""One end of a channel: sending, receiving, and the check of what is sent.
 
-Imports `loop` and `wire`, and nothing else of `comm` outside this folder."""
+Imports from `comm` only `loop`, `wire` and this folder."""

@@ -1,11 +1,16 @@
 """One end of a channel in one process: what it sends, what it receives, and how long it lives.
 
-An end has two halves with invariants of their own, under one lock, the site's. Here is what
-concerns both: its handles, its closing, the end of the other side, its numbers.
+An end has two halves, each with its own invariants. Both are guarded by one lock, the site's. This
+file has what concerns both halves: handles, closing, the end of the other side, counters.
 
-Invariants, under the lock: an end that is closed is no longer among the ends of its process, has
-passed on what was gathered, and has acknowledged all that was handed out; a message with this
-channel in it that was sent from here is counted in `_holds`.
+Ownership. The context makes an end and keeps it until it is closed. The end owns its halves. Any
+thread calls it.
+
+Invariants, under the lock:
+
+- a closed end is no longer among the ends of its process; it has passed on the messages that it had
+  gathered, and has acknowledged all messages that it had handed out
+- `_holds` counts the messages that were sent from this process with this channel in them
 """
 
 from __future__ import annotations
@@ -25,26 +30,26 @@ from .turns import Turns
 
 
 class Handle:
-    """What users hold of an end, as far as sending it through a channel goes."""
+    """The object that a user has of an end. Here: what is needed to send it through a channel."""
 
     _shared_class: ClassVar[Any]
-    """What the other side gets: it makes one by `_of(end)`."""
+    """The class of the handle that the other side gets. It makes one by `_of(end)`."""
 
     def _open(self) -> End:
         raise NotImplementedError
 
 
 class Ends(Protocol):
-    """The ends of one process, as each of them needs to know them."""
+    """The ends of one process, as one end sees them: its context."""
 
     def link(self, found: Any) -> tuple[str, Any] | None:
-        """Return the key of a channel that is sent, and what is to be known of it; else None."""
+        """Return the key of a channel that is sent and its description; None for other objects."""
 
     def find(self, key: str, about: Any) -> Any:
-        """Return a handle on the channel that a message has brought."""
+        """Return a handle on the channel that a message has brought. Not under the lock."""
 
     def hold(self, key: str) -> None:
-        """Learn that a message with the channel `key` in it is sent. Under the lock."""
+        """Note that a message with the channel `key` in it is sent. Under the lock."""
 
     def forget(self, end: End) -> None:
         """Drop an end that was closed. Under the lock."""
@@ -70,7 +75,7 @@ class End:
         self.number = state.number
         self.capacity = state.capacity
         self.key = key
-        """What every process knows the channel by."""
+        """The key of the channel, the same in every process."""
         self._ends = ends
         self._port = port
         self._stop = stop
@@ -81,43 +86,43 @@ class End:
         self._made = made
         """Whether the channel was made by this process."""
         self._holds = 0
-        """How many messages were sent from here with this channel in them."""
+        """How many messages were sent from this process with this channel in them."""
 
     @property
     def name(self) -> str:
-        """The channel's name, or what the log says for one without."""
+        """The channel's name. For a channel without a name, the text that the log shows."""
         return self._state.name
 
     @property
     def anonymous(self) -> bool:
-        """Whether handles alone lead to it, so that it is closed when there is none any more."""
+        """Whether only handles lead to the channel. Then it ends when the last handle is gone."""
         return self._state.anonymous
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed here."""
+        """Whether this end was closed in this process."""
         return self._state.closed
 
     @property
     def gone(self) -> ChannelError | None:
-        """What a send raises because the other side closed or is lost."""
+        """The error that `send` raises because the other side has closed or is lost, or None."""
         return self._state.gone
 
     def named(self, name: str | None = None) -> None:
-        """Learn that it can be got by name, and by which, where that is new. Under the lock."""
+        """Note that the channel can be got by name, and the name if it is new. Under the lock."""
         self._state.name = name or self._state.name
         self._state.anonymous = False
 
     def flush(self) -> None:
-        """Pass on what was gathered: acknowledgements, then messages."""
+        """Pass on what was gathered: the acknowledgements, then the messages."""
         self.receiving.handed.attend()
         self.sending.flush()
 
     def stats(self) -> dict[str, int]:
         """Return the counters of `Channel.stats`.
 
-        They are taken from what is counted anyway, and counted a batch at a time: while
-        messages pass, a number may be a few behind another.
+        Messages are counted a batch at a time. So one counter may be a few messages behind
+        another while messages pass.
         """
         sending, receiving = self.sending, self.receiving
         with self.lock:
@@ -142,11 +147,11 @@ class End:
         self._handles += 1
 
     def lost_handle(self) -> None:
-        """Learn that a handle is gone. From anywhere, also from its finaliser."""
-        self.site.soon(self._lost_handle)  # A finaliser may run between any two lines.
+        """Note that a handle is gone. From anywhere, also from the handle's finaliser."""
+        self.site.soon(self._lost_handle)  # A finaliser may run at any line.
 
     def _lost_handle(self) -> None:
-        """Leave this end where it has no name, no handle and no callbacks: nobody can use it."""
+        """Leave this end if it has no name, no handle and no callbacks: nobody can use it."""
         with self.lock:
             self._handles -= 1
             if self._handles or not self._state.anonymous or self._state.closed:
@@ -154,14 +159,14 @@ class End:
             if self.receiving.has_callbacks:
                 return
             if self._stop.crashed:
-                return  # It was not let go of by whoever had it: the end of the process is next.
+                return  # The user has not dropped the handle. The process is about to end.
             self._end(self._port.leave)
         self._port.pump()
 
     # ------------------------------------------------------------- ending
 
     def close(self) -> None:
-        """Close this end: flush, tell the other side, wake who waits here. Idempotent."""
+        """Close this end: flush it, tell the other side, wake all who wait here. Idempotent."""
         with self.lock:
             if self._state.closed:
                 return
@@ -183,16 +188,21 @@ class End:
         return unread
 
     def is_sent(self) -> None:
-        """Learn that a message with this channel is sent: somebody may get it. Under the lock."""
+        """Note that a message with this channel in it is sent. Under the lock.
+
+        The receiver of that message may open the other side. So the other side of a channel that
+        was made here no longer counts as gone.
+        """
         self._holds += 1
         if self._made:
             self._state.gone, self._state.last = None, False
 
     def on_gone(self, kind: type[ChannelError] | None, why: str, last: bool, holds: int) -> None:
-        """Learn that the other side closed or is lost, or, with None, is back. Under the lock.
+        """Note that the other side has closed or is lost; with None, that it is back.
 
-        `last` says that no message of it is still to come, `holds` how often the hub had seen this
-        channel sent from here.
+        Under the lock. `last` says that no more messages of the other side will come. `holds` is
+        how many messages with this channel in them the hub had seen from here. If more were sent
+        since, the process that made the channel ignores the report.
         """
         if self._made and kind is not None and holds != self._holds:
             return
@@ -202,7 +212,7 @@ class End:
             self._wake_all()
 
     def lost(self, kind: type[ChannelError], why: str) -> None:
-        """Learn that the way to the hub is gone. Under the lock."""
+        """Note that the way to the hub is gone. Under the lock."""
         self.sending.lock_out()
         self.receiving.let_go()
         self._state.lost = True

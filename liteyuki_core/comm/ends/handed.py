@@ -1,12 +1,18 @@
-"""What receivers of one end were handed, and when that counts as handled.
+"""The messages that receivers of one end were handed, and when they count as handled.
 
-A message belongs to the thread or task that asked for it. It is acknowledged when that one asks for
-more here, or ends; not by what others here do. What a task had that was cancelled or failed is left
-behind, and acknowledged when anybody asks next: all of this process may be about to end, and then
-it was not handled.
+A message belongs to the thread or task that asked for it. It is acknowledged when that receiver
+asks for the next message of this end, or ends. What other receivers do does not acknowledge it. If
+a task fails or is cancelled, its message is left behind, and is acknowledged when any receiver asks
+next. Until then it counts as not handled, because the whole process may be about to end.
 
-Invariants, under the lock: a number is with one receiver, left behind, or among the
-acknowledgements, until those are passed on; whoever is in `numbers` has not ended.
+Owned by the end's receiving half. Any thread may call it, under the lock unless a method says
+otherwise.
+
+Invariants, under the lock:
+
+- a message's number is with one receiver, in `left_behind`, or in `acknowledgements`, until the
+  acknowledgements are passed on
+- no receiver in `numbers` has ended
 """
 
 from __future__ import annotations
@@ -25,7 +31,7 @@ from .turns import Turns
 
 
 class Handed:
-    """Who has which messages in hand. Under the lock, unless a method says otherwise."""
+    """Which receiver has which messages in hand."""
 
     def __init__(self, state: State, site: Site, port: Port, turns: Turns) -> None:
         self._state = state
@@ -34,18 +40,19 @@ class Handed:
         self._port = port
         self._turns = turns
         self.numbers: dict[Receiver, list[int]] = {}
-        """What was handed to each that has received here and has not ended."""
+        """For each receiver that has received here and has not ended: the messages in its hand."""
         self.left_behind: list[int] = []
+        """The messages of tasks that have failed or were cancelled."""
         self.acknowledgements = Acknowledgements(MOST)
         self.worth_sending = min(MOST, max(1, state.capacity // 4))
-        """With so many it pays to pass them on when there is nothing else to do."""
+        """From this count on, acknowledgements are passed on when no message is there to take."""
         self._late = False
-        """Whether what ends now was broken off by a stop."""
+        """Whether a stop waits no longer. Then a receiver that ends was broken off."""
 
     def serve(self, who: Receiver) -> list[int]:
-        """Count `who` as one that serves this channel; return what it has in hand.
+        """Add the receiver `who` if it is new; return the list of messages in its hand.
 
-        In a stop it gets no more messages.
+        A receiver that was added gets no more messages once the process stops.
         """
         handed = self.numbers.get(who)
         if handed is None:
@@ -58,7 +65,7 @@ class Handed:
         return bool(self.numbers.get(who))
 
     def is_handling(self, idle: set[Receiver]) -> bool:
-        """Return whether one that is not idle has a message of this end in hand."""
+        """Return whether a receiver that is not idle has a message of this end in hand."""
         return any(
             handed and who not in idle and not receiver.is_idle(who)
             for who, handed in self.numbers.items()
@@ -67,14 +74,14 @@ class Handed:
     # ------------------------------------------------------------- acknowledging
 
     def handled(self, who: Receiver) -> None:
-        """Acknowledge what a receiver was given last. Not under the lock."""
+        """Acknowledge the messages in a receiver's hand. Not under the lock."""
         with self._site.lock:
             handed = self.numbers.get(who)
             if handed:
                 self.acknowledge(handed)
 
     def acknowledge(self, handed: list[int]) -> None:
-        """Acknowledge some of these numbers soon, and forget them."""
+        """Acknowledge these messages soon, and empty the list."""
         acknowledgements = self.acknowledgements
         for number in handed:
             if acknowledgements.add(number):
@@ -84,22 +91,27 @@ class Handed:
         handed.clear()
 
     def acknowledge_thread(self, who: Receiver) -> None:
-        """Acknowledge what the thread has that runs a task which asks for the first time."""
-        # A thread that has received and then runs an event loop asks by what runs there.
+        """Acknowledge what the thread has in hand that runs the task `who`.
+
+        Called when that task asks for the first time. If a thread has received and then runs an
+        event loop, a task of that loop asks in its place.
+        """
         thread = receiver.around(who)
         handed = None if thread is None else self.numbers.get(thread)
         if handed:
             self.acknowledge(handed)
 
     def acknowledge_idle(self) -> None:
-        """Acknowledge what threads of pools have that have nothing to do."""
-        # Whoever has a pool's thread receive handles the message elsewhere.
+        """Acknowledge what idle threads of pools have in hand.
+
+        Such a thread has returned the message, and another thread or task handles it.
+        """
         for who, handed in self.numbers.items():
             if handed and receiver.is_idle(who):
                 self.acknowledge(handed)
 
     def flush(self) -> None:
-        """Pass on what is acknowledged; the port is to be pumped."""
+        """Pass on the acknowledgements. The caller pumps the port."""
         if self.acknowledgements.count:
             self.pass_on(self.acknowledgements.take())
 
@@ -110,22 +122,22 @@ class Handed:
         self._port.pump()
 
     def pass_on(self, ranges: list[tuple[int, int]]) -> None:
-        """Say that these were handled; the port is to be pumped."""
-        # What was sent in handling these messages leaves first, or a process that dies now
-        # would have them count as handled and their answers lost.
+        """Say that these messages were handled. The caller pumps the port."""
+        # The messages that their handling has sent leave first. Otherwise a process that dies now
+        # loses the answers to messages that count as handled.
         self._turns.pass_on()
         self._port.acknowledge(self._number, ranges)
 
     # ------------------------------------------------------------- ending
 
     def task_ended(self, task: Task[Any]) -> None:
-        """Learn that a task which has received here has ended. Not under the lock."""
-        # What it has raised is looked at like this, for whoever asks for that is to deal with it.
+        """Note that a task which has received here has ended. Not under the lock."""
+        # `exception()` would mark the error as seen, and asyncio would no longer report it.
         failed = task.cancelled() or getattr(task, "_exception", None) is not None
         self._receiver_ended(task, failed=failed)
 
     def thread_ended(self, number: int) -> None:
-        """Learn that a thread which has received here has ended. Safe in a finaliser."""
+        """Note that a thread which has received here has ended. Safe in a finaliser."""
         self._site.soon(partial(self._receiver_ended, number))
 
     def _receiver_ended(self, who: Receiver, *, failed: bool = False) -> None:
@@ -137,11 +149,11 @@ class Handed:
                 self.acknowledge(handed)
 
     def break_off(self) -> None:
-        """Learn that a stop waits no more: what was not acknowledged by now was not handled."""
+        """Note that a stop waits no longer: messages in hand now were not handled."""
         self._late = True
 
     def finish(self) -> None:
-        """Acknowledge all, because the end closes; the port is to be pumped."""
+        """Acknowledge all messages, because the end closes. The caller pumps the port."""
         for who, handed in self.numbers.items():
             receiver.forget(who, self)
             self.acknowledge(handed)

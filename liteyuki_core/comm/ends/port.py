@@ -1,6 +1,7 @@
-"""A process's way to the hub, as its ends see it and as its context does.
+"""A process's way to the hub: `Port` as ends see it, `ContextPort` as the context sees it.
 
-The main process's is by direct calls, a child's its one link.
+The main process's port calls the hub directly (`hub/local_port.py`). A child's port uses the one
+link of the child (`link_port.py`). The context calls `shut`, which ends the port.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ..wire.words import FromChild
 
 
 class Port(Protocol):
-    """An end's way to the hub. All but `pump` are called under the context's lock."""
+    """An end's way to the hub. All methods but `pump` and `flush` are called under the lock."""
 
     def data(self, number: int, batch: Batch) -> None:
         """Pass on messages."""
@@ -25,13 +26,13 @@ class Port(Protocol):
         """Say that the handling of a message begins."""
 
     def ready(self, number: int, window: int, asks: bool) -> None:
-        """Say that this end receives: by asking, or with callbacks for `window` messages."""
+        """Say that this end receives: it asks, or has callbacks for `window` messages at a time."""
 
     def ask_for(self, number: int, period: int, count: int) -> None:
-        """Say that so many messages more are asked for, where others receive too."""
+        """Ask for `count` messages more, or fewer. Only where other processes receive too."""
 
     def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
-        """Give back messages that nobody has taken, at the start of a period."""
+        """Give back messages that nobody here has taken, at the start of a period."""
 
     def close(self, number: int) -> None:
         """Say that this end is closed."""
@@ -43,22 +44,22 @@ class Port(Protocol):
         """Say that a message with the channel `key` in it is about to be sent."""
 
     def pump(self) -> None:
-        """Get moving what was passed on. Never waits."""
+        """Have the messages that were passed on written. Never waits. Not under the lock."""
 
     def flush(self) -> None:
-        """Do the same, and let a thread that is just writing come to its end first."""
+        """Do the same, but wait first for a thread that is just writing. Not under the lock."""
 
 
 class ContextPort(Port):
     """A context's way to the hub. `open` and `names` are called under the lock.
 
-    `prefix` and a channel's number here make the key of a channel that is made here.
+    `prefix` and a channel's number make the key of a channel that is made in this process.
     """
 
     prefix: str
 
     def names(self) -> Mapping[str, tuple[int, str]]:
-        """Return the names of all channels that can be got, with capacities and keys."""
+        """Return the names of all channels that can be got, with their capacities and keys."""
         raise NotImplementedError
 
     def find(self, name: str) -> tuple[int, str] | None:
@@ -66,30 +67,30 @@ class ContextPort(Port):
         raise NotImplementedError
 
     def open(self, number: int, key: str | None, capacity: int) -> None:
-        """Hold, as `number`, an end of channel `key`, or of a new one where that is None."""
+        """Hold an end of channel `key` as `number`. A `key` of None means a new channel."""
         raise NotImplementedError
 
     def register(self, number: int, name: str) -> None:
-        """Have everybody know the channel held as `number` as `name`. Not under the lock.
+        """Let every process get the channel held as `number` by `name`. Not under the lock.
 
         Raises `ChannelExists`.
         """
         raise NotImplementedError
 
     def word(self, word: FromChild) -> None:
-        """Send the main process a word about this process. Not under the lock.
+        """Send the main process a control word about this process. Not under the lock.
 
         Raises `NotConnected` in the main process itself.
         """
         raise NotImplementedError
 
     def shut(self, timeout: float) -> dict[int, int]:
-        """Send what is queued within `timeout` seconds and end the way. Not under the lock.
+        """Send what is queued, within `timeout` seconds, and close the port. Not under the lock.
 
-        Returns how many messages could not be sent, by the channel's number.
+        Returns by the channel's number how many messages could not be sent.
         """
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Let go of it in a forked copy of the process."""
+        """Close the port's files in a forked copy of the process, and send nothing."""
         raise NotImplementedError

@@ -1,19 +1,19 @@
-"""The receiving half of one end of a channel: for `receive` in its forms, or for a runner.
+"""The receiving half of one end of a channel: for every form of `receive`, or for a runner.
 
-What comes for it is handed over by the port. Any thread calls it; what is called under the site's
-lock says so, and nothing waits, runs user code, rebuilds or makes a system call meanwhile, but the
-one that wakes a loop.
+The port hands over the batches that come for this end. The end owns this half. Any thread calls it;
+a method that is called under the site's lock says so. While the lock is held, nothing here waits,
+runs user code, rebuilds a message or makes a system call, except the call that wakes a loop.
 
 Invariants, under the lock:
 
-- a message is in exactly one place: the hub's custody, the inbox, opened, handed out; what becomes
-  of it then is said in `handed.py`
-- where other processes receive too (`_period` is not 0), `_asked` is what the hub was told of how
-  many messages are asked for, less what has come since; after each change it is
-  `_asking` - (messages that nobody has taken), see `route.py`
-- who waits for a message is in `receivers`; whoever brings some wakes as many as can go on, and one
-  that was woken and can't use it wakes the next
-- on a loop's thread nothing of this waits
+- a message is in exactly one place: in the hub's custody, in the inbox, in `_opened`, or handed
+  out; `handed.py` says what follows then
+- if other processes receive on this side too, `_period` is not 0; then `_asked` is how many
+  messages the hub was asked for, less those that have come since, and after each change it is
+  `_asking` - (messages here that nobody has taken), see `hub/side.py`
+- a thread or task that waits for a message has its waiter in `receivers`; the call that brings
+  messages wakes as many as can go on, and a receiver that was woken and takes none wakes the next
+- nothing here blocks a thread that runs an event loop
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from .turns import Turns
 
 
 class Receiving:
-    """What one end receives: the inbox, who waits for a message, who is given the next.
+    """Takes in what comes for one end, and gives each message to a receiver or to the runner.
 
-    Any thread may call its methods. `find` returns what a message carries in place of a channel.
+    Any thread may call its methods. `find` returns a handle for a channel that a message carries.
     """
 
     loads = staticmethod(pickle.loads)
@@ -72,27 +72,30 @@ class Receiving:
         self._inbox: deque[Batch] = deque()
         self._opened: deque[tuple[int, Any]] = deque()
         self._prompt = False
-        """Whether what is opened is to be reported as begun, and as handled at once."""
+        """Whether opened messages are PROMPT: each is reported when it begins, and acknowledged at
+        once."""
         self.receivers: Waiters = deque()
-        """Who waits for a message."""
+        """The waiters of threads and tasks that wait for a message."""
         self._mode: Literal["receive", "callback"] | None = None
         self._runner: Any = None
         self.idle = True
-        """Whether nothing is left to take, and the runner is made ready when that changes."""
+        """Whether there is nothing to take. Then the runner is made ready when a message comes."""
         self.received_by_target = False
-        """Whether the target of this process itself receives here."""
+        """Whether the target of this process itself receives here, on its own thread or task."""
         self._period = 0
         self._asking = 0
         """How many threads and tasks wait for a message."""
         self._asked = 0
         self._stopping = stop.why
-        self._deaf: str | None = None
+        """Why receivers that were given a message get no more, or None."""
+        self._stopped: str | None = None
+        """Why every `receive` raises, or None."""
         # counting
         self._arrived = 0
-        """Messages that came and were not let go of unread."""
+        """How many messages came, without those that were given back or dropped unread."""
         self.bytes = 0
         self._ahead: Callable[[], int] | None = None
-        """How many messages the runner holds that no callback has been given yet."""
+        """Returns how many messages the runner has taken and not yet given to a callback."""
         self.redelivered = 0
         self.dropped = 0
         self.errors = 0
@@ -104,13 +107,13 @@ class Receiving:
 
     @property
     def title(self) -> str:
-        """What it is called in the log."""
+        """What the log calls it."""
         return f"channel {self.name}"
 
     # ------------------------------------------------------------- from the hub, under the lock
 
     def on_data(self, batch: Batch) -> None:
-        """Take in messages. Never rebuilds them."""
+        """Take in a batch. Never rebuilds a message."""
         if self._state.closed:
             return
         self._inbox.append(batch)
@@ -127,7 +130,7 @@ class Receiving:
             self._wake(batch.count)
 
     def on_shared(self, period: int) -> None:
-        """Learn whether others receive too. What nobody here asks for is theirs."""
+        """Note whether other processes receive too. Give back the messages nobody here asks for."""
         self._period = period
         if not period or self._state.closed:
             return
@@ -141,9 +144,10 @@ class Receiving:
     # ------------------------------------------------------------- for a receive
 
     def ask(self, who: Receiver) -> tuple[int, Any] | None:
-        """Acknowledge what `who` was given before; return the next message, not yet rebuilt.
+        """Acknowledge what `who` was given before. Return the next message, not yet rebuilt.
 
-        None where there is none yet. Under the lock; `balance` follows. Raises when none will come.
+        Returns None if there is none yet, and raises if none will come. Under the lock; the caller
+        calls `balance` after it.
         """
         if self._mode != "receive":
             self._enter("receive", asks=True)
@@ -181,7 +185,7 @@ class Receiving:
         return message
 
     def take_nowait(self, who: Receiver) -> tuple[int, Any] | None:
-        """Return the next message, or None where there is none yet; see `ask`."""
+        """Return the next message, or None if there is none yet. See `ask`."""
         with self.lock:
             message = self.ask(who)
             if self._period:
@@ -189,16 +193,16 @@ class Receiving:
         return message
 
     def pump(self) -> None:
-        """Get moving what was passed on."""
+        """Have what was passed on written. Not under the lock."""
         self._port.pump()
 
     @property
     def has_arrived(self) -> bool:
-        """Whether a message was there just now."""
+        """Whether there is a message to take. Read without the lock."""
         return bool(self._opened or self._inbox)
 
     def poll(self) -> None:
-        """Have a message come for the next time, if one waits for whoever may have it."""
+        """Ask the hub for a message that waits there now, for the next call of `receive_nowait`."""
         with self.lock:
             if self._period:
                 self._port.ask_for(self._number, self._period, 0)
@@ -206,16 +210,16 @@ class Receiving:
 
     # ------------------------------------------------------------- asking
 
-    def wait_here(self, waiter: Waiter) -> None:
-        """Have a waiter woken for the next message, until it leaves. Under the lock.
+    def add_waiter(self, waiter: Waiter) -> None:
+        """Have a waiter woken for the next message, until it is removed. Under the lock.
 
-        Whoever waits for several ends waits at each.
+        A receiver that waits for several ends has its waiter at each.
         """
         self.receivers.append(waiter)
         self._asking += 1
 
-    def leave(self, waiter: Waiter) -> None:
-        """Wait no more. A message for which the waiter was woken wakes the next. Under the lock."""
+    def remove_waiter(self, waiter: Waiter) -> None:
+        """Undo `add_waiter`. A waiter that was woken wakes the next. Under the lock."""
         self._asking -= 1
         try:
             self.receivers.remove(waiter)
@@ -224,7 +228,7 @@ class Receiving:
                 self._wake(1)
 
     def balance(self) -> None:
-        """Tell the hub how many messages are asked for here now. Under the lock."""
+        """Tell the hub if more or fewer messages are asked for here now. Under the lock."""
         if not self._period or self._state.closed:
             return
         count = self._asking - self._unread() - self._asked
@@ -251,7 +255,7 @@ class Receiving:
     # ------------------------------------------------------------- rebuilding
 
     def rebuild(self, payload: Any) -> tuple[bool, Any]:
-        """Return whether the message could be rebuilt, and the data."""
+        """Return whether the message could be rebuilt, and the data. Not under the lock."""
         if self._prompt:
             self._port.flush()
         try:
@@ -261,7 +265,7 @@ class Receiving:
             return False, None
 
     def load(self, payload: Any) -> Any:
-        """Return the message. May raise anything."""
+        """Rebuild a message. May raise anything."""
         if type(payload) is Linked:
             return load_linked(payload, self._find)
         return load(payload)
@@ -276,13 +280,13 @@ class Receiving:
     # ------------------------------------------------------------- for a runner
 
     def take(self) -> tuple[int, deque[Any], bool] | None:
-        """Return the next batch for a runner: the first number, the messages, whether PROMPT."""
+        """Return the next batch for a runner: its first number, its messages, whether PROMPT."""
         with self.lock:
             if not self.has_messages():
                 self.idle = True
                 return None
             batch = self._inbox.popleft()
-            # After many messages the runner looks again by itself.
+            # After more than one message the runner looks again by itself.
             self.idle = batch.count == 1 and not self._inbox
         return batch.first, deque(batch.payloads()), bool(batch.flags & frames.PROMPT)
 
@@ -295,7 +299,7 @@ class Receiving:
 
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
-        return bool(self._inbox) and not self._state.closed and self._deaf is None
+        return bool(self._inbox) and not self._state.closed and self._stopped is None
 
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         """Say that the handling of these messages has ended, for a runner."""
@@ -305,7 +309,7 @@ class Receiving:
         self._port.pump()
 
     def return_unbegun(self, first: int, count: int) -> None:
-        """Give back messages that a runner has taken and no callback was given."""
+        """Give back messages that a runner has taken and has given to no callback."""
         with self.lock:
             if not self._state.closed:
                 self._arrived -= count
@@ -320,9 +324,9 @@ class Receiving:
     # ------------------------------------------------------------- how it is read
 
     def register(self, registration: Registration, *, undecided: bool = False) -> None:
-        """Add a callback; one that is `undecided` when `decide` is called, which it is soon.
+        """Add a callback. If it is `undecided`, it is added when `decide` is called, which is soon.
 
-        Raises `ChannelModeError` on an end that receives.
+        Raises `ChannelModeError` on an end that `receive` was used on.
         """
         with self.lock:
             self._state.check_own()
@@ -342,7 +346,7 @@ class Receiving:
         self._port.pump()
 
     def decide(self, undecided: Registration, wanted: Registration | None = None) -> bool:
-        """Add an undecided callback, or the one that is wanted instead; False if it is too late."""
+        """Add an undecided callback, or `wanted` in its place. Return False if it is too late."""
         with self.lock:
             runner = self._runner
             if runner is None or not runner.release(undecided):
@@ -380,19 +384,19 @@ class Receiving:
             )
 
     def note_receiver(self, who: Receiver) -> None:
-        """Remember whether it is the process's target that receives here."""
+        """Note whether the receiver `who` is the process's target."""
         self.received_by_target = who in self._stop.target
 
     def _check_receiver(self, who: Receiver) -> None:
-        """Raise `ChannelClosed` where a receiver gets no more messages."""
-        if self._state.closed or self._deaf is not None:
-            raise ChannelClosed(self._deaf or f"channel {self.name} is closed", self.name)
+        """Raise `ChannelClosed` if the receiver `who` gets no more messages."""
+        if self._state.closed or self._stopped is not None:
+            raise ChannelClosed(self._stopped or f"channel {self.name} is closed", self.name)
         if receiver.in_callback.get():
             return
         if self._stop.holds(who):
-            if not self._state.anonymous:  # Else it waits for a reply.
+            if not self._state.anonymous:  # On a channel without a name it waits for a reply.
                 self._stop.waits(who)
-        elif who in self.handed.numbers:  # It has handled what it was given, and asks for the next.
+        elif who in self.handed.numbers:  # It has handled its message and asks for the next.
             raise ChannelClosed(str(self._stopping), self.name)
 
     # ------------------------------------------------------------- waiting
@@ -406,7 +410,8 @@ class Receiving:
     ) -> Steps[W, tuple[int, Any]]:
         """Wait for the next message and return it, as `ask` does.
 
-        Raises what that does, and `ChannelTimeout` at `deadline`, where the `timeout` ends.
+        Raises what `ask` raises, and `ChannelTimeout` at `deadline`, when `timeout` seconds have
+        passed. The lock is not held while it waits.
         """
         asks = False
         try:
@@ -419,7 +424,7 @@ class Receiving:
                     if asks is not (message is None):
                         asks = message is None
                         self._asking += 1 if asks else -1
-                    # Last: in the main process a message may come as soon as it is asked for.
+                    # Last, because in the main process a message may come at once.
                     if self._period:
                         self.balance()
                 self._port.pump()
@@ -451,7 +456,7 @@ class Receiving:
             try:
                 self.receivers.remove(waiter)
             except ValueError:
-                self._wake(1)  # It was woken and gives that to the next.
+                self._wake(1)  # It was woken and takes no message. Wake the next.
 
     def _wake(self, count: int) -> None:
         while self.receivers and count > 0:
@@ -461,34 +466,34 @@ class Receiving:
     # ------------------------------------------------------------- from the end, under the lock
 
     def wake_all(self) -> None:
-        """Have everyone who waits for a message look again."""
+        """Wake all that wait for a message, so that they look again."""
         self._wake(len(self.receivers))
 
     def begin_stop(self, why: str) -> None:
-        """Have whoever serves this channel get `ChannelClosed` in place of the next message.
+        """Make a receiver that asks for its next message get `ChannelClosed`.
 
-        Whoever waits for something in the middle of handling a message goes on.
+        A receiver that waits while it handles another message goes on waiting.
         """
         self._stopping = why
         self.wake_all()
 
     def stop_receiving(self, why: str) -> None:
-        """Have every `receive` raise `ChannelClosed` from now on. After `begin_stop`."""
-        self._deaf = why
+        """Make every `receive` raise `ChannelClosed` from now on. After `begin_stop`."""
+        self._stopped = why
         self.handed.break_off()
         self.wake_all()
 
     def forget_target(self) -> None:
-        """Learn that the target of this process does not receive any more."""
+        """Note that the target of this process does not receive any more."""
         self.received_by_target = False
 
     @property
     def has_callbacks(self) -> bool:
-        """Whether a runner takes what comes."""
+        """Whether a runner takes the messages."""
         return self._runner is not None
 
     def let_go(self) -> int:
-        """Let go of what has arrived and was not taken; return how many messages that was."""
+        """Drop the messages that have arrived and were not taken. Return how many they were."""
         unread = self._unread()
         self._inbox.clear()
         self._opened.clear()
@@ -497,13 +502,13 @@ class Receiving:
         return unread
 
     def detach(self) -> None:
-        """Let go of the runner of an end that was closed."""
+        """Detach the runner, because the end was closed."""
         if self._runner is not None:
             self._site.dispatcher.detach(self._runner)
             self._runner = None
 
     def counted(self) -> tuple[int, int]:
-        """Return how many messages were given to somebody, and how many are still to be."""
+        """Return how many messages were given to a receiver or callback, and how many were not."""
         backlog = self._unread() + (0 if self._ahead is None else self._ahead())
         return max(0, self._arrived - backlog), backlog
 

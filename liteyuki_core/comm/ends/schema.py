@@ -1,9 +1,9 @@
-"""Describes types to pydantic, which is imported when one is described.
+"""Describes types to pydantic, which is imported when the first type is described.
 
-Some types are described field by field: left to itself pydantic does not look into a
-dataclass, takes a plain tuple for a named one, a dict for a model and True for `Literal[1]`,
-refuses `typing.TypedDict` before Python 3.12, and does not know other people's classes. What they
-have inside other types makes these need a description too.
+Some types are described field by field, because pydantic's own check of them does not fit. It does
+not look into a dataclass. It accepts a plain tuple for a named tuple, a dict for a model and True
+for `Literal[1]`. It refuses `typing.TypedDict` before Python 3.12, and does not know classes of
+users. A type that contains such a type is described too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONTAINERS: set[Any] = {
 
 
 def substitute(kind: Any, own: dict[Any, Any]) -> Any:
-    """Put the types of `own` in the place of their variables."""
+    """Put the types of `own` in place of their type variables."""
     if isinstance(kind, TypeVar):
         return own.get(kind, kind)
     if get_origin(kind) is None or not getattr(kind, "__parameters__", ()):
@@ -32,7 +32,7 @@ def substitute(kind: Any, own: dict[Any, Any]) -> Any:
 
 
 def resolve(kind: Any, module: str | None, own: dict[str, Any] | None = None) -> Any:
-    """Look up the names in it that are given as text, in the module and in `own`."""
+    """Return `kind` with its names that are written as text looked up in the module and `own`."""
 
     def holder() -> None:
         pass
@@ -43,7 +43,7 @@ def resolve(kind: Any, module: str | None, own: dict[str, Any] | None = None) ->
 
 
 class Description:
-    """Describes one type to pydantic, and to nobody else: the classes it makes are no types."""
+    """Describes one type to pydantic. The classes that it makes are for pydantic only."""
 
     def __init__(self) -> None:
         self._records: dict[Any, Any] = {}
@@ -72,7 +72,7 @@ class Description:
         return self._record(kind, cls) if _is_record(cls) else _known(kind, cls)
 
     def _record(self, kind: Any, cls: Any) -> Any:
-        """Return what stands for a type that may contain itself."""
+        """Return a class that stands for `kind`, which may contain itself."""
         record = self._records.get(kind)
         if record is None:
             reference = f"{cls.__module__}.{cls.__name__}:liteyuki-{len(self._records)}"
@@ -127,12 +127,12 @@ class Description:
 
 
 def _is_alias(kind: Any) -> bool:
-    # typing and typing_extensions may have one each.
+    # typing and typing_extensions may each have such a class.
     return type(kind).__name__ == "TypeAliasType"
 
 
 def _is_record(cls: Any) -> bool:
-    """Return whether it is a TypedDict, dataclass or named tuple that leaves its check to us."""
+    """Return whether `cls` is a TypedDict, dataclass or named tuple without a schema of its own."""
     from typing_extensions import is_typeddict
 
     if any(
@@ -145,7 +145,7 @@ def _is_record(cls: Any) -> bool:
 
 
 def _field_type(cls: Any, field: dataclasses.Field[Any]) -> Any:
-    # typing.get_type_hints of the class would also look at its InitVars, which Python 3.10 refuses.
+    # `get_type_hints` of the class would also look up its InitVars, which Python 3.10 refuses.
     owner: Any = next(
         base
         for base in reversed(cls.__mro__)
@@ -172,9 +172,9 @@ def _exactly(kind: Any, members: tuple[Any, ...]) -> Any:
 
 
 def _known(kind: Any, cls: type) -> Any:
-    """Return `kind` if pydantic knows it, else what only looks at the class.
+    """Return `kind` if pydantic knows it, else a type whose check only looks at the class.
 
-    A model's instances are what its class allows, so there the class is enough too.
+    For a pydantic model the check of the class is enough: the model has checked its own fields.
     """
     from pydantic import InstanceOf, TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError
@@ -184,12 +184,12 @@ def _known(kind: Any, cls: type) -> Any:
             TypeAdapter(kind)
             return kind
         except PydanticSchemaGenerationError:
-            isinstance(None, cls)  # Raises for a protocol that can't be looked for.
+            isinstance(None, cls)  # Raises for a protocol that `isinstance` can't check.
     return InstanceOf[cls]  # type: ignore[misc, valid-type]
 
 
 def _unqualified(hint: Any) -> tuple[Any, bool | None]:
-    """Return the type in Required, NotRequired and the like, and whether they require it."""
+    """Return the type inside Required, NotRequired and the like, and whether it is required."""
     import typing_extensions
 
     required = None

@@ -1,21 +1,23 @@
 """The sending half of one end of a channel.
 
-What it sends goes to the hub through its context's port. Any thread calls it; what is called under
-the site's lock says so, and nothing waits, serialises or makes a system call meanwhile.
+It accepts messages, gathers them into batches, and passes the batches to the hub through the port
+of its process. The end owns it. Any thread calls it; a method that is called under the site's lock
+says so. While the lock is held, nothing here waits, serialises or makes a system call.
 
 Invariants, under the lock:
 
-- free + slots + (messages accepted and not yet acknowledged) == capacity
-- the turn is that of the loop `gathering`, on the thread `gatherer` (asking asyncio for the running
-  loop takes a system call up to Python 3.11, so the quick way asks for the thread)
-- slots are room that the loop whose turn it is has set aside, so that it can gather short messages
-  of one kind without the lock: it alone writes `text_slots` and `payload_slots`, of which one is 0,
-  and appends to `gathered`; any thread that passes on messages, under the lock, first takes what is
-  there off its front
+- free + reserved + (messages accepted and not yet acknowledged) == capacity
+- `gathering` is the loop whose turn gathers messages, and `gatherer` is its thread (the quick way
+  compares threads, because asking asyncio for the running loop takes a system call up to Python
+  3.11)
+- reserved is room that this loop's turn has set aside, so that the loop can gather short messages
+  of one kind without the lock: `text_reserved` or `payload_reserved`, and the other of them is 0
+- while that loop runs, only its thread writes these two and appends to `gathered`; any thread that
+  passes on messages, under the lock, first takes the gathered messages off the front of `gathered`
 - messages leave in the order in which they were accepted, and before every acknowledgement of
   this process that comes after them
-- who waits for room is in `senders`; whoever makes room wakes as many as can go on, and one that
-  was woken and can't use it wakes the next
+- a thread or task that waits for room has its waiter in `senders`; the call that makes room wakes
+  as many as can go on, and a sender that was woken and does not use the room wakes the next
 """
 
 from __future__ import annotations
@@ -42,27 +44,28 @@ _BATCH_MESSAGES = 512
 _BATCH_BYTES = 240 * 1024
 SMALL = 256
 _SMALL_PAYLOAD = 2048
-"""Texts up to so many characters and pickles up to so many bytes are gathered without the lock."""
+"""Texts up to `SMALL` characters and pickles up to `_SMALL_PAYLOAD` bytes are gathered without the
+lock."""
 
 _ENOUGH = 0.0015
-"""Seconds of work for the other side that are enough while those who wait for room sleep on."""
+"""While the other side has work for this many seconds, senders that wait for room may sleep on."""
 
 _OVERDUE = 0.02
-"""Seconds after which nobody counts on it that those who wait for room are about to be roused."""
+"""If `_rouse` was asked for and was not called within this many seconds, it is asked for again."""
 
 _LINKED = -2
-"""Length word of a message that carries channels; that of a text is -1."""
+"""Stands for the length of a message that carries channels. For a text, -1 does."""
 
 
 class CarriesChannel(TypeError):
-    """A channel is no value: pickle meets one only where a message is sent that carries it."""
+    """Pickle has met a channel. It can be sent only in a message, by `dump_linked`."""
 
 
 class Sending:
-    """What one end sends: accepting, gathering, room. Any thread may call its methods.
+    """Accepts, gathers and passes on what one end sends. Any thread may call its methods.
 
-    `link` says what stands for an object in a message, where that is a channel; `hold` is called,
-    under the lock, with the key of each channel that a message carries.
+    `link` returns what stands for a channel in a message, and None for any other object. `hold` is
+    called, under the lock, with the key of each channel that a message carries.
     """
 
     def __init__(
@@ -86,29 +89,30 @@ class Sending:
         self._free = state.capacity
         self._next = 0
         self._pending: list[Any] = []
-        self._words: list[int] = []
+        self._lengths: list[int] = []
         self._pending_bytes = 0
         self.gathered: list[Any] = []
-        """What is gathered so: texts, or payloads each followed by its length word."""
-        self.text_slots = 0
-        self.payload_slots = 0
-        """The slots are for messages of this kind or of that, never for both."""
+        """Messages gathered without the lock: texts, or payloads each followed by its length."""
+        self.text_reserved = 0
+        self.payload_reserved = 0
+        """How many more texts, or how many more payloads, may be gathered so. One of them is 0."""
         self._text = True
+        """Whether the pending messages are texts."""
         self._longest_text = min(frames.LONGEST_TEXT, site.max_message_bytes // 4)
         self._shared = False
-        """Whether others than one loop send."""
+        """Whether a thread or loop other than the gathering loop has sent."""
         self.gathering: Any = None
         self.gatherer = 0
         self.senders: Waiters = deque()
-        """Who waits for room."""
+        """The waiters of threads and tasks that wait for room."""
         self._acknowledged_at = 0.0
         self._rousing_until = 0.0
-        """When a `_rouse` that was asked for is overdue."""
+        """The time when a `_rouse` that was asked for is overdue."""
         # counting
         self.bytes = 0
         self.dropped = 0
         self._unhandled = 0
-        """Messages whose room is free again although nobody has handled them."""
+        """How many messages were dropped: their room is free, but nobody has handled them."""
 
     @property
     def name(self) -> str:
@@ -123,12 +127,12 @@ class Sending:
             return data, -1
         try:
             try:
-                payload, word = dump(data)
+                payload, length = dump(data)
             except CarriesChannel:
                 linked = dump_linked(data, self._link)
-                payload, word = linked, _LINKED  # type: ignore[assignment]
+                payload, length = linked, _LINKED  # type: ignore[assignment]
         except LiteyukiError:
-            raise  # A channel in it can't be used.
+            raise  # The message carries a channel that can't be used.
         except Exception as error:
             raise SendError(
                 f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; send what "
@@ -142,58 +146,58 @@ class Sending:
                 "LITEYUKI_MAX_MESSAGE_BYTES",
                 self.name,
             )
-        return payload, word
+        return payload, length
 
     def gather(self, data: Any) -> bool:
-        """Accept a short text if the loop of this thread has set room aside for it.
+        """Accept a short text if this thread's loop has reserved room for it. Without the lock.
 
-        That is the quick way, without the lock; where it returns False, `offer` is the way.
+        Returns False if it has not. Then the caller calls `offer`.
         """
         if len(data) <= SMALL and get_ident() == self.gatherer and self.gathering.is_running():
-            self.text_slots -= 1
+            self.text_reserved -= 1
             self.gathered.append(data)
             return True
         return False
 
-    def gather_payload(self, payload: Any, word: int) -> bool:
+    def gather_payload(self, payload: Any, length: int) -> bool:
         """Do the same for a short payload from `serialise`."""
         if (
-            word > 0
+            length > 0
             and len(payload) <= _SMALL_PAYLOAD
             and get_ident() == self.gatherer
             and self.gathering.is_running()
         ):
-            self.payload_slots -= 1
-            self.gathered += payload, word
+            self.payload_reserved -= 1
+            self.gathered += payload, length
             return True
         return False
 
-    def offer(self, item: Any, word: int) -> bool:
-        """Accept a serialised message if there is room; return whether there was.
+    def offer(self, item: Any, length: int) -> bool:
+        """Accept a serialised message if there is room. Return whether there was room.
 
         Raises `ChannelClosed` or `ChannelBroken`.
         """
         with self._lock:
-            accepted = self.accept(item, word)
+            accepted = self.accept(item, length)
         if accepted is None:
             return False
         if accepted:
             self._port.pump()
         return True
 
-    def accept(self, item: Any, word: int, *, at_once: bool = True) -> bool | None:
-        """Do the same under the lock; None for no room, True when the port is to be pumped.
+    def accept(self, item: Any, length: int, *, at_once: bool = True) -> bool | None:
+        """Do the same under the lock. Return None if there is no room, True to pump the port.
 
-        The first message that a loop's turn sends goes at once, and one that comes long after
-        another; the others of this and of all other ends go together after the turn. Without
-        `at_once` it goes with the others.
+        A message goes at once if it is the first that a loop's turn sends, or comes long after the
+        message before it. All other messages of that turn, of this and of all other ends, leave
+        together after the turn. Without `at_once` this message leaves with them.
         """
         loop = _get_running_loop()
         if loop is None or (loop is not self.gathering and self.gathering is not None):
             self._shared = True
         if loop is self.gathering or (self.gathering is not None and self.gathering.is_closed()):
-            self._free += self.text_slots + self.payload_slots
-            self.text_slots = self.payload_slots = 0
+            self._free += self.text_reserved + self.payload_reserved
+            self.text_reserved = self.payload_reserved = 0
         state = self._state
         if state.closed or state.gone is not None or self._free <= 0:
             state.check_open()
@@ -201,13 +205,13 @@ class Sending:
         sealed = self._next
         self._collect()
         self._free -= 1
-        if word >= 0:
-            # A long message travels alone, and a batch is no longer than a frame may be.
-            if self._text or not word or self._pending_bytes + len(item) > _BATCH_BYTES:
+        if length >= 0:
+            # A long message travels alone. A batch may be no longer than a frame.
+            if self._text or not length or self._pending_bytes + len(item) > _BATCH_BYTES:
                 self._seal()
                 self._text = False
-            self._words.append(word)
-        elif word == _LINKED:
+            self._lengths.append(length)
+        elif length == _LINKED:
             self._seal()
             self._pass_linked(item)
             return True
@@ -233,21 +237,21 @@ class Sending:
         ):
             self._seal()
         if loop is not None and loop is self.gathering:
-            # Half of the room at most where other threads send too: they are to find some.
+            # At most half of the room if other threads send too, so that they find some.
             room = self._free // 2 if self._shared else self._free
-            slots = min(room, _BATCH_MESSAGES - 1 - len(self._pending))
+            reserved = min(room, _BATCH_MESSAGES - 1 - len(self._pending))
             if self._text:
-                self.text_slots = slots = max(0, slots)
+                self.text_reserved = reserved = max(0, reserved)
             else:
                 most = (_BATCH_BYTES - self._pending_bytes) // _SMALL_PAYLOAD
-                self.payload_slots = slots = max(0, min(slots, most))
-            self._free -= slots
+                self.payload_reserved = reserved = max(0, min(reserved, most))
+            self._free -= reserved
         return self._next != sealed
 
     # ------------------------------------------------------------- passing on
 
     def _collect(self) -> None:
-        # What the loop's thread appends meanwhile stays for the next time.
+        # Messages that the loop's thread appends meanwhile stay for the next time.
         gathered = self.gathered[:]
         if not gathered:
             return
@@ -261,26 +265,29 @@ class Sending:
         else:
             payloads = gathered[::2]
             self._pending += payloads
-            self._words += gathered[1::2]
+            self._lengths += gathered[1::2]
             self._pending_bytes += sum(map(len, payloads))
 
     def flush(self) -> None:
-        """Pass on what was gathered."""
+        """Pass on the messages that were gathered."""
         with self._lock:
             self.pass_on()
         self._port.pump()
 
     def pass_on(self) -> None:
-        """Do the same under the lock; the port is to be pumped."""
+        """Do the same under the lock. The caller pumps the port."""
         self._collect()
         self._seal()
 
     def end_turn(self) -> int:
-        """Pass on what a loop's turn has gathered, under the lock; return how much is dropped."""
+        """Pass on what a loop's turn has gathered. Return how many messages are dropped.
+
+        Under the lock.
+        """
         self.gathering = None
         self.gatherer = 0
-        unused = self.text_slots + self.payload_slots
-        self.text_slots = self.payload_slots = 0
+        unused = self.text_reserved + self.payload_reserved
+        self.text_reserved = self.payload_reserved = 0
         self._free += unused
         self._wake(unused)
         self._collect()
@@ -297,8 +304,8 @@ class Sending:
             batch = pack_text(self._next, pending)
             self.bytes += batch.size
         else:
-            batch = pack(self._next, pending, self._words)
-            self._words = []
+            batch = pack(self._next, pending, self._lengths)
+            self._lengths = []
             self.bytes += self._pending_bytes
         self._next += batch.count
         self._pending = []
@@ -316,13 +323,13 @@ class Sending:
     # ------------------------------------------------------------- room: from the hub, locked
 
     def on_dropped(self, count: int) -> None:
-        """Learn that `count` messages will not be handled."""
+        """Note that `count` messages will not be handled, and make room."""
         self.dropped += count
         self._unhandled += count
         self.on_acknowledged(count)
 
     def on_acknowledged(self, count: int) -> None:
-        """Make room: the other side handled `count` messages."""
+        """Make room, because the other side has handled `count` messages."""
         free = self._free = self._free + count
         now = monotonic()
         took, self._acknowledged_at = now - self._acknowledged_at, now
@@ -333,7 +340,8 @@ class Sending:
         ):
             self._wake(free)
         elif now >= self._rousing_until:
-            # A loop's own timer wakes nobody. Whoever waits beside it is not to wait for a loop.
+            # One sender that waits on a loop is woken by that loop's timer, which wakes no other
+            # thread. Of several senders none may depend on the loop of another.
             self._rousing_until = now + _OVERDUE
             self._site.soon(self._rouse, self.senders[0].loop if len(self.senders) == 1 else None)
 
@@ -348,19 +356,19 @@ class Sending:
         self,
         new_waiter: Callable[[], W],
         item: Any,
-        word: int,
+        length: int,
         timeout: float | None,
         *,
         at_once: bool = True,
     ) -> Steps[W, None]:
-        """Wait until a serialised message is accepted.
+        """Wait until a serialised message is accepted. The lock is not held while it waits.
 
         Raises what `offer` does, and `ChannelTimeout`.
         """
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with self._lock:
-                accepted = self.accept(item, word, at_once=at_once)
+                accepted = self.accept(item, length, at_once=at_once)
                 if accepted is None:
                     waiter = new_waiter()
                     self.senders.append(waiter)
@@ -372,19 +380,19 @@ class Sending:
                 woken = yield waiter, None if deadline is None else deadline - monotonic()
             finally:
                 if not woken:
-                    self._leave(waiter)
+                    self._give_up(waiter)
             if not woken:
                 raise ChannelTimeout(
                     f"channel {self.name}: no room for a message came within {timeout:g} s",
                     self.name,
                 )
 
-    def _leave(self, waiter: Waiter) -> None:
+    def _give_up(self, waiter: Waiter) -> None:
         with self._lock:
             try:
                 self.senders.remove(waiter)
             except ValueError:
-                self._wake(1)  # It was woken and gives that to the next.
+                self._wake(1)  # It was woken and does not use the room. Wake the next.
 
     def _wake(self, count: int) -> None:
         while self.senders and count > 0:
@@ -394,18 +402,18 @@ class Sending:
     # ------------------------------------------------------------- from the end, under the lock
 
     def wake_all(self) -> None:
-        """Have everyone who waits for room look again."""
+        """Wake all that wait for room, so that they look again."""
         self._wake(len(self.senders))
 
     def lock_out(self) -> None:
-        """Have the loop of this turn wait for the lock before it gathers any more."""
+        """Make the gathering loop take the lock before it accepts more messages."""
         self.gatherer = 0
 
     def counted(self) -> tuple[int, int]:
-        """Return how many messages were sent, and how many of them were handled."""
+        """Return how many messages were sent, and how many of these were handled."""
         gathered = self.gathered[:]
         texts = not gathered or type(gathered[0]) is str
         sent = self._next + len(self._pending) + len(gathered) // (1 if texts else 2)
-        slots = self.text_slots + self.payload_slots
-        unacknowledged = self.capacity - self._free - slots
+        reserved = self.text_reserved + self.payload_reserved
+        unacknowledged = self.capacity - self._free - reserved
         return sent, max(0, sent - self._unhandled - unacknowledged)

@@ -1,4 +1,4 @@
-"""What both halves of one end know of their channel: what it is called, whether it has ended."""
+"""What both halves of one end know of their channel: its name, and whether it has ended."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from ...errors import ChannelClosed, ChannelError
 
 
 class State:
-    """The state of one channel in this process. Its end changes it, its halves read it.
+    """The state of one channel in this process. The end changes it, its halves read it.
 
-    All under the lock, but for what never changes. Invariant: once `closed` or `lost`, always so.
+    Under the lock, except for what never changes. Invariant: `closed` and `lost` stay True.
     """
 
     def __init__(self, number: int, name: str, anonymous: bool, capacity: int) -> None:
         self.number = number
-        """What the port calls it."""
+        """The number by which the port knows this end."""
         self.name = name
         self.anonymous = anonymous
-        """Whether handles alone lead to it, so that it is closed when there is none any more."""
+        """Whether only handles lead to the channel. Then it ends when the last handle is gone."""
         self.capacity = capacity
         self.closed = False
-        """Whether this end was closed here."""
+        """Whether this end was closed in this process."""
         self.gone: ChannelError | None = None
-        """What to raise because the other side closed or is lost."""
+        """The error to raise because the other side has closed or is lost."""
         self.last = False
-        """Whether no message of that one is still to come."""
+        """Whether no more messages of the other side will come."""
         self.lost = False
         """Whether the way to the hub is gone."""
 
     def check_own(self) -> None:
-        """Raise `ChannelClosed` where this end was closed here."""
+        """Raise `ChannelClosed` if this end was closed in this process."""
         if self.closed:
             raise ChannelClosed(f"channel {self.name} is closed", self.name)
 
     def check_open(self) -> None:
-        """Raise what is to be raised where this end or the other one has ended."""
+        """Raise `ChannelClosed` or `ChannelBroken` if this end or the other side has ended."""
         if self.closed:
             self.check_own()
         if self.gone is not None:

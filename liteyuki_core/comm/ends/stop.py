@@ -1,12 +1,14 @@
-"""The stop of a process, as far as its channels go: in two steps.
+"""How a process stops using its channels: in two steps.
 
-First nothing is begun any more: runners take no message, and who asks for the next one gets
-`ChannelClosed`, while messages in hand are waited for. Then every `receive` raises that, and what
-is left is broken off, unacknowledged.
+First nothing is begun any more. Runners take no message, and a receiver that asks for its next
+message gets `ChannelClosed`. Messages in hand are waited for. Then every `receive` raises
+`ChannelClosed`, and the handling of messages still in hand is broken off. These stay
+unacknowledged.
 
-One `Stop` a process, made by its context; whoever ends the process calls it, from any thread.
-Invariants, under the site's lock: `why` is set once, and every end that is made later knows it;
-receiving ends only after that.
+One `Stop` a process, made by its context. The code that ends the process calls it, from any thread.
+
+Invariants, under the site's lock: `why` is set once; each end that is made later learns it;
+receiving ends only after `why` is set.
 """
 
 from __future__ import annotations
@@ -21,32 +23,33 @@ from ..loop.site import Site
 from .handed import Handed
 
 _REPLY_PATIENCE = 1.0
-"""Seconds that a stop waits for one that has a message in hand and waits for another on a channel
-with a name. It may wait for an answer there, or have been done with the first one long ago."""
+"""Seconds that a stop waits for a receiver that has a message in hand and waits for another on a
+channel with a name. The other may be an answer that it needs, or the first may be handled already.
+"""
 
 SETTLE_SECONDS = 0.005
-"""How often a stop looks whether messages are still in hand."""
+"""Seconds between two looks of a stop at whether messages are still in hand."""
 
 
 class Stoppable(Protocol):
-    """What receives, as a stop sees it. All is called under the lock."""
+    """The receiving half of an end, as a stop sees it. All methods are called under the lock."""
 
     handed: Handed
     received_by_target: bool
     """Whether the target of this process itself receives there."""
 
     def begin_stop(self, why: str) -> None:
-        """Have whoever serves this channel get `ChannelClosed` in place of the next message."""
+        """Make a receiver that asks for its next message get `ChannelClosed`."""
 
     def stop_receiving(self, why: str) -> None:
-        """Have every `receive` raise `ChannelClosed` from now on."""
+        """Make every `receive` raise `ChannelClosed` from now on."""
 
     def forget_target(self) -> None:
-        """Learn that the target does not receive any more."""
+        """Note that the target does not receive any more."""
 
 
 class Stop:
-    """Whether and how this process stops, and who it waits for."""
+    """Whether this process stops, and which receivers the stop waits for."""
 
     def __init__(
         self,
@@ -54,25 +57,26 @@ class Stop:
         ends: Callable[[], Iterable[Stoppable]],
         stop_listening: Callable[[], None],
     ) -> None:
-        """`stop_listening` ends every wait of this process for what happens in the store."""
+        """`stop_listening` ends every wait of this process for events of the store."""
         self._site = site
         self._ends = ends
         self._stop_listening = stop_listening
         self.why: str | None = None
-        """Why nothing more is begun."""
+        """Why nothing more is begun, or None."""
         self.at: float | None = None
-        """By when, of `time.monotonic`, what is in hand is to be handled, where that was said."""
+        """The time (`time.monotonic`) by which messages in hand must be handled, if it is known."""
         self.crashed = False
-        """Whether this process is about to end as one that has crashed."""
+        """Whether this process is about to end as a crash."""
         self.target: set[Receiver] = set()
         """The thread and the task of this process's target."""
         self._waiting: dict[Receiver, float] = {}
-        """Who waits on a channel with a name with a message of another in hand, and since when."""
+        """Receivers that have a message in hand and wait for another on a channel with a name, and
+        since when they wait."""
 
     def begin(self, why: str) -> None:
-        """Begin nothing more: whoever serves a channel gets `ChannelClosed` for the next message.
+        """Begin nothing more: a receiver that asks for its next message gets `ChannelClosed`.
 
-        What is in hand goes on, and what is waited for to handle it. Idempotent.
+        The handling of messages in hand goes on, with all that it waits for. Idempotent.
         """
         with self._site.lock:
             if self.why is not None:
@@ -82,9 +86,9 @@ class Stop:
                 end.begin_stop(why)
 
     def settle(self, timeout: float) -> bool:
-        """Wait until no message is in hand, at most `timeout` seconds; then receiving ends.
+        """Wait until no message is in hand, at most `timeout` seconds. Then end receiving.
 
-        Returns whether none was left. After `begin`; not on a thread that runs an event loop.
+        Returns whether all were handled. After `begin`. Not on a thread that runs an event loop.
         """
         deadline = monotonic() + timeout
         finished = self._site.dispatcher.finish(timeout)
@@ -93,23 +97,23 @@ class Stop:
         return finished and monotonic() < deadline
 
     async def async_settle(self, timeout: float) -> None:
-        """Do the same on the loop that callbacks run on."""
+        """Do the same on the loop that callbacks run on. Returns nothing."""
         deadline = monotonic() + timeout
         await self._site.dispatcher.async_finish(timeout)
         while not self._end_receiving(force=monotonic() >= deadline):
             await asyncio.sleep(SETTLE_SECONDS)
 
     def _end_receiving(self, *, force: bool) -> bool:
-        """End receiving if nothing is in hand, or by force; return whether it has ended."""
+        """End receiving if no message is in hand, or by force. Return whether it has ended."""
         with self._site.lock:
-            # In one go: what somebody takes a moment later is in hand.
+            # Under one lock, so that no receiver takes a message between the two steps.
             if not force and self.is_handling():
                 return False
             self.end_receiving(str(self.why))
         return True
 
     def end_receiving(self, why: str) -> None:
-        """Wake everyone who waits in a `receive` of this process, and let none wait again."""
+        """Begin the stop, and make every `receive` of this process raise, also those that wait."""
         self.begin(why)
         with self._site.lock:
             for end in list(self._ends()):
@@ -124,12 +128,12 @@ class Stop:
             return any(end.handed.is_handling(idle) for end in self._ends())
 
     def received_by_target(self) -> bool:
-        """Return whether the target of this process itself receives, so that it ends by that."""
+        """Return whether the target itself receives. Then the end of receiving ends the target."""
         with self._site.lock:
             return any(end.received_by_target for end in self._ends())
 
     def target_runs_loop(self) -> None:
-        """Learn that the target runs somebody else's loop, and receives no more from now on."""
+        """Note that the target now runs a framework's loop, and does not receive any more."""
         with self._site.lock:
             self.target.clear()
             for end in self._ends():
@@ -138,13 +142,13 @@ class Stop:
     # ------------------------------------------------------------- what ends say, under the lock
 
     def holds(self, who: Receiver) -> bool:
-        """Return whether one that receives has a message in hand."""
+        """Return whether the receiver `who` has a message in hand."""
         return any(end.handed.holds(who) for end in self._ends())
 
     def waits(self, who: Receiver) -> None:
-        """Learn that one with a message in hand waits for another, on a channel with a name."""
+        """Note that a receiver with a message in hand waits on a channel with a name."""
         self._waiting.setdefault(who, monotonic())
 
     def got(self, who: Receiver) -> None:
-        """Learn that one is given a message."""
+        """Note that a receiver is given a message."""
         self._waiting.pop(who, None)

@@ -1,11 +1,16 @@
-"""What the turns of event loops gather: messages that one turn sends leave together, after it.
+"""The turns of event loops: messages that one turn sends are gathered and leave together after it.
 
-All ends that gather in a turn of a loop are passed on by one callback of that loop. So a turn costs
-one frame a channel, and one system call for all of them.
+One callback of the loop passes on what all ends have gathered in its turn. So a turn costs one
+frame for each channel, and one system call for all of them.
 
-Invariants, under the site's lock: an end stands in the turn of one loop at most, from `begin` until
-that turn ends; each turn that has begun ends, by its loop's callback or, where that loop stands
-still, by the attendant.
+One `Turns` a process, made by its context. Any thread calls it, under the site's lock where the
+method says so.
+
+Invariants, under the lock:
+
+- an end is in the turn of at most one loop, from `begin` until that turn ends
+- each turn that has begun ends, by a callback of its loop, or by the attendant if the loop was
+  stopped before it could call it
 """
 
 from __future__ import annotations
@@ -22,20 +27,20 @@ _QUICK_SECONDS = 0.0001
 
 
 class Gathering(Protocol):
-    """What gathers messages in a turn. All is called under the lock."""
+    """An end that gathers messages in a turn. All methods are called under the lock."""
 
     @property
     def name(self) -> str:
         """The channel's name, for the log."""
 
     def pass_on(self) -> None:
-        """Pass on what was gathered so far."""
+        """Pass on the messages that were gathered so far."""
 
     def end_turn(self) -> int:
-        """Pass on all that was gathered, and gather no more; return how much of it is dropped."""
+        """Pass on all gathered messages, and gather no more. Return how many are dropped."""
 
     def lock_out(self) -> None:
-        """Have the loop of this turn, should it run on, wait for the lock before it gathers."""
+        """Make the loop of this turn take the lock before it accepts messages, if it runs on."""
 
 
 class Turns:
@@ -46,13 +51,13 @@ class Turns:
         self._pump = pump
         self._turns: dict[asyncio.AbstractEventLoop, list[Gathering]] = {}
         self._still: dict[asyncio.AbstractEventLoop, list[Gathering]] = {}
-        """Those whose loop did not run when they were last looked at."""
+        """Turns whose loop did not run at the last look."""
         self._watches = False
-        """Whether the attendant is about to look at them."""
+        """Whether the attendant is about to look at the turns."""
         self._last_sent = 0.0
 
     def sends_quickly(self) -> bool:
-        """Return whether messages are sent in quick succession: then it pays to gather them.
+        """Return whether messages come in quick succession. Then it pays to gather them.
 
         Under the lock.
         """
@@ -61,9 +66,9 @@ class Turns:
         return now - last < _QUICK_SECONDS
 
     def begin(self, loop: asyncio.AbstractEventLoop, end: Gathering) -> bool:
-        """Have `end` pass on what it gathers when the turn of `loop` ends. Under the lock.
+        """Have `end` pass on its messages when the turn of `loop` ends. Under the lock.
 
-        On that loop's thread. Returns whether it is the first in this turn.
+        On that loop's thread. Returns whether `end` is the first end in this turn.
         """
         ends = self._turns.get(loop)
         if ends is None:
@@ -79,13 +84,13 @@ class Turns:
         return False
 
     def pass_on(self) -> None:
-        """Pass on what all turns have gathered so far. Under the lock."""
+        """Pass on the messages that all turns have gathered so far. Under the lock."""
         for ends in self._turns.values():
             for end in ends:
                 end.pass_on()
 
     def _look(self) -> None:
-        """End the turns of loops that stand still: they were stopped before they could do it."""
+        """End the turns of loops that were stopped before they could end them."""
         dropped: list[tuple[str, int]] = []
         with self._site.lock:
             still = {loop: ends for loop, ends in self._turns.items() if not loop.is_running()}
@@ -106,7 +111,10 @@ class Turns:
         self._after(dropped)
 
     def _finish(self, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
-        """Pass on what a turn has gathered; return what is dropped of it. Under the lock."""
+        """Pass on what a turn has gathered. Under the lock.
+
+        Returns the name of each channel of which messages are dropped, and how many.
+        """
         ended = [(end.name, end.end_turn()) for end in self._turns.pop(loop, ())]
         return [(name, count) for name, count in ended if count]
 

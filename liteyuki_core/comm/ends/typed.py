@@ -1,6 +1,7 @@
 """Checks data against a channel's type with pydantic, which is imported when a type is first used.
 
-The data is only looked at; what pydantic may build meanwhile is thrown away.
+The data is sent as it was given: objects that pydantic builds for the check are thrown away. Any
+thread calls it.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from ...errors import ChannelTypeError
 from .schema import Description, resolve, substitute
 
 Check = Callable[[Any, str], None]
-"""Raises `ChannelTypeError` unless the data is of the type; also takes the channel's name."""
+"""Raises `ChannelTypeError` unless the data is of the type. Takes the data and the channel's name.
+"""
 
 _PROBLEMS = 3
 _LONGEST = 200
-"""How many problems an error tells, and of how many characters each part of it is at most."""
+"""An error tells at most `_PROBLEMS` problems. Each part has at most `_LONGEST` characters."""
 
 
 def check_for(channel: object, base: type, name: str, needed: bool) -> Check | None:
     """Return the check for the type that `channel` gives to the generic class `base`.
 
-    None where it gives none, unless one is needed, or one that everything is of. Raises
-    `ChannelTypeError` for one that can't be checked.
+    Returns None if it gives none, or a type that all data is of. Raises `ChannelTypeError` for a
+    type that can't be checked, and if a type is needed and none is given.
     """
     alias = getattr(channel, "__orig_class__", None)
     given, module = _given(type(channel), get_args(alias), base)
@@ -49,7 +51,7 @@ def check_for(channel: object, base: type, name: str, needed: bool) -> Check | N
 
 
 def _given(cls: Any, arguments: tuple[Any, ...], base: type) -> tuple[tuple[Any, ...], str | None]:
-    """Return what `cls[arguments]` gives to `base`, and the module whose class says so."""
+    """Return the types that `cls[arguments]` gives to `base`, and the module that names them."""
     if cls is base:
         return arguments, None
     own = dict(zip(cls.__parameters__, arguments, strict=False))
@@ -69,7 +71,7 @@ def _check(kind: Any) -> Check:
         raise TypeError("it has a type variable that nothing is given for")
     try:
         hash(kind)
-    except TypeError:  # Annotated with something like a list.
+    except TypeError:  # Annotated with a value that has no hash, such as a list.
         return _make_check(kind)
     return _cached_check(kind)
 
@@ -118,7 +120,7 @@ def _readable(kind: Any) -> str:
 
 def _problems(problems: list[Any], data: Any) -> str:
     said: list[str] = []
-    # In a union the branch that went furthest into the data is the one that was meant.
+    # In a union the branch that got furthest into the data is probably the one that was meant.
     for problem in sorted(problems, key=lambda problem: -len(problem["loc"])):
         missing = problem["type"] == "missing"
         place = _place(data, problem["loc"], missing)
@@ -136,7 +138,7 @@ def _problems(problems: list[Any], data: Any) -> str:
 
 
 def _place(data: Any, location: tuple[Any, ...], missing: bool) -> str:
-    """Return where in `data` that is. Names of a union's branches are no places."""
+    """Return where in `data` the problem is. Names of a union's branches are no places."""
     place = ""
     value = data
     for i, part in enumerate(location):

@@ -1,4 +1,10 @@
-"""The Channel: a handle on one end, with its sync and async doors."""
+"""The `Channel`: a handle on one end, with sync and async methods.
+
+A handle holds its end, which the context owns. When a handle is deleted it tells the end. Any
+thread may call it.
+
+Invariant: a handle has one end from its first use on.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +37,21 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[Any], Any])
 
 NAME_LENGTH = 200
-"""Longest name of a channel in characters."""
+"""The most characters that the name of a channel may have."""
 
 _NUMBERS = (int, float)
 
 receive_observer: ContextVar[Callable[[bool], None] | None] = ContextVar(
     "liteyuki_receive_observer", default=None
 )
-"""Called in its context by each receive that may wait: with False at its start, with True when
-it starts to wait. The NoneBot driver mixin learns by it that a startup hook serves a channel."""
+"""Each receive that may wait calls the function that is set in its context variables: with False
+at its start, with True when it starts to wait. The NoneBot driver mixin learns by it that a startup
+hook serves a channel."""
 
 
 class Either(Protocol):
-    """What `on_receive` returns of a function alone: that function, or a decorator."""
+    """What `on_receive` returns for one function: it can be called as that function, or used as a
+    decorator."""
 
     @overload
     def __call__(self, callback: F, /) -> F: ...
@@ -55,28 +63,28 @@ class Either(Protocol):
 class Channel(Handle, Generic[T]):
     """A named full-duplex pipe between processes with two ends.
 
-    The process that creates it holds one end, a process that gets it by name the other. Each
-    direction is first in, first out and takes at most `capacity` messages that were sent and
+    The process that creates it holds one end. A process that gets it by name holds the other. Each
+    direction is first in, first out, and holds at most `capacity` messages that were sent and are
     not yet acknowledged. A message is a value: it is serialised when it is sent.
 
-    A channel may be created anywhere and at any time; it needs a running LiteyukiBot only
-    when it is used (`NotConnected` otherwise). All methods may be called from any thread.
-    Timeouts are seconds, None waits for ever; `TypeError` for other things than numbers and
-    `ValueError` for negative ones and NaN.
+    A channel may be created anywhere and at any time. It needs a running LiteyukiBot only when it
+    is used, and raises `NotConnected` otherwise. Any thread may call all methods. Timeouts are in
+    seconds, and None waits for ever. A timeout that is no number raises `TypeError`, one that is
+    negative or NaN `ValueError`.
 
-    A `Channel[T]`, or one of a subclass of that, checks what it sends to be of type `T`, as
-    strictly as pydantic can: `True` is no int, "1" is no int, and data is sent as it was given.
-    The check is made at this handle: one that was got by name has none. `type_check=False` leaves
-    it out. A `T` that can't be checked raises `ChannelTypeError` at the first use.
+    A `Channel[T]`, or a subclass of it, checks that the data it sends is of type `T`, as strictly
+    as pydantic can: `True` is no int, "1" is no int, and data is sent as it was given. Only this
+    handle checks: a handle that was got by name does not. `type_check=False` turns the check off. A
+    `T` that can't be checked raises `ChannelTypeError` at the first use.
 
-    Raises `ValueError` for a capacity below 1 or over 10,000,000 and for a name that is empty or
-    over 200 characters, `TypeError` for a name that is not a string and the like.
+    Raises `ValueError` for a capacity below 1 or over 10,000,000, and for a name that is empty or
+    over 200 characters. Raises `TypeError` for arguments of a wrong type.
     """
 
     _type_check: bool | None = None
     _check: Check | None = None
     _unchecked: Sending | None = None
-    """Where to send, once it is known that nothing is to be checked before it is sent."""
+    """The sending half, once it is known that no data has to be checked."""
 
     def __init__(
         self,
@@ -129,11 +137,11 @@ class Channel(Handle, Generic[T]):
         return self._end
 
     def _named(self, name: str) -> None:
-        """Learn that it can be got by this name."""
+        """Note that the channel can be got by this name."""
         self._name = name
 
     def _to_send(self, data: T) -> Sending:
-        """Return where to send, once it is known that `data` may be sent there."""
+        """Return the sending half. Raise `ChannelTypeError` if `data` may not be sent."""
         sending = (self._end or self._open()).sending
         check = self._check or self._find_check(needed=self._type_check is True)
         if check is None:
@@ -143,7 +151,7 @@ class Channel(Handle, Generic[T]):
         return sending
 
     def _find_check(self, *, needed: bool = False) -> Check | None:
-        # Not before the first use: typing tells the object its type after __init__.
+        # At the first use, because typing sets the type of the object after `__init__`.
         if self._type_check is not False:
             self._check = check_for(self, Channel, self._name or "(unnamed)", needed)
         return self._check
@@ -155,12 +163,12 @@ class Channel(Handle, Generic[T]):
 
     @property
     def name(self) -> str | None:
-        """The channel's name, None for one without."""
+        """The channel's name, or None if it has none."""
         return self._name
 
     @property
     def capacity(self) -> int:
-        """How many messages may be sent and unacknowledged in each direction."""
+        """How many messages may be sent and not yet acknowledged in each direction."""
         return self._capacity
 
     def __repr__(self) -> str:
@@ -171,11 +179,11 @@ class Channel(Handle, Generic[T]):
     def send(self, data: T, timeout: float | None = None) -> None:
         """Send `data`, a value that pickle can carry.
 
-        Waits for room up to `timeout` seconds (None: for ever), but never on a thread that runs
-        an event loop: there a full channel raises `ChannelFull` at once.
+        Waits for room up to `timeout` seconds (None: for ever). On a thread that runs an event loop
+        it never waits: a full channel raises `ChannelFull` at once.
 
-        Raises `ChannelTypeError`, `SendError`, `MessageTooLarge`, `ChannelFull`,
-        `ChannelTimeout`, `ChannelClosed`, `ChannelBroken`, `NotConnected`; nothing was sent then.
+        Raises `ChannelTypeError`, `SendError`, `MessageTooLarge`, `ChannelFull`, `ChannelTimeout`,
+        `ChannelClosed`, `ChannelBroken`, `NotConnected`. If it raises, nothing was sent.
         """
         if timeout is not None:
             timeout = check_timeout(timeout)
@@ -196,15 +204,15 @@ class Channel(Handle, Generic[T]):
             wait(sending.until_accepted(SyncWaiter, item, length, timeout))
 
     async def async_send(self, data: T, timeout: float | None = None) -> None:
-        """Send `data`, waiting for room up to `timeout` seconds (None: for ever).
+        """Send `data`. Wait for room up to `timeout` seconds (None: for ever).
 
-        Cancelled while it waits, it has sent nothing. Raises what `send` does, but never
+        If it is cancelled while it waits, nothing was sent. Raises what `send` raises, but never
         `ChannelFull`.
         """
         if timeout is not None:
             timeout = check_timeout(timeout)
         sending = self._unchecked or self._to_send(data)
-        if (  # `Sending.gather`, written out: most messages of most programs go here.
+        if (  # `Sending.gather`, written out, because most messages of most programs go here.
             type(data) is str
             and sending.text_reserved > 0
             and len(data) <= SMALL  # type: ignore[arg-type]
@@ -222,21 +230,21 @@ class Channel(Handle, Generic[T]):
             await async_wait(steps)
 
     def __lshift__(self, data: T) -> Channel[T]:
-        """Send: `channel << data`, as `send(data)`."""
+        """Send `data`, as `send(data)` does: `channel << data`."""
         self.send(data)
         return self
 
     # ------------------------------------------------------------- receiving
 
     def receive(self, timeout: float | None = None) -> T:
-        """Return the next message, waiting up to `timeout` seconds (None: for ever).
+        """Return the next message. Wait for it up to `timeout` seconds (None: for ever).
 
-        The message is acknowledged when the thread or task that calls this asks for the next, or
-        ends. On a thread that runs an event loop this does not wait: `WouldBlockLoop` if there is
-        no message yet.
+        The message is acknowledged when the thread or task that calls this asks for the next
+        message, or ends. On a thread that runs an event loop this does not wait: it raises
+        `WouldBlockLoop` if there is no message yet.
 
-        Raises `ChannelTimeout`, `WouldBlockLoop`, `ChannelModeError`, `NotConnected`, and when
-        everything is received `ChannelClosed` or `ChannelBroken`. A timeout loses nothing.
+        Raises `ChannelTimeout`, `WouldBlockLoop`, `ChannelModeError`, `NotConnected`. When all
+        messages are received, raises `ChannelClosed` or `ChannelBroken`. A timeout loses nothing.
         """
         if timeout is not None:
             timeout = check_timeout(timeout)
@@ -252,7 +260,7 @@ class Channel(Handle, Generic[T]):
             message = receiving.take_nowait(who)
             if message is None:
                 if _get_running_loop() is not None:
-                    receiving.pump()  # The other side is to learn that this one receives.
+                    receiving.pump()  # So that the hub learns that this end receives.
                     raise WouldBlockLoop(
                         f"channel {receiving.name}: receive() would stop this thread's event loop "
                         "until a message comes; use `await channel.async_receive()` here"
@@ -268,7 +276,7 @@ class Channel(Handle, Generic[T]):
     def receive_nowait(self) -> T:
         """Return the next message that has arrived. Never waits.
 
-        Raises `ChannelEmpty` when there is none, and otherwise what `receive` does.
+        Raises `ChannelEmpty` if there is none, and otherwise what `receive` raises.
         """
         receiving = (self._end or self._open()).receiving
         who = of_thread()
@@ -285,13 +293,13 @@ class Channel(Handle, Generic[T]):
                 return data  # type: ignore[no-any-return]
 
     def async_receive(self, timeout: float | None = None) -> Coroutine[Any, Any, T]:
-        """Return the next message, waiting up to `timeout` seconds (None: for ever). Awaitable.
+        """Return the next message. Wait for it up to `timeout` seconds (None: for ever). Awaitable.
 
         From any event loop. The message is acknowledged when the task that calls this asks for the
-        next, or ends. Cancelled or timed out, it has lost nothing. Raises what `receive` does, but
-        never `WouldBlockLoop`.
+        next message, or ends. A cancellation or a timeout loses nothing. Raises what `receive`
+        raises, but never `WouldBlockLoop`.
         """
-        # Who calls this handles the message; what awaits it may be a task for this alone.
+        # The task that calls this handles the message. Another task may only await it.
         return self._async_receive(timeout, current_receiver())
 
     async def _async_receive(self, timeout: float | None, caller: Receiver | None) -> T:
@@ -306,8 +314,8 @@ class Channel(Handle, Generic[T]):
             receiving.note_receiver(who)
         deadline = None if timeout is None else monotonic() + timeout
         while True:
-            # Where nothing has arrived, `until_message` asks: to ask twice would only take time. An
-            # observer hears of a wait only after asking in vain.
+            # If nothing has arrived, only `until_message` asks, because to ask twice takes time. An
+            # observer is told of a wait only after a first asking has found nothing.
             asks = observer is not None or receiving.has_arrived
             message = receiving.take_nowait(who) if asks else None
             if message is None:
@@ -322,7 +330,7 @@ class Channel(Handle, Generic[T]):
                 return data  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[T]:
-        """Receive until the channel is closed and everything is received."""
+        """Iterate over messages until the channel is closed and all are received."""
         try:
             while True:
                 yield self.receive()
@@ -330,8 +338,8 @@ class Channel(Handle, Generic[T]):
             return
 
     def __aiter__(self) -> AsyncIterator[T]:
-        """Receive until the channel is closed and everything is received."""
-        # No async generator: one that is left would want its loop to close it.
+        """Iterate over messages until the channel is closed and all are received."""
+        # Not an async generator, because a loop must close one that is not run to its end.
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, T]:
@@ -366,33 +374,33 @@ class Channel(Handle, Generic[T]):
         ordered: bool = False,
         concurrency: int | None = None,
     ) -> Any:
-        """Decorate a callback for messages, with parentheses or without; several may be registered.
+        """Decorate a callback for messages, with parentheses or without. Several may be registered.
 
-        Callbacks start in message order on the process's loop: LiteyukiBot's in the main
-        process, NoneBot's in a NoneBot child, elsewhere one that runs in a thread. An async
-        callback runs there, a sync one in a worker thread. Messages that come before the loop
-        runs are kept.
+        Callbacks start in message order on the process's loop: LiteyukiBot's in the main process,
+        NoneBot's in a NoneBot child, elsewhere a loop that runs in a thread. An async callback runs
+        on that loop, a sync callback in a worker thread. Messages that come before the loop runs
+        are kept.
 
-        As many callbacks run at a time as messages come, of sync ones 32 at most; with
-        `ordered=True` this callback runs one at a time. `concurrency` bounds how many callbacks
-        of this channel end run at a time, all together; where several are given, the smallest
-        counts. Sync ones then have as many threads. What there is no place for waits
-        unacknowledged, so a slow consumer slows its sender.
+        As many async callbacks run at a time as messages come, and at most 32 sync callbacks. With
+        `ordered=True` this callback runs for one message at a time. `concurrency` bounds how many
+        callbacks of this channel end run at a time, all together; if several are given, the
+        smallest counts. Sync callbacks then have as many threads. Messages that no callback may
+        take yet wait unacknowledged, so a slow consumer slows its sender.
 
         `filter_func`, sync or async, runs on the loop and says whether a message is for this
-        callback. A message is acknowledged when all its callbacks have ended. What a callback
-        or a filter raises is logged with the channel's name; the channel lives on. But
-        SystemExit, as by `sys.exit()`, ends the process with its code, and KeyboardInterrupt as
-        Ctrl+C does: a line in the log names the callback, callbacks that run have time to end, and
-        no other message is taken. With code 0 the message counts as handled; with any other it is
-        not acknowledged, as in a crash.
+        callback. A message is acknowledged when all its callbacks have ended. If a callback or a
+        filter raises, the error is logged with the channel's name, and the channel lives on. But
+        SystemExit, as by `sys.exit()`, ends the process with its code, and KeyboardInterrupt ends
+        it as Ctrl+C does. Then a line in the log names the callback, callbacks that run have time
+        to end, and no other message is taken. With code 0 the message counts as handled. With any
+        other code it is not acknowledged, as in a crash.
 
-        A function that is given alone, without its keyword, is a callback, unless what comes back
-        is used as a decorator at once: then it is the filter of what that decorates.
+        A function that is given alone, without its keyword, is a callback. If the result is used as
+        a decorator at once, the function is the filter of the callback that this decorates.
 
-        Raises `TypeError` for what can't be called and a `concurrency` that is no int,
-        `ValueError` for one below 1, and the decorator `ChannelModeError` on an end that
-        `receive` was used on.
+        Raises `TypeError` for an object that can't be called and for a `concurrency` that is no
+        int, and `ValueError` for a `concurrency` below 1. The decorator raises `ChannelModeError`
+        on an end that `receive` was used on.
         """
         if positional is not None and filter_func is not None:
             raise TypeError(
@@ -424,7 +432,7 @@ class Channel(Handle, Generic[T]):
     def _callback_or_filter(
         self, function: Callable[[T], Any], decorator: Callable[[F], F]
     ) -> Either:
-        """Register a function, and return it as something that still makes a filter of it."""
+        """Register a function as a callback. Return an object that may still make it a filter."""
         end = self._end or self._open()
         undecided = Registration(function, None, False)
         end.receiving.register(undecided, undecided=True)
@@ -445,20 +453,20 @@ class Channel(Handle, Generic[T]):
         return either
 
     def stats(self) -> dict[str, int]:
-        """Return what has passed through this end so far. Never waits; works also after `close`.
+        """Return the counters of this end. Never waits. Works also after `close`.
 
-        - `sent`: messages accepted by a send here
-        - `acknowledged`: of those, the ones whose handling on the other side has ended
+        - `sent`: messages that a send here has accepted
+        - `acknowledged`: messages sent here whose handling on the other side has ended
         - `received`: messages given to callbacks (before their filters) or by a receive here
-        - `backlog`: messages that have arrived here and are still to be given to one of them
-        - `redelivered`: messages that came here again because a process had died handling them
-        - `dropped`: messages set aside after `max_redeliveries`, or let go of unread by a close
+        - `backlog`: messages that have arrived here and were not yet given to a callback or receive
+        - `redelivered`: messages that came again because a process had died handling them
+        - `dropped`: messages set aside after `max_redeliveries`, or dropped unread by a close
         - `errors`: callbacks and filters that raised, messages that couldn't be rebuilt
-        - `capacity`: of the channel, in messages a direction
+        - `capacity`: the channel's capacity, in messages for each direction
         - `bytes`: serialised messages, sent and arrived here together
 
-        A message that comes again counts again as received. While messages pass, a number may be
-        a few behind another; they are exact when everything is quiet.
+        A message that comes again counts again as received. While messages pass, one counter may be
+        a few messages behind another. All are exact when no messages pass.
         """
         return (self._end or self._open()).stats()
 
@@ -466,15 +474,15 @@ class Channel(Handle, Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """Whether this end was closed here."""
+        """Whether this end was closed in this process."""
         end = self._end
         return end is not None and end.closed
 
     def close(self) -> None:
-        """Close the channel. Never waits, idempotent, from any thread.
+        """Close the channel. Never waits. Idempotent. From any thread.
 
-        Who waits on this end gets `ChannelClosed`; the other side receives what was sent
-        before, then `ChannelClosed`.
+        Threads and tasks that wait on this end get `ChannelClosed`. The other side receives the
+        messages that were sent before, and then `ChannelClosed`.
         """
         end = self._end or self._open()
         end.close()
@@ -484,9 +492,9 @@ Channel._shared_class = Channel
 
 
 def check_timeout(timeout: object) -> float | None:
-    """Return `timeout` if one can wait so long, None for what is for ever; else raise.
+    """Return `timeout` as a float, or None if it is None or longer than a thread can wait.
 
-    `TypeError` for what is no number, `ValueError` for what is negative or NaN.
+    Raises `TypeError` if it is no number, `ValueError` if it is negative or NaN.
     """
     if timeout is None:
         return None
@@ -500,7 +508,7 @@ def check_timeout(timeout: object) -> float | None:
 
 
 def check_name(name: object) -> str:
-    """Return `name` if a channel or process may have it; else raise TypeError or ValueError."""
+    """Return `name` if a channel or a child may have it. Else raise `TypeError` or `ValueError`."""
     if not isinstance(name, str):
         raise TypeError(f"a name must be a string, not {type(name).__name__}")
     if not name or len(name) > NAME_LENGTH or not name.isprintable():

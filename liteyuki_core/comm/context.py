@@ -1,12 +1,14 @@
-"""One process's side of everything: its channel ends, its dispatcher, its way to the hub.
+"""What one process has of channels: its ends, its site, its way to the hub.
 
-The main process's context talks to the hub by direct calls, a child's over its one link; both
-do it through the same few methods of a port, so that ends need not know which it is.
+The main process's context calls the hub directly. A child's context uses the child's one link. Both
+go through the methods of a port, so ends need not know which port it is.
 
 Ownership. The context owns its ends and its site, which has the lock, the dispatcher and the
-attendant; its port owns the way to the hub. `close` ends the dispatcher, the attendant, the ends
-and the port, in this order. Invariant, under the lock: each end stands in `ends` by its number here
-and in `_by_key` by its key, until it is closed.
+attendant. Its port owns the way to the hub. `close` ends the dispatcher, the attendant, the ends
+and the port, in this order.
+
+Invariant, under the lock: each end is in `ends` by its number and in `_by_key` by its key, until it
+is closed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from .store.access import Access
 
 
 class Context:
-    """What one process has of channels. Any thread may call its methods."""
+    """The ends and the way to the hub of one process. Any thread may call its methods."""
 
     def __init__(self, process: str | None, *, max_message_bytes: int, own_loop: bool) -> None:
         self.site = Site(process, max_message_bytes=max_message_bytes, own_loop=own_loop)
@@ -47,13 +49,13 @@ class Context:
         self._closed: str | None = None
 
     def connect(self, port: ContextPort, access: Access) -> None:
-        """Have a way to the hub and one to the store, before anything else is done."""
+        """Set the ways to the hub and to the store. Called before all other methods."""
         self.port = port
         self.turns = Turns(self.site, port.pump)
         self.access = access
 
     def make(self, name: str | None, capacity: int) -> End:
-        """Return this process's end of a new channel; `register` lets others get it."""
+        """Return this process's end of a new channel. `register` lets other processes get it."""
         with self.lock:
             end = self._add(None, name or "(unnamed)", True, capacity)
             self.port.open(end.number, None, capacity)
@@ -78,9 +80,9 @@ class Context:
         return end
 
     def _reach(self, key: str, name: str, anonymous: bool, capacity: int) -> End:
-        """Return this process's end of a channel that a message has brought. Under the lock.
+        """Return this process's end of channel `key`, a new one if it has none. Under the lock.
 
-        The port is to be pumped after that.
+        The caller pumps the port after that.
         """
         end = self._by_key.get(key)
         if end is None:
@@ -99,7 +101,10 @@ class Context:
             end.named(name)
 
     def link(self, found: Any) -> tuple[str, Any] | None:
-        """Return the key of a channel that is sent, and what is to be known of it; else None."""
+        """Return the key of a channel that is sent and its description; None for other objects.
+
+        Raises `ValueError` for a channel that is closed here or belongs to another context.
+        """
         if not isinstance(found, Handle):
             return None
         end = found._open()
@@ -108,22 +113,22 @@ class Context:
         return end.key, (found._shared_class, end.name, end.anonymous, end.capacity)
 
     def find(self, key: str, about: Any) -> Any:
-        """Return a handle on the channel that a message has brought."""
+        """Return a handle on the channel that a message has brought. Not under the lock."""
         kind, name, anonymous, capacity = about
-        with self.lock:  # In one go: the last handle that there was may go just now.
+        with self.lock:  # Find and make the handle under one lock: the last other handle may go.
             handle = kind._of(self._reach(key, name, anonymous, capacity))
         self.port.pump()
         return handle
 
     def hold(self, key: str) -> None:
-        """Learn that a message with the channel `key` in it is sent. Under the lock."""
+        """Note that a message with the channel `key` in it is sent. Under the lock."""
         self.port.hold(key)
         end = self._by_key.get(key)
         if end is not None:
             end.is_sent()
 
     def rekey(self, number: int, key: str) -> None:
-        """Learn that the channel held as `number` goes on as `key`. Under the lock."""
+        """Note that the channel held as `number` now has the key `key`. Under the lock."""
         end = self.ends.get(number)
         if end is not None and end.key != key:
             self._by_key.pop(end.key, None)
@@ -152,8 +157,8 @@ class Context:
     def close(self, timeout: float, *, handled: bool = True) -> None:
         """Flush and end everything within about `timeout` seconds. Idempotent.
 
-        Unless `handled`, what this thread was given last stays unacknowledged. What others have in
-        hand is waited for half of the time, and unacknowledged after that.
+        Unless `handled`, the message that this thread was given last stays unacknowledged. Messages
+        in hand of other receivers are waited for half of the time. Then they stay unacknowledged.
         """
         deadline = monotonic() + timeout
         if handled:
@@ -167,7 +172,7 @@ class Context:
         self.stop.end_receiving("this process is stopping")
         self.site.close()
         with self.lock:
-            # In one go: what is sent from now on is refused, and not left behind.
+            # Under one lock: later messages are refused. None is accepted and not sent.
             for end in self.ends.values():
                 end.flush()
             self.lost(ChannelClosed, "this process's LiteyukiBot has stopped")
@@ -179,7 +184,7 @@ class Context:
             )
 
     def abandon(self) -> None:
-        """Let go of everything in a forked copy of the process."""
+        """Close the store's copies and the port's files in a forked copy of the process."""
         self.access.copies.close()
         self.port.abandon()
 

@@ -1,4 +1,7 @@
-"""Names to channels."""
+"""Functions that find channels by name, and the two channels that every child has.
+
+They use this process's context. Any thread may call them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from .ends.end import End
 def get_channel(name: str) -> Channel[Any]:
     """Return this process's end of the channel `name`.
 
-    In the process that made it, and for `NAME-active` and `NAME-passive` in the main process,
-    that is the one end; in any other process the other. Asks nobody and never waits.
+    The process that made the channel gets its first end, every other process the other end. The
+    main process has the first ends of `NAME-active` and `NAME-passive`. Never waits, and asks no
+    other process.
 
-    Raises `ChannelNotFound`, and `NotConnected` outside a LiteyukiBot and its children.
+    Raises `ChannelNotFound`. Raises `NotConnected` outside a LiteyukiBot and its children.
     """
     return Channel._of(current().get(check_name(name)))
 
@@ -35,8 +39,8 @@ def get_channels() -> dict[str, Channel[Any]]:
 def set_channel(name: str, channel: Channel[Any]) -> None:
     """Let every process get `channel` as `name`.
 
-    In a child this waits for the main process's answer, at most 10 s. Raises `ChannelExists`
-    when another channel has the name, `ChannelTimeout`, `NotConnected`.
+    A child waits for the main process's answer, at most 10 s. Raises `ChannelExists` if another
+    channel has the name, `ChannelTimeout`, `NotConnected`.
     """
     check_name(name)
     if not isinstance(channel, Channel):
@@ -52,7 +56,7 @@ def set_channels(channels: Mapping[str, Channel[Any]]) -> None:
 
 
 class _NamedChannel(Channel[Any]):
-    """A channel that is got when it is first used."""
+    """A channel whose end is opened when it is first used."""
 
     def __init__(self, name: str, capacity: int) -> None:
         super().__init__(name, capacity=capacity)
@@ -65,7 +69,7 @@ class _NamedChannel(Channel[Any]):
 
 
 class _OwnChannel(Channel[Any]):
-    """One of the two channels that every child process has from its start."""
+    """One of the two channels that every child has from its start."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(None)
@@ -86,7 +90,7 @@ class _OwnChannel(Channel[Any]):
 
 
 active_channel: Channel[Any] = _OwnChannel("active")
-"""In a child process: its end of `NAME-active`. Elsewhere using it raises `NotConnected`."""
+"""A child's end of `NAME-active`. In other processes its use raises `NotConnected`."""
 
 passive_channel: Channel[Any] = _OwnChannel("passive")
-"""In a child process: its end of `NAME-passive`. Elsewhere using it raises `NotConnected`."""
+"""A child's end of `NAME-passive`. In other processes its use raises `NotConnected`."""

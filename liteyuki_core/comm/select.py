@@ -1,10 +1,16 @@
-"""Receiving from several channels at once, fairly.
+"""Receiving from several channels at once, round robin.
 
-Invariants. Between two calls nothing waits and nothing is kept but the order of turns. A message
-is taken from an end only by the call that returns it. While a call waits, its waiter stands in
-the queue of every end; when it ends in whatever way, it stands in none, and an end that
-had woken it for a message it did not take wakes the next. A channel that has given a message
-goes to the end of the row, so that none that has some waits longer than a turn of each other.
+An iterator owns the order of its channels, and each call owns its waiter.
+
+Invariants:
+
+- between two calls nothing waits; only the order of the channels and the last receiver are kept
+- a message is taken from an end only by the call that returns it
+- while a call waits, its waiter is in the queue of every end; when the call ends in any way, its
+  waiter is in no queue, and an end that had woken it for a message which it did not take wakes the
+  next
+- a channel that has given a message goes to the end of the row, so a channel with messages waits
+  until each other channel has given at most one
 """
 
 from __future__ import annotations
@@ -31,16 +37,16 @@ from .loop.waiter import SyncWaiter, Waiter
 def select(
     *channels: Channel[Any], timeout: float | None = None
 ) -> Iterator[tuple[Channel[Any], Any]]:
-    """Iterate over `(channel, data)` of whichever channels have messages, in turn.
+    """Iterate over `(channel, data)` of the channels that have messages, round robin.
 
-    Ends when all of them are closed and everything is received. Waits for each message up to
-    `timeout` seconds (None: for ever); on a thread that runs an event loop it does not wait:
-    `WouldBlockLoop`. Asking for the next message acknowledges the one before. To leave the loop
-    loses nothing, and after an error the same iterator can be asked again.
+    Ends when all channels are closed and all messages are received. Waits for each message up to
+    `timeout` seconds (None: for ever). On a thread that runs an event loop it does not wait but
+    raises `WouldBlockLoop`. Asking for the next message acknowledges the one before. Leaving the
+    `for` loop loses nothing. After an error the same iterator can be asked again.
 
-    Raises `ValueError` for no channel or one twice, `TypeError`, `ChannelModeError` and
-    `NotConnected` at once; the iterator `ChannelTimeout`, `WouldBlockLoop` and, when all that a
-    broken channel brought is received and its turn comes, `ChannelBroken`.
+    Raises at once: `ValueError` for no channel or for a channel that is given twice, `TypeError`,
+    `ChannelModeError`, `NotConnected`. The iterator raises `ChannelTimeout`, `WouldBlockLoop`, and
+    `ChannelBroken` when it comes to a broken channel whose messages are all received.
     """
     return _Select(channels, timeout)
 
@@ -50,13 +56,13 @@ def async_select(
 ) -> AsyncIterator[tuple[Channel[Any], Any]]:
     """Do the same as `select` for `async for`, on any event loop.
 
-    Cancelled, it has lost nothing. Raises what `select` does, but never `WouldBlockLoop`.
+    A cancellation loses nothing. Raises what `select` raises, but never `WouldBlockLoop`.
     """
     return _AsyncSelect(channels, timeout)
 
 
 class _Selection:
-    """The channels that are not yet drained and closed, in the order of their turns."""
+    """The channels that are not yet closed and drained, in the order in which they are asked."""
 
     def __init__(self, channels: tuple[Channel[Any], ...], timeout: float | None) -> None:
         if not channels:
@@ -68,8 +74,9 @@ class _Selection:
         self._channels = deque((channel, channel._open().receiving) for channel in channels)
         self._given: tuple[Receiving, Receiver] | None = None
         self._serves: Receiver | None = None
-        """Who was given a message last, and counts as one that serves all the channels."""
+        """The receiver that was given the last message. It counts as one of all channels."""
         self._waits_at: list[Receiving] = []
+        """The ends that have the waiter in their queues."""
         seen = set()
         for _, end in self._channels:
             if end in seen:
@@ -77,10 +84,10 @@ class _Selection:
             seen.add(end)
             end.check_receives()
         self._processes = list({end.lock: end for end in seen}.values())
-        """One of the ends for each process that has some: that is one, but for tests."""
+        """One end for each process that has ends here: one process, except in tests."""
 
     def _begin(self) -> Callable[[bool], None] | None:
-        """Acknowledge what was given last, for now the next is asked for; return who observes."""
+        """Acknowledge the message that was given last. Return the observer of this receive."""
         self._acknowledge()
         observer = receive_observer.get()
         if observer is not None:
@@ -96,14 +103,15 @@ class _Selection:
     def _take(
         self, who: Receiver, waiter: Waiter | None = None
     ) -> tuple[Channel[Any], Receiving, Any] | None:
-        """Return a channel, its end and a message of it, not yet rebuilt, or None for none yet.
+        """Return a channel, its end and its message, not yet rebuilt. None if there is none yet.
 
-        A waiter that waits nowhere yet is left in the queue of every end that was asked in vain;
-        one that does leaves them. Raises `ChannelClosed` when no channel is left.
+        A waiter that is in no queue yet is added to the queue of every end that has no message. A
+        waiter that is in the queues is removed from all. Raises `ChannelClosed` if all channels
+        are closed and drained.
         """
         waits = bool(self._waits_at)
         asked: list[Receiving] = []
-        # In one go, so that an end asks the hub for a message once, and not for one too many.
+        # Under all locks, so that an end asks the hub for one message, and not for one too many.
         for each in self._processes:
             each.lock.acquire()
         try:
@@ -167,7 +175,7 @@ class _Selection:
         deadline: float | None,
         observer: Callable[[bool], None] | None,
     ) -> Steps[W, tuple[Channel[Any], Receiving, Any] | None]:
-        """Wait for a message and return it, or None where another receiver was quicker."""
+        """Wait for a message and return it. None if another receiver was quicker."""
         waiter = new_waiter()
         if observer is not None:
             observer(True)
@@ -182,7 +190,7 @@ class _Selection:
             self._stop_waiting(waiter)
 
     def _stop_waiting(self, waiter: Waiter) -> None:
-        """Wait nowhere any more."""
+        """Remove the waiter from all queues."""
         for each in self._processes:
             each.lock.acquire()
         for end in self._remove_waiter(waiter):
@@ -194,7 +202,7 @@ class _Selection:
     def _rebuild(
         self, found: tuple[Channel[Any], Receiving, Any]
     ) -> tuple[Channel[Any], Any] | None:
-        """Return what is given to the user; None, and a line in the log, where that can't be."""
+        """Return the channel and the rebuilt data. Log an error and return None if it can't be."""
         channel, end, payload = found
         rebuilt, data = end.rebuild(payload)
         if rebuilt:

@@ -116,7 +116,8 @@ def test_a_receive_while_plugins_load_does_not_keep_nonebot_from_ending(
     main = main_process('active.send("settings")')
     plugin = 'logger.info(f"told {active_channel.receive()}")\n'
     write_files(project, {"bot.py": main, "hooks.py": nonebot_plugin(plugin)})
-    with running(project, environment) as program:
+    # The stop may take longer than the test waits: nothing in it is to wait for that long.
+    with running(project, environment, LITEYUKI_STOP_TIMEOUT="120") as program:
         program.wait_for_line(r"\] told settings$")
         program.wait_for_line("Uvicorn running on")
         assert program.stop() == 0

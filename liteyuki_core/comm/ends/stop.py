@@ -69,6 +69,8 @@ class Stop:
         """Whether this process is about to end as a crash."""
         self.target: set[Receiver] = set()
         """The thread and the task of this process's target."""
+        self._run_loop: set[Receiver] = set()
+        """Receivers that run a framework's loop since. What they have in hand waits for nothing."""
         self._waiting: dict[Receiver, float] = {}
         """Receivers that have a message in hand and wait for another on a channel with a name, and
         since when they wait."""
@@ -125,6 +127,7 @@ class Stop:
         with self._site.lock:
             late = monotonic() - _REPLY_PATIENCE
             idle = {who for who, since in self._waiting.items() if since < late}
+            idle |= self._run_loop
             return any(end.handed.is_handling(idle) for end in self._ends())
 
     def received_by_target(self) -> bool:
@@ -133,8 +136,12 @@ class Stop:
             return any(end.received_by_target for end in self._ends())
 
     def target_runs_loop(self) -> None:
-        """Note that the target now runs a framework's loop, and does not receive any more."""
+        """Note that the target now runs a framework's loop, and does not receive any more.
+
+        A stop does not wait for the message that it got last: the code that asked for it has ended.
+        """
         with self._site.lock:
+            self._run_loop |= self.target
             self.target.clear()
             for end in self._ends():
                 end.forget_target()

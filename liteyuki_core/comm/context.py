@@ -69,8 +69,9 @@ class Context:
             if found is None:
                 known = ", ".join(sorted(self.port.names())) or "none"
                 raise ChannelNotFound(
-                    f"no channel is named {name!r} (there are: {known}); whoever makes it has "
-                    "to call set_channel, and a process has to be added, before it can be got",
+                    f"no channel is named {name!r} (there are: {known}); call "
+                    "set_channel in the process that makes it; NAME-active and NAME-passive "
+                    "exist once process NAME was added",
                     name,
                 )
             capacity, key = found

@@ -81,7 +81,8 @@ class _OwnChannel(Channel[Any]):
             process = current().process
             if process is None:
                 raise NotConnected(
-                    f"{self._kind}_channel is the child process's end; in the main process use "
+                    f"{self._kind}_channel can be used in a child process only; "
+                    "in the main process use "
                     f'get_channel("NAME-{self._kind}") with the name given to add_process'
                 )
             self._name = f"{process}-{self._kind}"

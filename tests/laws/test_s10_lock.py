@@ -66,7 +66,7 @@ def test_a_lock_that_is_not_got_in_time(
 ) -> None:
     """Whoever waits too long, or no longer, does not get it afterwards either."""
     with other.lock("lock"):
-        with pytest.raises(StoreTimeout, match=r"lock lock: not got within 0\.05 s") as caught:
+        with pytest.raises(StoreTimeout, match=r"lock lock: not free within 0\.05 s") as caught:
             _lock(store, 0.05)
         assert caught.value.key == "lock"
         with pytest.raises(StoreTimeout, match="lock lock"):

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import free_port
 from tests.program import running_program
 
-WRONG = r"警告.*channel own-\w+: its callbacks run on a loop of their own and not on NoneBot's, .*"
+WRONG = r"警告.*channel own-\w+: its callbacks run on a loop of their own and not on NoneBot's; .*"
 
 
 @pytest.mark.parametrize("when", ["before it is there", "when it is there", "when it runs"])

@@ -372,14 +372,14 @@ class Receiving:
 
     def _check_mode(self, mode: Literal["receive", "callback"]) -> None:
         if self._mode not in (None, mode):
-            has, asks = (
-                ("callbacks (on_receive)", "receive()")
+            used, asks = (
+                ("on_receive()", "receive()")
                 if self._mode == "callback"
-                else ("been received from", "on_receive()")
+                else ("receive()", "on_receive()")
             )
             raise ChannelModeError(
-                f"channel {self.name}: this end has {has}, so {asks} can't be used on it: "
-                "an end is read in one way; make a second channel for the other",
+                f"channel {self.name}: this end is read with {used}, so {asks} can't be used "
+                "on it; make a second channel for that",
                 self.name,
             )
 

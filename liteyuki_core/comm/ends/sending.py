@@ -383,7 +383,7 @@ class Sending:
                     self._give_up(waiter)
             if not woken:
                 raise ChannelTimeout(
-                    f"channel {self.name}: no room for a message came within {timeout:g} s",
+                    f"channel {self.name}: there was no room for a message within {timeout:g} s",
                     self.name,
                 )
 

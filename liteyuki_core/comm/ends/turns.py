@@ -122,5 +122,5 @@ class Turns:
         self._pump()
         for name, count in dropped:
             log.logger.warning(
-                f"channel {name}: {count} messages sent during its closing are dropped"
+                f"channel {name}: {count} messages that were sent while it closed are dropped"
             )

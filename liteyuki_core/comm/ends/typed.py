@@ -68,7 +68,7 @@ def _given(cls: Any, arguments: tuple[Any, ...], base: type) -> tuple[tuple[Any,
 
 def _check(kind: Any) -> Check:
     if isinstance(kind, TypeVar) or (get_origin(kind) and getattr(kind, "__parameters__", ())):
-        raise TypeError("it has a type variable that nothing is given for")
+        raise TypeError("its type variable stands for no type")
     try:
         hash(kind)
     except TypeError:  # Annotated with a value that has no hash, such as a list.

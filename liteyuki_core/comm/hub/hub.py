@@ -184,7 +184,7 @@ class Hub:
                 self._notes.add(
                     "WARNING",
                     f"{route.title}: {batch.count} messages came after process {side.process} had "
-                    "ended; they wait for it to be started again, as do those that still come",
+                    "ended; they wait until it is started again, and so do later ones",
                 )
         if not side.count and not side.read:
             self._reminder.is_unread(route, 1 - i)
@@ -469,7 +469,7 @@ class Hub:
             self._notes.add(
                 "WARNING",
                 f"{title}: {batch.count} messages came after the other side had closed and "
-                "are dropped, as are those that still come",
+                "are dropped; later ones are dropped too",
             )
         peer.dropped(number, batch.count)
         for route in links:
@@ -486,10 +486,12 @@ class Hub:
             return
         if side.lost:
             lost = ", ".join(sorted(str(process) for process in side.lost))
-            why = f"process {lost}, which had it, died and left nobody to go on"
+            why = f"process {lost}, which had it, died and has no successor"
             route.end_side(1, ChannelBroken, why, let_go=True)
         else:
-            route.end_side(1, ChannelClosed, "whoever it was sent to has let go of it", let_go=True)
+            route.end_side(
+                1, ChannelClosed, "no process that it was sent to has it any more", let_go=True
+            )
 
     def _forget_if_unused(self, route: Route) -> None:
         if route.unused and self._forget(route):

@@ -78,8 +78,8 @@ class DeadLetter:
     def _do(self, what: str, again: bool) -> None:
         if not self._settle(self, again):
             raise LiteyukiError(
-                f"channel {self.channel}: this message can't be {what}: that or the other was done "
-                "before, or the channel is gone; see bot.dead_letters()"
+                f"channel {self.channel}: this message can't be {what}: it was put back or "
+                "discarded before, or the channel is gone; see bot.dead_letters()"
             )
 
 

@@ -134,7 +134,7 @@ class LinkPeer:
         """Send the queued frames; end the link of a child that leaves too much unread."""
         if self.link.outbox.told > _TOLD_BYTES:
             self.link.end(
-                f"it has left over {_TOLD_BYTES >> 20} MB unread of what it is told beside messages"
+                f"it has not read over {_TOLD_BYTES >> 20} MB of names, changes and publications"
             )
         self.link.pump()
 
@@ -256,7 +256,7 @@ class LinkPeer:
         else:
             sent.room -= batch.count
         if batch.flags & (frames.REDELIVERED | frames.PROMPT):
-            raise FrameError("messages with flags that are the main process's to give")
+            raise FrameError("messages with flags that only the main process may set")
         self._hub.data(self, number, batch)
 
     def _on_acknowledgement(self, frame: frames.Frame) -> None:

@@ -94,5 +94,8 @@ def _cells() -> Cells | None:
     try:
         return Cells()
     except OSError as error:
-        log.logger.warning(f"children ask for every value of shared_memory: {error}")
+        log.logger.warning(
+            f"there is no memory for version cells ({error}): "
+            "children ask for each value that they get"
+        )
         return None

@@ -85,8 +85,8 @@ class Dispatcher:
         self.may_be_wrong = False
         name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
         log.logger.warning(
-            f"{source.title}: its callbacks run on a loop of their own and not on NoneBot's, where "
-            "what they await of NoneBot, as in `await bot.call_api(...)`, may never come; set "
+            f"{source.title}: its callbacks run on a loop of their own and not on NoneBot's; an "
+            "`await bot.call_api(...)` there may never return; set "
             f"DRIVER={name}+liteyuki_core.frameworks.nonebot, or load the plugin "
             "nonebot_plugin_liteyuki_comm before they are registered"
         )
@@ -132,8 +132,8 @@ class Dispatcher:
         """Run callbacks on `loop` from now on. It is the running loop of this thread."""
         if self._started_loop not in (None, loop):
             log.logger.warning(
-                "callbacks were registered before this process's event loop was known, and stay on "
-                "a loop of their own; register them later"
+                "callbacks were registered before this process's event loop was known, so they run "
+                "on a loop of their own; register them when the event loop runs"
             )
             return
         with self._lock:

@@ -442,7 +442,10 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
         if isinstance(error, sqlite3.Error) and "locked" in str(error):
             why = "it is in use by another process: stop that one"
         else:
-            why = f"{error}: see that it is the store's, and it and its folder may be written to"
+            why = (
+                f"{error}: check that this is the store's file, and that it and its folder may be "
+                "written to"
+            )
         raise StoreError(
             f"the store's file {path} can't be used: {why}, or set LITEYUKI_STORE_PATH anew"
         ) from error

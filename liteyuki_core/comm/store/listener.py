@@ -127,13 +127,14 @@ class Listener:
 
     def _warn(self) -> None:
         log.logger.warning(
-            f"{self.title}: over {_MANY} messages wait for a callback that is slower than they come"
+            f"{self.title}: over {_MANY} messages wait for a callback that is too slow"
         )
 
     def _say_dropped(self) -> None:
         log.logger.error(
-            f"{self.title}: what came is dropped while {_MOST_BYTES >> 20} MB wait for a callback "
-            "that is slower than they come"
+            f"{self.title}: {_MOST_BYTES >> 20} MB wait for a callback that is too slow; "
+            "what comes "
+            "before it has taken some is dropped"
         )
 
     # ------------------------------------------------------------- for an iteration

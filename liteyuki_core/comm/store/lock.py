@@ -72,5 +72,5 @@ class StoreLock:
         access.say("unlock", key=self._key, held=asked.number)
         if isinstance(error, StoreTimeout):
             raise StoreTimeout(
-                f"lock {self._key}: not got within {self._timeout:g} s", self._key
+                f"lock {self._key}: not free within {self._timeout:g} s", self._key
             ) from None

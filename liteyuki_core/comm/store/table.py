@@ -430,8 +430,8 @@ class _Patterns:
         if pattern not in self.counts:
             if len(self.counts) >= _MOST_PATTERNS:
                 raise StoreError(
-                    f"{pattern!r}: this process watches, or subscribes to, {_MOST_PATTERNS} "
-                    "others, and can't do so with more"
+                    f"{pattern!r}: this process has {_MOST_PATTERNS} other watches or "
+                    "subscriptions, and may have no more"
                 )
             if pattern.endswith("*"):
                 self._lengths[len(pattern) - 1] += 1

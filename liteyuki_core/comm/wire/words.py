@@ -92,7 +92,7 @@ def _read_ranges(given: Any) -> Ranges:
         raise ValueError
     for each in given:
         if type(each) is not list or [type(number) for number in each] != [int, int]:
-            raise FrameError("messages are given back in no ranges")
+            raise FrameError("the ranges of messages that are given back are malformed")
     return [(first, count) for first, count in given if first >= 0 and count > 0]
 
 

@@ -74,7 +74,7 @@ def no_text() -> None:
     )
 
 
-@act("main process's to give")
+@act("only the main process may set")
 def flags_of_main() -> None:
     out(opened(N), text(N, "x", flags=frames.REDELIVERED | frames.PROMPT))
 
@@ -195,7 +195,7 @@ def gives_back_what_it_has_not() -> None:
     out(opened(N), word(N, op="give_back", period=1, ranges=[[0, 5], [7, 1 << 60]]))
 
 
-@act("given back in no ranges")
+@act("given back are malformed")
 def gives_back_in_no_ranges() -> None:
     out(opened(N), word(N, op="give_back", period=1, ranges=[[True, "x"]]))
 

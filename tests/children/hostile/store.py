@@ -104,7 +104,7 @@ async def noise() -> None:
         await asyncio.sleep(0)
 
 
-@act("MB unread of what it is told", noise)
+@act("MB of names, changes and publications", noise)
 def subscribes_and_never_reads() -> None:
     out(ask("subscribe", topic="noise"))
     deaf()

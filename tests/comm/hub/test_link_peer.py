@@ -287,7 +287,7 @@ def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch
     assert not child.whys
     for i in range(300):
         change(i)
-    assert "it has left over 4 MB unread of what it is told" in child.why()
+    assert "it has not read over 4 MB of names, changes and publications" in child.why()
 
 
 def test_a_callback_that_is_slower_than_what_is_published(

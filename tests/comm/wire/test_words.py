@@ -119,7 +119,7 @@ def control(fields: Any) -> frames.Frame:
         ({"op": "receives", "window": -1, "asks": False}, "is not known"),
         ({"op": "receives", "window": 1, "asks": 0}, "is not known"),
         ({"op": "ask_for", "period": 0, "messages": 10**12}, "is not known"),
-        ({"op": "give_back", "period": 0, "ranges": [[True, "x"]]}, "in no ranges"),
+        ({"op": "give_back", "period": 0, "ranges": [[True, "x"]]}, "are malformed"),
         ({"op": "give_back", "period": 0, "ranges": {}}, "is not known"),
         ({"op": "register", "name": "a", "request": words.MOST_REQUESTS}, "is not known"),
         ({"op": "failed", "why": [1]}, "is not known"),

@@ -132,9 +132,8 @@ class Listener:
 
     def _say_dropped(self) -> None:
         log.logger.error(
-            f"{self.title}: {_MOST_BYTES >> 20} MB wait for a callback that is too slow; "
-            "what comes "
-            "before it has taken some is dropped"
+            f"{self.title}: {_MOST_BYTES >> 20} MB wait for a callback that is too slow; what "
+            "comes before it has taken some is dropped"
         )
 
     # ------------------------------------------------------------- for an iteration

@@ -37,8 +37,8 @@ from math import inf
 from typing import Any, Protocol
 
 from ...errors import FrameError, StoreError
+from . import question
 from . import value as values_
-from . import words
 from .cells import Cells
 from .expiry import Expiry
 from .journal import Journal, Record
@@ -120,35 +120,35 @@ class Store:
 
     def ask(self, asker: Asker, request: int, fields: Fields, values: list[Value]) -> None:
         """Carry out a question and answer it. Raises `FrameError` if there is no such question."""
-        question = words.read(fields, values)
+        asked = question.read(fields, values)
         try:
-            match question:
-                case words.Set():
-                    self._set(asker, request, question)
-                case words.Get():
-                    self._get(asker, request, question.key)
-                case words.Incr():
-                    self._incr(asker, request, question)
-                case words.Publish():
-                    self._publish(asker, request, question)
-                case words.Delete():
-                    self._delete(asker, request, question.key)
-                case words.Lock():
-                    self._lock_key(asker, request, question)
-                case words.Unlock(key, held):
+            match asked:
+                case question.Set():
+                    self._set(asker, request, asked)
+                case question.Get():
+                    self._get(asker, request, asked.key)
+                case question.Incr():
+                    self._incr(asker, request, asked)
+                case question.Publish():
+                    self._publish(asker, request, asked)
+                case question.Delete():
+                    self._delete(asker, request, asked.key)
+                case question.Lock():
+                    self._lock_key(asker, request, asked)
+                case question.Unlock(key, held):
                     self._release(key, (asker, held))
-                case words.Scan(prefix, content):
+                case question.Scan(prefix, content):
                     self._scan(asker, request, prefix, content)
-                case words.Count(prefix):
+                case question.Count(prefix):
                     asker.answer(request, {"count": len(self._keys(prefix))}, [])
-                case words.Clear(prefix):
+                case question.Clear(prefix):
                     self._clear(asker, request, prefix)
-                case words.Watch(pattern):
+                case question.Watch(pattern):
                     self._patterns.setdefault(asker, _Patterns()).add(pattern)
                     asker.answer(request, {}, [])
-                case words.Unwatch(pattern):
+                case question.Unwatch(pattern):
                     self._unwatch(asker, pattern)
-                case words.Subscribe(topic):
+                case question.Subscribe(topic):
                     self._topics.setdefault(asker, _Patterns()).add(topic)
                     asker.answer(request, {}, [])
         except StoreError as error:
@@ -198,9 +198,9 @@ class Store:
         entry = self.live(key)
         asker.answer(request, self._of(key, entry), [] if entry is None else [entry.value])
 
-    def _set(self, asker: Asker, request: int, question: words.Set) -> None:
+    def _set(self, asker: Asker, request: int, asked: question.Set) -> None:
         """Set a key. A change with a `version` does not change the key's time to live."""
-        value, key, ttl, persist, version = question
+        value, key, ttl, persist, version = asked
         if ttl is not None and not 0 < ttl < inf:
             raise ValueError(f"a ttl of {ttl}")
         entry = self.live(key)
@@ -222,8 +222,8 @@ class Store:
         found = [] if entry is None else [entry.value]
         self._confirm(ticket, asker, request, {**self._of(key, None), "was": bool(found)}, found)
 
-    def _incr(self, asker: Asker, request: int, question: words.Incr) -> None:
-        by, key, persist = question
+    def _incr(self, asker: Asker, request: int, asked: question.Incr) -> None:
+        by, key, persist = asked
         entry = self.live(key)
         number = self._add(key, entry, by)
         deadline = None if entry is None else entry.deadline
@@ -356,12 +356,12 @@ class Store:
 
     # ------------------------------------------------------------- locks
 
-    def _lock_key(self, asker: Asker, request: int, question: words.Lock) -> None:
+    def _lock_key(self, asker: Asker, request: int, asked: question.Lock) -> None:
         """Give the lock `key` to this request, or let the request wait for it.
 
         `unlock` names the lock's holder by the number of this request.
         """
-        key, wait = question
+        key, wait = asked
         queue = self._locks.get(key)
         if queue is None or wait:
             if self._waits[asker] >= _MOST_WAITS:
@@ -406,8 +406,8 @@ class Store:
             if not patterns.counts:
                 del self._patterns[asker]
 
-    def _publish(self, asker: Asker, request: int, question: words.Publish) -> None:
-        value, topic = question
+    def _publish(self, asker: Asker, request: int, asked: question.Publish) -> None:
+        value, topic = asked
         for other in _wanting(self._topics, topic):
             other.tell({"topic": topic}, [value])
         asker.answer(request, {}, [])

@@ -3,8 +3,8 @@
 `conftest.py` loads it for all tests. A file whose tests need other capacities has a fixture
 `capacity` of its own.
 
-Tests run over the transport of this system. Those marked `every_transport` run over all of them,
-with a capacity of 2 alone; with --long all laws do, with every capacity, and no more repetition.
+Tests run over the transport of this system. Those marked `every_transport` run over all of them;
+with --long all laws do. Over another transport the capacity is 2 alone, and nothing is repeated.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         if params.get("transport", HERE) != HERE:
-            if item.get_closest_marker("long"):
+            if item.get_closest_marker("long") or params.get("capacity", 2) != 2:
                 continue
-            if not item.get_closest_marker("every_transport") or params.get("capacity", 2) != 2:
+            if not item.get_closest_marker("every_transport"):
                 item.add_marker(pytest.mark.long)
         kept.append(item)
     items[:] = kept

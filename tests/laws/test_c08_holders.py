@@ -352,6 +352,50 @@ class _Lookups(dict[int, Any]):
         return super().items()
 
 
+class _Told:
+    """A peer that keeps what the side tells it."""
+
+    process: str | None = None
+    serves_since = 0.0
+
+    def __init__(self) -> None:
+        self.periods: list[int] = []
+        self.given: list[int] = []
+
+    def shared(self, number: int, period: int) -> None:
+        self.periods.append(period)
+
+    def deliver(self, number: int, batch: Any) -> None:
+        self.given.append(batch.first)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: None
+
+
+def test_who_looks_gets_what_another_has_stopped_asking_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One asked, gave up, and was given a message meanwhile: in a moment it is whoever's looks."""
+    monkeypatch.setattr("liteyuki_core.comm.hub.side._SURPLUS_SECONDS", 0.0)
+    side = Side(None)
+    asked, looks = _Told(), _Told()
+    peers: list[Any] = [asked, looks]
+    for peer in peers:
+        holder = side.holders[peer] = Holder(peer, 1, False)
+        side.receives(holder, 1, True)
+    first, second = (side.holders[peer] for peer in peers)
+    for told, holder in ((asked, first), (looks, second)):
+        side.take_back(holder, told.periods[-1], [])
+    side.ask_for(first, asked.periods[-1], 1)
+    side.add(batch(["late"], 0), peers[0], 1)
+    assert asked.given == [0]
+    side.ask_for(first, asked.periods[-1], -1)
+    side.ask_for(second, looks.periods[-1], 0)
+    side.take_back(first, asked.periods[-1], [(0, 1)])  # It was called back.
+    side.ask_for(second, looks.periods[-1], 0)
+    assert looks.given == [0]
+
+
 def test_to_settle_one_of_many_looks_at_few() -> None:
     """However many messages are under way, an acknowledgement costs the same."""
 

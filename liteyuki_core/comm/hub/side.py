@@ -21,7 +21,8 @@ messages are called back: a new period begins for the holder, and at the start o
 gives back the messages that none of its receivers has taken. What the holder said in an earlier
 period is ignored. Until the holder has given back, no other holder is given messages, so that each
 holder gets messages in order. This lasts at most `_PATIENCE`, because the holder's process may be
-stopped.
+stopped. A holder that only looks, as `receive_nowait` does, has a surplus called back if it has
+stayed where it is for `_SURPLUS_SECONDS`.
 
 Crashes. Nobody knows which of its messages a dead process was handling. So a first crash counts for
 every message that the process held. From then on these messages are PROMPT: the process says when
@@ -47,6 +48,10 @@ MAIN = "\0main"
 
 _PATIENCE = 0.05
 """Seconds that a holder has to give back its surplus before others get newer messages."""
+
+_SURPLUS_SECONDS = 1.0
+"""Seconds that a surplus stays with its holder while others only look, as `receive_nowait` does. A
+holder that itself only looks, but this often, finds its message at its next look."""
 
 _PROMPT_WINDOW = 64
 """On a shared side, a holder with a smaller window than this must acknowledge at once."""
@@ -102,6 +107,7 @@ class Holder:
     __slots__ = (
         "asks",
         "begun",
+        "given_at",
         "number",
         "outstanding",
         "owes",
@@ -127,6 +133,8 @@ class Holder:
         self.owes = False
         """Whether the holder still has to give back messages for the current period."""
         self.outstanding = 0
+        self.given_at = 0.0
+        """When it was given its last message, if others receive too (`time.monotonic`)."""
         self.begun = False
         """Whether the holder has said of any message that it begins."""
         self.told_last = False
@@ -312,14 +320,23 @@ class Side:
             return
         holder.room += count
         self.push()
-        if self.waiting and not count and not self.is_held:
-            self._give_some(holder, 1)
+        if not count:
+            if self.waiting and not self.is_held:
+                self._give_some(holder, 1)
+            elif not self.waiting:
+                self._call_back(_SURPLUS_SECONDS)  # Its next look finds what comes back.
         if any(each.ready and each.free > 0 for each in self.holders.values()):
             self._call_back()
 
-    def _call_back(self) -> bool:
-        """Call back the surplus of holders; return whether any holder had some."""
+    def _call_back(self, kept_for: float = 0.0) -> bool:
+        """Call back the surplus of holders; return whether any holder had some.
+
+        Only of holders that were given nothing for `kept_for` seconds.
+        """
         keeping = [holder for holder in self.holders.values() if holder.asks and holder.room < 0]
+        if kept_for and keeping:
+            before = monotonic() - kept_for
+            keeping = [holder for holder in keeping if holder.given_at < before]
         for holder in keeping:
             self._renew(holder)
         return bool(keeping)
@@ -484,6 +501,7 @@ class Side:
         if count < batch.count:
             self.waiting.appendleft(entry.of(batch.part(count, batch.count), entry.crashed))
             entry = entry.of(batch.part(0, count), entry.crashed)
+        holder.given_at = monotonic()
         if holder.window < _PROMPT_WINDOW:
             entry.batch = entry.batch.having(entry.batch.first, frames.PROMPT)
         self._give(entry, holder)

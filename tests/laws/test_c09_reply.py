@@ -330,7 +330,7 @@ def test_a_maker_hears_that_nobody_has_its_channel(asks: Any, door: Door, pair: 
     door.send(got[0], "second")
     got.clear()
     assert door.drain(reply) == ["first", "second"]
-    with pytest.raises(ChannelClosed, match="let go"):
+    with pytest.raises(ChannelClosed, match="no process that it was sent to has it"):
         door.send(reply, "anybody?")
 
 

@@ -60,6 +60,11 @@ def a_little(few: Any, many: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("times", [few, pytest.param(many, marks=pytest.mark.long)])
 
 
+def in_full(*values: Any) -> list[Any]:
+    """Return parameters for --long alone: what differs in them is tested in other ways too."""
+    return [pytest.param(value, marks=pytest.mark.long) for value in values]
+
+
 def wait_until(condition: Callable[[], Any], what: str = "", timeout: float = DEADLINE) -> Any:
     """Return the first true value of `condition`; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import in_full
 from tests.program import (
     STARTED,
     listing,
@@ -86,7 +87,7 @@ BY_HAND = """
 """
 
 
-@pytest.mark.parametrize("driver", ["~fastapi", "~none"])
+@pytest.mark.parametrize("driver", ["~fastapi", *in_full("~none")])
 @pytest.mark.parametrize("launcher", ["liteyuki_core.frameworks.nonebot:run", "own:run"])
 def test_callbacks_run_on_nonebots_loop(
     project: Path, environment: dict[str, str], driver: str, launcher: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from tests.conftest import free_port, in_full
 from tests.program import running_program
 
 WRONG = r"警告.*channel own-\w+: its callbacks run on a loop of their own and not on NoneBot's; .*"
@@ -31,7 +31,7 @@ def test_callbacks_on_another_loop_are_warned_about(
     ("driver", "plugin"),
     [("~fastapi+liteyuki_core.frameworks.nonebot", False), ("~fastapi", True), ("~none", True)],
 )
-@pytest.mark.parametrize("when", ["when it is there", "when it runs"])
+@pytest.mark.parametrize("when", [*in_full("when it is there"), "when it runs"])
 def test_with_the_mend(
     tmp_path: Path, environment: dict[str, str], when: str, driver: str, plugin: bool
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import in_full
 from tests.program import main_process, nonebot_plugin, running, stopped_by_itself, write_files
 
 WAITING = {
@@ -158,7 +159,7 @@ def test_a_stop_while_plugins_load_ends_nonebot(project: Path, environment: dict
         assert stopped_by_itself(program), program.output
 
 
-@pytest.mark.parametrize("driver", ["~fastapi", "~none"])
+@pytest.mark.parametrize("driver", ["~fastapi", *in_full("~none")])
 @pytest.mark.parametrize("door", ["async def", "def"])
 @pytest.mark.parametrize(
     ("act", "end"),

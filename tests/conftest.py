@@ -25,8 +25,8 @@ DEADLINE = 20.0
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Have one more at work than there are processors: tests wait for most of their time."""
-    return (os.cpu_count() or 1) + 1
+    """Have two more at work than there are processors: tests wait for most of their time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

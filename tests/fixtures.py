@@ -3,8 +3,9 @@
 `conftest.py` loads it for all tests. A file whose tests need other capacities has a fixture
 `capacity` of its own.
 
-Tests run over the transport of this system. Those marked `every_transport` run over all of them;
-with --long all laws do. Over another transport the capacity is 2 alone, and nothing is repeated.
+Tests run over the transport of this system. Those marked `every_transport` run over most others
+too; with --long all laws run over all of them. Over another transport the capacity is 2 alone, and
+nothing is repeated.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 
 from liteyuki_core.comm.storage import SharedMemory
 from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
-from tests.transport import HERE, NEEDS, TRANSPORTS
+from tests.transport import HERE, MOST_OF_ALL, NEEDS, TRANSPORTS
 
 LAWS = "tests.laws."
 
@@ -40,7 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if params.get("transport", HERE) != HERE:
             if item.get_closest_marker("long") or params.get("capacity", 2) != 2:
                 continue
-            if not item.get_closest_marker("every_transport"):
+            marked = item.get_closest_marker("every_transport")
+            if not marked or params["transport"] not in MOST_OF_ALL:
                 item.add_marker(pytest.mark.long)
         kept.append(item)
     items[:] = kept

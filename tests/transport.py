@@ -71,6 +71,9 @@ TRANSPORTS: dict[str, Change] = {
     "windows": windows,
 }
 
+MOST_OF_ALL = (HERE, "no memory", "uvloop", "windows")
+"""Those of every run. The others lack one thing each that "windows" lacks too."""
+
 NEEDS = {"uvloop": pytest.mark.skipif("uvloop" not in LOOPS, reason="uvloop is missing")}
 """What has to be installed."""
 

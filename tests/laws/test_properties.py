@@ -1038,7 +1038,7 @@ class ChannelsOfABadChild(Channels):
     limit = 2
 
 
-@a_little(20, 60)
+@a_little(12, 60)
 @pytest.mark.parametrize("machine", [Channels, ChannelsOfABadChild])
 def test_channels_keep_their_laws(machine: type[Channels], times: int, transport: str) -> None:
     """Whatever is done in whatever order."""

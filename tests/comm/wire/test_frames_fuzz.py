@@ -18,7 +18,7 @@ MOST = 3 * (LIMIT + decoder._SLACK)
 
 # The same examples each time, so that nothing fails by chance; no database, no deadline.
 fuzz = settings(
-    max_examples=250,
+    max_examples=120,
     derandomize=True,
     database=None,
     deadline=None,

@@ -30,6 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_benchmark_prints_its_table() -> None:
     """A short run measures each side and ends by itself; a peer that is not there is named."""
     result = run("benchmarks/channels.py", "--quick", "--rows", "1345cefi")

@@ -109,11 +109,11 @@ MIXIN = "liteyuki_core.frameworks.nonebot"
     ("files", "variable", "kind"),
     [
         ({}, None, "fastapi"),
-        ({".env": "DRIVER=~none"}, None, "none"),
+        pytest.param({".env": "DRIVER=~none"}, None, "none", marks=pytest.mark.long),
         ({".env": "ENVIRONMENT=dev", ".env.dev": "DRIVER=~none"}, None, "none"),
         ({".env": "DRIVER=~fastapi"}, "~none", "none"),
         ({".env": "DRIVER=~fastapi+~httpx"}, None, r"fastapi\+httpx"),
-        ({".env": f"DRIVER=~fastapi+{MIXIN}"}, None, "fastapi"),
+        pytest.param({".env": f"DRIVER=~fastapi+{MIXIN}"}, None, "fastapi", marks=pytest.mark.long),
     ],
     ids=["default", ".env", ".env.dev", "variable", "mixins", "explicit"],
 )

@@ -13,7 +13,9 @@ from tests.program import running_program
 WRONG = r"警告.*channel own-\w+: its callbacks run on a loop of their own and not on NoneBot's; .*"
 
 
-@pytest.mark.parametrize("when", ["before it is there", "when it is there", "when it runs"])
+@pytest.mark.parametrize(
+    "when", [*in_full("before it is there", "when it is there"), "when it runs"]
+)
 def test_callbacks_on_another_loop_are_warned_about(
     tmp_path: Path, environment: dict[str, str], when: str
 ) -> None:

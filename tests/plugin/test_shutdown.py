@@ -160,7 +160,7 @@ def test_a_stop_while_plugins_load_ends_nonebot(project: Path, environment: dict
 
 
 @pytest.mark.parametrize("driver", ["~fastapi", *in_full("~none")])
-@pytest.mark.parametrize("door", ["async def", "def"])
+@pytest.mark.parametrize("door", ["async def", *in_full("def")])
 @pytest.mark.parametrize(
     ("act", "end"),
     [

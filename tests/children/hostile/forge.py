@@ -91,7 +91,7 @@ def frame(kind: int, flags: int, channel: int, body: bytes) -> bytes:
 
 
 def word(number: int = 0, **fields: Any) -> bytes:
-    return frame(frames.CONTROL, 0, number, json.dumps(fields).encode())
+    return frame(frames.CONTROL, 0, number, json.dumps(fields, separators=(",", ":")).encode())
 
 
 def text(number: int, content: str, count: int = 1, flags: int = 0) -> bytes:

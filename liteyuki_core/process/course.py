@@ -26,7 +26,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import log
 from ..comm.hub.main import Main
@@ -316,18 +316,8 @@ class Course:
 
     def _not_spawned(self, failure: str | None) -> None:
         """Do what follows if no process could be spawned, or none was to be any more."""
-        end = ProcessEnd(
-            self.name,
-            self.child.state,
-            self._has_been_ready,
-            self._services.may_start(),
-            again=self._again,
-            is_spawned=False,
-            failure=failure,
-        )
-        self._again = False
         self._starting = None
-        self._act(judge(end, self._budget, monotonic()))
+        self._follow(is_spawned=False, failure=failure)
 
     def _on_pid(self, pid: int | None) -> None:
         self.child.pid = pid
@@ -368,23 +358,30 @@ class Course:
             self._services.health.forget(self.child)
             life.close()
             self._life = self._watch = None
-            end = ProcessEnd(
-                self.name,
-                self.child.state,
-                self._has_been_ready,
-                self._services.may_start(),
-                again=self._again,
+            self._follow(
                 code=code,
                 called=life.called_ready,
                 clean=life.peer.clean,
                 forced=life.has_crashed,
                 failure=life.failure,
             )
-            self._again = False
-            self._act(judge(end, self._budget, monotonic()))
         finally:
-            self._life = None if self._life is life else self._life
+            if self._life is life:
+                self._life = None
             life.ended.set()
+
+    def _follow(self, **known: Any) -> None:
+        """Do what follows from an end; `known` are the fields of `ProcessEnd` about the process."""
+        end = ProcessEnd(
+            self.name,
+            self.child.state,
+            self._has_been_ready,
+            self._services.may_start(),
+            again=self._again,
+            **known,
+        )
+        self._again = False
+        self._act(judge(end, self._budget, monotonic()))
 
     def _act(self, verdict: Verdict) -> None:
         """Carry out a verdict: start the child again, or give it up."""

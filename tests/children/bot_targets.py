@@ -105,7 +105,7 @@ def forks() -> None:
             active_channel.send("from the copy")
         except Exception as error:
             os.write(1, f"copy got {type(error).__name__}\n".encode())
-        time.sleep(3)
+        time.sleep(3)  # The copy outlives the child, and must not hide its end.
         os._exit(0)
     active_channel.send("from the child")
     active_channel.receive()  # Or another thread might still be about to write that.

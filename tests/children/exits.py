@@ -121,7 +121,7 @@ def exits_in_between(ordered: bool) -> None:
         if data == "wait":
             active_channel.send((life, "waits"))
             await exits.wait()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # What it does takes a while: that is tested.
             active_channel.send((life, "has waited"))
             return
         active_channel.send((life, data))

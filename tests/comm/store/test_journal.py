@@ -20,9 +20,7 @@ from liteyuki_core.comm.store.journal import MAX_BYTES, Journal, Record
 from liteyuki_core.errors import StoreError
 from tests.children.journals import change
 from tests.conftest import DEADLINE, a_little, wait_until
-from tests.program import Program, python, running_program
-
-unix = pytest.mark.skipif(sys.platform == "win32", reason="files and processes as Unix has them")
+from tests.program import Program, python, running_program, unix
 
 
 class Told:

@@ -24,6 +24,8 @@ from tests.children import acting
 
 N = 1000
 """Numbers of channels from here on have not been used by honest code."""
+REQUEST = 1 << 30
+"""Numbers of requests from here on, too: an answer to what is forged answers nothing honest."""
 
 F = TypeVar("F", bound=Callable[[], object])
 
@@ -114,7 +116,7 @@ def link_prefix() -> str:
     return current().port.prefix
 
 
-def ask(op: str, values: Iterable[bytes] = (), request: int = 1, **args: Any) -> bytes:
+def ask(op: str, values: Iterable[bytes] = (), request: int = REQUEST, **args: Any) -> bytes:
     some = [Value("b", value) for value in values]
     return b"".join(
         b"".join(part) for part in value.store({"op": op, "args": args, "request": request}, some)

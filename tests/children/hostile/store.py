@@ -10,7 +10,7 @@ from functools import partial
 
 from liteyuki_core import shared_memory
 from liteyuki_core.comm.wire import frames
-from tests.children.hostile.forge import act, ask, deaf, die, frame, out
+from tests.children.hostile.forge import REQUEST, act, ask, deaf, die, frame, out
 
 
 @act("can't be asked '__class__'")
@@ -115,12 +115,13 @@ def subscribes_and_never_reads() -> None:
 @act(None)
 def a_million_locks() -> None:
     for number in range(120_000):
-        out(ask("lock", request=number, key=f"k{number % 7}", wait=True))
+        out(ask("lock", request=REQUEST + number, key=f"k{number % 7}", wait=True))
 
 
 @act(None)
 def a_million_patterns() -> None:
-    out(*[ask("watch", request=number, pattern=f"{number}*") for number in range(30_000)])
+    numbers = range(30_000)
+    out(*[ask("watch", request=REQUEST + number, pattern=f"{number}*") for number in numbers])
 
 
 @act(None)

@@ -307,14 +307,15 @@ class History:
         self.closed: dict[str, tuple[float, str]] = {}
         """When a channel was closed in the middle, and by whom."""
         self.closed_at_last = False
-        pids: dict[int, Life] = {}
+        # A process may be ended between its start and its first word.
+        starts = [fact for fact in facts if fact.kind == "start"]
+        pids = {fact.details[0]: (fact.process, fact.life) for fact in starts}
         for fact in facts:
             life = fact.process, fact.life
             if fact.kind == "stopping":
                 break  # What ends from now on ends because the whole bot does.
             match fact.kind, fact.details:
-                case "start", (int(pid),):
-                    pids[pid] = life
+                case "start", (int(),):
                     self.starts[life] = fact.time
                 case "sent", (int(sender), int(number)):
                     self.sent[(*life, sender, number)] = fact.time

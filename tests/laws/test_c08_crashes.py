@@ -459,6 +459,23 @@ def test_what_was_sent_before_one_could_know_of_a_stop(pair: Pair, door: Door) -
     assert sender.stats()["dropped"] == 0
 
 
+def test_an_end_made_when_receiving_is_over(pair: Pair, door: Door) -> None:
+    """A stop that waits for no message any more hands out none; a successor gets what came."""
+    pair.child.stop.begin("process w is stopping")
+    assert pair.child.stop.settle(10)
+    made = pair.child.make("jobs", 4)
+    pair.child.register("jobs", made)
+    ours = got_by(pair.main, "jobs")
+    door.send(ours, "kept")
+    late = Channel._of(made)
+    with pytest.raises(ChannelClosed, match="process w is stopping"):
+        door.receive(late)
+    pair.restart_child()
+    again = pair.child.make("jobs", 4)
+    pair.child.register("jobs", again)
+    assert door.receive(Channel._of(again)) == "kept"
+
+
 def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
     """Closed by both it is forgotten: nobody can get it any more."""
     ours, theirs = (Channel._of(context.get("w-active")) for context in (pair.main, pair.child))

@@ -187,6 +187,7 @@ def test_the_judge_finds_nothing_wrong(lines: list[str]) -> None:
         ([*HANDLED, *AGAIN], "doubled: jobs: 0 of main 1"),
         ([*HANDLED, "main 1 stop 11", *AGAIN], "doubled: jobs: 0 of main 1"),
         ([*START, "main 1 stop 11", *AGAIN], "broken off: jobs: 0 of main 1"),
+        (["main 1 restart 11", *START, *AGAIN], "broken off: jobs: 0 of main 1"),
         (
             [*START[:3], *SECOND, *HANDLED[3:]],
             "order: jobs: a 1 got 1 before 0",

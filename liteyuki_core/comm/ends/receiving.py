@@ -88,7 +88,7 @@ class Receiving:
         self._asked = 0
         self._stopping = stop.why
         """Why receivers that were given a message get no more, or None."""
-        self._stopped: str | None = None
+        self._stopped = stop.over
         """Why every `receive` raises, or None."""
         # counting
         self._arrived = 0

@@ -63,6 +63,8 @@ class Stop:
         self._stop_listening = stop_listening
         self.why: str | None = None
         """Why nothing more is begun, or None."""
+        self.over: str | None = None
+        """Why every `receive` raises, or None."""
         self.at: float | None = None
         """The time (`time.monotonic`) by which messages in hand must be handled, if it is known."""
         self.crashed = False
@@ -118,6 +120,7 @@ class Stop:
         """Begin the stop, and make every `receive` of this process raise, also those that wait."""
         self.begin(why)
         with self._site.lock:
+            self.over = self.over or why
             for end in list(self._ends()):
                 end.stop_receiving(why)
             self._stop_listening()

@@ -13,6 +13,7 @@ held, nothing waits, runs user code or makes a system call.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +27,7 @@ class Site:
     """The parts of one process that ends, hub and store share. Any thread may call its methods."""
 
     def __init__(self, process: str | None, *, max_message_bytes: int, own_loop: bool) -> None:
+        _keep_freed_memory()
         self.process = process
         """The name of the child that this process belongs to, None in the main process."""
         self.max_message_bytes = max_message_bytes
@@ -53,3 +55,15 @@ class Site:
     def close(self) -> None:
         """Make the calls that `soon` has put off, and end the attendant's thread. Idempotent."""
         self._attendant.close()
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep up to 8 MB of freed memory for what comes next.
+
+    By itself it gives each batch's memory back to the kernel, which then fills the same pages with
+    zeros again for the next batch. Once a block of 4 MB was freed, it gives back twice as much, or
+    blocks that are longer, see mallopt(3) on M_MMAP_THRESHOLD. A block nobody writes to costs
+    nothing.
+    """
+    if "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", ()):
+        bytearray(4 << 20)

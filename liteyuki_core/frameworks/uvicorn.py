@@ -1,6 +1,7 @@
 """uvicorn in a child: gives it the main process's listening sockets, and tells when it serves.
 
-Only `startup` and `shutdown` of one server are changed. This file does not import uvicorn: a
+One server is changed: its `startup` and `shutdown`, and how it waits for its end. uvicorn looks
+every 0.1 s whether it is to end; here it sleeps until it is. This file does not import uvicorn: a
 program that serves with it has imported it. All runs on the thread and loop of that server.
 The sockets given to the server are closed by it, or here if it does not start.
 """
@@ -11,14 +12,27 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
 from functools import partial
+from time import time
 from typing import Any
 
 from ..process.child.sockets import listen
 
 _COULD_NOT_START = 3
-_LAST_SECONDS = 0.1
+_LAST_SECONDS = 0.02
 """Connections that are accepted last have so long to send requests before the shutdown."""
+_LAST_TURNS = 5
+"""From its accepting to uvicorn's knowing, a connection takes three turns of asyncio's loop."""
+
+_MAIN_LOOP = {"on_tick", "asyncio", "sleep"}
+_ON_TICK = {
+    *("time", "formatdate", "encode", "config", "date_header", "encoded_headers"),
+    *("server_state", "default_headers", "callback_notify", "last_notified", "timeout_notify"),
+    *("should_exit", "limit_max_requests", "total_requests", "logger", "info", "warning"),
+}
+"""All names that a server's main loop and its tick use, where they do what this file expects."""
 
 
 class FirstServer:
@@ -70,6 +84,8 @@ class FirstServer:
                 # The application does not run yet, so nothing else waits for this thread.
                 ours = listen(config.host, config.port, config.backlog)
             server.shutdown = partial(_shutdown, server, server.shutdown)
+            if _is_as_expected(server):
+                _sleep_until_exit(server)
             await original(sockets=sockets if ours is None else ours)
         except OSError as error:
             self._on_refused(config.host, config.port, error)
@@ -87,11 +103,94 @@ class FirstServer:
         self._on_ready()
 
 
+def _is_as_expected(server: Any) -> bool:
+    """Return whether `server` only looks at `should_exit` and the clock every 0.1 s.
+
+    A subclass, another version of uvicorn or an option may have it do more.
+    """
+    return (
+        _names_in(server.main_loop) <= _MAIN_LOOP
+        and _names_in(server.on_tick) <= _ON_TICK
+        and "should_exit" in vars(server)
+        and "default_headers" in vars(server.server_state)
+        and server.config.callback_notify is None
+        and getattr(server, "limit_max_requests", None) is None
+        and server.config.limit_max_requests is None
+    )
+
+
+def _names_in(method: Any) -> set[str]:
+    code = getattr(method, "__code__", None)
+    return {"unknown"} if code is None else set(code.co_names)
+
+
+def _sleep_until_exit(server: Any) -> None:
+    """Have `server` look at `should_exit` when it is set, and at the clock when a request comes.
+
+    Whoever sets `should_exit`, a signal handler too, wakes the server's loop.
+    """
+    loop = asyncio.get_running_loop()
+    looks = asyncio.Event()
+
+    class Server(type(server)):  # type: ignore[misc]
+        @property
+        def should_exit(self) -> bool:
+            return bool(self.__dict__["should_exit"])
+
+        @should_exit.setter
+        def should_exit(self, value: bool) -> None:
+            self.__dict__["should_exit"] = value
+            with suppress(RuntimeError):  # The loop has ended.
+                loop.call_soon_threadsafe(looks.set)
+
+        async def main_loop(self) -> None:
+            while not await self.on_tick(0):
+                await looks.wait()
+                looks.clear()
+
+    class State(type(server.server_state)):  # type: ignore[misc]
+        _second = 0
+
+        @property
+        def default_headers(self) -> list[tuple[bytes, bytes]]:
+            now = int(time())
+            if self._second != now and server.config.date_header:
+                self._second = now
+                date = formatdate(now, usegmt=True).encode()
+                self.default_headers = [(b"date", date), *server.config.encoded_headers]
+            headers: list[tuple[bytes, bytes]] = self.__dict__["default_headers"]
+            return headers
+
+        @default_headers.setter
+        def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+            self.__dict__["default_headers"] = headers
+
+    server.__class__ = Server
+    server.server_state.__class__ = State
+
+
 async def _shutdown(server: Any, original: Callable[..., Any], sockets: Any = None) -> None:
     # A client that connects from now on waits for the next process. A connection that was accepted
     # just before must first become known to uvicorn. Else uvicorn would never close it, and the
     # shutdown would never end.
     for each in server.servers:
-        each.close()
+        _stop_accepting(each)
     await asyncio.sleep(_LAST_SECONDS)
+    for _ in range(_LAST_TURNS):  # A loop that was blocked has not made one turn meanwhile.
+        await asyncio.sleep(0)
     await original(sockets=sockets)
+
+
+def _stop_accepting(listening: asyncio.base_events.Server) -> None:
+    """Accept no connection any more, and let those be served that were accepted in this turn.
+
+    A server that is closed drops such a connection where asyncio's loop waits in `select`: there
+    the transport is made a turn later. Such a loop reads the sockets, and can stop that alone.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        removed = [loop.remove_reader(sock.fileno()) for sock in listening.sockets]
+    except NotImplementedError:
+        removed = [False]
+    if not all(removed):
+        listening.close()

@@ -1,56 +1,65 @@
 """LiteyukiBot's settings: keys with the prefix LITEYUKI_, from the environment and `.env`.
 
-`LiteyukiBot` reads them once, when it is made. Nothing here is kept or started.
+`LiteyukiBot` reads them once, when it is made. Nothing here is kept or started. pydantic decides
+what a value means. It takes half of a main process's start to import, so it is imported only for
+values that are not written in the plainest way, wrong ones among them.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from operator import ge, gt, le
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    SettingsConfigDict,
-)
+from annotated_types import Interval
 
 from .comm.wire.frames import MAX_MESSAGE_BYTES
 from .errors import ConfigError
 from .log import FileConfig, LogConfig
 
 _PREFIX = "LITEYUKI_"
+_FILE = ".env"
 
 PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST",)
 """The keys in the same file that the NoneBot plugin reads."""
 
-
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+_BOOLS = {"true": True, "false": False, "1": True, "0": False}
+_NUMBERS = {int: re.compile("[0-9]{1,15}"), float: re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")}
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True)
+class _Folded:
+    """Of a text, upper and lower case are the same."""
+
+    fold: Callable[[str], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self._folded, handler(source))
+
+    def _folded(self, value: Any) -> Any:
+        return self.fold(value) if isinstance(value, str) else value
+
+
+_UPPER = _Folded(str.upper)
+_LOWER = _Folded(str.lower)
+
+
+@dataclass(frozen=True)
+class Settings:
     """The settings of LiteyukiBot itself. NoneBot reads its own keys from the same file."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        extra="ignore",
-    )
 
     log_level: Annotated[
         Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"],
-        BeforeValidator(_upper),
+        _UPPER,
     ] = "INFO"
     log_icon: bool = True
-    log_lang: Annotated[Literal["zh", "en"], BeforeValidator(_lower)] = "zh"
+    log_lang: Annotated[Literal["zh", "en"], _LOWER] = "zh"
     log_file: str | None = None
     """The file to which the main process writes all lines: its own and the children's."""
     log_rotation: str = "10 MB"
@@ -60,40 +69,54 @@ class Settings(BaseSettings):
     log_compression: str | None = None
     """The format of compressed old files, by its name in loguru."""
     log_json: bool = False
-    stop_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    stop_timeout: Annotated[float, Interval(gt=0, le=3600)] = 10.0
     """Seconds that stopping everything may take."""
-    hang_timeout: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    hang_timeout: Annotated[float, Interval(ge=0, le=3600)] = 5.0
     """Seconds without an answer, or with a blocked loop, after which a child hangs; 0: off."""
-    hang_action: Annotated[Literal["warn", "restart"], BeforeValidator(_lower)] = "warn"
+    hang_action: Annotated[Literal["warn", "restart"], _LOWER] = "warn"
     """What is done about a child that hangs."""
     reload: bool = False
     """Whether a changed file restarts the processes that have loaded it."""
-    max_message_bytes: Annotated[int, Field(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
+    max_message_bytes: Annotated[int, Interval(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024
     """The longest serialised message, in bytes."""
-    max_redeliveries: Annotated[int, Field(ge=2, le=1000)] = 3
+    max_redeliveries: Annotated[int, Interval(ge=2, le=1000)] = 3
     """A message that was being handled in so many crashes in a row is set aside.
 
     At least 2: after a first crash, nobody knows which message was being handled.
     """
     store_path: str | None = None
     """The SQLite file for keys of shared_memory that outlive the main process."""
-    store_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    store_cache_bytes: Annotated[int, Interval(ge=0)] = 16 * 1024 * 1024
     """How many bytes of shared_memory a child keeps copies of."""
 
     @classmethod
     def load(cls) -> Settings:
         """Read the settings. Raises `ConfigError`, whose text names the key and the problem."""
         try:
-            return cls()
-        except ValidationError as error:
-            lines = []
-            for problem in error.errors():
-                key = _PREFIX + "_".join(map(str, problem["loc"])).upper()
-                lines.append(f"{key}={problem['input']!s}: {problem['msg']}")
-            text = "; ".join(lines)
+            texts = {**_read(_file()), **_read(os.environ)}
         except UnicodeDecodeError as error:
-            text = f".env is not UTF-8: {error}"
-        raise ConfigError(f"{text} (in the environment or in .env)")
+            raise ConfigError(
+                f".env is not UTF-8: {error} (in the environment or in .env)"
+            ) from None
+        hints = get_type_hints(cls, include_extras=True)
+        given = {name: text for name in hints if (text := texts.get(_key(name)))}
+        try:
+            return cls(**{name: _plain(text, hints[name]) for name, text in given.items()})
+        except ValueError:
+            return cls._checked(given)
+
+    @classmethod
+    def _checked(cls, given: dict[str, str]) -> Settings:
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(cls).validate_python(given)
+        except ValidationError as error:
+            lines = [
+                f"{_key(str(problem['loc'][0]))}={problem['input']!s}: {problem['msg']}"
+                for problem in error.errors()
+            ]
+        raise ConfigError(f"{'; '.join(lines)} (in the environment or in .env)")
 
     @property
     def log(self) -> LogConfig:
@@ -112,12 +135,11 @@ class Settings(BaseSettings):
 
 def unknown_keys() -> list[str]:
     """Return one line of text about each LITEYUKI_ key that is set and is no setting."""
-    known = [*(_PREFIX + name.upper() for name in Settings.model_fields), *PLUGIN_KEYS]
+    known = [*(_key(field.name) for field in fields(Settings)), *PLUGIN_KEYS]
     places: dict[str, list[str]] = {}
-    for place, source in (("the environment", EnvSettingsSource), (".env", DotEnvSettingsSource)):
-        for name in source(Settings).env_vars:
-            key = name.upper()
-            if key.startswith(_PREFIX) and key not in known:
+    for place, found in (("the environment", os.environ), (_FILE, _file())):
+        for key in _read(found):
+            if key not in known:
                 places.setdefault(key, []).append(place)
     lines = []
     for key, where in places.items():
@@ -131,3 +153,48 @@ def unknown_keys() -> list[str]:
         )
         lines.append(f"{key} (in {' and '.join(where)}) is no setting of LiteyukiBot: {hint}")
     return lines
+
+
+def _key(name: str) -> str:
+    return _PREFIX + name.upper()
+
+
+def _file() -> Mapping[str, str | None]:
+    """Return what the file sets. Raises `UnicodeDecodeError`."""
+    if not os.path.exists(_FILE) or os.path.isdir(_FILE):
+        return {}
+    from dotenv import dotenv_values
+
+    return dotenv_values(_FILE, encoding="utf-8")
+
+
+def _read(found: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return what is set and begins with the prefix, by keys in upper case."""
+    return {
+        key.upper(): text
+        for key, text in found.items()
+        if text != "" and key.upper().startswith(_PREFIX)
+    }
+
+
+def _plain(text: str, hint: Any) -> Any:
+    """Return what pydantic makes of a text written plainly. Raises `ValueError` for any other."""
+    kind, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    value: Any = text
+    if kind is bool:
+        value = _BOOLS.get(text.lower())
+    elif kind in _NUMBERS:
+        value = kind(text) if _NUMBERS[kind].fullmatch(text) else None
+    for rule in more:
+        if isinstance(rule, _Folded):
+            value = text = rule.fold(text)
+        elif value is not None and not _within(value, rule):
+            value = None
+    if value is None or (get_origin(kind) is Literal and value not in get_args(kind)):
+        raise ValueError(text)
+    return value
+
+
+def _within(value: float, interval: Interval) -> bool:
+    limits: Any = ((gt, interval.gt), (ge, interval.ge), (le, interval.le))
+    return all(limit is None or holds(value, limit) for holds, limit in limits)

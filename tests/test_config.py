@@ -1,13 +1,40 @@
-"""Settings: a key that is none is warned about, once, with the one that was meant."""
+"""Settings: what texts mean; a key that is none is warned about, with the one that was meant."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from liteyuki_core.config import PLUGIN_KEYS, Settings, unknown_keys
+from liteyuki_core.errors import ConfigError
 from tests.program import Environment, running_program, write_files
+
+NAMES = [field.name for field in fields(Settings)]
+TEXTS = [
+    *(
+        "true",
+        "True",
+        "FALSE",
+        "yes",
+        "off",
+        "1",
+        "0",
+        "2",
+        "-1",
+        "+1",
+        " 1 ",
+        "1_000",
+        "01",
+        "007",
+    ),
+    *("1.", ".5", "0.5", "1e1", "1.0", "10.00", "3600", "3600.5", "3601", "1024", "1023", "١"),
+    *("9" * 30, "0x10", "nan", "inf", "None", "warn", "WARN", "Restart", "kill", "debug", "Zh"),
+    *("10 MB", "日志", "a b", "#", "İ"),
+]
 
 
 @pytest.fixture
@@ -17,9 +44,39 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_text_means_what_pydantic_says(
+    nothing_set: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also where pydantic is not asked because the text is plain."""
+    for text in TEXTS:
+        monkeypatch.setenv(f"LITEYUKI_{name.upper()}", text)
+        found: object
+        try:
+            expected: object = repr(Settings._checked({name: text}))
+        except ConfigError as error:
+            expected = str(error)
+        try:
+            found = repr(Settings.load())
+        except ConfigError as error:
+            found = str(error)
+        assert found == expected, text
+
+
+def test_plain_settings_need_no_pydantic(nothing_set: Path) -> None:
+    """A main process starts without it; a value that is not plain has it imported."""
+    code = (
+        "import sys; from liteyuki_core import bot; bot.LiteyukiBot(); {} 'pydantic' in sys.modules"
+    )
+    lines = "LITEYUKI_LOG_LEVEL=debug\nLITEYUKI_RELOAD=false\nLITEYUKI_STOP_TIMEOUT={}\n"
+    for timeout, says in (("2.5", "assert not"), ("1e1", "assert")):
+        write_files(nothing_set, {".env": lines.format(timeout)})
+        subprocess.run([sys.executable, "-c", code.format(says)], check=True, timeout=60)
+
+
 def test_known_keys_are_not_named(nothing_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the settings and of the plugin, in any case; nor what has another prefix."""
-    keys = [*(f"LITEYUKI_{name}" for name in Settings.model_fields), *PLUGIN_KEYS]
+    keys = [*(f"LITEYUKI_{name}" for name in NAMES), *PLUGIN_KEYS]
     monkeypatch.setenv("LITEYUKI", "1")
     monkeypatch.setenv("LITEYUKI_STOP_TIMEOUT", "1")
     lines = [f"{key.upper()}=\n{key.lower()}=1\n" for key in keys]

@@ -8,7 +8,8 @@ write end and goes to that process; main closes its own copy when the process is
 end belongs to the thread that reads it, which closes it when the pipe has ended. The pipe ends
 when the process has ended, and every process it started that has the write end too.
 
-The thread waits no longer than `Writer.lines` does, so the pipe is always drained.
+The thread waits no longer than `Writer.lines` does, and no longer than `_GATHER_SECONDS` for more
+to read, so the pipe is always drained.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic, sleep
 
 from ..log import RECORD
 from .child.output import WriteEnd
@@ -25,6 +27,9 @@ _LINE_BYTES = 64 * 1024
 """A longer line is passed on in parts."""
 _RECORD_BYTES = 1024 * 1024
 """The same for a line that a child's logger wrote as JSON: its parts are no JSON any more."""
+_GATHER_SECONDS = 0.004
+"""Where lines come this quickly one after another, they are read so far apart: each read costs a
+wake-up, which is most of what a line costs."""
 
 _RECORD = RECORD.encode()
 
@@ -51,9 +56,14 @@ class Output:
     def _run(self) -> None:
         lines = Lines()
         try:
+            began = monotonic()
             while data := os.read(self._file, _READ_BYTES):
+                waited = monotonic() - began
                 if texts := lines.feed(data):
                     self._to(self._child, texts)
+                if waited < _GATHER_SECONDS and len(data) < _READ_BYTES // 2:
+                    sleep(_GATHER_SECONDS)
+                began = monotonic()
             if texts := lines.end():
                 self._to(self._child, texts)
         finally:

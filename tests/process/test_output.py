@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.process.output import Lines
+from liteyuki_core.process.output import Lines, Output
 from tests.conftest import DEADLINE, free_port, wait_until
 from tests.program import Environment, program_command, program_environment, running_program, unix
 
@@ -57,6 +58,24 @@ def test_bytes_to_lines(size: int, length: int) -> None:
     assert len(found[3:-2]) == (2 if length == 50_000 else 1)
     assert all(len(part.encode()) <= 65536 for part in found[3:-2])
     assert lines.end() == []
+
+
+def test_quick_lines_are_gathered() -> None:
+    """A line that comes alone is passed on alone; many in quick succession come together."""
+    calls: list[list[str]] = []
+    ended = threading.Event()
+    output = Output("child", lambda _, lines: calls.append(lines), ended.set)
+    os.write(output.theirs._file, b"0\n")
+    wait_until(lambda: calls == [["0"]])
+    written, deadline = 1, time.monotonic() + DEADLINE
+    while written < 100 + 2 * len(calls):
+        assert time.monotonic() < deadline, (written, len(calls))
+        os.write(output.theirs._file, f"{written}\n".encode())
+        written += 1
+        time.sleep(0.0002)
+    output.theirs.close()
+    assert ended.wait(DEADLINE)
+    assert [line for lines in calls for line in lines] == [str(line) for line in range(written)]
 
 
 def test_what_one_child_writes_is_passed_on(tmp_path: Path, environment: Environment) -> None:

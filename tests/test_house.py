@@ -163,6 +163,7 @@ REBUILDS = {
     "comm.store.operations: value.load": "what this process has serialised, and sums of numbers",
     "comm.store.listener: value.rebuild": "a watch or subscription of this process",
     "comm.store.copies: values.load": "a child's copies of what it has read",
+    "comm.store.copies: values.rebuild": "a child's `get`, of what it has read from a slot",
     "process.child.entry: pickle.loads": "in a child: the call that the main process gave it",
 }
 """Where bytes become objects, and why no child can run code in the main process there: that one

@@ -4,8 +4,9 @@ Each operation is written once, in `store/operations.py`: its questions, and wha
 answers. Its two doors differ only in how they wait for an answer. Any thread may call them, under
 no lock. They own nothing: the copies belong to the `Access` of the context.
 
-A `get` of a key that has not changed asks nobody: it finds the key in `_copies`. That takes a tenth
-of a microsecond, so nothing may be added to this path.
+A `get` of a key that has not changed finds the key in `_copies`. That takes a tenth of a
+microsecond, so nothing may be added to this path. If the key has changed, `get` looks into the
+memory that the main process shares. Only then does it ask.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .channel import check_timeout
 from .loop.callbacks import Registration
 from .store import value
 from .store.access import ANSWER_SECONDS, Access, Changes, remaining
-from .store.copies import ABSENT, Copy, Lookup
+from .store.copies import ABSENT, ASK, Copy, Lookup
 from .store.listener import Change, Listener
 from .store.lock import StoreLock
 from .store.operations import RAISE, Operations, Steps
@@ -42,9 +43,11 @@ class SharedMemory(Operations):
     value: it is serialised when it is set, and changing what you got changes nothing in the store.
 
     If a child has read a key and the key has not changed since, the child reads it from its own
-    memory. Otherwise a child asks the main process. It waits for the answer, at most `timeout`
-    seconds, and then raises `StoreTimeout`; a change that was asked for may still be made. On an
-    event loop's thread the methods that begin with `async_` wait without blocking the loop.
+    memory. On Linux and Windows on x86-64, a key that has just changed is read from shared memory,
+    if its value has at most 1 kB. Otherwise a child asks the main process. It waits for the answer,
+    at most `timeout` seconds, and then raises `StoreTimeout`; a change that was asked for may still
+    be made. On an event loop's thread the methods that begin with `async_` wait without blocking
+    the loop.
 
     Keys and topics are strings of 1 to 1024 bytes in UTF-8. Otherwise the methods raise `TypeError`
     or `ValueError`. All methods raise `NotConnected` outside a LiteyukiBot and its children, and
@@ -83,8 +86,8 @@ class SharedMemory(Operations):
     def get(self, key: str, default: Any = None, timeout: float | None = ANSWER_SECONDS) -> Any:
         """Return the value of `key`, or `default`.
 
-        Asks nobody if the key was read before and has not changed. Raises `StoreError` if the value
-        can't be rebuilt in this process.
+        Asks nobody if the key was read before and has not changed, or is in shared memory. Raises
+        `StoreError` if the value can't be rebuilt in this process.
         """
         try:
             cells, at, cell, found, load = self._copies[key]
@@ -96,13 +99,16 @@ class SharedMemory(Operations):
             pass  # The store must be asked, or the value can't be rebuilt: below, that raises.
         if self._prefix:
             key = self._key(key)
-        return self._wait(self._get(key, default), timeout)
+        found = self._read(key, default)
+        return self._wait(self._get(key, default), timeout) if found is ASK else found
 
     async def async_get(
         self, key: str, default: Any = None, *, timeout: float | None = ANSWER_SECONDS
     ) -> Any:
         """Do what `get` does."""
-        return await self._async_wait(self._get(self._key(key), default), timeout)
+        key = self._key(key)
+        found = self._read(key, default)
+        return await self._async_wait(self._get(key, default), timeout) if found is ASK else found
 
     def get_all(self, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
         """Return all keys with their values, as they were at one moment."""

@@ -119,3 +119,9 @@ def test_reads_never_go_back(tmp_path: Path, environment: Environment) -> None:
     """A key that only grows only grows for all who read it, also from one thread to the next."""
     with running_program(tmp_path, environment, "consistency.growth") as bot:
         went_well(bot)
+
+
+def test_values_that_change_while_they_are_read(tmp_path: Path, environment: Environment) -> None:
+    """None is torn, another key's, or older than what was seen, whatever its kind and length."""
+    with running_program(tmp_path, environment, "consistency.changing") as bot:
+        went_well(bot)

@@ -40,9 +40,12 @@ class Operations:
         """Return the way of this process to the store. Raises `NotConnected`."""
         raise NotImplementedError
 
+    def _read(self, key: str, default: Any) -> Any:
+        """Return the value of a full key without asking, or `ASK`. In a child."""
+        return self._found().copies.read(self._checked(key), default)
+
     def _get(self, key: str, default: Any) -> Steps[Any]:
-        access = self._found()
-        answer = yield access.ask("get", self._checked(key), {"key": key})
+        answer = yield self._found().ask("get", key, {"key": key})
         self._keep(key, answer)
         return value.rebuild(answer.values[0], key) if answer.values else default
 

@@ -13,7 +13,8 @@ methods that say otherwise. Those take the lock themselves if they need it.
 
 Invariants.
 - The cell of a key changes before the key does. So no copy that counts as current is older than the
-  key.
+  key. The slot is written after the key has changed: the main process reads `entries` without the
+  lock, and must not find an older value there than a child has found in the slot.
 - `_version` grows with every change. Each key has the version of its latest change. So an asker
   that changes a key "if it is at version N" has seen every change before.
 - An asker is told of changes in the order in which they are made, and before it gets any later
@@ -291,13 +292,14 @@ class Store:
         expired: bool = False,
     ) -> int | None:
         """Set a key, or with None delete it; return the journal's ticket, if it was noted there."""
-        if self.cells is not None:
-            self.cells.change(key)
+        place = None if self.cells is None else self.cells.change(key)
         self._version += 1
         old = self.entries.pop(key, None) if value is None else self.entries.get(key)
         if value is not None:
             entry = self.entries[key] = Entry(value, self._version, deadline, kept)
             self._expires(key, entry)
+        if self.cells is not None and place is not None:
+            self.cells.write(place, deadline, value)
         fields = {"key": key, "old": old is not None, "new": value is not None, "expired": expired}
         found = [] if old is None else [old.value]
         for asker in _wanting(self._patterns, key):

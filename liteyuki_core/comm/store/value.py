@@ -102,7 +102,7 @@ def read_number(value: Value) -> int | float:
         raise ValueError(str(error)) from error
 
 
-def load(value: Value) -> Any:
+def load(value: tuple[str, bytes]) -> Any:
     """Rebuild a value. May raise anything if it is a pickle, or if a child has forged it."""
     kind, data = value
     if kind == TEXT:
@@ -116,7 +116,7 @@ def load(value: Value) -> Any:
     return pickle.loads(data)
 
 
-def rebuild(value: Value, key: str) -> Any:
+def rebuild(value: tuple[str, bytes], key: str) -> Any:
     """Rebuild a value. Raises `StoreError`, which names `key`."""
     try:
         return load(value)

@@ -1,14 +1,12 @@
-"""The one true store and what it is made of: bytes, cells, deadlines, what can't be asked.
+"""The one true store and what it is made of: bytes, deadlines, what can't be asked.
 
-Tests comm/store/cells.py, comm/store/value.py, comm/store/expiry.py.
+Tests comm/store/value.py, comm/store/expiry.py.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import pickle
-import sys
 import threading
 from pathlib import Path
 from time import monotonic
@@ -20,7 +18,6 @@ from hypothesis import strategies as st
 
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.comm.store import value
-from liteyuki_core.comm.store.cells import COUNT, Cells, cell_of
 from liteyuki_core.comm.store.expiry import Expiry
 from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import frames
@@ -294,59 +291,6 @@ def test_what_raises_while_it_is_serialised() -> None:
     """The error names the key, the type and what is wrong."""
     with pytest.raises(StoreError, match=r"key 'k': Hostile can't be stored"):
         value.dump(Hostile(), "k", 1000)
-
-
-# ------------------------------------------------------------- cells
-
-
-def test_readers_see_what_is_written_and_write_nothing() -> None:
-    """Through another mapping; a closed one is closed, and can be closed again."""
-    cells = Cells()
-    reader = cells.reader()
-    at = cell_of("known")
-    for number in (1, 2):
-        cells.change("known")
-        assert cells.number("known") == reader.values[at] == number
-    assert sum(reader.values) == 2
-    cells.values[at] = 2**64 - 1
-    assert (reader.values[at], cells.number("known")) == (2**64 - 1, 2)
-    cells.change("known")
-    assert reader.values[at] == cells.number("known") == 3
-    with pytest.raises(TypeError):
-        reader.values[at] = 2
-    for each in (cells, reader):
-        each.close()
-        each.close()
-        with pytest.raises(ValueError, match="released"):
-            each.values[7]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no descriptor")
-def test_what_readers_are_given_can_only_be_read() -> None:
-    """Whoever has the descriptor can't cut the memory short, nor write it in any way."""
-    cells = Cells()
-    ways = [os.dup(cells._handle)]
-    if sys.platform == "linux":
-        ways += [os.open(f"/proc/self/fd/{cells._handle}", os.O_RDWR)]
-    for way in ways:
-        for size in (0, 8 * COUNT - 1, 16 * COUNT):
-            with pytest.raises((OSError, ValueError)):
-                os.ftruncate(way, size)
-        with pytest.raises(OSError, match=r"permitted|Bad file"):
-            os.write(way, b"1")
-        with pytest.raises(PermissionError):
-            mmap.mmap(way, 8 * COUNT)
-        os.close(way)
-    cells.change("known")
-    assert cells.values[cell_of("known")] == 1
-    cells.close()
-
-
-@given(st.text(min_size=1, max_size=50))
-def test_every_key_has_a_cell(key: str) -> None:
-    """The same in every process: it does not hang on hash()."""
-    assert 0 <= cell_of(key) < COUNT
-    assert cell_of("known") == 3586
 
 
 # ------------------------------------------------------------- deadlines

@@ -33,7 +33,6 @@ def compare(
 ) -> int:
     """Measure and print what the command line asks for; return the exit code."""
     asked = _options(about, rows)
-    repetitions = asked.repetitions or (1 if asked.quick else 5)
     chosen = {row: sides for row, sides in rows.items() if row.key in asked.rows}
     os.environ["LITEYUKI_LOG_LEVEL"] = "ERROR"
     if asked.uvloop:
@@ -44,29 +43,59 @@ def compare(
     begun = monotonic()
     facts = {**machine(asked.uvloop), **versions()}
     print_facts(facts)
-    found = _measure(chosen, workloads, repetitions, 0.05 if asked.quick else 0.5)
+    found = _measure(chosen, workloads, asked.repetitions, 0.05 if asked.quick else 0.5)
     results = [
         (row, found[workload, mine], names[peer], found[workload, peer])
         for row, (workload, mine, peer) in chosen.items()
     ]
     print_table(results)
-    print(f"\nMedian (least-most) of {repetitions}; {monotonic() - begun:.0f} s in all.")
+    print(f"\nMedian (least-most) of {asked.repetitions}; {monotonic() - begun:.0f} s in all.")
     if asked.json is not None:
-        raw = [
-            {
-                "row": row.key,
-                "what": row.what,
-                "unit": row.unit,
-                "ours": [figure * row.scale for figure in mine.figures],
-                "peer": name,
-                "peers": [figure * row.scale for figure in theirs.figures],
-                "failure": mine.failure or theirs.failure,
-            }
-            for row, mine, name, theirs in results
-        ]
-        text = json.dumps({"facts": facts, "rows": raw}, indent=1, ensure_ascii=False)
-        asked.json.write_text(text, encoding="utf-8")
+        write_figures(asked.json, facts, results)
     return int(any(result.wrong for result in found.values()))
+
+
+def write_figures(
+    path: Path, facts: dict[str, str], results: list[tuple[Row, Result, str, Result]]
+) -> None:
+    """Write the figures of all repetitions, in the units of their rows, as JSON."""
+    raw = [
+        {
+            "row": row.key,
+            "what": row.what,
+            "unit": row.unit,
+            "ours": [figure * row.scale for figure in mine.figures],
+            "peer": name,
+            "peers": [figure * row.scale for figure in theirs.figures],
+            "failure": mine.failure or theirs.failure,
+        }
+        for row, mine, name, theirs in results
+    ]
+    text = json.dumps({"facts": facts, "rows": raw}, indent=1, ensure_ascii=False)
+    path.write_text(text, encoding="utf-8")
+
+
+def option_parser(about: str, keys: str) -> argparse.ArgumentParser:
+    """Return a parser of what may be asked of every comparison; `keys` are those of its rows."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--quick", action="store_true", help="one short repetition: does it work?")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, with --quick 1")
+    parser.add_argument("--rows", default=keys, metavar="KEYS", help=f"some of {keys}, e.g. 13a")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
+    return parser
+
+
+def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line; `repetitions` is a number then."""
+    found = parser.parse_args()
+    keys = parser.get_default("rows")
+    if not found.rows or set(found.rows) - set(keys):
+        parser.error(f"--rows takes some of {keys}, not {found.rows!r}")
+    if found.repetitions is None:
+        found.repetitions = 1 if found.quick else 5
+    if found.repetitions < 1:
+        parser.error("--repetitions must be at least 1")
+    return found
 
 
 def _measure(rows: Rows, workloads: Mapping[str, Any], repetitions: int, seconds: float) -> Found:
@@ -84,19 +113,9 @@ def _measure(rows: Rows, workloads: Mapping[str, Any], repetitions: int, seconds
 
 
 def _options(about: str, rows: Rows) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=about)
-    keys = "".join(row.key for row in rows)
-    parser.add_argument("--quick", action="store_true", help="one short repetition: does it work?")
-    parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, with --quick 1")
-    parser.add_argument("--rows", default=keys, metavar="KEYS", help=f"some of {keys}, e.g. 13a")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
+    parser = option_parser(about, "".join(row.key for row in rows))
     parser.add_argument(
         "--v6", type=Path, metavar="FOLDER", help="LiteyukiBot 6, in a virtual environment there"
     )
     parser.add_argument("--uvloop", action="store_true", help="uvloop in every process")
-    found = parser.parse_args()
-    if not found.rows or set(found.rows) - set(keys):
-        parser.error(f"--rows takes some of {keys}, not {found.rows!r}")
-    if found.repetitions is not None and found.repetitions < 1:
-        parser.error("--repetitions must be at least 1")
-    return found
+    return read_options(parser)

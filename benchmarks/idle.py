@@ -20,6 +20,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
+from processes import family
 from table import machine, print_facts, print_lines
 
 BOT = Path(__file__).resolve().parent / "idle_bot.py"
@@ -112,21 +113,6 @@ def running(kinds: tuple[str, ...]) -> Iterator[Bot]:
             yield bot
         finally:
             bot.close()
-
-
-def family(pid: int) -> list[int]:
-    """Return a process and all that it has started, and they in turn."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name may contain anything; what follows it does not.
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            pass  # It has just ended.
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
 
 
 def count(pid: int) -> Counts:

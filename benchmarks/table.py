@@ -14,19 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEAD = ["what", "ours", "peer", "ratio", "must", "goal", "reached"]
-_SCALES = {"msg/s": 1.0, "ops/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0}
-"""What one of a side's figures is in a row's unit: how many a second, seconds, 10 MB a second."""
+_SCALES = {"msg/s": 1.0, "ops/s": 1.0, "µs": 1e6, "ms": 1e3, "MB/s": 10.0, "MB": 1e-6}
+"""What one of a side's figures is in a row's unit: how many a second, seconds, 10 MB a second,
+bytes."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `must` and `goal` are ratios, ours to the peer's."""
+    """One line of the table; `must` and `goal` are ratios, ours to the peer's.
+
+    Where there is no peer they are `absolute`: in the row's unit.
+    """
 
     key: str
     what: str
     unit: str
     must: float | None = None
     goal: float | None = None
+    absolute: bool = False
 
     @property
     def scale(self) -> float:
@@ -35,8 +40,8 @@ class Row:
 
     @property
     def less_is_better(self) -> bool:
-        """Whether the figure is a time."""
-        return self.unit in ("µs", "ms")
+        """Whether the figure is a time or memory."""
+        return self.unit in ("µs", "ms", "MB")
 
 
 @dataclass
@@ -88,16 +93,19 @@ def print_lines(lines: list[list[str]]) -> None:
 def print_table(results: list[tuple[Row, Result, str, Result]]) -> None:
     """Print a Markdown table: per row ours, the peer's name and the peer's; below it failures."""
     print_lines([_HEAD, *(_line(*result) for result in results)])
+    printed = set()
     for row, ours, name, peer in results:
         for side, result in (("ours", ours), (name, peer)):
-            if result.wrong:
+            if result.wrong and result.failure not in printed:
+                printed.add(result.failure)
                 print(f"\nRow {row.key}, {side}: {result.failure}")
 
 
 def _line(row: Row, ours: Result, name: str, peer: Result) -> list[str]:
-    bound = "<= " if row.less_is_better else ""
     ratio, reached = "", "not measured"
-    if ours.figures and peer.figures:
+    if ours.figures and row.absolute:
+        reached = _reached(row, median(ours.figures) * row.scale)
+    elif ours.figures and peer.figures:
         value = median(ours.figures) / median(peer.figures)
         ratio, reached = f"{value:,.{0 if value >= 100 else 2}f}x", _reached(row, value)
     if ours.wrong or peer.wrong:
@@ -105,12 +113,19 @@ def _line(row: Row, ours: Result, name: str, peer: Result) -> list[str]:
     return [
         f"{row.key}. {row.what}",
         _figures(row, ours),
-        f"{name} {_figures(row, peer)}",
+        "" if row.absolute else f"{name} {_figures(row, peer)}",
         ratio,
-        "" if row.must is None else f"{bound}{row.must:g}x",
-        "" if row.goal is None else f"{bound}{row.goal:g}x",
+        _bound(row, row.must),
+        _bound(row, row.goal),
         reached,
     ]
+
+
+def _bound(row: Row, figure: float | None) -> str:
+    if figure is None:
+        return ""
+    unit = f" {row.unit}" if row.absolute else "x"
+    return f"{'<= ' if row.less_is_better else ''}{figure:g}{unit}"
 
 
 def _figures(row: Row, result: Result) -> str:

@@ -71,6 +71,37 @@ def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
     ]
 
 
+@linux
+@pytest.mark.parametrize(
+    "rows", ["15h", pytest.param("12345abcdefghABCDEFGHI", marks=pytest.mark.long)]
+)
+def test_the_benchmark_of_hosting_prints_its_table(rows: str) -> None:
+    """A short run has a figure in each row: every message was answered, and logged."""
+    result = run("benchmarks/hosting.py", "--quick", "--rows", rows)
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert [line[2] for line in lines[2:]] == list(rows), result.stdout
+    for line in lines[2:]:
+        assert "failed" not in line, result.stdout
+        assert "not measured" not in line, result.stdout
+
+
+def test_the_benchmark_of_hosting_sees_wrong_answers() -> None:
+    """Answers that are wrong, missing or one too many are found out."""
+    result = run("-m", "tests.children", "lax_answers")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines() == [
+        "as it should: right",
+        "last as it should: right",
+        "to_another_group: wrong, the bot answers",
+        "of_another_text: wrong, the bot answers",
+        "of_another_message: wrong, the bot answers",
+        "twice: wrong, the bot answers",
+        "last twice: wrong, the bot answers what was answered before",
+        "never: wrong, 1 of 20 messages were not answered",
+    ]
+
+
 @pytest.mark.long
 def test_growth_measures_each_axis(tmp_path: Path) -> None:
     """A short run has a figure for each side at each point, and draws where it can."""
@@ -115,7 +146,13 @@ def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C can't be sent to one process there")
 @pytest.mark.parametrize(
-    "program", ["channels.py", "growth.py", "store.py", pytest.param("idle.py", marks=linux)]
+    "program",
+    [
+        "channels.py",
+        "growth.py",
+        "store.py",
+        *(pytest.param(program, marks=linux) for program in ("idle.py", "hosting.py")),
+    ],
 )
 def test_ctrl_c_ends_a_benchmark_and_its_children(program: str) -> None:
     """Interrupted in the middle it exits with 130, and no child goes on."""

@@ -30,7 +30,8 @@ from .context import Context
 from .ends.end import End
 from .ends.port import ContextPort
 from .loop.wakes import Wake, fire
-from .store import value
+from .store import packed, question, value
+from .store.question import OfKey, Question
 from .store.value import Value
 from .wire import frames, words
 from .wire.batch import Batch, unpack
@@ -152,7 +153,11 @@ class LinkPort(ContextPort):
         if reply.error is not None:
             raise reply.error
 
-    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
+    def ask(self, number: int, asked: Question) -> None:
+        if isinstance(asked, OfKey):
+            self._link.queue(frames.STORE_STREAM, packed.question(number, asked))
+            return
+        fields, values = question.write(asked)
         for frame in value.store({**fields, "request": number}, values):
             self._link.queue(frames.STORE_STREAM, frame)
 
@@ -201,6 +206,9 @@ class LinkPort(ContextPort):
             count = sum(count for _, count in frames.acknowledged(frame))
             if end is not None:
                 end.sending.on_acknowledged(count)
+        elif frame.kind == frames.STORE and frame.flags:
+            request, found = packed.answered(frame.body)
+            self._context.access.answered(request, found, [])
         elif frame.kind == frames.STORE:
             self._on_store(*value.stored(frame))
         else:

@@ -12,6 +12,7 @@ import pytest
 
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.comm.store import cells
+from liteyuki_core.comm.store.question import Question, Set
 from liteyuki_core.comm.store.value import Value
 from liteyuki_core.errors import StoreError
 from tests.children.consistency.parties import twin
@@ -42,9 +43,9 @@ def asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     questions: list[str] = []
     ask = pair.port.ask
 
-    def noted(number: int, fields: dict[str, Any], values: list[Any]) -> None:
-        questions.append(fields["op"])
-        ask(number, fields, values)
+    def noted(number: int, asked: Question) -> None:
+        questions.append(type(asked).__name__.lower())
+        ask(number, asked)
 
     monkeypatch.setattr(pair.port, "ask", noted)
     return questions
@@ -159,7 +160,7 @@ def test_a_forged_value_in_a_slot(pair: Pair, asked: list[str], slots: bool) -> 
     child = SharedMemory._of(pair.child.access)
     child.get("key")
     with pair.child.lock:
-        pair.port.ask(9, {"op": "set", "args": {"key": "key"}}, [Value("i", b"nonsense")])
+        pair.port.ask(9, Set(Value("i", b"nonsense"), "key", None, None, None))
     pair.port.pump()
     child.keys()
     for _ in range(3):

@@ -27,8 +27,9 @@ from ...errors import ChannelBroken, ChannelError, ChannelExists, FrameError
 from ..channel import check_name
 from ..loop.site import Site
 from ..loop.wakes import Wake, fire
-from ..store import value
-from ..store.table import Store
+from ..store import packed, question, value
+from ..store.packed import Found
+from ..store.table import Fields, Store
 from ..store.value import Value
 from ..wire import frames, words
 from ..wire.batch import Batch, unpack
@@ -167,8 +168,12 @@ class LinkPeer:
             word = words.Gone(kind is ChannelBroken, why, last, holds)
         self._queue(number, Told(words.encode(word, number)))
 
-    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
-        if request:
+    def answer(self, request: int, fields: Fields | Found, values: list[Value]) -> None:
+        if not request:
+            return
+        if isinstance(fields, Found):
+            self._queue(frames.STORE_STREAM, Asked(packed.answer(request, fields)))
+        else:
             for frame in value.store({**fields, "request": request}, values):
                 self._queue(frames.STORE_STREAM, Asked(frame))
 
@@ -235,6 +240,8 @@ class LinkPeer:
     def _on_frame(self, frame: frames.Frame) -> None:
         if frame.kind == frames.ACK:
             self._on_acknowledgement(frame)
+        elif frame.kind == frames.STORE and frame.flags:
+            self._store.ask(self, *packed.asked(frame.body))
         elif frame.kind == frames.STORE:
             self._on_store(*value.stored(frame, frames.FIELD_BYTES))
         else:
@@ -293,7 +300,7 @@ class LinkPeer:
         request = fields.pop("request", None)
         if type(request) is not int or not 0 <= request < words.MOST_REQUESTS:
             raise FrameError("a store frame has no request")
-        self._store.ask(self, request, fields, values)
+        self._store.ask(self, request, question.read(fields, values))
 
     def _on_control(self, number: int, word: words.FromChild) -> None:
         hub = self._hub

@@ -13,7 +13,9 @@ from typing import Any
 from ...errors import ChannelError, NotConnected
 from ..context import Context
 from ..ends.port import ContextPort
-from ..store.table import Store
+from ..store.packed import Found
+from ..store.question import Question
+from ..store.table import Fields, Store
 from ..store.value import Value
 from ..wire import words
 from ..wire.batch import Batch
@@ -131,8 +133,8 @@ class LocalPort(ContextPort):
         if end is not None:
             end.receiving.on_shared(period)
 
-    def ask(self, number: int, fields: dict[str, Any], values: list[Value]) -> None:
-        self._store.ask(self, number, fields, values)
+    def ask(self, number: int, asked: Question) -> None:
+        self._store.ask(self, number, asked)
 
     def word(self, word: words.FromChild) -> None:
         raise NotConnected(
@@ -143,7 +145,7 @@ class LocalPort(ContextPort):
     def loop_waits(self) -> None:
         pass  # The answers of the store do not come over a link here.
 
-    def answer(self, request: int, fields: dict[str, Any], values: list[Value]) -> None:
+    def answer(self, request: int, fields: Fields | Found, values: list[Value]) -> None:
         self.context.access.answered(request, fields, values)
 
     def tell(self, fields: dict[str, Any], values: list[Value]) -> None:

@@ -16,7 +16,7 @@ Invariants, under the context's lock.
 from __future__ import annotations
 
 from asyncio import _get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
@@ -24,11 +24,16 @@ from ...errors import NotConnected, StoreError, StoreTimeout
 from ..loop.site import Site
 from ..loop.steps import Steps, W, async_wait, async_waiter, wait
 from ..loop.waiter import SyncWaiter, Waiter
+from . import question
 from .copies import Copies, Originals
 from .listener import Change, Listener
+from .packed import Found
+from .question import Question
 from .value import Value
 
 Fields = dict[str, Any]
+
+_NOTHING = Found(False, None, 0, None, None)
 
 ANSWER_SECONDS = 10.0
 """Seconds to wait for an answer of the main process, if the caller gives no timeout."""
@@ -37,7 +42,7 @@ ANSWER_SECONDS = 10.0
 class StorePort(Protocol):
     """How the questions of a process reach the store."""
 
-    def ask(self, number: int, fields: Fields, values: list[Value]) -> None:
+    def ask(self, number: int, asked: Question) -> None:
         """Ask the store. With `number` 0 it does not answer. Under the lock."""
 
     def loop_waits(self) -> None:
@@ -50,19 +55,29 @@ class StorePort(Protocol):
 class Answer:
     """One question and its answer, which comes later."""
 
-    def __init__(self, access: Access, number: int, about: str | None) -> None:
+    def __init__(self, access: Access, number: int, asked: Question) -> None:
         self.number = number
+        self.found = _NOTHING
+        """The answer, if the question was about one key; else it is in `fields` and `values`."""
         self.fields: Fields = {}
         self.values: list[Value] = []
         self.keys: list[str] = []
         self.whole = False
-        self._about = about
+        self._asked = asked
         self._access = access
         self._error: Exception | None = None
         self._waiter: Waiter | None = None
 
-    def add(self, fields: Fields, values: list[Value]) -> bool:
+    @property
+    def _about(self) -> str | None:
+        return getattr(self._asked, "key", None)
+
+    def add(self, fields: Fields | Found, values: list[Value]) -> bool:
         """Take in a part of the answer; return whether it was the last. Under the lock."""
+        if isinstance(fields, Found):
+            self.found = fields
+            self._end()
+            return True
         self.fields = fields
         self.values += values
         self.keys += fields.get("keys", ())
@@ -116,9 +131,10 @@ class Answer:
         if self._error is not None:
             raise self._error
         if not self.whole:
-            about = "the store" if self._about is None else f"key {self._about!r}"
+            key = self._about
+            about = "the store" if key is None else f"key {key!r}"
             raise StoreTimeout(
-                f"{about}: the main process did not answer within {timeout:g} s", self._about
+                f"{about}: the main process did not answer within {timeout:g} s", key
             )
         return self
 
@@ -135,25 +151,24 @@ class Access:
         self._listeners: list[Listener] = []
         self._lost: str | None = None
 
-    def ask(self, op: str, about: str | None, args: Fields, values: Sequence[Value] = ()) -> Answer:
+    def ask(self, asked: Question) -> Answer:
         """Ask the store; never waits. Raises `NotConnected`."""
         with self.site.lock:
-            self._last += 1
-            answer = Answer(self, self._last, about)
             self._check()
-            self._asked[answer.number] = answer
-            self.port.ask(answer.number, {"op": op, "args": args}, list(values))
+            self._last = number = self._last + 1
+            answer = self._asked[number] = Answer(self, number, asked)
+            self.port.ask(number, asked)
         self.port.pump()
         return answer
 
-    def say(self, op: str, **args: Any) -> None:
+    def say(self, asked: Question) -> None:
         """Ask the store something that it does not answer. Never waits.
 
         Does nothing if the main process is gone.
         """
         with self.site.lock:
             if self._lost is None:
-                self.port.ask(0, {"op": op, "args": args}, [])
+                self.port.ask(0, asked)
         self.port.pump()
 
     def give_up(self, answer: Answer) -> None:
@@ -170,21 +185,21 @@ class Access:
             self._check()
             self.site.start_attending()
             self._listeners.append(listener)
-        return self.ask(listener.op, None, listener.args)
+        return self.ask(listener.question)
 
     def unlisten(self, listener: Listener) -> None:
-        """Tell `listener` nothing more. Idempotent."""
+        """Tell `listener`, a watch, nothing more. Idempotent."""
         with self.site.lock:
             if listener not in self._listeners:
                 return
             self._listeners.remove(listener)
             if self._lost is None:
-                self.port.ask(0, {"op": f"un{listener.op}", "args": listener.args}, [])
+                self.port.ask(0, question.Unwatch(listener.name))
         self.port.pump()
 
     # ------------------------------------------------------------- from the store, under the lock
 
-    def answered(self, number: int, fields: Fields, values: list[Value]) -> None:
+    def answered(self, number: int, fields: Fields | Found, values: list[Value]) -> None:
         """Take in an answer or a part of it."""
         answer = self._asked.get(number)
         if answer is not None and answer.add(fields, values):

@@ -23,6 +23,7 @@ from ... import log
 from ..loop.site import Site
 from ..loop.waiter import AsyncWaiter
 from . import value
+from .question import Subscribe, Watch
 from .value import Value
 
 _MANY = 10_000
@@ -81,9 +82,9 @@ class Listener:
         self._number = 0
 
     @property
-    def args(self) -> dict[str, str]:
-        """The arguments of the question to the store."""
-        return {"pattern" if self.op == "watch" else "topic": self._pattern}
+    def question(self) -> Watch | Subscribe:
+        """The question to the store that has it tell this listener."""
+        return Watch(self._pattern) if self.op == "watch" else Subscribe(self._pattern)
 
     def run(self, start: Callable[[Any], None]) -> None:
         """Make a runner that takes the messages; `start` is called with it first."""

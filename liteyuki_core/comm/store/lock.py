@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ...errors import StoreError, StoreTimeout, WouldBlockLoop
 from .access import ANSWER_SECONDS, Access, Answer
+from .question import Lock, Unlock
 
 
 class StoreLock:
@@ -53,7 +54,7 @@ class StoreLock:
         held, self._held = self._held, None
         if held is not None:
             access, number = held
-            access.say("unlock", key=self._key, held=number)
+            access.say(Unlock(self._key, number))
 
     async def __aexit__(self, *error: object) -> None:
         self.__exit__()
@@ -65,11 +66,11 @@ class StoreLock:
                 self._key,
             )
         access = self._find()
-        return access, access.ask("lock", self._key, {"key": self._key, "wait": wait})
+        return access, access.ask(Lock(self._key, wait))
 
     def _give_up(self, access: Access, asked: Answer, error: BaseException) -> None:
         # The lock may be given to this holder at this very moment. `unlock` undoes that too.
-        access.say("unlock", key=self._key, held=asked.number)
+        access.say(Unlock(self._key, asked.number))
         if isinstance(error, StoreTimeout):
             raise StoreTimeout(
                 f"lock {self._key}: not free within {self._timeout:g} s", self._key

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from . import value
 from .access import Access, Answer
 from .copies import ABSENT
+from .question import Clear, Count, Delete, Get, Incr, Publish, Scan, Set
 from .value import Value
 
 T = TypeVar("T")
@@ -45,75 +46,76 @@ class Operations:
         return self._found().copies.read(self._checked(key), default)
 
     def _get(self, key: str, default: Any) -> Steps[Any]:
-        answer = yield self._found().ask("get", key, {"key": key})
+        answer = yield self._found().ask(Get(key))
         self._keep(key, answer)
-        return value.rebuild(answer.values[0], key) if answer.values else default
+        found = answer.found.value
+        return default if found is None else value.rebuild(found, key)
 
     def _keys(self, prefix: str) -> Steps[list[str]]:
-        args = {"prefix": self._prefix + _text(prefix, "a prefix"), "content": False}
-        answer = yield self._found().ask("scan", None, args)
+        prefix = self._prefix + _text(prefix, "a prefix")
+        answer = yield self._found().ask(Scan(prefix, False))
         return [key[len(self._prefix) :] for key in answer.keys]
 
     def _items(self, prefix: str) -> Steps[list[tuple[str, Any]]]:
-        args = {"prefix": self._prefix + _text(prefix, "a prefix"), "content": True}
-        answer = yield self._found().ask("scan", None, args)
+        prefix = self._prefix + _text(prefix, "a prefix")
+        answer = yield self._found().ask(Scan(prefix, True))
         pairs = zip(answer.keys, answer.values, strict=True)
         return [(key[len(self._prefix) :], value.rebuild(found, key)) for key, found in pairs]
 
     def _count(self) -> Steps[int]:
-        answer = yield self._found().ask("count", None, {"prefix": self._prefix})
+        answer = yield self._found().ask(Count(self._prefix))
         return int(answer.fields["count"])
 
     def _set(self, key: str, data: Any, ttl: float | None, persist: bool | None) -> Steps[None]:
         key = self._key(key)
         access = self._found()
         serialised = self._dump(key, data)
-        args = {"key": key, "ttl": _check_ttl(ttl), "persist": self._persists(persist)}
-        answer = yield access.ask("set", key, args, [serialised])
+        asked = Set(serialised, key, _check_ttl(ttl), self._persists(persist), None)
+        answer = yield access.ask(asked)
         self._keep(key, answer, serialised)
 
     def _delete(self, key: str) -> Steps[bool]:
         key = self._key(key)
-        answer = yield self._found().ask("delete", key, {"key": key})
+        answer = yield self._found().ask(Delete(key))
         self._keep(key, answer, None)
-        return bool(answer.fields["was"])
+        return answer.found.done
 
     def _pop(self, key: str, default: Any) -> Steps[Any]:
         full = self._key(key)
-        answer = yield self._found().ask("delete", full, {"key": full})
+        answer = yield self._found().ask(Delete(full))
         self._keep(full, answer, None)
-        if answer.values:
-            return value.rebuild(answer.values[0], full)
+        if answer.found.value is not None:
+            return value.rebuild(answer.found.value, full)
         if default is RAISE:
             raise KeyError(key)
         return default
 
     def _clear(self, prefix: str) -> Steps[int]:
-        args = {"prefix": self._prefix + _text(prefix, "a prefix")}
-        answer = yield self._found().ask("clear", None, args)
+        prefix = self._prefix + _text(prefix, "a prefix")
+        answer = yield self._found().ask(Clear(prefix))
         return int(answer.fields["count"])
 
     def _incr(self, key: str, by: float) -> Steps[Any]:
         key = self._key(key)
         if type(by) not in (int, float):
             raise TypeError(f"what is added must be an int or a float, not {type(by).__name__}")
-        args = {"key": key, "persist": self._persists(None)}
-        answer = yield self._found().ask("incr", key, args, [value.number(by)])
-        (number,) = answer.values
+        answer = yield self._found().ask(Incr(value.number(by), key, self._persists(None)))
+        number = answer.found.value
+        assert number is not None
         self._keep(key, answer, number)
         return value.load(number)
 
     def _compare_and_set(self, key: str, expected: Any, new: Any) -> Steps[bool]:
         key = self._key(key)
         serialised = self._dump(key, new)
-        answer = yield self._found().ask("get", key, {"key": key})
+        answer = yield self._found().ask(Get(key))
         while True:
-            found = value.rebuild(answer.values[0], key) if answer.values else None
-            same = found == expected
+            seen = answer.found.value
+            same = (None if seen is None else value.rebuild(seen, key)) == expected
             if not same:
                 return False
             answer = yield self._set_if(key, answer, serialised)
-            if answer.fields["done"]:
+            if answer.found.done:
                 self._keep(key, answer, serialised)
                 return True
 
@@ -121,41 +123,41 @@ class Operations:
         key = self._key(key)
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {type(fn).__name__}")
-        answer = yield self._found().ask("get", key, {"key": key})
+        answer = yield self._found().ask(Get(key))
         while True:
-            data = fn(value.rebuild(answer.values[0], key) if answer.values else default)
+            seen = answer.found.value
+            data = fn(default if seen is None else value.rebuild(seen, key))
             serialised = self._dump(key, data)
             answer = yield self._set_if(key, answer, serialised)
-            if answer.fields["done"]:
+            if answer.found.done:
                 self._keep(key, answer, serialised)
                 return data
 
     def _setdefault(self, key: str, default: Any) -> Steps[Any]:
         key = self._key(key)
         serialised = self._dump(key, default)
-        answer = yield self._found().ask("get", key, {"key": key})
-        while not answer.values:
+        answer = yield self._found().ask(Get(key))
+        while answer.found.value is None:
             answer = yield self._set_if(key, answer, serialised)
-            if answer.fields["done"]:
+            if answer.found.done:
                 self._keep(key, answer, serialised)
                 return value.load(serialised)
-        return value.rebuild(answer.values[0], key)
+        return value.rebuild(answer.found.value, key)
 
     def _set_if(self, key: str, seen: Answer, serialised: Value) -> Answer:
-        version = seen.fields["version"]
-        args = {"key": key, "version": version, "persist": self._persists(None)}
-        return self._found().ask("set", key, args, [serialised])
+        version = seen.found.version
+        return self._found().ask(Set(serialised, key, None, self._persists(None), version))
 
     def _publish(self, topic: str, data: Any) -> Steps[None]:
         topic = self._key(topic)
-        yield self._found().ask("publish", topic, {"topic": topic}, [self._dump(topic, data)])
+        yield self._found().ask(Publish(self._dump(topic, data), topic))
 
     def _keep(self, key: str, answer: Answer, data: Value | object | None = ABSENT) -> None:
-        fields = answer.fields
+        _, found, _, cell, deadline = answer.found
         if data is ABSENT:
-            data = answer.values[0] if answer.values else None
+            data = found
         assert data is None or isinstance(data, Value)
-        self._found().copies.keep(key, fields["cell"], fields.get("deadline"), data)
+        self._found().copies.keep(key, cell, deadline, data)
 
     def _persists(self, asked: bool | None) -> bool | None:
         return self._persist if asked is None else asked

@@ -1,8 +1,7 @@
-"""The questions to the store: one small class for each. They are read and checked here.
+"""The questions to the store: one small class for each. Those in JSON are read and checked here.
 
-A question comes as a name and arguments in JSON. Some questions come with a serialised value.
-`read` makes the question of these. Pure: no sockets, no threads, no locks. The `Store` calls it
-under the context's lock.
+Questions about one key are written and read in `packed.py`. Any other comes as a name and arguments
+in JSON, and some come with a serialised value. Pure: no sockets, no threads, no locks.
 
 Invariant: nothing that comes is believed. An unknown question, an argument too many or too few, or
 an argument of another type or out of its range is a `FrameError`.
@@ -11,7 +10,6 @@ an argument of another type or out of its range is a `FrameError`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from ...errors import FrameError
@@ -35,32 +33,22 @@ def _is_flag(given: Any) -> bool:
     return type(given) is bool
 
 
-def _is_flag_or_none(given: Any) -> bool:
-    return given is None or type(given) is bool
-
-
 def _is_number(given: Any) -> bool:
     return type(given) is int and 0 <= given < 1 << 63
-
-
-def _is_number_or_none(given: Any) -> bool:
-    return given is None or _is_number(given)
-
-
-def _is_time_or_none(given: Any) -> bool:
-    return given is None or _is_number(given) or (type(given) is float and 0 < given < inf)
 
 
 class _Form(NamedTuple):
     """How a question is read: its class, how many values it has, and its arguments in order."""
 
-    kind: Callable[..., Question]
+    kind: Callable[..., OfMore]
     brings: int
     checks: dict[str, _Check]
 
 
 FORMS: dict[str, _Form] = {}
-"""All questions, by name."""
+"""All questions in JSON, by name."""
+
+_NAMES: dict[type, str] = {}
 
 Q = TypeVar("Q", bound=type[tuple[Any, ...]])
 
@@ -69,31 +57,24 @@ def _asked(name: str, **checks: _Check) -> Callable[[Q], Q]:
     """Decorate the class of a question: its name, and a check for each of its arguments.
 
     The checks are in the order of the fields. A field `value` comes before the arguments: it is the
-    value that comes with the question. An argument that may be None can be omitted.
+    value that comes with the question.
     """
 
     def add(kind: Q) -> Q:
         fields: Any = kind
         FORMS[name] = _Form(fields, fields._fields.count("value"), checks)
+        _NAMES[kind] = name
         return kind
 
     return add
 
 
-@_asked("get", key=_is_key)
 class Get(NamedTuple):
     """What is at a key?"""
 
     key: str
 
 
-@_asked(
-    "set",
-    key=_is_key,
-    ttl=_is_time_or_none,
-    persist=_is_flag_or_none,
-    version=_is_number_or_none,
-)
 class Set(NamedTuple):
     """Set a key. With `version`: only if the key has that version (0: if it does not exist)."""
 
@@ -104,14 +85,12 @@ class Set(NamedTuple):
     version: int | None
 
 
-@_asked("delete", key=_is_key)
 class Delete(NamedTuple):
     """Delete a key."""
 
     key: str
 
 
-@_asked("incr", key=_is_key, persist=_is_flag_or_none)
 class Incr(NamedTuple):
     """Add a number to the number at a key."""
 
@@ -187,24 +166,23 @@ class Publish(NamedTuple):
     topic: str
 
 
-Question = (
-    Get
-    | Set
-    | Delete
-    | Incr
-    | Scan
-    | Count
-    | Clear
-    | Lock
-    | Unlock
-    | Watch
-    | Unwatch
-    | Subscribe
-    | Publish
-)
+OfKey = Get | Set | Delete | Incr
+"""A question about one key, except for its lock."""
+
+OfMore = Scan | Count | Clear | Lock | Unlock | Watch | Unwatch | Subscribe | Publish
+"""Any other question."""
+
+Question = OfKey | OfMore
 
 
-def read(fields: dict[str, Any], values: list[Value]) -> Question:
+def write(asked: OfMore) -> tuple[dict[str, Any], list[Value]]:
+    """Return the fields and values that ask this."""
+    args = asked._asdict()
+    value = args.pop("value", None)
+    return {"op": _NAMES[type(asked)], "args": args}, [] if value is None else [value]
+
+
+def read(fields: dict[str, Any], values: list[Value]) -> OfMore:
     """Return the question. Raises `FrameError` if there is no such question."""
     name, args = fields.get("op"), fields.get("args")
     form = FORMS.get(name) if type(name) is str else None

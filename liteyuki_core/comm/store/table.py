@@ -34,7 +34,6 @@ import heapq
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from math import inf
 from typing import Any, Protocol
 
 from ...errors import FrameError, StoreError
@@ -43,6 +42,8 @@ from . import value as values_
 from .cells import Cells
 from .expiry import Expiry
 from .journal import Journal, Record
+from .packed import Found
+from .question import Question
 from .value import Value
 
 Fields = dict[str, Any]
@@ -60,7 +61,7 @@ _MOST_PATTERNS = 10_000
 class Asker(Protocol):
     """A process that asks the store. Called under the lock."""
 
-    def answer(self, request: int, fields: Fields, values: list[Value]) -> None:
+    def answer(self, request: int, fields: Fields | Found, values: list[Value]) -> None:
         """Pass on an answer. If its fields have `more`, another part follows."""
 
     def tell(self, fields: Fields, values: list[Value]) -> None:
@@ -102,7 +103,7 @@ class Store:
         """How many entries each asker has in these queues."""
         self._deadlines: list[tuple[float, int, str]] = []
         self._expiry = Expiry(self._expire)
-        self._unconfirmed: deque[tuple[int, Asker, int, Fields, list[Value]]] = deque()
+        self._unconfirmed: deque[tuple[int, Asker, int, Fields | Found, list[Value]]] = deque()
         self._journal = None if path is None else Journal(path, self._written, self._kept)
         if self._journal is not None:
             # The lock is for the journal's thread: it may ask for the kept records already.
@@ -119,9 +120,8 @@ class Store:
 
     # ------------------------------------------------------------- questions
 
-    def ask(self, asker: Asker, request: int, fields: Fields, values: list[Value]) -> None:
-        """Carry out a question and answer it. Raises `FrameError` if there is no such question."""
-        asked = question.read(fields, values)
+    def ask(self, asker: Asker, request: int, asked: Question) -> None:
+        """Carry out a question and answer it. Raises `FrameError` if it can't be asked."""
         try:
             match asked:
                 case question.Set():
@@ -155,7 +155,8 @@ class Store:
         except StoreError as error:
             asker.answer(request, {"error": error.args[0]}, [])
         except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-            raise FrameError(f"the store can't be asked {fields!r:.300}: {error!r:.300}") from error
+            name = type(asked).__name__.lower()
+            raise FrameError(f"the store can't be asked to {name}: {error!r:.300}") from error
 
     def drop(self, asker: Asker) -> None:
         """Remove an asker that is gone, with its locks, watches and subscriptions."""
@@ -197,31 +198,29 @@ class Store:
 
     def _get(self, asker: Asker, request: int, key: str) -> None:
         entry = self.live(key)
-        asker.answer(request, self._of(key, entry), [] if entry is None else [entry.value])
+        asker.answer(request, self._of(key, entry, None if entry is None else entry.value), [])
 
     def _set(self, asker: Asker, request: int, asked: question.Set) -> None:
         """Set a key. A change with a `version` does not change the key's time to live."""
         value, key, ttl, persist, version = asked
-        if ttl is not None and not 0 < ttl < inf:
-            raise ValueError(f"a ttl of {ttl}")
         entry = self.live(key)
         if version not in (None, 0 if entry is None else entry.version):
-            found = [] if entry is None else [entry.value]
-            asker.answer(request, {**self._of(key, entry), "done": False}, found)
+            there = None if entry is None else entry.value
+            asker.answer(request, self._of(key, entry, there, done=False), [])
             return
         deadline = None if ttl is None else time.monotonic() + ttl
         if version is not None and entry is not None:
             deadline = entry.deadline
         kept = self._keeps(key, entry, persist)
         ticket = self._change(key, value, deadline=deadline, kept=kept)
-        fields = {**self._of(key, self.entries[key]), "done": True}
-        self._confirm(ticket, asker, request, fields, [])
+        self._confirm(ticket, asker, request, self._of(key, self.entries[key], None), [])
 
     def _delete(self, asker: Asker, request: int, key: str) -> None:
         entry = self.live(key)
         ticket = None if entry is None else self._change(key, None)
-        found = [] if entry is None else [entry.value]
-        self._confirm(ticket, asker, request, {**self._of(key, None), "was": bool(found)}, found)
+        was = None if entry is None else entry.value
+        found = self._of(key, None, was, done=entry is not None)
+        self._confirm(ticket, asker, request, found, [])
 
     def _incr(self, asker: Asker, request: int, asked: question.Incr) -> None:
         by, key, persist = asked
@@ -230,7 +229,7 @@ class Store:
         deadline = None if entry is None else entry.deadline
         kept = self._keeps(key, entry, persist)
         ticket = self._change(key, number, deadline=deadline, kept=kept)
-        self._confirm(ticket, asker, request, self._of(key, self.entries[key]), [number])
+        self._confirm(ticket, asker, request, self._of(key, self.entries[key], number), [])
 
     def _keeps(self, key: str, entry: Entry | None, persist: bool | None) -> bool:
         kept = persist if persist is not None else entry is not None and entry.kept
@@ -275,12 +274,14 @@ class Store:
     def _keys(self, prefix: str) -> list[str]:
         return sorted(k for k in list(self.entries) if k.startswith(prefix) and self.live(k))
 
-    def _of(self, key: str, entry: Entry | None) -> Fields:
-        """Return what a copy of this key's value must know."""
+    def _of(
+        self, key: str, entry: Entry | None, value: Value | None, *, done: bool = True
+    ) -> Found:
+        """Return the answer to a question about a key that is now `entry`."""
         cell = None if self.cells is None else self.cells.number(key)
         if entry is None:
-            return {"cell": cell, "version": 0}
-        return {"cell": cell, "version": entry.version, "deadline": entry.deadline}
+            return Found(done, value, 0, cell, None)
+        return Found(done, value, entry.version, cell, entry.deadline)
 
     def _change(
         self,
@@ -311,7 +312,12 @@ class Store:
     # ------------------------------------------------------------- files and time
 
     def _confirm(
-        self, ticket: int | None, asker: Asker, request: int, fields: Fields, values: list[Value]
+        self,
+        ticket: int | None,
+        asker: Asker,
+        request: int,
+        fields: Fields | Found,
+        values: list[Value],
     ) -> None:
         if ticket is None:
             asker.answer(request, fields, values)

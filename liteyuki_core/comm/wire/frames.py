@@ -11,6 +11,7 @@ Kinds:
 - ACK: ranges of messages that were handled. With the BEGUN flag: messages whose handling begins.
 - CONTROL: a word, see `words.py`. All rare things are words.
 - STORE: a question to the store, its answer, or what the store tells, see `../store/value.py`.
+  With the PACKED flag: a question about one key, or its answer, see `../store/packed.py`.
 - PART, SLOT, FREE: for frames that are longer than `CHUNK` and go out in pieces, see `pieces.py`.
 """
 
@@ -29,6 +30,7 @@ MAGIC = 0x594C
 DATA, ACK, CONTROL, PART, SLOT, FREE, STORE = 1, 2, 3, 4, 5, 6, 7
 TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED, SPLIT = 1, 2, 4, 8, 16, 32, 64
 BEGUN = 1
+PACKED = 1
 FLAGS = {
     DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED | SPLIT,
     ACK: BEGUN,
@@ -36,7 +38,7 @@ FLAGS = {
     PART: 0,
     SLOT: 0,
     FREE: 0,
-    STORE: IN_PIECES,
+    STORE: PACKED | IN_PIECES,
 }
 """The flags that a frame of each kind may have."""
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from liteyuki_core.comm.current import current
 from liteyuki_core.comm.link_port import LinkPort
-from liteyuki_core.comm.store import value
+from liteyuki_core.comm.store import packed, value
+from liteyuki_core.comm.store.question import OfKey
 from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import frames
 from liteyuki_core.comm.wire.batch import pack_text
@@ -121,6 +122,10 @@ def ask(op: str, values: Iterable[bytes] = (), request: int = REQUEST, **args: A
     return b"".join(
         b"".join(part) for part in value.store({"op": op, "args": args, "request": request}, some)
     )
+
+
+def ask_of_key(asked: OfKey, request: int = REQUEST) -> bytes:
+    return b"".join(packed.question(request, asked))
 
 
 def in_pieces(number: int, size: int, flags: int = frames.LONG) -> bytes:

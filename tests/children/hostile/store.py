@@ -9,8 +9,11 @@ import time
 from functools import partial
 
 from liteyuki_core import shared_memory
+from liteyuki_core.comm.store.question import Get, Incr, Set
+from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import frames
-from tests.children.hostile.forge import REQUEST, act, ask, deaf, die, frame, out
+from tests.children.hostile.forge import REQUEST, act, ask, ask_of_key, deaf, die, frame, out
+from tests.wire import ODD_QUESTIONS, question_body
 
 
 @act("can't be asked '__class__'")
@@ -20,12 +23,17 @@ def an_attribute() -> None:
 
 @act("can't be asked")
 def another_attribute() -> None:
-    out(ask("get\0", key="k"))
+    out(ask("count\0", prefix=""))
 
 
-@act("is asked to get with")
+@act("can't be asked 'get'")
+def a_question_about_one_key_in_json() -> None:
+    out(ask("get", key="k"))
+
+
+@act("is asked to count with")
 def wrong_args() -> None:
-    out(ask("get", key=1))
+    out(ask("count", prefix=1))
 
 
 @act("is asked to lock with")
@@ -33,30 +41,46 @@ def an_argument_too_many() -> None:
     out(ask("lock", key="k", wait=True, asker=None))
 
 
-@act("is asked to get with")
+@act("is asked to lock with")
 def a_key_over_the_limit() -> None:
-    out(ask("get", key="k" * 2000))
+    out(ask("lock", key="k" * 2000, wait=True))
 
 
-for number, ttl in enumerate((float("nan"), float("inf"), -1, True, 10**400, "1")):
-    act("is asked to set with", name=f"ttl_{number}")(
-        partial(out, ask("set", [b"v"], key="k", ttl=ttl))
+for name, body in ODD_QUESTIONS.items():
+    act("the store ", name=name.replace(" ", "_"))(
+        partial(out, frame(frames.STORE, frames.PACKED, frames.STORE_STREAM, body))
     )
 
 
 @act("with 0 values")
 def no_value() -> None:
-    out(ask("set", key="k"))
+    out(ask("publish", topic="t"))
 
 
 @act("has no request")
 def no_request() -> None:
-    out(ask("get", request=-1, key="k"))
+    out(ask("count", request=-1, prefix=""))
+
+
+@act("can't be asked to incr")
+def a_number_that_is_none() -> None:
+    out(ask_of_key(Incr(Value("i", b"1"), "k", None)))
+
+
+@act("are no frame")
+def flags_that_no_store_frame_has() -> None:
+    out(frame(frames.STORE, frames.LONG, frames.STORE_STREAM, question_body()))
+
+
+@act("are allowed")
+def a_packed_value_over_the_limit() -> None:
+    flags = frames.PACKED | frames.IN_PIECES
+    out(frame(frames.STORE, flags, frames.STORE_STREAM, frames.table([200_000_000])))
 
 
 @act("is not whole")
 def lengths_that_are_negative() -> None:
-    head = json.dumps({"op": "get", "args": {}, "kinds": "bb", "sizes": [-4, 4]}).encode()
+    head = json.dumps({"op": "publish", "args": {}, "kinds": "bb", "sizes": [-4, 4]}).encode()
     out(frame(frames.STORE, 0, frames.STORE_STREAM, struct.pack("<I", len(head)) + head))
 
 
@@ -78,7 +102,7 @@ def parts_without_end() -> None:
 def questions_without_reading() -> None:
     shared_memory["big"] = b"x" * 100_000
     deaf()
-    question = ask("get", key="big") * 1000
+    question = ask_of_key(Get("big")) * 1000
     while True:
         out(question)
 
@@ -126,10 +150,13 @@ def a_million_patterns() -> None:
 
 @act(None)
 def changes_without_end() -> None:
-    out(*[ask("set", [b"v"], key="changes", ttl=0.001 * (number + 1)) for number in range(30_000)])
+    v = Value("b", b"v")
+    ttls = [0.001 * (number + 1) for number in range(30_000)]
+    out(*[ask_of_key(Set(v, "changes", ttl, None, None)) for ttl in ttls])
 
 
 @act("")
 def dies_in_the_middle() -> None:
-    out(ask("lock", key="dies", wait=True), ask("set", [b"x" * 1000], key="k")[:-10])
+    half = ask_of_key(Set(Value("b", b"x" * 1000), "k", None, None, None))[:-10]
+    out(ask("lock", key="dies", wait=True), half)
     die()

@@ -14,7 +14,8 @@ import pytest
 
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.hub import link_peer
-from liteyuki_core.comm.store import listener, value
+from liteyuki_core.comm.store import listener, packed, value
+from liteyuki_core.comm.store.question import Get, Publish, Set
 from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text
@@ -250,12 +251,9 @@ def test_a_key_that_was_guessed(child: Ended) -> None:
 def test_many_questions_without_reading(child: Ended) -> None:
     """Who does not read the answers is read no more, and keeps nobody else from anything."""
     memory = child.pair.store
-    question = value.store(
-        {"op": "set", "args": {"key": "k"}, "request": 1}, [Value("b", bytes(100_000))]
-    )
-    child.send(*question)
+    child.send(packed.question(1, Set(Value("b", bytes(100_000)), "k", None, None, None)))
     wait_until(lambda: "k" in memory.entries, "it is set")
-    ask = raw(*value.store({"op": "get", "args": {"key": "k"}, "request": 2}, []))
+    ask = raw(packed.question(2, Get("k")))
     child.theirs.connection.settimeout(0.5)
     with pytest.raises(TimeoutError):
         child.theirs.connection.sendall(ask * 100_000)
@@ -280,7 +278,7 @@ def test_what_is_told_and_not_read(child: Ended, monkeypatch: pytest.MonkeyPatch
 
     def change(i: int) -> None:
         value = Value("b", bytes(10_000))
-        access.ask("set", "k", {"key": f"k{i}"}, [value]).wait(10)
+        access.ask(Set(value, f"k{i}", None, None, None)).wait(10)
 
     for i in range(300):
         change(i)
@@ -299,13 +297,13 @@ def test_a_callback_that_is_slower_than_what_is_published(
     pair.main.access.listen(waits).wait(10)
     value = Value("b", bytes(10_000))
     for _ in range(300):
-        pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
+        pair.child.access.ask(Publish(value, "topic")).wait(10)
     assert len(waits._inbox) * 10_000 <= 1 << 20
     assert "topic 'topic'" in pair.logged("ERROR", "is dropped")
     assert len([line for line in pair.log if "is dropped" in line]) == 1
     while waits._inbox:
         assert run_async(waits.next()) == bytes(10_000)
-    pair.child.access.ask("publish", None, {"topic": "topic"}, [value]).wait(10)
+    pair.child.access.ask(Publish(value, "topic")).wait(10)
     assert len(waits._inbox) == 1
 
 
@@ -353,7 +351,8 @@ def test_long_messages_on_many_channels(pair: Pair) -> None:
 def test_a_task_is_not_held_up(child: Ended) -> None:
     """A child that sends nothing but work for main's threads leaves others their turn."""
     for i in range(2000):
-        child.pair.main.access.ask("set", "k", {"key": f"key {i}"}, [Value("b", b"x")]).wait(10)
+        asked = Set(Value("b", b"x"), f"key {i}", None, None, None)
+        child.pair.main.access.ask(asked).wait(10)
     ask = raw(*value.store({"op": "count", "args": {"prefix": "key"}, "request": 0}, [])) * 1000
     child.theirs.connection.sendall(ask)
     wait_until(lambda: child.peer._unhandled, "it has had a turn")

@@ -11,6 +11,7 @@ memory that the main process shares. Only then does it ask.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, TypeVar
@@ -108,7 +109,10 @@ class SharedMemory(Operations):
         """Do what `get` does."""
         key = self._key(key)
         found = self._read(key, default)
-        return await self._async_wait(self._get(key, default), timeout) if found is ASK else found
+        if found is ASK:
+            return await self._async_wait(self._get(key, default), timeout)
+        await asyncio.sleep(0)  # A loop that asks again and again goes on, as if it had to ask.
+        return found
 
     def get_all(self, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
         """Return all keys with their values, as they were at one moment."""

@@ -506,6 +506,7 @@ def test_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
         "full at the end failed",
         "closed False",
         "held [('a', 1), ('b', 1000000), ('c', 2000), ('d', 5000000), ('e', 1)]",
+        "still full failed",
         "closed False",
     ], user.output
     assert len(user.found(r"ERROR\] the store's file .*store\.db can't be written: ")) == 4

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.comm.wire import link, slots
+from liteyuki_core.comm.wire import link, reader, slots
 from tests.loops import LOOPS
 
 Change = Callable[[pytest.MonkeyPatch], None]
@@ -42,8 +42,9 @@ def no_sendmsg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the reader's thread wait in `recv`."""
-    monkeypatch.setattr(link, "_arrivals_of", lambda connection: None)
+    """Have the reader's thread wait in `recv`, and no other thread read."""
+    for module in (link, reader):
+        monkeypatch.setattr(module, "arrivals_of", lambda connection: None)
 
 
 def uvloop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from ..errors import (
 from .context import Context
 from .ends.end import End
 from .ends.port import ContextPort
+from .loop.waiter import Reading
 from .loop.wakes import Wake, fire
 from .store import packed, question, value
 from .store.question import OfKey, Question
@@ -163,6 +164,9 @@ class LinkPort(ContextPort):
 
     def loop_waits(self) -> None:
         self._link.loop_waits()
+
+    def will_wait(self) -> Reading | None:
+        return self._link.will_wait()
 
     def shut(self, timeout: float) -> dict[int, int]:
         self._shutting = True

@@ -10,10 +10,12 @@ import threading
 import pytest
 
 from liteyuki_core.comm import current
+from liteyuki_core.comm.loop import waiter
 from liteyuki_core.comm.storage import Change, SharedMemory, shared_memory
+from liteyuki_core.comm.wire import reader as reader_module
 from liteyuki_core.errors import NotConnected, StoreTimeout
 from tests.conftest import wait_until
-from tests.pair import Pair, StoreDoor, run_async
+from tests.pair import Pair, StoreDoor, in_thread, run_async
 
 
 def test_the_front_door_is_the_store_of_this_process(pair: Pair) -> None:
@@ -51,6 +53,60 @@ def test_a_loop_that_reads_the_link_may_ask_and_wait(pair: Pair) -> None:
             assert child.incr("n", timeout=10) == i + 1
 
     run_async(talk())
+
+
+@pytest.mark.every_transport
+def test_a_thread_that_asks_without_pause(pair: Pair) -> None:
+    """It may read the link itself: then it reads for all others too, while it asks and after."""
+    child = SharedMemory._of(pair.child.access)
+    ours, theirs = pair.channel()
+    reader = pair.port._link._reader
+    can_read = getattr(reader_module.arrivals_of, "__module__", "") == waiter.__name__
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            latest = child.incr("n", timeout=10)
+            assert latest == child.get("n")
+
+    asking = in_thread(ask)
+    try:
+        if can_read:
+            wait_until(lambda: type(reader._loan).__name__ == "_ThreadLoan", "the thread reads")
+        for i in range(300):
+            ours.send(i)
+            assert theirs.receive(10) == i
+        long = bytes(900_000)
+        child.set("long", long)
+        assert SharedMemory._of(pair.main.access)["long"] == long
+        ours.send(long)
+        assert theirs.receive(10) == long
+    finally:
+        stop.set()
+        asking.join(20)
+    assert not asking.is_alive()
+    ours.send("later")
+    assert theirs.receive(10) == "later"
+
+
+def test_a_lock_that_a_thread_waits_for(pair: Pair) -> None:
+    """A wait that lasts is over when the lock is free, also where the thread had the reading."""
+    child, main = (SharedMemory._of(context.access) for context in (pair.child, pair.main))
+    got: list[int] = []
+
+    def take(number: int) -> None:
+        for _ in range(300):
+            child.incr("n")
+        with child.lock("lock", 20):
+            got.append(number)
+
+    with main.lock("lock"):
+        threads = [in_thread(take, number) for number in range(3)]
+        wait_until(lambda: len(pair.store._locks["lock"]) == 4, "all wait")
+        assert not got
+    for thread in threads:
+        thread.join(20)
+    assert sorted(got) == [0, 1, 2]
 
 
 def test_outside_a_bot(do: StoreDoor) -> None:

@@ -96,6 +96,20 @@ def test_by_rooms(stand: Stand, room: str) -> None:
     assert busy == (room in COMM and room not in WAITER)
 
 
+@pytest.mark.parametrize("room", ["loguru", "threading", "liteyuki_core.process.child.leaving"])
+def test_what_a_link_calls_is_part_of_it(stand: Stand, room: str) -> None:
+    """A thread that reads handles what has come: that is not broken off, wherever it is."""
+    above = called(room, called("threading", stand.entered.set, stand.leave.wait))
+    thread = threading.Thread(target=called("liteyuki_core.comm.wire.link", above))
+    thread.start()
+    assert thread.ident is not None
+    assert stand.entered.wait(20)
+    busy = _is_busy(thread.ident)
+    stand.leave.set()
+    thread.join(10)
+    assert busy
+
+
 def test_who_waits_for_a_message_is_not(pair: Pair) -> None:
     """A thread or a task that receives."""
     ours, theirs = pair.channel()

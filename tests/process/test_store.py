@@ -35,6 +35,17 @@ def test_a_main_process_that_is_stopped(tmp_path: Path, environment: dict[str, s
         assert program.stop() == 0
 
 
+# ------------------------------------------------------------- a main thread that reads the link
+
+
+def test_a_main_thread_that_reads_is_stopped(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A stop breaks off no reading: each life ends at once and cleanly, whatever it was reading."""
+    with running_program(tmp_path, environment, "reading") as program:
+        went_well(program, timeout=90)
+        assert len(program.found("process asks exited with code 0")) > 10, program.output
+        assert not program.found("Traceback|ERROR|错误|has not stopped|is gone")
+
+
 # ------------------------------------------------------------- a child that turns on the memory
 
 

@@ -145,6 +145,9 @@ class LocalPort(ContextPort):
     def loop_waits(self) -> None:
         pass  # The answers of the store do not come over a link here.
 
+    def will_wait(self) -> None:
+        pass
+
     def answer(self, request: int, fields: Fields | Found, values: list[Value]) -> None:
         self.context.access.answered(request, fields, values)
 

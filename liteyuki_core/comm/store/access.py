@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
 from ...errors import NotConnected, StoreError, StoreTimeout
 from ..loop.site import Site
 from ..loop.steps import Steps, W, async_wait, async_waiter, wait
-from ..loop.waiter import SyncWaiter, Waiter
+from ..loop.waiter import Reading, ReadingWaiter, SyncWaiter, Waiter
 from . import question
 from .copies import Copies, Originals
 from .listener import Change, Listener
@@ -47,6 +48,9 @@ class StorePort(Protocol):
 
     def loop_waits(self) -> None:
         """Learn that this thread will wait, though it runs an event loop that may be reading."""
+
+    def will_wait(self) -> Reading | None:
+        """Learn that this thread, which runs no loop, will wait; return what it may read itself."""
 
     def pump(self) -> None:
         """Send what was asked. Never waits. Not under the lock."""
@@ -104,9 +108,14 @@ class Answer:
         Raises `StoreError`, `StoreTimeout` or `NotConnected`.
         """
         if not self.whole:
+            port = self._access.port
+            reading = None
             if _get_running_loop() is not None:
-                self._access.port.loop_waits()
-            wait(self._until_whole(SyncWaiter, timeout))
+                port.loop_waits()
+            else:
+                reading = port.will_wait()
+            new_waiter = SyncWaiter if reading is None else partial(ReadingWaiter, reading)
+            wait(self._until_whole(new_waiter, timeout))
         return self._result(timeout)
 
     async def async_wait(self, timeout: float | None) -> Answer:

@@ -38,7 +38,6 @@ Shares. `on_frames` may leave frames for later when it has used up its share of 
 
 from __future__ import annotations
 
-import select
 import socket
 import sys
 import threading
@@ -48,6 +47,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from ...errors import FrameError
+from ..loop.waiter import Reading, arrivals_of
 from ..loop.wakes import Wake, fire
 from . import decoder, frames, slots
 from .endpoint import Endpoint
@@ -110,18 +110,6 @@ def _send(connection: socket.socket, out: Out, flags: int) -> int:
     return size
 
 
-def _arrivals_of(connection: socket.socket) -> Callable[[], object] | None:
-    """Return a function that waits until bytes have come.
-
-    A thread that waits in `recv` would also be woken each time the other process has read.
-    """
-    if sys.platform == "win32":
-        return None
-    arrivals = select.poll()
-    arrivals.register(connection.fileno(), select.POLLIN)
-    return arrivals.poll
-
-
 class _Unforeseen(FrameError):
     """An exception that is no `FrameError` was raised while frames were handled."""
 
@@ -152,7 +140,8 @@ class Link:
         self._connection = endpoint.connection
         self._connection.setblocking(bool(_DONTWAIT))
         self._dontwait = _DONTWAIT
-        self._arrivals = _arrivals_of(self._connection) if _DONTWAIT else None
+        # A thread that waits in `recv` would also be woken each time the other process has read.
+        self._arrivals = arrivals_of(self._connection) if _DONTWAIT else None
         self._lock = threading.Lock()
         self.outbox = Outbox(
             _JOIN_BYTES if _SENDMSG else sys.maxsize, slots.SIZE if self._free else 0
@@ -284,6 +273,13 @@ class Link:
     def loop_waits(self) -> None:
         """Have the reader's thread read, not a loop: the loop's thread is about to wait."""
         self._reader.take_back()
+
+    def will_wait(self) -> Reading | None:
+        """Learn that this thread will wait; return what it may read itself meanwhile, if anything.
+
+        Not for a thread that runs an event loop.
+        """
+        return self._reader.will_wait()
 
     def abandon(self) -> None:
         """Close this process's handles after a fork: the connection belongs to the parent."""
@@ -434,7 +430,7 @@ class Link:
             try:
                 flags = self._dontwait if lanes or not waits else 0
                 if self._arrivals is not None and waits and not lanes:
-                    self._arrivals()
+                    self._arrivals.wait(None)
                 size = handle.recv_into(stream.buffer(), 0, flags)
                 self._at_end = not size
             except BlockingIOError:

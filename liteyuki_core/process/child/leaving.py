@@ -24,6 +24,7 @@ from typing import Any
 from ... import log
 from ...comm.context import Context
 from ...comm.loop import waiter
+from ...comm.wire import link
 from ..group import leave_with_group
 from .output import WriteEnd
 
@@ -188,12 +189,16 @@ class Leaving:
 def _is_busy(thread: int) -> bool:
     """Return whether a thread runs code of `comm` that must not be broken off half way.
 
-    A user's callback or function that `comm` has called may be broken off, and so may waiting.
+    A user's callback or function that `comm` has called may be broken off, and so may waiting. But
+    a link calls nothing of the user's: whatever a thread calls that reads or writes is part of it.
     """
     frame = sys._current_frames().get(thread)
+    busy = None
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in sys.stdlib_module_names:
-            return bool(module.startswith(_COMM)) and module != waiter.__name__
+        if module == link.__name__:
+            return True
+        if busy is None and module.partition(".")[0] not in sys.stdlib_module_names:
+            busy = bool(module.startswith(_COMM)) and module != waiter.__name__
         frame = frame.f_back
-    return False
+    return bool(busy)

@@ -6,14 +6,19 @@ import asyncio
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from liteyuki_core.comm.loop.waiter import ReadingWaiter, SyncWaiter
 from liteyuki_core.comm.loop.wakes import Wake
-from liteyuki_core.comm.wire.reader import Reader
+from liteyuki_core.comm.wire import reader as reader_module
+from liteyuki_core.comm.wire.reader import Reader, _ThreadLoan
+from liteyuki_core.errors import FrameError
 from tests.conftest import wait_until
 from tests.loops import LOOPS, LoopThread, Sleeps
 from tests.program import running_program
@@ -275,6 +280,236 @@ def test_what_read_raises_ends_the_reading(connection: Connection, lent: bool) -
     connection.theirs.send(b"x")
     wait_until(lambda: connection.ends)
     assert isinstance(connection.ends[0], ValueError)
+
+
+# ------------------------------------------------------------- threads that wait
+
+
+class Asked:
+    """A connection that threads ask something over: each byte that comes answers one of them."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.by: list[int] = []
+        self.ends: list[BaseException] = []
+        self.waiters: deque[SyncWaiter] = deque()
+        self.act: Callable[[], None] = lambda: None
+        """Called in the middle of each read."""
+        self.reader = Reader("x", self._open_handle, self._read, self.ends.append)
+        self.reader.thread.start()
+
+    def _open_handle(self, waits: bool) -> socket.socket:
+        handle = self.ours.dup()
+        handle.settimeout(None if waits else 0)
+        return handle
+
+    def _read(self, handle: socket.socket, waits: bool) -> tuple[bool, list[Wake]]:
+        data = handle.recv(1)
+        if not data:
+            raise EOFError
+        self.act()
+        self.by.append(threading.get_ident())
+        return False, [(None, self.waiters.popleft()._open)]
+
+    def wait(self, seconds: float = 10, ask: Callable[[], object] | None = None) -> bool:
+        """Ask, or have `ask` called, and wait for the answer; return whether it came."""
+        loan = self.reader.will_wait()
+        waiter = SyncWaiter() if loan is None else ReadingWaiter(loan)
+        self.waiters.append(waiter)
+        (ask or self.answer)()
+        return waiter.wait(seconds)
+
+    def answer(self) -> None:
+        self.theirs.send(b"x")
+
+    def lend(self) -> _ThreadLoan:
+        """Ask until this thread has the reading; return the loan."""
+
+        deadline = monotonic() + 30
+        while monotonic() < deadline:
+            assert self.wait()
+            loan = self.reader._loan
+            if isinstance(loan, _ThreadLoan) and loan.thread == threading.get_ident():
+                return loan
+        pytest.fail("the thread was never lent the reading")
+
+    def home(self) -> bool:
+        return self.reader._loan is None
+
+    def close(self) -> None:
+        self.theirs.close()
+        wait_until(lambda: self.ends)
+        self.reader.thread.join(10)
+        self.reader.close()
+        self.ours.close()
+
+
+@pytest.fixture
+def asked() -> Iterator[Asked]:
+    """A connection over which threads ask."""
+    opened = Asked()
+    yield opened
+    opened.close()
+    assert len(opened.ends) == 1
+    assert not opened.waiters
+
+
+def test_a_thread_that_asks_without_pause_reads(asked: Asked) -> None:
+    """A first answer is read by the reader's thread, soon all by who waits for them."""
+    assert asked.wait()
+    assert asked.by == [asked.reader.thread.ident]
+    me = threading.get_ident()
+    wait_until(lambda: bool(asked.lend()) and asked.wait() and asked.by[-1] == me, "it reads")
+
+
+def test_the_thread_reads_again_when_nobody_asks(asked: Asked) -> None:
+    """However the thread that had the reading goes on, or ends."""
+    for _ in range(3):
+        asked.lend()
+        wait_until(asked.home, "it is given back")
+    thread = threading.Thread(target=asked.lend)
+    thread.start()
+    thread.join(20)
+    wait_until(asked.home, "it is given back")
+    assert asked.wait()
+
+
+def test_a_wait_that_lasts_is_an_ordinary_one(asked: Asked) -> None:
+    """The reader's thread reads what comes late, and what does not come at all is a time-out."""
+    asked.lend()
+    assert asked.wait(20, ask=lambda: threading.Timer(0.1, asked.answer).start())
+    assert asked.by[-1] == asked.reader.thread.ident
+    asked.lend()
+    assert not asked.wait(0.05, ask=lambda: None)
+    wait_until(asked.home, "it is given back")
+    asked.answer()
+    wait_until(lambda: not asked.waiters, "the late answer is read")
+
+
+def test_a_wait_ends_in_time(asked: Asked) -> None:
+    """Also while answers for others come without pause, which the thread reads for them."""
+    asked.lend()
+    stop = threading.Event()
+
+    def ask() -> None:
+        others = SyncWaiter()
+        while not stop.is_set():
+            asked.waiters.appendleft(others)
+            asked.answer()
+            assert others.wait(10)
+
+    asking = threading.Thread(target=ask)
+    try:
+        assert not asked.wait(0.3, ask=asking.start)
+    finally:
+        stop.set()
+        asking.join(20)
+    asked.answer()
+    wait_until(lambda: not asked.waiters, "the late answer is read")
+
+
+def test_a_thread_that_is_stuck_where_it_waits(asked: Asked) -> None:
+    """As in a signal's handler: the reader's thread reads, and the thread finds its answer."""
+    loan = asked.lend()
+    assert loan.start_waiting()
+    waiter = ReadingWaiter(loan)
+    asked.waiters.append(waiter)
+    asked.answer()
+    wait_until(lambda: not asked.waiters, "it is read")
+    assert asked.home()
+    loan.stop_waiting(keeps=True)
+    assert waiter.wait(10)
+
+
+def test_a_wait_in_a_wait(asked: Asked) -> None:
+    """A signal's handler may ask too while its thread waits: it is answered, then the thread."""
+    loan = asked.lend()
+    assert loan.start_waiting()
+    assert asked.wait()
+    assert asked.by[-1] == asked.reader.thread.ident
+    loan.stop_waiting(keeps=True)
+    assert asked.wait()
+
+
+def test_several_threads_ask(asked: Asked) -> None:
+    """Each gets its answers, whoever reads them."""
+    answered: list[int] = []
+    lock = threading.Lock()
+
+    def ask(pause: float) -> None:
+        for i in range(400):
+            loan = asked.reader.will_wait()
+            waiter = SyncWaiter() if loan is None else ReadingWaiter(loan)
+            with lock:
+                asked.waiters.append(waiter)
+                asked.answer()
+            assert waiter.wait(20)
+            answered.append(i)
+            if pause and i % 50 == 0:
+                threading.Event().wait(pause)
+
+    threads = [threading.Thread(target=ask, args=(pause,)) for pause in (0, 0, 0.002, 0.01)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(answered) == 4 * 400
+
+
+def test_loans_of_little_use_are_made_seldom(asked: Asked) -> None:
+    """A thread that soon does something else gets the reading after ever more waits."""
+    needed = [asked.reader._needed]
+    for _ in range(3):
+        before = len(asked.by)
+        while asked.home():
+            assert asked.wait()
+        wait_until(asked.home, "it is given back")
+        assert len(asked.by) - before >= needed[-1]
+        needed.append(asked.reader._needed)
+    assert needed == sorted(set(needed))
+
+
+def test_the_end_while_a_thread_reads(asked: Asked) -> None:
+    """The reader's thread tells it; who waits is not stuck with it."""
+    asked.lend()
+    assert not asked.wait(0.5, ask=lambda: asked.theirs.shutdown(socket.SHUT_WR))
+    asked.waiters.clear()
+    wait_until(lambda: asked.ends)
+    assert isinstance(asked.ends[0], EOFError)
+
+
+def test_an_interrupt_in_the_middle_of_a_read(asked: Asked) -> None:
+    """It reaches the thread, and the reading ends: what has come may be half decoded."""
+    asked.lend()
+    reads = asked.reader.thread.ident
+
+    def interrupt() -> None:
+        if threading.get_ident() != reads:
+            raise KeyboardInterrupt
+
+    asked.act = interrupt
+
+    def interrupted() -> bool:
+        try:
+            asked.wait(1)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    wait_until(interrupted, "it is interrupted")
+    asked.waiters.clear()
+    wait_until(lambda: asked.ends)
+    assert isinstance(asked.ends[0], FrameError)
+
+
+def test_nobody_else_reads_where_nothing_waits_for_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows: answers are read by the reader's thread alone."""
+    monkeypatch.setattr(reader_module, "arrivals_of", lambda connection: None)
+    asked = Asked()
+    for _ in range(500):
+        assert asked.wait()
+    assert set(asked.by) == {asked.reader.thread.ident}
+    asked.close()
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -919,7 +919,7 @@ class Channels(RuleBasedStateMachine):
                 match = re.search(r"channel (\S+?):? .*?(\d+) messages", line)
                 if "a channel: " in line:  # The hub never knew which: it was closed before.
                     return Counter()
-                if match and "those that still come" in line:
+                if match and "later ones are dropped too" in line:
                     left[match[1]] = 0  # Said once for all of one sender.
                 elif match:
                     left[match[1]] -= int(match[2])

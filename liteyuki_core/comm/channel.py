@@ -260,7 +260,6 @@ class Channel(Handle, Generic[T]):
             message = receiving.take_nowait(who)
             if message is None:
                 if _get_running_loop() is not None:
-                    receiving.pump()  # So that the hub learns that this end receives.
                     raise WouldBlockLoop(
                         f"channel {receiving.name}: receive() would stop this thread's event loop "
                         "until a message comes; use `await channel.async_receive()` here"
@@ -268,7 +267,6 @@ class Channel(Handle, Generic[T]):
                 if observer is not None:
                     observer(True)
                 message = wait(receiving.until_message(SyncWaiter, who, timeout, deadline))
-            receiving.pump()
             rebuilt, data = receiving.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
@@ -287,7 +285,6 @@ class Channel(Handle, Generic[T]):
                 raise ChannelEmpty(
                     f"channel {receiving.name}: no message has arrived", receiving.name
                 )
-            receiving.pump()
             rebuilt, data = receiving.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]
@@ -324,7 +321,6 @@ class Channel(Handle, Generic[T]):
                 message = await async_wait(
                     receiving.until_message(async_waiter(), who, timeout, deadline)
                 )
-            receiving.pump()
             rebuilt, data = receiving.rebuild(message[1])
             if rebuilt:
                 return data  # type: ignore[no-any-return]

@@ -172,6 +172,7 @@ class Context:
             sleep(SETTLE_SECONDS)
         self.stop.end_receiving("this process is stopping")
         self.site.close()
+        self.turns.close()
         with self.lock:
             # Under one lock: later messages are refused. None is accepted and not sent.
             for end in self.ends.values():

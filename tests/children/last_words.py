@@ -165,3 +165,23 @@ def untaken() -> None:
         say("got", len(got), got == list(range(len(got))))
 
     acting.main(bot, act)
+
+
+# ------------------------------------------------------------- messages of a child that exits
+
+
+def sends_and_exits() -> None:
+    for number in range(20):
+        active_channel.send(number)
+    os._exit(0)
+
+
+def exiting() -> None:
+    bot = LiteyukiBot()
+    bot.add_process("exits", sends_and_exits, restart=NEVER)
+    channel = get_channel("exits-active")
+
+    async def act() -> None:
+        assert [await channel.async_receive(20) for _ in range(20)] == list(range(20))
+
+    acting.main(bot, act)

@@ -39,6 +39,7 @@ from liteyuki_core import (
 from liteyuki_core.comm import async_select, select
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.ends import bursts
 from tests.conftest import a_little
 from tests.model import Conduit, Half, Recorder, Waiting, check_side, custody, number_in
 from tests.pair import Pair
@@ -1040,7 +1041,17 @@ class ChannelsOfABadChild(Channels):
 
 @a_little(12, 60)
 @pytest.mark.parametrize("machine", [Channels, ChannelsOfABadChild])
-def test_channels_keep_their_laws(machine: type[Channels], times: int, transport: str) -> None:
-    """Whatever is done in whatever order."""
+@pytest.mark.parametrize("in_bursts", [False, True], ids=["alone", "bursts"])
+def test_channels_keep_their_laws(
+    machine: type[Channels],
+    in_bursts: bool,
+    times: int,
+    transport: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is done in whatever order; also if main's threads gather all that they send."""
+    if in_bursts:
+        monkeypatch.setattr(bursts, "_STREAK", 0)
+        monkeypatch.setattr(bursts, "_PAUSE", 3600.0)
     profile = settings(PROFILE, max_examples=HUNT or times)
     run_state_machine_as_test(machine, settings=profile)

@@ -209,6 +209,7 @@ class End:
         self._state.gone = None if kind is None else kind(f"channel {self.name}: {why}", self.name)
         self._state.last = last
         if kind is not None:
+            self.sending.lock_out()
             self._wake_all()
 
     def lost(self, kind: type[ChannelError], why: str) -> None:

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from asyncio import Task
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from ..loop import receiver
-from ..loop.acknowledgements import MOST, Acknowledgements
+from ..loop.acknowledgements import MOST, QUICK_MOST, Acknowledgements
 from ..loop.receiver import Receiver
 from ..loop.site import Site
 from .port import Port
@@ -43,7 +44,13 @@ class Handed:
         """For each receiver that has received here and has not ended: the messages in its hand."""
         self.left_behind: list[int] = []
         """The messages of tasks that have failed or were cancelled."""
-        self.acknowledgements = Acknowledgements(MOST)
+        self.acknowledgements = Acknowledgements(
+            max(MOST, min(QUICK_MOST * 3 // 4, state.capacity // 4))
+        )
+        self._since = 0.0
+        """When the first of the acknowledgements was added."""
+        self._attends = False
+        """Whether `attend` will be called."""
         self.worth_sending = min(MOST, max(1, state.capacity // 4))
         """From this count on, acknowledgements are passed on when no message is there to take."""
         self._late = False
@@ -80,15 +87,27 @@ class Handed:
             if handed:
                 self.acknowledge(handed)
 
-    def acknowledge(self, handed: list[int]) -> None:
-        """Acknowledge these messages soon, and empty the list."""
-        acknowledgements = self.acknowledgements
+    def acknowledge(self, handed: list[int]) -> bool:
+        """Acknowledge these messages soon, and empty the list.
+
+        Returns whether acknowledgements were passed on now. Then the caller pumps the port.
+        """
+        gathered = self.acknowledgements
+        told = False
         for number in handed:
-            if acknowledgements.add(number):
+            count = gathered.count
+            if not count:
+                self._since = monotonic()
+                if not self._attends:
+                    self._attends = True
+                    self._site.soon(self.attend)
+            # How long they took matters only when there are many.
+            seconds = 0.0 if (count + 1) % MOST else monotonic() - self._since
+            if gathered.add(number, 1, seconds):
                 self.flush()
-            elif acknowledgements.count == 1:
-                self._site.soon(self.attend)
+                told = True
         handed.clear()
+        return told
 
     def acknowledge_thread(self, who: Receiver) -> None:
         """Acknowledge what the thread has in hand that runs the task `who`.
@@ -118,6 +137,7 @@ class Handed:
     def attend(self) -> None:
         """Pass on the acknowledgements that were put off. Not under the lock."""
         with self._site.lock:
+            self._attends = False
             self.flush()
         self._port.pump()
 

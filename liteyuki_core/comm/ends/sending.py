@@ -14,6 +14,8 @@ Invariants, under the lock:
   of one kind without the lock: `text_reserved` or `payload_reserved`, and the other of them is 0
 - while that loop runs, only its thread writes these two and appends to `gathered`; any thread that
   passes on messages, under the lock, first takes the gathered messages off the front of `gathered`
+- messages that threads gather in a burst are accepted like all others and wait in `_pending`;
+  `_burster` is the thread without a loop that gathered last, 0 if no burst goes on
 - messages leave in the order in which they were accepted, and before every acknowledgement of
   this process that comes after them
 - a thread or task that waits for room has its waiter in `senders`; the call that makes room wakes
@@ -53,6 +55,9 @@ _ENOUGH = 0.0015
 _OVERDUE = 0.02
 """If `_rouse` was asked for and was not called within this many seconds, it is asked for again."""
 
+_FEW = 8
+"""If fewer messages have come since the last look, a burst is over."""
+
 _LINKED = -2
 """Stands for the length of a message that carries channels. For a text, -1 does."""
 
@@ -84,6 +89,7 @@ class Sending:
         self._lock = site.lock
         self._port = port
         self._turns = turns
+        self._bursts = turns.bursts
         self._link = link
         self._hold = hold
         self._free = state.capacity
@@ -103,6 +109,10 @@ class Sending:
         """Whether a thread or loop other than the gathering loop has sent."""
         self.gathering: Any = None
         self.gatherer = 0
+        self._burster = 0
+        """The thread whose messages are gathered in a burst, see `bursts.py`, or 0."""
+        self._looked = 0
+        """The number of the next message at the last `look`."""
         self.senders: Waiters = deque()
         """The waiters of threads and tasks that wait for room."""
         self._acknowledged_at = 0.0
@@ -178,11 +188,35 @@ class Sending:
         Raises `ChannelClosed` or `ChannelBroken`.
         """
         with self._lock:
+            if self._burster and self._burster == get_ident() and self._add_to_burst(item, length):
+                return True
             accepted = self.accept(item, length)
-        if accepted is None:
-            return False
-        if accepted:
+        if accepted is not False:
             self._port.pump()
+            if self._bursts is not None and _get_running_loop() is None:
+                self._bursts.sent()
+        return accepted is not None
+
+    def _add_to_burst(self, item: Any, length: int) -> bool:
+        """Do what `accept` does with one more message of a burst that is like those before it.
+
+        Returns False, and does nothing, if the message is another one.
+        """
+        pending = self._pending
+        size = self._pending_bytes + len(item)
+        if (
+            self._free <= 0
+            or len(pending) >= _BATCH_MESSAGES - 1
+            or size >= _BATCH_BYTES
+            or not (length == -1 if self._text else length > 0)
+            or self.gathered
+        ):
+            return False
+        self._free -= 1
+        self._pending_bytes = size
+        pending.append(item)
+        if length > 0:
+            self._lengths.append(length)
         return True
 
     def accept(self, item: Any, length: int, *, at_once: bool = True) -> bool | None:
@@ -190,7 +224,8 @@ class Sending:
 
         A message goes at once if it is the first that a loop's turn sends, or comes long after the
         message before it. All other messages of that turn, of this and of all other ends, leave
-        together after the turn. Without `at_once` this message leaves with them.
+        together after the turn. Without `at_once` this message leaves with them. A message of a
+        thread goes at once unless the thread is in a burst.
         """
         loop = _get_running_loop()
         if loop is None or (loop is not self.gathering and self.gathering is not None):
@@ -201,6 +236,8 @@ class Sending:
         state = self._state
         if state.closed or state.gone is not None or self._free <= 0:
             state.check_open()
+            if self._burster:
+                self.pass_on()  # There will be no room before these have left.
             return None
         sealed = self._next
         self._collect()
@@ -228,9 +265,11 @@ class Sending:
             begins = self._turns.begin(loop, self)
             self.gathering = loop
             self.gatherer = get_ident()
+        bursts = loop is None and self._bursts is not None and self._bursts.gathers(self)
+        if bursts:
+            self._burster = get_ident()
         if (
-            loop is None
-            or loop is not self.gathering
+            (loop is not self.gathering if loop is not None else not bursts)
             or (begins and at_once)
             or len(self._pending) >= _BATCH_MESSAGES
             or self._pending_bytes >= _BATCH_BYTES
@@ -278,6 +317,15 @@ class Sending:
         """Do the same under the lock. The caller pumps the port."""
         self._collect()
         self._seal()
+
+    def look(self) -> bool:
+        """Pass on what was gathered in a burst. Return whether the burst goes on."""
+        self.pass_on()
+        goes_on = self._next - self._looked >= _FEW
+        self._looked = self._next
+        if not goes_on:
+            self._burster = 0
+        return goes_on
 
     def end_turn(self) -> int:
         """Pass on what a loop's turn has gathered. Return how many messages are dropped.
@@ -381,6 +429,8 @@ class Sending:
             finally:
                 if not woken:
                     self._give_up(waiter)
+            if woken and waiter.loop is None and self._bursts is not None:
+                self._bursts.sent()  # To wait for room is no pause.
             if not woken:
                 raise ChannelTimeout(
                     f"channel {self.name}: there was no room for a message within {timeout:g} s",
@@ -406,8 +456,8 @@ class Sending:
         self._wake(len(self.senders))
 
     def lock_out(self) -> None:
-        """Make the gathering loop take the lock before it accepts more messages."""
-        self.gatherer = 0
+        """Make the gathering loop or thread go through `accept` with its next message."""
+        self.gatherer = self._burster = 0
 
     def counted(self) -> tuple[int, int]:
         """Return how many messages were sent, and how many of these were handled."""

@@ -4,7 +4,7 @@ One callback of the loop passes on what all ends have gathered in its turn. So a
 frame for each channel, and one system call for all of them.
 
 One `Turns` a process, made by its context. Any thread calls it, under the site's lock where the
-method says so.
+method says so. In the main process it owns the `Bursts`, which do the same for threads.
 
 Invariants, under the lock:
 
@@ -22,6 +22,7 @@ from typing import Protocol
 
 from ... import log
 from ..loop.site import Site
+from .bursts import Bursts
 
 _QUICK_SECONDS = 0.0001
 
@@ -55,6 +56,8 @@ class Turns:
         self._watches = False
         """Whether the attendant is about to look at the turns."""
         self._last_sent = 0.0
+        self.bursts = Bursts(site, pump) if site.process is None else None
+        """What threads of the main process gather."""
 
     def sends_quickly(self) -> bool:
         """Return whether messages come in quick succession. Then it pays to gather them.
@@ -84,10 +87,25 @@ class Turns:
         return False
 
     def pass_on(self) -> None:
-        """Pass on the messages that all turns have gathered so far. Under the lock."""
+        """Pass on the messages that all turns and threads have gathered so far. Under the lock."""
         for ends in self._turns.values():
             for end in ends:
                 end.pass_on()
+        if self.bursts is not None:
+            self.bursts.pass_on()
+
+    def waits(self) -> None:
+        """Note that a thread or task is about to wait for a message, maybe for an answer.
+
+        Under the lock; the caller pumps the port.
+        """
+        if self.bursts is not None:
+            self.bursts.pass_on()
+
+    def close(self) -> None:
+        """End the thread of the bursts. Not under the lock. Idempotent."""
+        if self.bursts is not None:
+            self.bursts.close()
 
     def _look(self) -> None:
         """End the turns of loops that were stopped before they could end them."""

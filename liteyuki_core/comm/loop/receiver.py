@@ -63,6 +63,12 @@ def current() -> Receiver | None:
 
 def of_thread() -> Receiver:
     """Return the task that calls, or the thread if no task calls."""
+    loop = _get_running_loop()
+    if loop is None:
+        try:
+            return _local.thread.number  # type: ignore[no-any-return]
+        except AttributeError:
+            pass
     return current() or _thread().number
 
 

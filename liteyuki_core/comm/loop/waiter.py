@@ -29,15 +29,45 @@ _HOLD = 0.005
 that lasts is an ordinary one, which anybody can end."""
 
 
+_SPIN = 0.00006
+"""Seconds that a thread looks for bytes before it sleeps: to be woken takes about as long."""
+
+_let_others_run: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
+
+_MOST_REST = 64
+"""Most waits that follow one another without a look, because looks were in vain."""
+
+
 class Arrivals:
-    """Waits until bytes have come on a connection. One thread waits at a time."""
+    """Waits until bytes have come on a connection. One thread waits at a time.
+
+    The thread looks again and again for a moment before it sleeps, and lets others have its
+    processor meanwhile. If that is in vain, it sleeps at once in the next waits, each time in more
+    of them. So who gets no answers soon looks for nothing.
+    """
 
     def __init__(self, poll: Callable[[float | None], object]) -> None:
         self._poll = poll
+        self._rest = 0 if more_than_one_processor() else sys.maxsize
+        self._next_rest = 1
 
     def wait(self, seconds: float | None) -> bool:
         """Return whether bytes or the end have come within so many seconds; None: for ever."""
-        return bool(self._poll(None if seconds is None else 1000 * seconds))
+        poll = self._poll
+        if self._rest:
+            self._rest -= 1
+        else:
+            until = monotonic() + _SPIN
+            while True:
+                if poll(0):
+                    self._next_rest = 1
+                    return True
+                _let_others_run()
+                if monotonic() > until:
+                    break
+            self._rest = self._next_rest
+            self._next_rest = min(2 * self._next_rest, _MOST_REST)
+        return bool(poll(None if seconds is None else 1000 * seconds))
 
 
 def arrivals_of(connection: socket.socket) -> Arrivals | None:

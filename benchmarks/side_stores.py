@@ -10,7 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,7 @@ from store_work import STORE_WORK, Lane, Store, StoreWork, drive, serve
 from workloads import PATIENCE, NotMeasurable, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
     from multiprocessing.connection import Connection
 
@@ -102,8 +102,9 @@ def _open_diskcache(folder: str) -> AbstractContextManager[Store]:
 
 
 class _RedisStore:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, path: str) -> None:
         self._client = client
+        self._path = path
         self.incr = client.incr
         self.close = client.close
 
@@ -113,11 +114,27 @@ class _RedisStore:
     def set(self, key: str, value: Any) -> object:
         return self._client.set(key, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
+    @asynccontextmanager
+    async def in_tasks(self) -> AsyncIterator[_RedisInTasks]:
+        """Open another client on the same server, for tasks of the running loop."""
+        from redis.asyncio import Redis
+
+        async with Redis(unix_socket_path=self._path) as client:
+            yield _RedisInTasks(client)
+
+
+class _RedisInTasks:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def async_set(self, key: str, value: Any) -> object:
+        return await self._client.set(key, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+
 
 def _open_redis(path: str) -> AbstractContextManager[Store]:
     from redis import Redis
 
-    return closing(_RedisStore(Redis(unix_socket_path=path)))
+    return closing(_RedisStore(Redis(unix_socket_path=path), path))
 
 
 def _require_redis() -> str:

@@ -20,6 +20,7 @@ CHANGED = "get, 100-byte str, just changed"
 BLOCK = "get, 1 MB bytes, unchanged"
 TABLE = "get, dict of 100, unchanged"
 SET = "set, 100-byte str"
+ASYNC_SET = "async_set, 100-byte str, one at a time"
 INCR = "incr, 1 child"
 INCR_4 = "incr, 4 children together"
 RATE = "ops/s"
@@ -39,14 +40,15 @@ ROWS: Rows = {
     Row("i", TABLE, RATE): ("table", ours.measure, stores.redis),
     Row("5", SET, RATE): ("set", ours.measure, stores.manager),
     Row("j", SET, RATE): ("set", ours.measure, stores.diskcache),
-    Row("k", SET, RATE): ("set", ours.measure, stores.redis),
+    Row("k", SET, RATE, 1, 2): ("set", ours.measure, stores.redis),
     Row("l", SET, RATE): ("set", ours.measure, v6.store),
     Row("6", INCR, RATE): ("incr", ours.measure, stores.manager),
     Row("m", INCR, RATE): ("incr", ours.measure, stores.diskcache),
-    Row("n", INCR, RATE): ("incr", ours.measure, stores.redis),
+    Row("n", INCR, RATE, 1, 2): ("incr", ours.measure, stores.redis),
     Row("7", INCR_4, RATE): ("incr by 4", ours.measure, stores.manager),
     Row("o", INCR_4, RATE): ("incr by 4", ours.measure, stores.diskcache),
-    Row("p", INCR_4, RATE): ("incr by 4", ours.measure, stores.redis),
+    Row("p", INCR_4, RATE, 0.5, 0.7): ("incr by 4", ours.measure, stores.redis),
+    Row("8", ASYNC_SET, RATE, 1, 2): ("async set", ours.measure, stores.redis),
 }
 NAMES: dict[Side, str] = {
     stores.manager: stores.MANAGER,

@@ -6,7 +6,9 @@ child's clock runs only while it uses the store.
 
 from __future__ import annotations
 
+import asyncio
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, repeat
 from time import perf_counter
@@ -185,6 +187,24 @@ def _set(store: Store, pool: Pool, seconds: float) -> Report:
     return Report(turns * len(keys), now - begun, True)
 
 
+def _async_set(store: Store, pool: Pool, seconds: float) -> Report:
+    return asyncio.run(_set_in_a_task(store, pool, seconds))
+
+
+async def _set_in_a_task(store: Any, pool: Pool, seconds: float) -> Report:
+    keys = _keys(pool)
+    turns = 0
+    async with store.in_tasks() if hasattr(store, "in_tasks") else nullcontext(store) as opened:
+        set_ = opened.async_set
+        now = begun = perf_counter()
+        while now < begun + seconds or not turns % len(pool):
+            turns += 1
+            for key, value in zip(keys, _turned(pool, turns), strict=True):
+                await set_(key, value)
+            now = perf_counter()
+    return Report(turns * len(keys), now - begun, True)
+
+
 def _drive_incr(store: Store, lanes: list[Lane], pool: Pool, seconds: float) -> float:
     warm, measured = _warm_and_measured(lanes, seconds)
     _equal(store.incr(_COUNTER), sum(report.done for report in chain(warm, measured)) + 1)
@@ -225,6 +245,7 @@ STORE_WORK = {
         StoreWork("block", _blocks, _drive_get, _get),
         StoreWork("table", _tables, _drive_get, _get),
         StoreWork("set", _texts, _drive_set, _set),
+        StoreWork("async set", _texts, _drive_set, _async_set),
         StoreWork("incr", list, _drive_incr, _incr),
         StoreWork("incr by 4", list, _drive_incr, _incr, children=4),
     )

@@ -1,14 +1,16 @@
 """uvicorn in a child: gives it the main process's listening sockets, and tells when it serves.
 
 One server is changed: its `startup` and `shutdown`, and how it waits for its end. uvicorn looks
-every 0.1 s whether it is to end; here it sleeps until it is. This file does not import uvicorn: a
-program that serves with it has imported it. All runs on the thread and loop of that server.
-The sockets given to the server are closed by it, or here if it does not start.
+every 0.1 s whether it is to end; here it sleeps until it is. It waits 0.1 s for connections to end;
+here it does not if there are none. This file does not import uvicorn: a program that serves with it
+has imported it. All runs on the thread and loop of that server. The sockets given to the server are
+closed by it, or here if it does not start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -32,7 +34,13 @@ _ON_TICK = {
     *("server_state", "default_headers", "callback_notify", "last_notified", "timeout_notify"),
     *("should_exit", "limit_max_requests", "total_requests", "logger", "info", "warning"),
 }
-"""All names that a server's main loop and its tick use, where they do what this file expects."""
+_SHUTDOWN = {
+    *("logger", "info", "servers", "close", "list", "server_state", "connections", "shutdown"),
+    *("asyncio", "sleep", "wait_for", "_wait_tasks_to_complete", "config", "TimeoutError", "error"),
+    *("timeout_graceful_shutdown", "len", "tasks", "cancel", "force_exit", "lifespan"),
+}
+"""All names that a server's main loop, tick and shutdown use, where they do what this file expects.
+"""
 
 
 class FirstServer:
@@ -178,7 +186,17 @@ async def _shutdown(server: Any, original: Callable[..., Any], sockets: Any = No
     await asyncio.sleep(_LAST_SECONDS)
     for _ in range(_LAST_TURNS):  # A loop that was blocked has not made one turn meanwhile.
         await asyncio.sleep(0)
-    await original(sockets=sockets)
+    state = server.server_state
+    if state.connections or state.tasks or not _names_in(original) <= _SHUTDOWN:
+        await original(sockets=sockets)
+        return
+    # What uvicorn does, but for its waiting 0.1 s for connections to end: there are none.
+    logging.getLogger("uvicorn.error").info("Shutting down")
+    for each in (*server.servers, *(sockets or ())):
+        each.close()
+    await server._wait_tasks_to_complete()
+    if not server.force_exit:
+        await server.lifespan.shutdown()
 
 
 def _stop_accepting(listening: asyncio.base_events.Server) -> None:

@@ -270,3 +270,42 @@ def test_options_of_uvicorn_that_need_its_tick() -> None:
     for told in (Told(), Told()):
         with told.first:
             asyncio.run(serve())
+
+
+class Slow(uvicorn.Server):
+    """A server whose shutdown does more."""
+
+    said = ""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.said = "more"
+        await super().shutdown(sockets=sockets)
+
+
+@pytest.mark.parametrize("kind", [uvicorn.Server, Slow])
+def test_a_shutdown_without_connections(kind: type[uvicorn.Server]) -> None:
+    """The application is told, its sockets are closed, and a shutdown of another shape is kept."""
+    told: list[str] = []
+    port = free_port()
+
+    async def noted(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        async def heard() -> Any:
+            message = await receive()
+            told.append(message["type"])
+            return message
+
+        await application(scope, heard, send)
+
+    async def serve() -> None:
+        one = kind(uvicorn.Config(noted, port=port, log_level="critical"))
+        serving = asyncio.ensure_future(one.serve())
+        await until(lambda: one.started)
+        one.should_exit = True
+        await asyncio.wait_for(serving, DEADLINE)
+        assert getattr(one, "said", "more") == "more"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+
+    with Told().first:
+        asyncio.run(serve())
+    assert told == ["lifespan.startup", "lifespan.shutdown"]

@@ -113,6 +113,7 @@ class LiteyukiBot:
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
             hang_timeout=self._settings.hang_timeout,
+            fork=self._settings.start_method == "forkserver",
         )
         self._fault: BaseException | None = None
         self._reload = Reload(

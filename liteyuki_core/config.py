@@ -69,6 +69,8 @@ class Settings:
     log_compression: str | None = None
     """The format of compressed old files, by its name in loguru."""
     log_json: bool = False
+    start_method: Annotated[Literal["forkserver", "spawn"], _LOWER] = "forkserver"
+    """How processes of children are started. Without fork servers they are spawned."""
     stop_timeout: Annotated[float, Interval(gt=0, le=3600)] = 10.0
     """Seconds that stopping everything may take."""
     hang_timeout: Annotated[float, Interval(ge=0, le=3600)] = 5.0

@@ -56,6 +56,15 @@ if TYPE_CHECKING:
 
 
 _MIXIN = __name__
+PRELOADED = (
+    *("pydantic", "pydantic.networks", "pydantic_settings", "dotenv", "yarl", "pygtrie"),
+    *("anyio", "exceptiongroup", "fastapi", "starlette.websockets", "uvicorn", "uvloop"),
+    *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto"),
+)
+"""What a fork server imports for NoneBot children: most of what NoneBot and its usual driver need.
+
+NoneBot itself is left to the child, because its import sets up its log and the import of plugins.
+"""
 _SERVING_SECONDS = 1.0
 _END_SECONDS = 3.0
 """A shutdown waits so long for messages in hand, unless it was given a deadline, and after that so

@@ -43,6 +43,7 @@ from .listening import Listening
 from .report import Report
 from .restart import RestartPolicy, Restarts
 from .spec import ChildSpec
+from .starting import Starting
 from .state import ChildProcess, ProcessState
 from .task import Tasks
 from .verdict import ProcessEnd, Verdict, judge
@@ -61,6 +62,7 @@ class Services(NamedTuple):
     hooks: Hooks
     health: Health
     tasks: Tasks
+    processes: Starting
     store_cache_bytes: int
     stop_timeout: float
     may_start: Callable[[], bool]
@@ -296,7 +298,13 @@ class Course:
             services.tasks.run(self._ended(life))
 
         life = self._life = Life(
-            self.name, services.main, services.writer, on_word, on_end, self._on_pid
+            self.name,
+            services.main,
+            services.writer,
+            services.processes,
+            on_word,
+            on_end,
+            self._on_pid,
         )
         try:
             await life.spawn(self._spec, self._listening)

@@ -76,12 +76,23 @@ class Group:
         code = self._exit_code()
         deadline = time.monotonic() + _TERMINATE_SECONDS
         while self._signal(0):
+            self._reap_adopted()
             if time.monotonic() > deadline:
                 self.kill()
                 break
             time.sleep(_LOOK_SECONDS)
         self._over = True
         return code
+
+    def _reap_adopted(self) -> None:
+        """Reap those of the group whose parent has ended while main adopted orphans."""
+        if sys.platform == "win32":
+            return
+        try:
+            while os.waitpid(-self._pid, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
 
     def _exit_code(self) -> int | None:
         """Return the exit code of the process, which has ended."""

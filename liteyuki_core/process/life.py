@@ -1,4 +1,4 @@
-"""One process of a child, from before it is spawned until its output and its link are read.
+"""One process of a child, from before it is started until its output and its link are read.
 
 A child has one life after another. What lasts longer than a process belongs to the child's course.
 
@@ -12,7 +12,6 @@ Threads. LiteyukiBot's loop calls everything, except where a method says otherwi
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import signal
 import sys
 import threading
@@ -29,13 +28,13 @@ from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
 from ..writer import Writer
-from .child import entry
 from .child.output import WriteEnd
 from .group import Group
 from .listening import Listening
 from .output import Output
 from .report import Report, shared
 from .spec import ChildSpec
+from .starting import Starting
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -64,6 +63,7 @@ class Life:
         name: str,
         main: Main,
         writer: Writer,
+        processes: Starting,
         on_word: Callable[[words.OfProcess], None],
         on_end: Callable[[], None],
         on_pid: Callable[[int | None], None],
@@ -90,6 +90,7 @@ class Life:
         self._link_ended = asyncio.Event()
         self._output_ended = asyncio.Event()
         self._writer = writer
+        self._processes = processes
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._code: int | None = None
@@ -135,9 +136,8 @@ class Life:
                     handed.callback(way.close)
                 self.report = shared()
                 kept.callback(self.close)
-                spec = make_spec(theirs, output.theirs, way, self.report)
-                process = multiprocessing.get_context("spawn").Process(
-                    target=entry.main, args=(spec,), name=f"liteyuki-{self.name}"
+                process = self._processes.process(
+                    make_spec(theirs, output.theirs, way, self.report)
                 )
                 spawning = asyncio.ensure_future(threads.run(lambda: _spawn(process)))
                 while not spawning.done():

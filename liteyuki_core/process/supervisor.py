@@ -30,6 +30,7 @@ from .health import Hang, Health
 from .life import Life
 from .restart import RestartPolicy
 from .spec import pack_call
+from .starting import Starting
 from .state import ChildProcess, ProcessState
 from .task import Tasks
 
@@ -54,6 +55,7 @@ class Supervisor:
         store_cache_bytes: int,
         stop_timeout: float,
         hang_timeout: float,
+        fork: bool,
     ) -> None:
         self._hub = main.hub
         self._writer = writer
@@ -61,6 +63,7 @@ class Supervisor:
         self._tasks = Tasks(on_broken)
         self._stop_timeout = stop_timeout
         self._health = Health(hang_timeout)
+        self._processes = Starting(fork)
         self.children: dict[str, ChildProcess] = {}
         """The public view of each child, by name. Any thread may read it."""
         self._courses: dict[str, Course] = {}
@@ -71,6 +74,7 @@ class Supervisor:
             hooks=hooks,
             health=self._health,
             tasks=self._tasks,
+            processes=self._processes,
             store_cache_bytes=store_cache_bytes,
             stop_timeout=stop_timeout,
             may_start=lambda: not self._stopping,
@@ -147,8 +151,17 @@ class Supervisor:
     # ------------------------------------------------------------- commands
 
     async def start_all(self) -> None:
-        """Start every child that was not started yet, one after another."""
+        """Start every child that was not started yet.
+
+        Those of one fork server are started one after another: it may take long to begin.
+        """
+        kinds: dict[str, list[Course]] = {}
         for course in self.courses:
+            kinds.setdefault(self._processes.framework_of(course.child.target), []).append(course)
+        await asyncio.gather(*(self._start_in_turn(kind) for kind in kinds.values()))
+
+    async def _start_in_turn(self, courses: list[Course]) -> None:
+        for course in courses:
             if course.child.started_at is None:
                 self.start(course)
             await course.until_started()
@@ -247,6 +260,7 @@ class Supervisor:
         self._stopping = True
         for course in self.courses:
             course.leave()
+        self._processes.close()
         leaving = [c for c in self.courses if c.child.state is ProcessState.STOPPING]
         await self._stop(leaving, deadline)
 

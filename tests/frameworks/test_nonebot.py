@@ -182,3 +182,44 @@ def test_importing_it_imports_no_nonebot(tmp_path: Path, environment: dict[str, 
         print([name for name in sys.modules if name.partition(".")[0] == "nonebot"])
     """
     assert python(code, tmp_path, environment).stdout.strip() == "[]"
+
+
+def test_what_a_fork_server_imports_starts_nothing(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """It opens nothing, reads no settings, and has no chance of its own that copies would share."""
+    write_files(tmp_path, {".env": "DRIVER=~none\nHOST=here\n"})
+    result = python(
+        """
+        import gc, logging, os, random, signal, sys, threading
+        from importlib import import_module
+        before, opened = dict(os.environ), []
+        folder = os.getcwd()
+        sys.addaudithook(lambda event, args: opened.append((event, args[0])) if event in (
+            "socket.__new__", "subprocess.Popen", "os.fork", "os.putenv", "os.chdir"
+        ) or event == "open" and str(args[0]).startswith((folder, ".")) else None)
+        from liteyuki_core.frameworks.nonebot import PRELOADED
+        files = sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else []
+        for name in PRELOADED:
+            import_module(name)
+        assert not opened, opened
+        assert dict(os.environ) == before
+        assert threading.enumerate() == [threading.main_thread()]
+        if files:
+            assert sorted(os.listdir("/proc/self/fd")) == files
+            assert len(os.listdir("/proc/self/task")) == 1
+        chances = [
+            each for each in gc.get_objects()
+            if isinstance(each, random.Random) and not isinstance(each, random.SystemRandom)
+        ]
+        assert len(chances) <= 1, chances  # Python's own draws anew after a fork.
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert not logging.root.handlers
+        assert "nonebot" not in sys.modules
+        assert "asyncio" not in sys.modules or sys.modules["asyncio"]._get_running_loop() is None
+        print("nothing started")
+        """,
+        tmp_path,
+        environment,
+    )
+    assert result.stdout.strip() == "nothing started", result.stdout

@@ -98,7 +98,9 @@ def run_traced(folder: Path, environment: Environment, plan: Plan) -> Any:
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(_TRACING, encoding="utf-8")
     path = os.pathsep.join([str(site), environment.get("PYTHONPATH", "")])
-    return run(folder, {**environment, "PYTHONPATH": path}, plan)
+    # A fork server runs `sitecustomize` once for all its children, and is not to be traced.
+    spawned = {"LITEYUKI_START_METHOD": "spawn", "PYTHONPATH": path}
+    return run(folder, {**environment, **spawned}, plan)
 
 
 def chosen(counts: list[Place], count: int) -> list[Place]:

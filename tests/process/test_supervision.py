@@ -134,12 +134,8 @@ def test_what_a_child_has_started_ends_with_it(
         tmp_path, environment, "supervision.ends:family", *(["crash"] if how == "crash" else [])
     ) as bot:
         bot.wait_for_line("^ready$")
-        family = bot.children()
-        (child,) = (
-            process
-            for process in family
-            if process.ppid() == bot.process.pid and "spawn_main" in " ".join(process.cmdline())
-        )
+        pid = int(bot.wait_for_line(r"process \S+ started \(pid (\d+)\)")[1])
+        (child,) = (process for process in bot.children() if process.pid == pid)
         grandchildren = child.children(recursive=True)
         assert len(grandchildren) == 3
         (tmp_path / "go").touch()

@@ -26,7 +26,7 @@ ROWS: Rows = {
     Row("3", EVENT, "msg/s", 1.3, 2): ("event", ours.one_way, pipe.one_way),
     Row("4", "round trip, p50", "µs", 0.8, 0.4): ("trip", ours.round_trip, pyzmq.round_trip),
     Row("5", "10 MB bytes to on_receive", "MB/s", 1, 3): ("block", ours.one_way, pipe.one_way),
-    Row("a", "100-byte str, thread to receive", "msg/s"): (
+    Row("a", "100-byte str, thread to receive", "msg/s", 1, 2): (
         "text",
         ours.one_way_threads,
         pipe.one_way,

@@ -29,7 +29,7 @@ ROWS: Rows = {
     Row("a", GET, RATE): ("get", ours.measure, stores.diskcache),
     Row("b", GET, RATE): ("get", ours.measure, stores.redis),
     Row("c", GET, RATE): ("get", ours.measure, v6.store),
-    Row("2", CHANGED, RATE): ("changed", ours.measure, stores.manager),
+    Row("2", CHANGED, RATE, 3, 10): ("changed", ours.measure, stores.manager),
     Row("d", CHANGED, RATE): ("changed", ours.measure, stores.diskcache),
     Row("e", CHANGED, RATE): ("changed", ours.measure, stores.redis),
     Row("3", BLOCK, RATE): ("block", ours.measure, stores.manager),

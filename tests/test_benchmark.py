@@ -66,6 +66,7 @@ def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
         "block: right: right: wrong: right",
         "table: right: right: wrong: right",
         "set: right: wrong: wrong: right",
+        "async set: right: wrong: wrong: right",
         "incr: right: right: right: wrong",
         "incr by 4: right: right: right: wrong",
     ]

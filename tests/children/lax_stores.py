@@ -15,6 +15,9 @@ class Sound(dict[str, Any]):
     def set(self, key: str, value: Any) -> None:
         self[key] = value
 
+    async def async_set(self, key: str, value: Any) -> None:
+        self.set(key, value)
+
     def incr(self, key: str) -> int:
         self[key] = self.get(key, 0) + 1
         return int(self[key])

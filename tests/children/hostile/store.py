@@ -123,6 +123,8 @@ def questions_without_end() -> None:
 
 
 async def noise() -> None:
+    while "subscribed" not in shared_memory:
+        await asyncio.sleep(0.01)
     for _ in range(900):
         await shared_memory.async_publish("noise", bytes(100_000))
         await asyncio.sleep(0)
@@ -131,6 +133,7 @@ async def noise() -> None:
 @act("MB of names, changes and publications", noise)
 def subscribes_and_never_reads() -> None:
     out(ask("subscribe", topic="noise"))
+    shared_memory["subscribed"] = True
     deaf()
     while True:
         time.sleep(1)

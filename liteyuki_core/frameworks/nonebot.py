@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 _MIXIN = __name__
 PRELOADED = (
-    *("pydantic", "pydantic.networks", "pydantic_settings", "dotenv", "yarl", "pygtrie"),
+    *("pydantic", "pydantic.networks", "dotenv", "yarl", "pygtrie"),
     *("anyio", "exceptiongroup", "fastapi", "starlette.websockets", "uvicorn", "uvloop"),
     *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto"),
 )

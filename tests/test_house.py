@@ -19,7 +19,7 @@ CORE = ROOT / "liteyuki_core"
 
 FLOORS: list[set[str]] = [
     {"errors", "files", "log"},
-    {"writer"},
+    {"pyproject", "writer"},
     {"comm.loop"},
     {"comm.wire"},
     {"comm.ends", "comm.store"},

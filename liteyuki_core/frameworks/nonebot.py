@@ -22,19 +22,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
 from importlib import import_module
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 from .. import log
 from ..comm import current
@@ -45,6 +38,7 @@ from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 from ..process import loaded
 from ..process.child.request import calls_ready, ready
+from ..pyproject import read_table
 from .uvicorn import FirstServer
 
 if TYPE_CHECKING:
@@ -100,7 +94,7 @@ def run(
         config["driver"] += f"+{_MIXIN}"
     nonebot.init(**config)
     driver = nonebot.get_driver()
-    table = _nonebot_table(pyproject)
+    table = read_table(pyproject, "nonebot")
     plugins, plugin_dirs = list(plugins), list(plugin_dirs)
     _note_files(
         pyproject,
@@ -116,14 +110,6 @@ def run(
         nonebot.load_from_toml(str(pyproject))
     nonebot.load_all_plugins(plugins, plugin_dirs)
     nonebot.run()
-
-
-def _nonebot_table(pyproject: str | os.PathLike[str] | None) -> dict[str, Any]:
-    if pyproject is None or not Path(pyproject).is_file():
-        return {}
-    with open(pyproject, "rb") as file:
-        table = tomllib.load(file).get("tool", {}).get("nonebot", {})
-    return table if isinstance(table, dict) else {}
 
 
 def _note_files(

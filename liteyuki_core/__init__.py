@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .comm import shared_memory as shared_memory
     from .errors import *  # noqa: F403
     from .log import logger as logger
+    from .plugin import load_plugin as load_plugin
+    from .plugin import load_plugins as load_plugins
+    from .plugin import require as require
 
 __version__ = "0.1.0"
 
@@ -25,7 +28,10 @@ _HOMES = {
     "get_bot": "bot",
     "Channel": "comm",
     "get_channel": "comm",
+    "load_plugin": "plugin",
+    "load_plugins": "plugin",
     "logger": "log",
+    "require": "plugin",
     "shared_memory": "comm",
 }
 _ERRORS = (
@@ -50,13 +56,29 @@ _ERRORS = (
     "ProcessNotFound",
     "ProcessStartError",
     "ProcessTimeout",
+    "PluginError",
+    "PluginExists",
+    "PluginNotFound",
+    "PluginFailed",
+    "PluginCycle",
     "NotConnected",
     "AlreadyRunning",
     "ConfigError",
     "FrameError",
 )
 
-__all__ = ["Channel", "LiteyukiBot", "get_bot", "get_channel", "logger", "shared_memory", *_ERRORS]
+__all__ = [
+    "Channel",
+    "LiteyukiBot",
+    "get_bot",
+    "get_channel",
+    "load_plugin",
+    "load_plugins",
+    "logger",
+    "require",
+    "shared_memory",
+    *_ERRORS,
+]
 
 
 def __getattr__(name: str) -> Any:

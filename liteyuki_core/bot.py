@@ -1,4 +1,4 @@
-"""LiteyukiBot: the main process. It composes the settings, hub, supervisor, hooks and signals.
+"""LiteyukiBot: the main process. It composes settings, hub, supervisor, hooks, signals, plugins.
 
 Ownership. `run` owns the event loop, and the signal handlers while the loop runs. It ends what it
 has started, within the one deadline of its `Stop`: the tasks of hooks, the children, the shutdown
@@ -29,6 +29,9 @@ from .comm.hub.main import Main
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
+from .plugin import Plugin
+from .plugin import current as plugin_current
+from .plugin.loader import Loader
 from .process.health import Hang, HangAction
 from .process.project_lock import ProjectLock
 from .process.reload import Reload, find_watched
@@ -55,6 +58,12 @@ _bot: LiteyukiBot | None = None
 def get_bot() -> LiteyukiBot:
     """Return this process's LiteyukiBot. Raises `NotConnected` if there is none."""
     if _bot is None:
+        child = current.process()
+        if child is not None:
+            raise NotConnected(
+                f"this is child process {child}, and get_bot() belongs to its main process: put "
+                "what a child runs into a module that does not call get_bot() at its import"
+            )
         raise NotConnected(
             "there is no LiteyukiBot in this process: get_bot() belongs to the main process, "
             "after LiteyukiBot() was created"
@@ -83,6 +92,12 @@ class LiteyukiBot:
                 f"this is child process {child}, and its main process has a LiteyukiBot already: "
                 "use get_channel, active_channel, passive_channel and shared_memory here; "
                 'LiteyukiBot() belongs under `if __name__ == "__main__":` of bot.py'
+            )
+        plugin = plugin_current.loading_plugin()
+        if plugin is not None:
+            raise LiteyukiError(
+                f"plugin {plugin} is being loaded by a LiteyukiBot: use get_bot() in it instead of "
+                "LiteyukiBot()"
             )
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
@@ -136,7 +151,9 @@ class LiteyukiBot:
         self._has_run = False
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._context.dispatcher.on_exit = self._exits
+        self._loader = Loader(self._settings.plugins, self._settings.plugin_dirs)
         current.install(self._context)
+        plugin_current.install(self._loader)
         _bot = self
 
     # ------------------------------------------------------------- children
@@ -237,6 +254,17 @@ class LiteyukiBot:
         self._hub.process_comes(name)
         self._on_loop(lambda: self._supervisor.restart(course))
 
+    # ------------------------------------------------------------- plugins
+
+    @property
+    def plugins(self) -> Mapping[str, Plugin]:
+        """The loaded plugins of the main process by name, in the order of loading.
+
+        `run` loads those of LITEYUKI_PLUGINS, LITEYUKI_PLUGIN_DIRS and pyproject.toml before it
+        starts children.
+        """
+        return self._loader.plugins
+
     # ------------------------------------------------------------- channels
 
     @property
@@ -320,8 +348,11 @@ class LiteyukiBot:
         Call it once, on the main thread if signals are to stop the bot. Stopping takes at most
         LITEYUKI_STOP_TIMEOUT seconds. A second signal ends everything at once.
 
-        If a callback raises SystemExit or KeyboardInterrupt, everything is stopped too, and then
-        `run` raises that exception.
+        First of all it loads the plugins that the settings list, on this thread. Those that can't
+        be loaded are logged.
+
+        If a callback or the import of a plugin raises SystemExit or KeyboardInterrupt, everything
+        is stopped too, and then `run` raises that exception.
 
         Raises `AlreadyRunning` if another LiteyukiBot runs in this working directory, and
         `ConfigError` if the log file can't be opened.
@@ -335,6 +366,7 @@ class LiteyukiBot:
         try:
             self._lock.acquire()
             self._writer.start()
+            self._loader.load_listed()
             main = loop.create_task(self._main(loop), name="liteyuki-main")
             try:
                 loop.run_until_complete(main)
@@ -353,6 +385,7 @@ class LiteyukiBot:
                 self._context.close(0.5)
                 self._comm.store.close(max(1.0, self._stop.remaining()))
                 current.uninstall(self._context)
+                plugin_current.uninstall(self._loader)
                 if _bot is self:
                     _bot = None
                 self._writer.close(max(_FLUSH_SECONDS, self._stop.remaining()))

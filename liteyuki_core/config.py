@@ -1,5 +1,7 @@
 """LiteyukiBot's settings: keys with the prefix LITEYUKI_, from the environment and `.env`.
 
+Which plugins the main process loads is also said in the table `[tool.liteyuki]` of pyproject.toml.
+
 `LiteyukiBot` reads them once, when it is made. Nothing here is kept or started. pydantic decides
 what a value means. It takes half of a main process's start to import, so it is imported only for
 values that are not written in the plainest way, wrong ones among them.
@@ -7,10 +9,11 @@ values that are not written in the plainest way, wrong ones among them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from operator import ge, gt, le
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -20,9 +23,13 @@ from annotated_types import Interval
 from .comm.wire.frames import MAX_MESSAGE_BYTES
 from .errors import ConfigError
 from .log import FileConfig, LogConfig
+from .pyproject import read_table
 
 _PREFIX = "LITEYUKI_"
 _FILE = ".env"
+_PYPROJECT = "pyproject.toml"
+_TABLE = "liteyuki"
+_TABLE_KEYS = ("plugins", "plugin_dirs")
 
 PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST",)
 """The keys in the same file that the NoneBot plugin reads."""
@@ -48,6 +55,28 @@ class _Folded:
 
 _UPPER = _Folded(str.upper)
 _LOWER = _Folded(str.lower)
+
+
+class _Listed:
+    """A text is a JSON list, as NoneBot has it, or has commas between what it lists."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.split, handler(source))
+
+    def split(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not value.lstrip().startswith("["):
+            return tuple(part for part in map(str.strip, value.split(",")) if part)
+        try:
+            return tuple(json.loads(value))
+        except ValueError:
+            raise ValueError("this is no JSON list; commas between names will do too") from None
+
+
+_LISTED = _Listed()
 
 
 @dataclass(frozen=True)
@@ -90,10 +119,22 @@ class Settings:
     """The SQLite file for keys of shared_memory that outlive the main process."""
     store_cache_bytes: Annotated[int, Interval(ge=0)] = 16 * 1024 * 1024
     """How many bytes of shared_memory a child keeps copies of."""
+    plugins: Annotated[tuple[str, ...], _LISTED] = ()
+    """The plugins of the main process: modules and paths. Those of pyproject.toml come first."""
+    plugin_dirs: Annotated[tuple[str, ...], _LISTED] = ()
+    """The folders whose plugins the main process loads, likewise."""
 
     @classmethod
     def load(cls) -> Settings:
         """Read the settings. Raises `ConfigError`, whose text names the key and the problem."""
+        settings = cls._from_texts()
+        lists: dict[str, Any] = {
+            key: (*found, *getattr(settings, key)) for key, found in _tabled().items()
+        }
+        return replace(settings, **lists)
+
+    @classmethod
+    def _from_texts(cls) -> Settings:
         try:
             texts = {**_read(_file()), **_read(os.environ)}
         except UnicodeDecodeError as error:
@@ -154,7 +195,25 @@ def unknown_keys() -> list[str]:
             else "the settings are listed in README and .env.example"
         )
         lines.append(f"{key} (in {' and '.join(where)}) is no setting of LiteyukiBot: {hint}")
+    lines += [
+        f"{key} (in [tool.{_TABLE}] of {_PYPROJECT}) is no setting of LiteyukiBot: this table has "
+        f"{' and '.join(_TABLE_KEYS)}"
+        for key in read_table(_PYPROJECT, _TABLE)
+        if key not in _TABLE_KEYS
+    ]
     return lines
+
+
+def _tabled() -> dict[str, list[str]]:
+    """Return the lists in the table of pyproject.toml. Raises `ConfigError`."""
+    table = read_table(_PYPROJECT, _TABLE)
+    lists = {key: table[key] for key in _TABLE_KEYS if key in table}
+    for key, found in lists.items():
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise ConfigError(
+                f"{key} in [tool.{_TABLE}] of {_PYPROJECT} must be a list of texts, not {found!r}"
+            )
+    return lists
 
 
 def _key(name: str) -> str:
@@ -190,6 +249,10 @@ def _plain(text: str, hint: Any) -> Any:
     for rule in more:
         if isinstance(rule, _Folded):
             value = text = rule.fold(text)
+        elif isinstance(rule, _Listed):
+            value = rule.split(text)
+            if not all(isinstance(item, str) for item in value):
+                value = None
         elif value is not None and not _within(value, rule):
             value = None
     if value is None or (get_origin(kind) is Literal and value not in get_args(kind)):

@@ -24,6 +24,11 @@ __all__ = [
     "LiteyukiError",
     "MessageTooLarge",
     "NotConnected",
+    "PluginCycle",
+    "PluginError",
+    "PluginExists",
+    "PluginFailed",
+    "PluginNotFound",
     "ProcessError",
     "ProcessExists",
     "ProcessNotFound",
@@ -154,6 +159,31 @@ class ProcessStartError(ProcessError):
 
 class ProcessTimeout(ProcessError, TimeoutError):
     """A child process was not ready in time."""
+
+
+class PluginError(_About):
+    """An error of a plugin of the main process; `plugin` is its name."""
+
+    @property
+    def plugin(self) -> str | None:
+        """The name of the plugin."""
+        return self._subject
+
+
+class PluginExists(PluginError, ValueError):
+    """Another plugin, or another module that Python finds first, has this name."""
+
+
+class PluginNotFound(PluginError, ModuleNotFoundError):
+    """No module or file is there that could be this plugin."""
+
+
+class PluginFailed(PluginError, ImportError):
+    """The plugin raised an error when it was imported. The log has its traceback."""
+
+
+class PluginCycle(PluginError, ImportError):
+    """Plugins require each other in a circle; the message names them in order."""
 
 
 class NotConnected(LiteyukiError, RuntimeError):

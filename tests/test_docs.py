@@ -197,10 +197,22 @@ def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str])
         assert stopped_by_itself(program), program.output
 
 
-def test_own_project_answers(folder: Path, environment: dict[str, str]) -> None:
-    """A group's "ping" goes to the main process, whose "pong" goes to the group."""
+@pytest.mark.parametrize(
+    ("bot", "more"),
+    [
+        ("bot.py with answers", ""),
+        ("bot.py", "pyproject.toml with plugins of the main process"),
+    ],
+)
+def test_own_project_answers(
+    folder: Path, environment: dict[str, str], bot: str, more: str
+) -> None:
+    """A group's "ping" goes to the main process, whose "pong" goes to the group.
+
+    The main process's half is in bot.py, or in plugins of the main process.
+    """
     with (
-        project(folder, environment, "bot.py with answers") as program,
+        project(folder, environment, bot, more) as program,
         onebot(address_of(program)) as client,
     ):
         tell(
@@ -243,12 +255,22 @@ def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def project(folder: Path, environment: dict[str, str], bot: str) -> Iterator[Program]:
-    """Run a project made of the README's blocks, with the block `bot` as its bot.py."""
-    for name in {*names(PROJECT)} - {"bot.py", "bot.py with answers", "bot.py with reload"}:
+def project(
+    folder: Path, environment: dict[str, str], bot: str, more: str = ""
+) -> Iterator[Program]:
+    """Run a project made of the README's blocks, with the block `bot` as its bot.py.
+
+    The block `more` is added to its pyproject.toml.
+    """
+    for name in names(PROJECT):
+        if name == "bot.py" or " with " in name:
+            continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block(PROJECT, name), encoding="utf-8")
     (folder / "bot.py").write_text(block(PROJECT, bot), encoding="utf-8")
+    if more:
+        with open(folder / "pyproject.toml", "a", encoding="utf-8") as pyproject:
+            pyproject.write(block(PROJECT, more))
     with running(folder, environment) as program:
         yield program
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import liteyuki_core
-from liteyuki_core import comm, errors
+from liteyuki_core import comm, errors, plugin
 from tests import laws
 from tests.conftest import ROOT
 from tests.program import python
@@ -32,7 +32,8 @@ FLOORS: list[set[str]] = [
     {"config", "hooks", "replacement", "stop"},
     {"signals"},
     {"process"},
-    {"frameworks", "bot"},
+    {"frameworks", "plugin"},
+    {"bot"},
     {""},
 ]
 """The rooms from the lowest floor up. A room is a file, or a folder with all that has no room of
@@ -215,6 +216,7 @@ def test_importing_starts_nothing(tmp_path: Path, environment: dict[str, str]) -
         assert not {"asyncio", "loguru", "pydantic", "nonebot"} & set(sys.modules), sys.modules
         import liteyuki_core.comm, liteyuki_core.bot, liteyuki_core.log, liteyuki_core.process
         import liteyuki_core.frameworks.nonebot, liteyuki_core.comm.hub.main, liteyuki_core.config
+        import liteyuki_core.plugin
         assert "nonebot" not in sys.modules
         assert "loguru" not in sys.modules
         assert threading.enumerate() == [threading.main_thread()]
@@ -242,12 +244,12 @@ def test_the_front_door(name: str) -> None:
 
 def test_public_names() -> None:
     """What the documentation names can be imported from where it says."""
-    assert {"LiteyukiBot", "get_bot", "Channel", "get_channel", "logger"} < set(
-        liteyuki_core.__all__
-    )
+    names = {"LiteyukiBot", "get_bot", "Channel", "get_channel", "logger", "shared_memory"}
+    assert names | {"load_plugin", "load_plugins", "require"} < set(liteyuki_core.__all__)
     assert set(errors.__all__) <= set(liteyuki_core.__all__)
-    for name in comm.__all__:
-        assert getattr(comm, name) is not None
+    for room in (comm, plugin):
+        for name in room.__all__:
+            assert getattr(room, name) is not None
     with pytest.raises(AttributeError):
         liteyuki_core.no_such_name  # noqa: B018
 
@@ -257,13 +259,15 @@ def test_errors_survive_pickle(name: str) -> None:
     """Every error has the one root and comes back from pickle as it was."""
     kind = getattr(errors, name)
     assert issubclass(kind, errors.LiteyukiError)
-    about = issubclass(kind, errors.ChannelError | errors.ProcessError)
+    about = issubclass(kind, errors.ChannelError | errors.PluginError | errors.ProcessError)
     error = kind("what happened", "who") if about else kind("what happened")
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is kind
     assert str(back) == str(error) == "what happened"
     if issubclass(kind, errors.ChannelError):
         assert back.channel == "who"
+    if issubclass(kind, errors.PluginError):
+        assert back.plugin == "who"
     if issubclass(kind, errors.ProcessError):
         assert back.process == "who"
 
@@ -280,6 +284,10 @@ def test_errors_survive_pickle(name: str) -> None:
         ("MessageTooLarge", ValueError),
         ("WouldBlockLoop", RuntimeError),
         ("NotConnected", RuntimeError),
+        ("PluginExists", ValueError),
+        ("PluginNotFound", ModuleNotFoundError),
+        ("PluginFailed", ImportError),
+        ("PluginCycle", ImportError),
         ("ProcessExists", ValueError),
         ("ProcessNotFound", KeyError),
     ],

@@ -34,6 +34,11 @@ def note(*paths: str | os.PathLike[str]) -> None:
     _noted.update(map(place, paths))
 
 
+def is_of_noted(path: str) -> bool:
+    """Return whether a place was noted, or is below a folder that was."""
+    return any(is_in(path, noted) for noted in list(_noted))
+
+
 def compare(paths: Iterable[str]) -> tuple[list[str], list[str]]:
     """Return which places are loaded in this process, and which of the others are near.
 

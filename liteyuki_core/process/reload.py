@@ -3,9 +3,9 @@
 Whom a change concerns. If LITEYUKI_RELOAD is on and main has loaded the file, it concerns main
 and nobody else. If main has not, it concerns the children that have loaded the file. If nobody
 has, because the file is new or could not be imported, it concerns the children that have loaded
-something from its folder. A child that was added with `watch` is concerned by changes in these
-places and by no others. A child that has failed can't be asked what it had loaded, so all
-changes concern it.
+something from its folder, and main if it loads plugins from there. A child that was added with
+`watch` is concerned by changes in these places and by no others. A child that has failed can't be
+asked what it had loaded, so all changes concern it.
 
 Invariants: a changed file stays in `_pending` for a child until the child is restarted. The child
 is restarted only when all its files in `_pending` compile. A child whose successor has not been
@@ -199,13 +199,16 @@ class Reload:
     async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
         """Return the name of each process that some of `paths` concern, and these paths."""
         mains: list[str] = []
+        near_main: list[str] = []
         if self._folder is not None:
-            mains, _ = await self._threads.run(lambda: loaded.compare(paths))
+            mains, near_main = await self._threads.run(lambda: loaded.compare(paths))
         rest = [path for path in paths if path not in mains]
         begun = [course.name for course in self._supervisor.courses if course.has_begun]
         answers = await asyncio.gather(*(self._ask(name, rest) for name in begun))
         known = {path for answer in answers for path in answer.loaded}
-        concerned = [(_MAIN, mains)]
+        # Not all that is near: main has imported this package, and its folders are no plugins'.
+        new = [path for path in near_main if path not in known and loaded.is_of_noted(path)]
+        concerned = [(_MAIN, [*mains, *filter(os.path.isfile, new)])]
         for name, answer in zip(begun, answers, strict=True):
             near = [p for p in answer.near if p not in known and os.path.isfile(p)]
             concerned.append((name, [*answer.sure, *answer.loaded, *near]))

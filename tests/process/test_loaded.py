@@ -64,6 +64,8 @@ def test_what_was_noted(folder: Path) -> None:
         [".env"],
         ["plugins/one.py", "plugins/deep/two.py"],
     )
+    below = [path for path in paths if loaded.is_of_noted(loaded.place(folder / path))]
+    assert below == [".env", "plugins/one.py", "plugins/deep/two.py"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")

@@ -7,9 +7,6 @@ if __name__ == "__main__":
     # NoneBot reads HOST, PORT, DRIVER ... from .env, its adapters and plugins from the
     # [tool.nonebot] table of pyproject.toml.
     bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
-
-    # The main process's half of the documented example; its other half is a NoneBot plugin
-    # listed in pyproject.toml. Put your own in place of both.
-    import examples.documented.main_process  # noqa: F401
-
+    # The main process loads the plugins that the [tool.liteyuki] table lists. Both tables list one
+    # half of the documented example: put your own plugins in place of these.
     bot.run()

@@ -178,7 +178,7 @@ def test_bot_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> 
         shutil.copy(ROOT / name, folder / name)
     shown = [alike(line) for line in block(PRINTS, "bot.py").splitlines()]
     ours = {line for line in shown if line.startswith("TIME ")}
-    assert len(ours) == 4
+    assert len(ours) == 5
     with running(folder, environment) as program:
         program.wait_until(lambda: ours <= set(map(alike, program.lines)), f"lines: {ours}")
         address = address_of(program)

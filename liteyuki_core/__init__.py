@@ -61,6 +61,7 @@ _ERRORS = (
     "PluginNotFound",
     "PluginFailed",
     "PluginCycle",
+    "RemoteError",
     "NotConnected",
     "AlreadyRunning",
     "ConfigError",

@@ -34,6 +34,7 @@ __all__ = [
     "ProcessNotFound",
     "ProcessStartError",
     "ProcessTimeout",
+    "RemoteError",
     "SendError",
     "StoreError",
     "StoreTimeout",
@@ -106,6 +107,49 @@ class ChannelNotFound(ChannelError, KeyError):
 
 class ChannelTypeError(ChannelError, TypeError):
     """The data is not of the channel's type, or the channel's type can't be checked."""
+
+
+class _RemoteTraceback(Exception):
+    """Shows a traceback of another process above the traceback of this one."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+class RemoteError(ChannelError):
+    """A request was not answered with a value: its handler has raised, or there is none.
+
+    `type_name` is the name of the class that the handler has raised, `message` its text, and
+    `traceback` its traceback in the other process, as text; "" where nothing was raised.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        channel: str | None = None,
+        type_name: str = "",
+        remote_message: str = "",
+        traceback: str = "",
+    ) -> None:
+        super().__init__(message, channel)
+        self.args = (message, channel, type_name, remote_message, traceback)
+        if traceback:
+            self.__cause__ = _RemoteTraceback(traceback)
+
+    @property
+    def type_name(self) -> str:
+        """The name of the class of what was raised, such as "ValueError"."""
+        return str(self.args[2])
+
+    @property
+    def message(self) -> str:
+        """The text of what was raised, or what was wrong."""
+        return str(self.args[3] or self.args[0])
+
+    @property
+    def traceback(self) -> str:
+        """The traceback in the process of the handler, as text."""
+        return str(self.args[4])
 
 
 class SendError(ChannelError, TypeError):

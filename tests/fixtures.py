@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from liteyuki_core.comm.storage import SharedMemory
+from tests.asking import Ask, ask_async, ask_sync
 from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
 from tests.transport import HERE, MOST_OF_ALL, NEEDS, TRANSPORTS
 
@@ -82,6 +83,13 @@ def door(request: pytest.FixtureRequest) -> Door:
     """The sync and the async methods."""
     door: Door = request.param
     return door
+
+
+@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """The sync and the async way to ask."""
+    ask: Ask = request.param
+    return ask
 
 
 @pytest.fixture(params=["main", "child"])

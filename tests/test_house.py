@@ -143,7 +143,8 @@ def test_the_hub_knows_no_links() -> None:
             found.add(module)
             ahead += [other for start, other in ARROWS if start == module]
     assert {module for module in found if room_of(module) == "comm.hub"} == {
-        f"comm.hub.{name}" for name in ("hub", "letters", "notes", "reminder", "route", "side")
+        f"comm.hub.{name}"
+        for name in ("hub", "letters", "notes", "reminder", "requests", "route", "side")
     }
     assert not {"comm.context", "comm.wire.link", "comm.wire.endpoint", "comm.store.table"} & found
 
@@ -153,7 +154,9 @@ REBUILDS = {
     "comm.wire.payload: pickle.loads": "messages, for the callers below alone",
     "comm.wire.payload: pickle.Unpickler": "those that carry channels, likewise",
     "comm.wire.payload: payload.rebuild": "a long message, in `load` above",
-    "comm.ends.receiving: pickle.loads": "who receives from a channel asked for it",
+    "comm.ends.inbox: pickle.loads": "who receives from a channel, or answers, asked for it",
+    "comm.ends.end: self.receiving.load": "a request, for an `on_request` callback",
+    "comm.channel: end.receiving.load": "an answer, for whoever has asked",
     "comm.ends.receiving: from wire.payload import ...": "the same, of all others",
     "comm.channel: receiving.rebuild": "`receive` in its forms",
     "comm.select: end.rebuild": "`select` and `async_select`",
@@ -348,10 +351,10 @@ def test_no_test_file_imports_another() -> None:
 @pytest.mark.parametrize("name", [name for name in TEST_FILES if name.startswith("laws/test_")])
 def test_the_file_of_a_law_says_which(name: str) -> None:
     """By its number, at its top. `tests/laws` lists them all."""
-    law = re.match(r"laws/test_([cs])(\d\d)_", name)
+    law = re.match(r"laws/test_([crs])(\d\d)_", name)
     if law is not None:
         kind, number = law.groups()
-        of = {"c": "channels", "s": "the store"}[kind]
+        of = {"c": "channels", "r": "requests", "s": "the store"}[kind]
         assert TEST_FILES[name].startswith(f'"""Law {kind.upper()}{int(number)} of {of}: ')
     assert name in LAWS
 

@@ -24,6 +24,7 @@ from ..errors import (
 )
 from .current import current
 from .ends.end import End, Handle
+from .ends.inbox import Inbox
 from .ends.sending import SMALL, CarriesChannel, Sending
 from .ends.typed import Check, check_for
 from .loop.callbacks import Registration
@@ -229,6 +230,56 @@ class Channel(Handle, Generic[T]):
             steps = sending.until_accepted(async_waiter(), item, length, timeout, at_once=False)
             await async_wait(steps)
 
+    # ------------------------------------------------------------- requests
+
+    def request(self, data: T, timeout: float | None = None, *, once: bool = False) -> Any:
+        """Send `data` as a request; return the answer of the other side.
+
+        An `on_request` callback of the other side answers: what it returns is the answer. Waits for
+        room and for the answer up to `timeout` seconds (None: for ever). On a thread that runs an
+        event loop it raises `WouldBlockLoop`; use `async_request` there.
+
+        If the process that handles the request ends before it has answered, its successor handles
+        the request again. With `once=True` a request whose handling had begun is not tried again.
+
+        Raises `RemoteError` if the callback has raised, if no callback takes the request, or if the
+        request or the answer can't be rebuilt or sent. Raises `ChannelBroken` if whoever handled it
+        is given up, if it was being handled in `max_redeliveries` crashes in a row, or with
+        `once=True` if its handling was broken off. Raises `ChannelTimeout`, and what `send` raises
+        except `ChannelFull`. After a timeout nobody handles the request any more: an async callback
+        is cancelled, the answer of a sync callback is dropped.
+        """
+        timeout = check_timeout(timeout)
+        if _get_running_loop() is not None:
+            raise WouldBlockLoop(
+                f"channel {self._name or '(unnamed)'}: request() would stop this thread's event "
+                "loop until the answer comes; use `await channel.async_request(...)` here"
+            )
+        sending = self._unchecked or self._to_send(data)
+        item, length = sending.serialise(data)
+        end = self._end or self._open()
+        asking = end.asking
+        asked = wait(asking.until_answered(SyncWaiter, item, length, timeout, once))
+        return asking.result(asked, end.receiving.load)
+
+    async def async_request(
+        self, data: T, timeout: float | None = None, *, once: bool = False
+    ) -> Any:
+        """Send `data` as a request; return the answer of the other side. From any event loop.
+
+        Waits for room and for the answer up to `timeout` seconds (None: for ever). If it is
+        cancelled, nobody handles the request any more. Raises what `request` raises, but never
+        `WouldBlockLoop`.
+        """
+        if timeout is not None:
+            timeout = check_timeout(timeout)
+        sending = self._unchecked or self._to_send(data)
+        item, length = sending.serialise(data)
+        end = self._end or self._open()
+        asking = end.asking
+        steps = asking.until_answered(async_waiter(), item, length, timeout, once)
+        return asking.result(await async_wait(steps), end.receiving.load)
+
     def __lshift__(self, data: T) -> Channel[T]:
         """Send `data`, as `send(data)` does: `channel << data`."""
         self.send(data)
@@ -398,15 +449,60 @@ class Channel(Handle, Generic[T]):
         int, and `ValueError` for a `concurrency` below 1. The decorator raises `ChannelModeError`
         on an end that `receive` was used on.
         """
+        return self._decorator("on_receive", positional, filter_func, ordered, concurrency)
+
+    @overload
+    def on_request(self, callback: Callable[[T], Any], /) -> Either: ...
+
+    @overload
+    def on_request(
+        self,
+        positional: Callable[[T], Any] | None = None,
+        /,
+        *,
+        filter_func: Callable[[T], Any] | None = None,
+        concurrency: int | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def on_request(
+        self,
+        positional: Callable[[T], Any] | None = None,
+        /,
+        *,
+        filter_func: Callable[[T], Any] | None = None,
+        concurrency: int | None = None,
+    ) -> Any:
+        """Decorate a callback that answers requests, with parentheses or without.
+
+        What the callback returns is the answer. What it raises comes to the asker as `RemoteError`.
+        Several may be registered: the first whose `filter_func` lets the request through answers.
+        They run where `on_receive` callbacks do, beside them: requests do not wait for messages. An
+        end that is read with `receive` may answer requests too.
+
+        As many async callbacks run at a time as requests come, and at most 32 sync callbacks;
+        `concurrency` bounds how many of this channel end run at a time, all together. Other
+        requests wait. If the asker gives up, an async callback is cancelled, and the answer of a
+        sync callback is dropped.
+
+        Raises what `on_receive` raises, except `ChannelModeError`.
+        """
+        return self._decorator("on_request", positional, filter_func, False, concurrency)
+
+    def _decorator(
+        self,
+        door: str,
+        positional: Callable[[T], Any] | None,
+        filter_func: Callable[[T], Any] | None,
+        ordered: bool,
+        concurrency: int | None,
+    ) -> Any:
         if positional is not None and filter_func is not None:
-            raise TypeError(
-                "on_receive takes one filter_func; write @channel.on_receive(filter_func=...)"
-            )
+            raise TypeError(f"{door} takes one filter_func; write @channel.{door}(filter_func=...)")
         filter_func = filter_func if positional is None else positional
         if filter_func is not None and not callable(filter_func):
             raise TypeError(
                 f"filter_func must be callable, not {type(filter_func).__name__}; "
-                "write @channel.on_receive(filter_func=...)"
+                f"write @channel.{door}(filter_func=...)"
             )
         if concurrency is not None:
             if isinstance(concurrency, bool) or not isinstance(concurrency, int):
@@ -414,24 +510,26 @@ class Channel(Handle, Generic[T]):
             if concurrency < 1:
                 raise ValueError(f"concurrency must be at least 1, not {concurrency}")
 
+        def inbox() -> Inbox:
+            end = self._end or self._open()
+            return end.receiving if door == "on_receive" else end.answering
+
         def decorator(callback: F) -> F:
             if not callable(callback):
                 raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
-            end = self._end or self._open()
-            end.receiving.register(Registration(callback, filter_func, ordered, concurrency))
+            inbox().register(Registration(callback, filter_func, ordered, concurrency))
             return callback
 
         if positional is None or ordered or concurrency is not None:
             return decorator
-        return self._callback_or_filter(positional, decorator)
+        return self._callback_or_filter(positional, decorator, inbox())
 
     def _callback_or_filter(
-        self, function: Callable[[T], Any], decorator: Callable[[F], F]
+        self, function: Callable[[T], Any], decorator: Callable[[F], F], inbox: Inbox
     ) -> Either:
         """Register a function as a callback. Return an object that may still make it a filter."""
-        end = self._end or self._open()
         undecided = Registration(function, None, False)
-        end.receiving.register(undecided, undecided=True)
+        inbox.register(undecided, undecided=True)
         filters = False
 
         @wraps(function)
@@ -440,10 +538,10 @@ class Channel(Handle, Generic[T]):
             if len(args) == 1 and not kwargs and callable(args[0]):
                 if filters:
                     return decorator(args[0])
-                if end.receiving.decide(undecided, Registration(args[0], function, False)):
+                if inbox.decide(undecided, Registration(args[0], function, False)):
                     filters = True
                     return args[0]
-            end.receiving.decide(undecided)
+            inbox.decide(undecided)
             return function(*args, **kwargs)
 
         return either

@@ -195,6 +195,8 @@ class Context:
 
     def _stop_listening(self) -> None:
         self.access.stop_listening()
+        for end in self.ends.values():
+            end.fail_requests(ChannelClosed, "this process is stopping")
 
     def _add(self, key: str | None, name: str, anonymous: bool, capacity: int) -> End:
         if self._closed is not None:

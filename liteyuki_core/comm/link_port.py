@@ -25,6 +25,7 @@ from ..errors import (
     ChannelTimeout,
     FrameError,
     NotConnected,
+    RemoteError,
 )
 from .context import Context
 from .ends.end import End
@@ -39,7 +40,12 @@ from .wire.batch import Batch, unpack
 from .wire.endpoint import Endpoint
 from .wire.link import Link
 
+_REFUSALS = {kind.__name__: kind for kind in (ChannelClosed, ChannelBroken, RemoteError)}
+
 _REPLY_SECONDS = 10.0
+
+_SHORT_ANSWER = 128 * 1024
+"""Answers up to so many bytes leave in one frame, with all their numbers, that is never cut."""
 
 
 class LinkPort(ContextPort):
@@ -92,13 +98,36 @@ class LinkPort(ContextPort):
     def data(self, number: int, batch: Batch) -> None:
         self._link.queue(number, batch.frame(number))
 
-    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
+    def acknowledge(
+        self, number: int, ranges: list[tuple[int, int]], requests: bool = False
+    ) -> None:
         # The receiver may have answered the message on any channel. The answer leaves first: else
         # it could be lost, and the message would count as handled.
-        self._link.queue_last(frames.acknowledgement(number, ranges))
+        flags = frames.OF_REQUESTS if requests else 0
+        self._link.queue_last(frames.acknowledgement(number, ranges, flags))
 
-    def begin(self, number: int, first: int) -> None:
-        self._link.queue(0, frames.acknowledgement(number, [(first, 1)], frames.BEGUN))
+    def begin(self, number: int, first: int, requests: bool) -> None:
+        flags = frames.BEGUN | (frames.OF_REQUESTS if requests else 0)
+        self._link.queue(0, frames.acknowledgement(number, [(first, 1)], flags))
+
+    def give_answers(self, number: int, batch: Batch) -> None:
+        # An answer acknowledges its request, so it leaves last. A long frame may not: it has to
+        # keep its place in its own stream.
+        headers = batch.headers
+        assert headers is not None
+        if batch.size <= _SHORT_ANSWER:
+            self._link.queue_last(batch.frame(number))
+        else:
+            held = batch.with_headers(headers._replace(held=True))
+            self._link.queue(number, held.frame(number))
+            word = words.Answered(list(headers.answer))
+            self._link.queue_last(words.encode(word, number))
+
+    def ready_to_answer(self, number: int, window: int) -> None:
+        self._link.queue(number, words.encode(words.Answers(window), number))
+
+    def cancel(self, number: int, request: int) -> None:
+        self._link.queue(number, words.encode(words.Cancel(request), number))
 
     def ready(self, number: int, window: int, asks: bool) -> None:
         self._link.queue(number, words.encode(words.Receives(window, asks), number))
@@ -106,8 +135,10 @@ class LinkPort(ContextPort):
     def ask_for(self, number: int, period: int, count: int) -> None:
         self._link.queue(number, words.encode(words.AskFor(period, count), number))
 
-    def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
-        self._link.queue(number, words.encode(words.GiveBack(period, ranges), number))
+    def give_back(
+        self, number: int, period: int, ranges: list[tuple[int, int]], requests: bool
+    ) -> None:
+        self._link.queue(number, words.encode(words.GiveBack(period, ranges, requests), number))
 
     def close(self, number: int) -> None:
         self._link.queue(number, words.encode(words.Close(), number))
@@ -205,7 +236,12 @@ class LinkPort(ContextPort):
         if frame.kind == frames.DATA:
             batch = unpack(frame, kept=False)
             if end is not None:
-                end.receiving.on_data(batch)
+                if batch.headers is None:
+                    end.receiving.on_data(batch)
+                elif batch.headers.request is None:
+                    end.asking.on_answer(batch)
+                else:
+                    end.answering.on_data(batch)
         elif frame.kind == frames.ACK:
             count = sum(count for _, count in frames.acknowledged(frame))
             if end is not None:
@@ -246,16 +282,22 @@ class LinkPort(ContextPort):
             case words.Dropped(count):
                 if end is not None:
                     end.sending.on_dropped(count)
-            case words.Shared(period):
+            case words.Shared(period, requests):
                 if end is not None:
-                    end.receiving.on_shared(period)
+                    (end.answering if requests else end.receiving).on_shared(period)
+            case words.Cancelled(numbers):
+                if end is not None:
+                    end.answering.on_cancelled(numbers)
+            case words.Refused(numbers, kind, why):
+                if end is not None:
+                    end.asking.on_refused(numbers, _REFUSALS[kind], why)
             case words.Returned():
                 if end is not None:
                     end.on_gone(None, "", False, 0)
             case words.Gone(broken, why, last, holds):
                 if end is not None:
-                    kind = ChannelBroken if broken else ChannelClosed
-                    end.on_gone(kind, why, last, holds)
+                    error = ChannelBroken if broken else ChannelClosed
+                    end.on_gone(error, why, last, holds)
             case words.Registered(request, key, error):
                 if key is not None:
                     self._context.rekey(number, key)

@@ -23,6 +23,14 @@ Channels
 - C12 stats: laws/test_c12_stats.py
 - all of them, in random order: laws/test_properties.py
 
+Requests
+
+- R1 answers, and why there is none: laws/test_r01_answers.py
+- R2 an asker that gives up: laws/test_r02_giving_up.py
+- R3 at least once across a crash: laws/test_r03_crashes.py; with real processes:
+  process/test_requests.py
+- R4 bounded: laws/test_r04_bounds.py
+
 Store
 
 - S1 operations: laws/test_s01_operations.py

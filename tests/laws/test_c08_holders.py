@@ -362,7 +362,7 @@ class _Told:
         self.periods: list[int] = []
         self.given: list[int] = []
 
-    def shared(self, number: int, period: int) -> None:
+    def shared(self, number: int, period: int, requests: bool) -> None:
         self.periods.append(period)
 
     def deliver(self, number: int, batch: Any) -> None:

@@ -1,7 +1,8 @@
 """One end of a channel in one process: what it sends, what it receives, and how long it lives.
 
-An end has two halves, each with its own invariants. Both are guarded by one lock, the site's. This
-file has what concerns both halves: handles, closing, the end of the other side, counters.
+An end has two halves, each with its own invariants. Both are guarded by one lock, the site's. An
+end that has made or answers requests has `Asking` and `Answering` beside them. This file has what
+concerns all of these: handles, closing, the end of the other side, counters.
 
 Ownership. The context makes an end and keeps it until it is closed. The end owns its halves. Any
 thread calls it.
@@ -19,8 +20,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from ... import log
-from ...errors import ChannelError
+from ...errors import ChannelClosed, ChannelError
 from ..loop.site import Site
+from .answering import Answering
+from .asking import Asking
 from .port import Port
 from .receiving import Receiving
 from .sending import Sending
@@ -78,15 +81,45 @@ class End:
         """The key of the channel, the same in every process."""
         self._ends = ends
         self._port = port
+        self._turns = turns
         self._stop = stop
         self._state = state
         self.sending = Sending(state, site, port, turns, ends.link, ends.hold)
         self.receiving = Receiving(state, site, port, turns, stop, ends.find)
+        self._asking: Asking | None = None
+        self._answering: Answering | None = None
         self._handles = 0
         self._made = made
         """Whether the channel was made by this process."""
         self._holds = 0
         """How many messages were sent from this process with this channel in them."""
+
+    @property
+    def asking(self) -> Asking:
+        """The requests that this end has sent. Made when it is first used."""
+        asking = self._asking
+        if asking is None:
+            with self.lock:
+                asking = self._asking = self._asking or Asking(
+                    self._state, self.site, self._port, self.sending
+                )
+        return asking
+
+    @property
+    def answering(self) -> Answering:
+        """The requests that come for this end. Made when it is first used."""
+        answering = self._answering
+        if answering is None:
+            with self.lock:
+                answering = self._answering = self._answering or Answering(
+                    self._state,
+                    self.site,
+                    self._port,
+                    self._turns,
+                    self.sending.serialise,
+                    self.receiving.load,
+                )
+        return answering
 
     @property
     def name(self) -> str:
@@ -114,9 +147,13 @@ class End:
         self._state.anonymous = False
 
     def flush(self) -> None:
-        """Pass on what was gathered: the acknowledgements, then the messages."""
+        """Pass on what was gathered: the acknowledgements, then the messages, then the answers."""
         self.receiving.handed.attend()
         self.sending.flush()
+        if self._answering is not None:
+            with self.lock:
+                self._answering.pass_on()
+            self._port.pump()
 
     def stats(self) -> dict[str, int]:
         """Return the counters of `Channel.stats`.
@@ -124,20 +161,21 @@ class End:
         Messages are counted a batch at a time. So one counter may be a few messages behind
         another while messages pass.
         """
-        sending, receiving = self.sending, self.receiving
+        sending = self.sending
         with self.lock:
             sent, acknowledged = sending.counted()
-            received, backlog = receiving.counted()
+            inboxes = [each for each in (self.receiving, self._answering) if each is not None]
+            counted = [each.counted() for each in inboxes]
             return {
                 "sent": sent,
-                "received": received,
+                "received": sum([received for received, _ in counted]),
                 "acknowledged": acknowledged,
-                "redelivered": receiving.redelivered,
-                "dropped": sending.dropped + receiving.dropped,
-                "errors": receiving.errors,
-                "backlog": backlog,
+                "redelivered": sum([each.redelivered for each in inboxes]),
+                "dropped": sending.dropped + sum([each.dropped for each in inboxes]),
+                "errors": sum([each.errors for each in inboxes]),
+                "backlog": sum([backlog for _, backlog in counted]),
                 "capacity": self.capacity,
-                "bytes": sending.bytes + receiving.bytes,
+                "bytes": sending.bytes + sum([each.bytes for each in inboxes]),
             }
 
     # ------------------------------------------------------------- handles
@@ -157,6 +195,8 @@ class End:
             if self._handles or not self._state.anonymous or self._state.closed:
                 return
             if self.receiving.has_callbacks:
+                return
+            if self._answering is not None and self._answering.has_callbacks:
                 return
             if self._stop.crashed:
                 return  # The user has not dropped the handle. The process is about to end.
@@ -178,6 +218,8 @@ class End:
     def _end(self, tell: Callable[[int], None]) -> int:
         self.sending.lock_out()
         self.sending.pass_on()
+        if self._answering is not None:
+            self._answering.pass_on()
         self.receiving.handed.finish()
         self._state.closed = True
         unread = self.receiving.let_go()
@@ -185,6 +227,10 @@ class End:
         self._ends.forget(self)
         self._wake_all()
         self.receiving.detach()
+        if self._answering is not None:
+            self._answering.detach()
+        if self._asking is not None:
+            self._asking.fail(ChannelClosed, "it was closed here before the answer came")
         return unread
 
     def is_sent(self) -> None:
@@ -218,6 +264,12 @@ class End:
         self.receiving.let_go()
         self._state.lost = True
         self.on_gone(kind, why, True, self._holds)
+        self.fail_requests(kind, why)
+
+    def fail_requests(self, kind: type[ChannelError], why: str) -> None:
+        """End the wait for every answer to requests of this end. Under the lock."""
+        if self._asking is not None:
+            self._asking.fail(kind, why)
 
     def _wake_all(self) -> None:
         self.sending.wake_all()

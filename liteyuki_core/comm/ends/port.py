@@ -19,11 +19,22 @@ class Port(Protocol):
     def data(self, number: int, batch: Batch) -> None:
         """Pass on messages."""
 
-    def acknowledge(self, number: int, ranges: list[tuple[int, int]]) -> None:
-        """Pass on that messages were handled."""
+    def acknowledge(
+        self, number: int, ranges: list[tuple[int, int]], requests: bool = False
+    ) -> None:
+        """Pass on that messages, or `requests`, were handled."""
 
-    def begin(self, number: int, first: int) -> None:
-        """Say that the handling of a message begins."""
+    def begin(self, number: int, first: int, requests: bool) -> None:
+        """Say that the handling of a message, or of a request, begins."""
+
+    def give_answers(self, number: int, batch: Batch) -> None:
+        """Pass on answers to requests, which were handled by that."""
+
+    def ready_to_answer(self, number: int, window: int) -> None:
+        """Say that this end has callbacks for `window` requests at a time."""
+
+    def cancel(self, number: int, request: int) -> None:
+        """Say that nobody waits for the answer to this request any more."""
 
     def ready(self, number: int, window: int, asks: bool) -> None:
         """Say that this end receives: it asks, or has callbacks for `window` messages at a time."""
@@ -31,8 +42,10 @@ class Port(Protocol):
     def ask_for(self, number: int, period: int, count: int) -> None:
         """Ask for `count` messages more, or fewer. Only where other processes receive too."""
 
-    def give_back(self, number: int, period: int, ranges: list[tuple[int, int]]) -> None:
-        """Give back messages that nobody here has taken, at the start of a period."""
+    def give_back(
+        self, number: int, period: int, ranges: list[tuple[int, int]], requests: bool
+    ) -> None:
+        """Give back messages, or `requests`, that nobody here has taken, at a period's start."""
 
     def close(self, number: int) -> None:
         """Say that this end is closed."""

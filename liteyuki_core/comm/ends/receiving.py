@@ -18,10 +18,8 @@ Invariants, under the lock:
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import Any, Literal
 
@@ -37,19 +35,18 @@ from ..wire import frames
 from ..wire.batch import Batch
 from ..wire.payload import Linked, load, load_linked
 from .handed import Handed
+from .inbox import Inbox
 from .port import Port
 from .state import State
 from .stop import Stop
 from .turns import Turns
 
 
-class Receiving:
+class Receiving(Inbox):
     """Takes in what comes for one end, and gives each message to a receiver or to the runner.
 
     Any thread may call its methods. `find` returns a handle for a channel that a message carries.
     """
-
-    loads = staticmethod(pickle.loads)
 
     def __init__(
         self,
@@ -60,17 +57,11 @@ class Receiving:
         stop: Stop,
         find: Callable[[str, Any], Any],
     ) -> None:
-        self._state = state
-        self._number = state.number
-        self.capacity = state.capacity
-        self._site = site
-        self.lock = site.lock
-        self._port = port
+        super().__init__(state, site, port)
         self._turns = turns
         self._stop = stop
         self._find = find
         self.handed = Handed(state, site, port, turns)
-        self._inbox: deque[Batch] = deque()
         self._opened: deque[tuple[int, Any]] = deque()
         self._prompt = False
         """Whether opened messages are PROMPT: each is reported when it begins, and acknowledged at
@@ -78,12 +69,8 @@ class Receiving:
         self.receivers: Waiters = deque()
         """The waiters of threads and tasks that wait for a message."""
         self._mode: Literal["receive", "callback"] | None = None
-        self._runner: Any = None
-        self.idle = True
-        """Whether there is nothing to take. Then the runner is made ready when a message comes."""
         self.received_by_target = False
         """Whether the target of this process itself receives here, on its own thread or task."""
-        self._period = 0
         self._asking = 0
         """How many threads and tasks wait for a message."""
         self._asked = 0
@@ -91,25 +78,6 @@ class Receiving:
         """Why receivers that were given a message get no more, or None."""
         self._stopped = stop.over
         """Why every `receive` raises, or None."""
-        # counting
-        self._arrived = 0
-        """How many messages came, without those that were given back or dropped unread."""
-        self.bytes = 0
-        self._ahead: Callable[[], int] | None = None
-        """Returns how many messages the runner has taken and not yet given to a callback."""
-        self.redelivered = 0
-        self.dropped = 0
-        self.errors = 0
-
-    @property
-    def name(self) -> str:
-        """The channel's name."""
-        return self._state.name
-
-    @property
-    def title(self) -> str:
-        """What the log calls it."""
-        return f"channel {self.name}"
 
     # ------------------------------------------------------------- from the hub, under the lock
 
@@ -183,7 +151,7 @@ class Receiving:
             self._stop.got(who)
         if self._prompt:
             in_hand.flush()
-            self._port.begin(self._number, message[0])
+            self._port.begin(self._number, message[0], False)
         return message
 
     def take_nowait(self, who: Receiver) -> tuple[int, Any] | None:
@@ -255,20 +223,14 @@ class Receiving:
             self._port.ask_for(self._number, self._period, count)
 
     def _give_back(self, count: int) -> None:
-        ranges = []
         self._arrived -= count
-        while count and self._inbox:
-            batch = self._inbox.pop()
-            kept = max(0, batch.count - count)
-            ranges.append((batch.first + kept, batch.count - kept))
-            count -= batch.count - kept
-            if kept:
-                self._inbox.append(batch.part(0, kept))
+        ranges = self._take_off(count)
+        count -= sum([some for _, some in ranges])
         if count:
             for _ in range(count):
                 first, _ = self._opened.pop()
             ranges.append((first, count))
-        self._port.give_back(self._number, self._period, ranges)
+        self._pass_back(ranges)
 
     # ------------------------------------------------------------- rebuilding
 
@@ -299,24 +261,6 @@ class Receiving:
 
     # ------------------------------------------------------------- for a runner
 
-    def take(self) -> tuple[int, deque[Any], bool] | None:
-        """Return the next batch for a runner: its first number, its messages, whether PROMPT."""
-        with self.lock:
-            if not self.has_messages():
-                self.idle = True
-                return None
-            batch = self._inbox.popleft()
-            # After more than one message the runner looks again by itself.
-            self.idle = batch.count == 1 and not self._inbox
-        return batch.first, deque(batch.payloads()), bool(batch.flags & frames.PROMPT)
-
-    def begin(self, number: int) -> None:
-        """Say that the handling of a message begins, for a runner."""
-        with self.lock:
-            if not self._state.closed:
-                self._port.begin(self._number, number)
-        self._port.flush()
-
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
         return bool(self._inbox) and not self._state.closed and self._stopped is None
@@ -327,19 +271,6 @@ class Receiving:
             if not self._state.closed:
                 self.handed.pass_on(ranges)
         self._port.pump()
-
-    def return_unbegun(self, first: int, count: int) -> None:
-        """Give back messages that a runner has taken and has given to no callback."""
-        with self.lock:
-            if not self._state.closed:
-                self._arrived -= count
-                self._port.give_back(self._number, self._period, [(first, count)])
-        self._port.pump()
-
-    def failed(self) -> None:
-        """Count a callback, a filter or a message that failed."""
-        with self.lock:
-            self.errors += 1
 
     # ------------------------------------------------------------- how it is read
 
@@ -357,26 +288,8 @@ class Receiving:
                 self._runner = self._site.dispatcher.attach(self)
                 self._enter("callback", window)
                 self._ahead = self._runner.backlog
-            if undecided:
-                self._runner.hold(registration, partial(self.decide, registration))
-            else:
-                self._runner.add(registration)
-            self.idle = False
-            self._site.dispatcher.ready(self._runner)
+            self._add(registration, undecided)
         self._port.pump()
-
-    def decide(self, undecided: Registration, wanted: Registration | None = None) -> bool:
-        """Add an undecided callback, or `wanted` in its place. Return False if it is too late."""
-        with self.lock:
-            runner = self._runner
-            if runner is None or not runner.release(undecided):
-                return False
-            if wanted is not None:
-                wanted.place = undecided.place
-            runner.add(wanted or undecided)
-            self.idle = False
-            self._site.dispatcher.ready(runner)
-        return True
 
     def _enter(
         self, mode: Literal["receive", "callback"], window: int = 1, *, asks: bool = False
@@ -507,11 +420,6 @@ class Receiving:
         """Note that the target of this process does not receive any more."""
         self.received_by_target = False
 
-    @property
-    def has_callbacks(self) -> bool:
-        """Whether a runner takes the messages."""
-        return self._runner is not None
-
     def let_go(self) -> int:
         """Drop the messages that have arrived and were not taken. Return how many they were."""
         unread = self._unread()
@@ -520,17 +428,6 @@ class Receiving:
         self._arrived -= unread
         self.dropped += unread
         return unread
-
-    def detach(self) -> None:
-        """Detach the runner, because the end was closed."""
-        if self._runner is not None:
-            self._site.dispatcher.detach(self._runner)
-            self._runner = None
-
-    def counted(self) -> tuple[int, int]:
-        """Return how many messages were given to a receiver or callback, and how many were not."""
-        backlog = self._unread() + (0 if self._ahead is None else self._ahead())
-        return max(0, self._arrived - backlog), backlog
 
     def _unread(self) -> int:
         return len(self._opened) + sum([batch.count for batch in self._inbox])

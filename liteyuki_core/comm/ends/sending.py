@@ -29,21 +29,22 @@ from collections import deque
 from collections.abc import Callable
 from threading import get_ident
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import ChannelTimeout, LiteyukiError, MessageTooLarge, SendError
 from ..loop.site import Site
 from ..loop.steps import Steps, W
 from ..loop.waiter import Waiter, Waiters
 from ..wire import frames
-from ..wire.batch import pack, pack_linked, pack_text
+from ..wire.batch import Batch, pack, pack_linked, pack_text
+from ..wire.headers import Headers
 from ..wire.payload import Linked, dump, dump_linked
 from .port import Port
 from .state import State
 from .turns import Turns
 
-_BATCH_MESSAGES = 512
-_BATCH_BYTES = 240 * 1024
+BATCH_MESSAGES = 512
+BATCH_BYTES = 240 * 1024
 SMALL = 256
 _SMALL_PAYLOAD = 2048
 """Texts up to `SMALL` characters and pickles up to `_SMALL_PAYLOAD` bytes are gathered without the
@@ -60,6 +61,30 @@ _FEW = 8
 
 _LINKED = -2
 """Stands for the length of a message that carries channels. For a text, -1 does."""
+
+
+class Kind(NamedTuple):
+    """What requests have in common that travel together."""
+
+    once: bool
+    traceparent: str
+
+
+class Asked:
+    """One request: the asker's thread or task waits for its outcome."""
+
+    __slots__ = ("accepted", "failed", "kind", "number", "outcome", "waiter")
+
+    def __init__(self, kind: Kind, accepted: Callable[[Asked, int], None]) -> None:
+        self.kind = kind
+        self.accepted = accepted
+        """Is called with this and its number, under the lock, when the request is accepted."""
+        self.number = -1
+        self.waiter: Waiter | None = None
+        self.outcome: Any = None
+        """The answer, not yet rebuilt, or the error to raise; None: none has come."""
+        self.failed = False
+        """Whether the answer is an error as text."""
 
 
 class CarriesChannel(TypeError):
@@ -104,6 +129,12 @@ class Sending:
         """How many more texts, or how many more payloads, may be gathered so. One of them is 0."""
         self._text = True
         """Whether the pending messages are texts."""
+        self._kind: Kind | None = None
+        """What kind of requests the pending messages are; None: they are no requests."""
+        self._requests = 0
+        """The number of the next request that is passed on."""
+        self._sealed = 0
+        """How many batches were passed on."""
         self._longest_text = min(frames.LONGEST_TEXT, site.max_message_bytes // 4)
         self._shared = False
         """Whether a thread or loop other than the gathering loop has sent."""
@@ -206,8 +237,9 @@ class Sending:
         size = self._pending_bytes + len(item)
         if (
             self._free <= 0
-            or len(pending) >= _BATCH_MESSAGES - 1
-            or size >= _BATCH_BYTES
+            or len(pending) >= BATCH_MESSAGES - 1
+            or size >= BATCH_BYTES
+            or self._kind is not None
             or not (length == -1 if self._text else length > 0)
             or self.gathered
         ):
@@ -219,7 +251,9 @@ class Sending:
             self._lengths.append(length)
         return True
 
-    def accept(self, item: Any, length: int, *, at_once: bool = True) -> bool | None:
+    def accept(
+        self, item: Any, length: int, *, at_once: bool = True, request: Asked | None = None
+    ) -> bool | None:
         """Do the same under the lock. Return None if there is no room, True to pump the port.
 
         A message goes at once if it is the first that a loop's turn sends, or comes long after the
@@ -239,22 +273,30 @@ class Sending:
             if self._burster:
                 self.pass_on()  # There will be no room before these have left.
             return None
-        sealed = self._next
+        sealed = self._sealed
         self._collect()
+        kind = None if request is None else request.kind
+        if kind != self._kind:
+            self._seal()
+            self._kind = kind
         self._free -= 1
         if length >= 0:
             # A long message travels alone. A batch may be no longer than a frame.
-            if self._text or not length or self._pending_bytes + len(item) > _BATCH_BYTES:
+            if self._text or not length or self._pending_bytes + len(item) > BATCH_BYTES:
                 self._seal()
                 self._text = False
             self._lengths.append(length)
         elif length == _LINKED:
             self._seal()
+            if request is not None:
+                request.accepted(request, self._requests)
             self._pass_linked(item)
             return True
         elif not self._text:
             self._seal()
             self._text = True
+        if request is not None:
+            request.accepted(request, self._requests + len(self._pending))
         self._pending.append(item)
         self._pending_bytes += len(item)
         begins = False
@@ -265,27 +307,32 @@ class Sending:
             begins = self._turns.begin(loop, self)
             self.gathering = loop
             self.gatherer = get_ident()
-        bursts = loop is None and self._bursts is not None and self._bursts.gathers(self)
+        bursts = (
+            loop is None
+            and kind is None
+            and self._bursts is not None
+            and self._bursts.gathers(self)
+        )
         if bursts:
             self._burster = get_ident()
         if (
             (loop is not self.gathering if loop is not None else not bursts)
             or (begins and at_once)
-            or len(self._pending) >= _BATCH_MESSAGES
-            or self._pending_bytes >= _BATCH_BYTES
+            or len(self._pending) >= BATCH_MESSAGES
+            or self._pending_bytes >= BATCH_BYTES
         ):
             self._seal()
-        if loop is not None and loop is self.gathering:
+        if loop is not None and loop is self.gathering and kind is None:
             # At most half of the room if other threads send too, so that they find some.
             room = self._free // 2 if self._shared else self._free
-            reserved = min(room, _BATCH_MESSAGES - 1 - len(self._pending))
+            reserved = min(room, BATCH_MESSAGES - 1 - len(self._pending))
             if self._text:
                 self.text_reserved = reserved = max(0, reserved)
             else:
-                most = (_BATCH_BYTES - self._pending_bytes) // _SMALL_PAYLOAD
+                most = (BATCH_BYTES - self._pending_bytes) // _SMALL_PAYLOAD
                 self.payload_reserved = reserved = max(0, min(reserved, most))
             self._free -= reserved
-        return self._next != sealed
+        return self._sealed != sealed
 
     # ------------------------------------------------------------- passing on
 
@@ -295,6 +342,9 @@ class Sending:
         if not gathered:
             return
         del self.gathered[: len(gathered)]
+        if self._kind is not None:
+            self._seal()
+            self._kind = None
         text = type(gathered[0]) is str
         if text is not self._text:
             self._seal()
@@ -355,17 +405,26 @@ class Sending:
             batch = pack(self._next, pending, self._lengths)
             self._lengths = []
             self.bytes += self._pending_bytes
-        self._next += batch.count
         self._pending = []
         self._pending_bytes = 0
-        self._port.data(self._number, batch)
+        self._send(batch)
 
     def _pass_linked(self, payload: Linked) -> None:
         for key in payload.carried():
             self._hold(key)
         batch = pack_linked(self._next, payload)
-        self._next += 1
         self.bytes += batch.size
+        self._send(batch)
+
+    def _send(self, batch: Batch) -> None:
+        self._sealed += 1
+        if self._kind is None:
+            self._next += batch.count
+        else:
+            once, trace = self._kind
+            batch.first = self._requests
+            batch.headers = Headers(self._requests, once=once, traceparent=trace)
+            self._requests += batch.count
         self._port.data(self._number, batch)
 
     # ------------------------------------------------------------- room: from the hub, locked
@@ -408,6 +467,7 @@ class Sending:
         timeout: float | None,
         *,
         at_once: bool = True,
+        request: Asked | None = None,
     ) -> Steps[W, None]:
         """Wait until a serialised message is accepted. The lock is not held while it waits.
 
@@ -416,7 +476,7 @@ class Sending:
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             with self._lock:
-                accepted = self.accept(item, length, at_once=at_once)
+                accepted = self.accept(item, length, at_once=at_once, request=request)
                 if accepted is None:
                     waiter = new_waiter()
                     self.senders.append(waiter)
@@ -463,7 +523,9 @@ class Sending:
         """Return how many messages were sent, and how many of these were handled."""
         gathered = self.gathered[:]
         texts = not gathered or type(gathered[0]) is str
-        sent = self._next + len(self._pending) + len(gathered) // (1 if texts else 2)
+        sent = (
+            self._next + self._requests + len(self._pending) + len(gathered) // (1 if texts else 2)
+        )
         reserved = self.text_reserved + self.payload_reserved
         unacknowledged = self.capacity - self._free - reserved
         return sent, max(0, sent - self._unhandled - unacknowledged)

@@ -51,6 +51,8 @@ class Turns:
         self._site = site
         self._pump = pump
         self._turns: dict[asyncio.AbstractEventLoop, list[Gathering]] = {}
+        self._answers: dict[asyncio.AbstractEventLoop, list[Gathering]] = {}
+        """Those that gather answers in a turn: these leave after all messages of the turn."""
         self._still: dict[asyncio.AbstractEventLoop, list[Gathering]] = {}
         """Turns whose loop did not run at the last look."""
         self._watches = False
@@ -75,16 +77,32 @@ class Turns:
         """
         ends = self._turns.get(loop)
         if ends is None:
-            for other in [other for other in self._turns if other.is_closed()]:
-                del self._turns[other]
-            self._turns[loop] = [end]
-            loop.call_soon(self._end, loop)
-            if not self._watches:
-                self._watches = True
-                self._site.soon(self._look)
+            self._begin_turn(loop).append(end)
             return True
         ends.append(end)
         return False
+
+    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> list[Gathering]:
+        for other in [other for other in self._turns if other.is_closed()]:
+            del self._turns[other]
+            self._answers.pop(other, None)
+        ends = self._turns[loop] = []
+        loop.call_soon(self._end, loop)
+        if not self._watches:
+            self._watches = True
+            self._site.soon(self._look)
+        return ends
+
+    def begin_answers(self, loop: asyncio.AbstractEventLoop, answering: Gathering) -> bool:
+        """Do the same for answers, which leave after the messages. Under the lock.
+
+        Returns whether these are the first answers in this turn.
+        """
+        others = self._answers.setdefault(loop, [])
+        others.append(answering)
+        if loop not in self._turns:
+            self._begin_turn(loop)
+        return len(others) == 1
 
     def pass_on(self) -> None:
         """Pass on the messages that all turns and threads have gathered so far. Under the lock."""
@@ -134,6 +152,8 @@ class Turns:
         Returns the name of each channel of which messages are dropped, and how many.
         """
         ended = [(end.name, end.end_turn()) for end in self._turns.pop(loop, ())]
+        for answering in self._answers.pop(loop, ()):
+            answering.end_turn()
         return [(name, count) for name, count in ended if count]
 
     def _after(self, dropped: list[tuple[str, int]]) -> None:

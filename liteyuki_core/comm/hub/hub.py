@@ -23,6 +23,7 @@ Invariants.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,7 +35,7 @@ from .letters import DeadLetter, Letters
 from .notes import Notes
 from .reminder import Reminder
 from .route import ChildPeer, Peer, Route
-from .side import MAIN, Holder
+from .side import MAIN, Entry, Side
 
 _OWN_CAPACITY = 1024
 """Capacity of the two channels that every child has from its start."""
@@ -136,8 +137,7 @@ class Hub:
             route = found
         peer.ends[number] = (route, i)
         side = route.sides[i]
-        eager = peer.eager and side.process == peer.process
-        side.holders[peer] = Holder(peer, number, eager)
+        route.hold(i, peer, number, peer.eager and side.process == peer.process)
         route.revive_side(i)
         side.push()
         route.tell(i)
@@ -174,6 +174,9 @@ class Hub:
             self._drop(peer, number, batch, links, "a channel")
             return
         route, i = held
+        if batch.headers is not None:
+            self._take_requests(peer, number, batch, links, route, 1 - i)
+            return
         side = route.sides[1 - i]
         if side.ended is not None:
             if side.is_closed:
@@ -192,23 +195,52 @@ class Hub:
         if side.shared:
             self._reminder.look_at_held(side)
 
-    def acknowledge(self, peer: Peer, number: int, ranges: Ranges) -> bool:
+    def answer(self, peer: Peer, number: int, batch: Batch) -> bool:
+        """Pass on answers; return whether `peer` had their requests. Under the lock."""
+        held = peer.ends.get(number)
+        if held is None:
+            return True  # The end was closed in the meantime.
+        requests = held[0].requests(held[1])
+        return requests.answer(requests.holders[peer], batch)
+
+    def answered(self, peer: Peer, number: int, numbers: Sequence[int]) -> bool:
+        """Pass on answers that were held; return whether `peer` had them. Under the lock."""
+        held = peer.ends.get(number)
+        if held is None:
+            return True
+        requests = held[0].requests(held[1])
+        return requests.release(requests.holders[peer], numbers)
+
+    def answers(self, peer: Peer, number: int, window: int) -> None:
+        """Learn that `peer` answers requests, `window` at a time. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            requests = held[0].requests(held[1])
+            requests.receives(requests.holders[peer], window, False)
+
+    def cancel(self, peer: Peer, number: int, request: int) -> None:
+        """Learn that nobody waits for the answer to a request of `peer`. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            held[0].requests(1 - held[1]).cancel((peer, number), request)
+
+    def acknowledge(self, peer: Peer, number: int, ranges: Ranges, requests: bool = False) -> bool:
         """Forget messages that were handled; return whether `peer` had them. Under the lock."""
         held = peer.ends.get(number)
         if held is None:
             return True  # The end was closed in the meantime.
         route, i = held
-        side = route.sides[i]
+        side = route.side_of(i, requests)
         whole = side.settle(side.holders[peer], ranges)
         self._look_at_end(route, i)
         return whole
 
-    def begin(self, peer: Peer, number: int, ranges: Ranges) -> bool:
+    def begin(self, peer: Peer, number: int, ranges: Ranges, requests: bool = False) -> bool:
         """Note that `peer` begins messages; return whether it has them. Under the lock."""
         held = peer.ends.get(number)
         if held is None:
             return True
-        side = held[0].sides[held[1]]
+        side = held[0].side_of(held[1], requests)
         return side.begin(side.holders[peer], ranges)
 
     def receives(self, peer: Peer, number: int, window: int, asks: bool) -> None:
@@ -235,7 +267,9 @@ class Hub:
             self._reminder.look_at_held(side)
             self._look_at_end(route, i)
 
-    def give_back(self, peer: Peer, number: int, period: int, ranges: Ranges) -> bool:
+    def give_back(
+        self, peer: Peer, number: int, period: int, ranges: Ranges, requests: bool = False
+    ) -> bool:
         """Take back messages that no receiver of `peer` took; return whether it had them.
 
         Under the lock.
@@ -244,7 +278,7 @@ class Hub:
         if held is None:
             return True
         route, i = held
-        side = route.sides[i]
+        side = route.side_of(i, requests)
         whole = side.take_back(side.holders[peer], period, ranges)
         self._reminder.look_at_held(side)
         self._look_at_end(route, i)
@@ -258,6 +292,7 @@ class Hub:
         route, i = held
         side = route.sides[i]
         side.drop_holder(peer, False, 0)
+        self._drop_requests(route, i, peer, number)
         if side.holders:
             side.push()
             self._look_at_end(route, i)
@@ -284,6 +319,7 @@ class Hub:
         side = route.sides[1]
         side.drop_holder(peer, False, 0)
         side.push()
+        self._drop_requests(route, 1, peer, number)
         self._look_at_end(route, 1)
         self._end_if_unreachable(route)
         self._forget_if_unused(route)
@@ -308,9 +344,10 @@ class Hub:
         if peer in self._peers:
             self._peers.remove(peer)
         peer.detach()
-        for route, i in peer.ends.values():
+        for number, (route, i) in peer.ends.items():
             side = route.sides[i]
             aside = side.drop_holder(peer, not peer.clean, self._max_redeliveries)
+            aside += self._drop_requests(route, i, peer, number, crash=not peer.clean)
             for entry in aside:
                 self._letters.set_aside(route, i, entry)
             side.lost.add(peer.process)
@@ -381,6 +418,41 @@ class Hub:
 
     # ------------------------------------------------------------- inside
 
+    def _take_requests(
+        self,
+        peer: Peer,
+        number: int,
+        batch: Batch,
+        links: tuple[Route, ...],
+        route: Route,
+        i: int,
+    ) -> None:
+        """Take requests to side `i` into custody, or refuse them."""
+        requests = route.requests(i)
+        requests.add(batch, peer, number, links)
+        side = route.sides[i]
+        if side.ended is not None:
+            requests.refuse_all(side.ended, side.why)
+        elif requests.waiting:
+            self._reminder.look_at_unanswered(route, i, self._peers)
+            if requests.shared:
+                self._reminder.look_at_held(requests)
+
+    def _drop_requests(
+        self, route: Route, i: int, peer: Peer, number: int, *, crash: bool = False
+    ) -> list[Entry]:
+        """Take back the requests that `peer` had, and cancel those that it has made.
+
+        Returns the requests that are set aside.
+        """
+        if not route.has_requests:
+            return []
+        requests = route.requests(i)
+        aside = requests.drop_holder(peer, crash, self._max_redeliveries)
+        requests.push()
+        route.requests(1 - i).forget_asker((peer, number))
+        return aside
+
     def _revive(self, process: str | None) -> None:
         # Only the child's own two channels. It makes its other channels again itself.
         for route in self._names.values():
@@ -431,14 +503,18 @@ class Hub:
             and taken.sides[1].process is None
             and not taken.sides[0].holders
             and not (theirs.holders or mine.count or fresh.links)
+            and not (fresh.has_requests and fresh.requests(0).count)
         )
 
     def _go_on(self, peer: Peer, number: int, fresh: Route, taken: Route) -> None:
         mine, theirs = taken.sides[0], taken.sides[1]
-        old = fresh.sides[0].holders.pop(peer)
         peer.ends[number] = (taken, 0)
-        holder = mine.holders[peer] = Holder(peer, number, old.ready)
-        holder.window, holder.asks = old.window, old.asks
+        taken.hold(0, peer, number, False)
+        self._as_before(fresh.sides[0], mine, peer)
+        if fresh.has_requests:
+            self._as_before(fresh.requests(0), taken.requests(0), peer)
+            for entry in fresh.requests(1).waiting:
+                taken.requests(1).add(entry.batch, entry.source, entry.number, entry.links)
         mine.lost.clear()
         taken.holds = fresh.holds
         # The maker's end keeps its own capacity. Messages that carry the channel say that one.
@@ -448,7 +524,14 @@ class Hub:
         for entry in fresh.sides[1].waiting:
             theirs.add(entry.batch, entry.source, entry.number, entry.links)
         mine.push()
+        if taken.has_requests:
+            taken.requests(0).push()
         taken.tell(0)
+
+    def _as_before(self, fresh: Side, taken: Side, peer: Peer) -> None:
+        """Have a holder receive on the side `taken` as it did on the side `fresh`."""
+        old, holder = fresh.holders.pop(peer), taken.holders[peer]
+        holder.ready, holder.window, holder.asks = old.ready, old.window, old.asks
 
     def _links_of(self, peer: Peer, batch: Batch) -> tuple[Route, ...]:
         found = []

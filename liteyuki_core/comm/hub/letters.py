@@ -120,12 +120,12 @@ class Letters:
         with self._lock:
             if letter not in self._kept:
                 return False
-            side = route.sides[i]
             if not again:
                 entry.unlink()
-            elif route.forgotten or side.ended is ChannelClosed:
+            elif route.forgotten or route.sides[i].ended is ChannelClosed:
                 return False
             else:
+                side = route.side_of(i, entry.batch.headers is not None)
                 side.add(entry.batch, None, 0, entry.links)
             self._kept.remove(letter)
         self._pump()

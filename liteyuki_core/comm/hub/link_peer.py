@@ -18,7 +18,7 @@ Invariants.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from time import monotonic
 from typing import Any
@@ -60,11 +60,13 @@ _SHARE_SECONDS = 0.02
 class _Sent:
     """What a child may still send from one of its ends, and was told about it."""
 
-    __slots__ = ("capacity", "room", "said")
+    __slots__ = ("capacity", "requests", "room", "said")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.room = capacity
+        self.requests = 0
+        """The lowest number that its next request may have."""
         self.said = False
         """Whether the log has said that messages of this end came too late."""
 
@@ -185,8 +187,21 @@ class LinkPeer:
         self.detached = True
         self._store.drop(self)
 
-    def shared(self, number: int, period: int) -> None:
-        self._queue(number, Told(words.encode(words.Shared(period), number)))
+    def shared(self, number: int, period: int, requests: bool) -> None:
+        self._queue(number, Told(words.encode(words.Shared(period, requests), number)))
+
+    def answered(self, number: int, batch: Batch) -> None:
+        self._settle(number, batch.count)
+        self._queue(number, batch.frame(number))
+
+    def refused(
+        self, number: int, requests: Sequence[int], kind: type[ChannelError], why: str
+    ) -> None:
+        word = words.Refused(list(requests), kind.__name__, why)
+        self._queue(number, Asked(words.encode(word, number)))
+
+    def cancelled(self, number: int, requests: Sequence[int]) -> None:
+        self._queue(number, Told(words.encode(words.Cancelled(list(requests)), number)))
 
     def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
         self._queue(0, Told(words.encode(words.Names(add, remove, self.prefix))))
@@ -250,7 +265,17 @@ class LinkPeer:
     def _on_data(self, frame: frames.Frame) -> None:
         number = frame.channel
         batch = unpack(frame)
+        if batch.flags & (frames.REDELIVERED | frames.PROMPT):
+            raise FrameError("messages with flags that only the main process may set")
+        headers = batch.headers
         sent = self._sent.get(number)
+        if headers is not None and headers.request is None:
+            self._on_answers(number, batch)
+            return
+        if headers is not None and headers.request is not None and sent is not None:
+            if headers.request < sent.requests:
+                raise FrameError(f"request {headers.request} comes after {sent.requests - 1}")
+            sent.requests = headers.request + batch.count
         if sent is None:
             # Messages that a turn has gathered may come after the close. They are dropped.
             if number not in self._just_closed:
@@ -262,9 +287,13 @@ class LinkPeer:
             )
         else:
             sent.room -= batch.count
-        if batch.flags & (frames.REDELIVERED | frames.PROMPT):
-            raise FrameError("messages with flags that only the main process may set")
         self._hub.data(self, number, batch)
+
+    def _on_answers(self, number: int, batch: Batch) -> None:
+        if number not in self.ends and number > self._last_opened:
+            raise FrameError(f"answers on channel number {number}, never opened")
+        if batch.flags & frames.LINKED or not self._hub.answer(self, number, batch):
+            raise FrameError(f"answers on channel number {number} to what it was not asked")
 
     def _on_acknowledgement(self, frame: frames.Frame) -> None:
         number, ranges = frame.channel, frames.acknowledged(frame)
@@ -273,7 +302,8 @@ class LinkPeer:
             if number > self._last_opened:
                 raise FrameError(f"acknowledgement on channel number {number}, never opened")
             return  # The end was closed in the meantime.
-        remaining = held[0].sides[held[1]].holders[self].outstanding
+        requests = bool(frame.flags & frames.OF_REQUESTS)
+        remaining = held[0].side_of(held[1], requests).holders[self].outstanding
         for _, count in ranges:
             remaining -= count
             if remaining < 0 or not count:
@@ -281,7 +311,7 @@ class LinkPeer:
                     f"acknowledgement of messages on channel number {number} that it was not given"
                 )
         take = self._hub.begin if frame.flags & frames.BEGUN else self._hub.acknowledge
-        if not take(self, number, ranges):
+        if not take(self, number, ranges, requests):
             raise FrameError(
                 f"acknowledgement of messages on channel number {number} that it was not given"
             )
@@ -307,8 +337,15 @@ class LinkPeer:
         match word:
             case words.AskFor(period, count):
                 hub.ask_for(self, number, period, count)
-            case words.GiveBack(period, ranges):
-                if not hub.give_back(self, number, period, ranges):
+            case words.Answers(window):
+                hub.answers(self, number, window)
+            case words.Answered(requests):
+                if not hub.answered(self, number, requests):
+                    raise FrameError("requests are said to be answered that it was not given")
+            case words.Cancel(request):
+                hub.cancel(self, number, request)
+            case words.GiveBack(period, ranges, of_requests):
+                if not hub.give_back(self, number, period, ranges, of_requests):
                     raise FrameError("messages are given back that it was not given")
             case words.Receives(window, asks):
                 hub.receives(self, number, window, asks)

@@ -7,7 +7,7 @@ The context calls the methods of `ContextPort`, the hub calls those of `Peer`, t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import ChannelError, NotConnected
@@ -55,10 +55,19 @@ class LocalPort(ContextPort):
     def data(self, number: int, batch: Batch) -> None:
         self._hub.data(self, number, batch)
 
-    def acknowledge(self, number: int, ranges: Ranges) -> None:
-        self._hub.acknowledge(self, number, ranges)
+    def acknowledge(self, number: int, ranges: Ranges, requests: bool = False) -> None:
+        self._hub.acknowledge(self, number, ranges, requests)
 
-    def begin(self, number: int, first: int) -> None:
+    def give_answers(self, number: int, batch: Batch) -> None:
+        self._hub.answer(self, number, batch)
+
+    def ready_to_answer(self, number: int, window: int) -> None:
+        self._hub.answers(self, number, window)
+
+    def cancel(self, number: int, request: int) -> None:
+        self._hub.cancel(self, number, request)
+
+    def begin(self, number: int, first: int, requests: bool) -> None:
         pass  # If the main process dies, nobody counts its crashes.
 
     def ready(self, number: int, window: int, asks: bool) -> None:
@@ -67,8 +76,8 @@ class LocalPort(ContextPort):
     def ask_for(self, number: int, period: int, count: int) -> None:
         self._hub.ask_for(self, number, period, count)
 
-    def give_back(self, number: int, period: int, ranges: Ranges) -> None:
-        self._hub.give_back(self, number, period, ranges)
+    def give_back(self, number: int, period: int, ranges: Ranges, requests: bool) -> None:
+        self._hub.give_back(self, number, period, ranges, requests)
 
     def close(self, number: int) -> None:
         self._hub.close(self, number)
@@ -106,7 +115,8 @@ class LocalPort(ContextPort):
         self._abandon()
 
     def deliver(self, number: int, batch: Batch) -> None:
-        self.context.ends[number].receiving.on_data(batch)
+        end = self.context.ends[number]
+        (end.receiving if batch.headers is None else end.answering).on_data(batch)
 
     def acknowledged(self, number: int, count: int) -> None:
         end = self.context.ends.get(number)
@@ -128,10 +138,27 @@ class LocalPort(ContextPort):
         if end is not None:
             end.on_gone(kind, why, last, holds)
 
-    def shared(self, number: int, period: int) -> None:
+    def shared(self, number: int, period: int, requests: bool) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.receiving.on_shared(period)
+            (end.answering if requests else end.receiving).on_shared(period)
+
+    def answered(self, number: int, batch: Batch) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.asking.on_answer(batch)
+
+    def refused(
+        self, number: int, requests: Sequence[int], kind: type[ChannelError], why: str
+    ) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.asking.on_refused(requests, kind, why)
+
+    def cancelled(self, number: int, requests: Sequence[int]) -> None:
+        end = self.context.ends.get(number)
+        if end is not None:
+            end.answering.on_cancelled(requests)
 
     def ask(self, number: int, asked: Question) -> None:
         self._store.ask(self, number, asked)

@@ -1,21 +1,26 @@
 """Looks again, later, at sides of channels where messages wait.
 
-There are two cases. Messages of a shared side are held back, because a holder still has to give
+There are three cases. Messages of a shared side are held back, because a holder still has to give
 back older ones, see `side.py`: when the time for that is over, they are passed on. Or messages wait
-where no holder has ever received. That is often a mistake of the user, so the log says so, once.
+where no holder has ever received. That is often a mistake of the user, so the log says so, once. Or
+requests wait where nobody answers: they are refused as soon as that is certain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
+from ...errors import RemoteError
 from ..store.expiry import Expiry
 from .notes import Notes
-from .route import Route
+from .route import ChildPeer, Route
 from .side import MAIN, Side
+
+_UNANSWERED_SECONDS = 1.0
+"""Seconds between two looks at requests that wait where nobody has said yet that it answers."""
 
 _UNREAD_SECONDS = 5.0
 """Seconds that messages wait, where no holder has ever received, before the log says so."""
@@ -37,7 +42,29 @@ class Reminder:
         self._held: list[Side] = []
         self._unread: dict[Side, tuple[float, Route, int]] = {}
         """Sides with messages where no holder has ever received, and since when they wait."""
+        self._unanswered: dict[Side, tuple[Route, int, Iterable[ChildPeer]]] = {}
+        """Requests that wait where nobody has said that it answers."""
         self._expiry = Expiry(self._look_again)
+
+    def look_at_unanswered(self, route: Route, i: int, peers: Iterable[ChildPeer]) -> None:
+        """Refuse the requests that wait for side `i` if nobody answers there; else look again.
+
+        `peers` are, at any time, the children whose process runs.
+        """
+        requests = route.requests(i)
+        serving = {peer.process: peer.serves_since for peer in peers}
+        at = requests.refusable_at(serving)
+        now = monotonic()
+        if at <= now:
+            process = requests.process or ", ".join(
+                [holder.peer.process or MAIN for holder in requests.holders.values()]
+            )
+            who = "the main process" if process == MAIN else f"process {process}"
+            why = f"nobody answers requests here: {who} has no on_request callback on it"
+            requests.refuse_all(RemoteError, why)
+        elif requests.waiting and not any(h.ready for h in requests.holders.values()):
+            self._unanswered[requests] = route, i, peers
+            self._expiry.at(min(at, now + _UNANSWERED_SECONDS))
 
     def look_at_held(self, side: Side) -> None:
         """If messages are held back now, pass them on when their time is over."""
@@ -82,6 +109,10 @@ class Reminder:
             for side in held:
                 side.push()
                 self.look_at_held(side)
+            unanswered, self._unanswered = self._unanswered, {}
+            for route, i, peers in unanswered.values():
+                if not route.forgotten:
+                    self.look_at_unanswered(route, i, peers)
         return self._look_at_unread()
 
     def _look_at_unread(self) -> float | None:

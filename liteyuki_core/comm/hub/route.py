@@ -1,6 +1,7 @@
 """One channel as the hub sees it, and the peers that hold its ends: the protocol `Peer`.
 
-A route is the two sides of one channel. Each side has custody of its messages, see `side.py`.
+A route is the two sides of one channel. Each side has custody of its messages, see `side.py`. Once
+the channel is used for requests, each side also has custody of its requests, see `requests.py`.
 Nothing here knows links or names, waits or runs user code. The caller of every method holds the
 hub's lock, except for `ChildPeer.pump`.
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ...errors import ChannelError
+from .requests import Requests
 from .side import Holder, Recipient, Side
 
 
@@ -74,6 +76,8 @@ class Route:
         """The name it has or had, for the log."""
         self.capacity = capacity
         self.sides = (Side(maker), Side(other))
+        self._requests: tuple[Requests, Requests] | None = None
+        """The requests to each side, once there were any or a peer has said that it answers."""
         self._on_unlinked = on_unlinked
         self.links = 0
         """How many messages under way, or about to be sent, carry this channel."""
@@ -83,6 +87,30 @@ class Route:
         """Whether the name is to be freed as soon as nobody needs it to drain the channel."""
         self.forgotten = False
         """Whether the hub has forgotten this route: its key leads to nothing."""
+
+    def requests(self, i: int) -> Requests:
+        """Return the requests to side `i`."""
+        if self._requests is None:
+            self._requests = Requests(self.sides[0].process), Requests(self.sides[1].process)
+            for side, requests in zip(self.sides, self._requests, strict=True):
+                for peer, holder in side.holders.items():
+                    requests.holders[peer] = Holder(peer, holder.number, False)
+        return self._requests[i]
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether the channel was ever used for requests."""
+        return self._requests is not None
+
+    def side_of(self, i: int, requests: bool) -> Side:
+        """Return what has custody of messages to side `i`, or of `requests` to it."""
+        return self.requests(i) if requests else self.sides[i]
+
+    def hold(self, i: int, peer: Peer, number: int, ready: bool) -> None:
+        """Make `peer` a holder of side `i`, which calls its end `number`."""
+        self.sides[i].holders[peer] = Holder(peer, number, ready)
+        if self._requests is not None:
+            self._requests[i].holders[peer] = Holder(peer, number, False)
 
     @property
     def title(self) -> str:
@@ -136,6 +164,8 @@ class Route:
         side = self.sides[i]
         side.ended, side.why, side.let_go = kind, why, let_go
         side.lost.clear()
+        if self._requests is not None:
+            self._requests[i].refuse_all(kind, why)
         self.tell(1 - i)
 
     def revive_side(self, i: int) -> None:
@@ -148,7 +178,7 @@ class Route:
 
     def statistics(self) -> dict[str, int]:
         """Return the counts of both directions together."""
-        sides = self.sides
+        sides = (*self.sides, *(self._requests or ()))
         under_way = sum(side.under_way for side in sides)
         sent = sum(side.count for side in sides)
         dropped = sum(side.dropped for side in sides)

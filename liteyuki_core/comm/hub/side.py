@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 from typing import Protocol
 
@@ -84,11 +85,22 @@ class Recipient(Protocol):
         channel to a new holder.
         """
 
-    def shared(self, number: int, period: int) -> None:
+    def shared(self, number: int, period: int, requests: bool) -> None:
         """Pass on that the side is shared, and that this period begins; 0: it is not shared.
 
-        The top of this file says what a period is.
+        The top of this file says what a period is. `requests` have periods of their own.
         """
+
+    def answered(self, number: int, batch: Batch) -> None:
+        """Pass on answers to requests from this end. They also say that these were handled."""
+
+    def refused(
+        self, number: int, requests: Sequence[int], kind: type[ChannelError], why: str
+    ) -> None:
+        """Pass on that requests from this end will not be answered."""
+
+    def cancelled(self, number: int, requests: Sequence[int]) -> None:
+        """Pass on that nobody waits any more for answers to requests given to this end."""
 
 
 class Carried(Protocol):
@@ -109,6 +121,7 @@ class Holder:
         "begun",
         "given_at",
         "number",
+        "opened_at",
         "outstanding",
         "owes",
         "peer",
@@ -122,6 +135,7 @@ class Holder:
     def __init__(self, peer: Recipient, number: int, ready: bool) -> None:
         self.peer = peer
         self.number = number
+        self.opened_at = monotonic()
         self.ready = ready
         self.window = 1
         """How many messages its callbacks handle at a time."""
@@ -204,6 +218,9 @@ class Entry:
 
 class Side:
     """One side of a route, and the messages under way to it."""
+
+    of_requests = False
+    """Whether these are requests. They are numbered for themselves."""
 
     def __init__(self, process: str | None) -> None:
         self.process = process
@@ -414,13 +431,13 @@ class Side:
             elif not self.shared and holder.period:
                 holder.period = holder.room = 0
                 holder.owes = False
-                holder.peer.shared(holder.number, 0)
+                holder.peer.shared(holder.number, 0, self.of_requests)
 
     def _renew(self, holder: Holder) -> None:
         self._periods += 1
         holder.period, holder.room, holder.owes = self._periods, 0, True
         self.held_until = monotonic() + _PATIENCE
-        holder.peer.shared(holder.number, holder.period)
+        holder.peer.shared(holder.number, holder.period, self.of_requests)
 
     # ------------------------------------------------------------- handled messages
 
@@ -440,12 +457,15 @@ class Side:
                 del self.sent[first]
             else:
                 whole = self._settle_some(holder, first, first + count, settled) and whole
-        for (source, number), count in settled.items():
-            if source is not None:
-                source.acknowledged(number, count)
+        self._tell_settled(settled)
         if self.waiting:
             self.push()
         return whole
+
+    def _tell_settled(self, settled: dict[tuple[Recipient | None, int], int]) -> None:
+        for (source, number), count in settled.items():
+            if source is not None:
+                source.acknowledged(number, count)
 
     def begin(self, holder: Holder, ranges: Ranges) -> bool:
         """Note that the handling of messages begins; return whether the holder has them."""
@@ -471,7 +491,8 @@ class Side:
         self.dropped += count
         return count
 
-    def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...]:
+    def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...] | None:
+        """Return in whose crashes a message was being handled; None: it is not given out again."""
         if not crash:
             return entry.crashed
         assert entry.holder is not None

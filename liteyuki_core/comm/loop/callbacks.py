@@ -38,7 +38,7 @@ _UNDECIDED_SECONDS = 0.05
 """A function that alone was given to `on_receive` becomes a filter if the result decorates another
 function within so many seconds."""
 
-_FREE = nullcontext()
+FREE = nullcontext()
 """Takes the place of a lock where none is needed."""
 
 
@@ -142,6 +142,9 @@ class Callbacks:
     message is taken.
     """
 
+    acknowledges = True
+    """Whether the source is told which messages were handled. Answers say so by themselves."""
+
     def __init__(
         self,
         source: Source,
@@ -221,22 +224,23 @@ class Callbacks:
         self._begin_deciding()
         try:
             for registration in registrations:
-                function = registration.filter_func
-                try:
-                    wanted = function is None or function(data)
-                    if inspect.isawaitable(wanted):
-                        wanted = await wanted
-                except EXITS as error:
-                    self._exit("filter", function, error)
-                    continue
-                except Exception as error:
-                    self._report("filter", registration.filter_func, error)
-                    continue
-                if wanted:
+                if await self._wants(registration, data):
                     chosen.append(registration)
         finally:
             self._decided()
         return chosen
+
+    async def _wants(self, registration: Registration, data: Any) -> bool:
+        """Return whether the filter of a callback lets the data through."""
+        function = registration.filter_func
+        try:
+            wanted = function is None or function(data)
+            return bool(await wanted if inspect.isawaitable(wanted) else wanted)
+        except EXITS as error:
+            self._exit("filter", function, error)
+        except Exception as error:
+            self._report("filter", function, error)
+        return False
 
     async def _call_all(self, registrations: list[Registration], data: Any) -> None:
         tasks = [self._loop.loop.create_task(self._call(r, data)) for r in registrations]
@@ -252,7 +256,7 @@ class Callbacks:
     async def _call(self, registration: Registration, data: Any) -> None:
         try:
             waits = registration.ordered and self.limit > 1
-            async with registration.lock if waits else _FREE, self._places or _FREE:
+            async with registration.lock if waits else FREE, self._places or FREE:
                 if self._loop.pausing and (waits or self._places is not None):
                     raise Unbegun
                 await self._start(registration, data)
@@ -287,10 +291,10 @@ class Callbacks:
         if self._loop.pausing and not clean:
             raise asyncio.CancelledError
 
-    async def _start(self, registration: Registration, data: Any) -> None:
+    async def _start(self, registration: Registration, data: Any) -> Any:
+        """Call a callback; return what it returns."""
         if registration.is_async:
-            await registration.callback(data)
-            return
+            return await registration.callback(data)
         async with self._threads:
             if self._loop.pausing:
                 raise Unbegun
@@ -301,8 +305,7 @@ class Callbacks:
                 return registration.callback(data)
 
             result = await self._loop.threads.run(call)
-        if inspect.isawaitable(result):
-            await result
+        return await result if inspect.isawaitable(result) else result
 
     def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
         self._source.failed()

@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
 from ... import log
-from .callbacks import EXITS, is_clean
+from .callbacks import EXITS, Callbacks, is_clean
 from .runner import Runner
 from .source import Source
 from .wakes import Wakes
@@ -91,9 +91,12 @@ class Dispatcher:
             "nonebot_plugin_liteyuki_comm before they are registered"
         )
 
-    def attach(self, source: Source) -> Runner:
-        """Return a new runner for `source`. Starts a loop if one is needed."""
-        runner = Runner(source, self)
+    def attach(self, source: Source, kind: type[Callbacks] = Callbacks) -> Runner:
+        """Return a new runner for `source`, whose callbacks are of the class `kind`.
+
+        Starts a loop if one is needed.
+        """
+        runner = Runner(source, self, kind)
         with self._lock:
             self._runners[runner] = None
             if self._own_loop and self._started_loop is None and not self._closed:

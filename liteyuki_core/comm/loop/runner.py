@@ -61,10 +61,12 @@ class _Run:
 class Runner:
     """Feeds the callbacks of one channel end. Only the loop's thread uses it, unless noted."""
 
-    def __init__(self, source: Source, loop: CallbackLoop) -> None:
+    def __init__(
+        self, source: Source, loop: CallbackLoop, kind: type[Callbacks] = Callbacks
+    ) -> None:
         self._source = source
         self._loop = loop
-        self._callbacks = Callbacks(source, loop, self._begin_deciding, self._decided)
+        self._callbacks = kind(source, loop, self._begin_deciding, self._decided)
         self._messages: deque[Any] = deque()
         self._end = 0
         """The number after the last of `_messages`."""
@@ -340,6 +342,8 @@ class Runner:
         self, first: int, stop: int, seconds: float = 0.0, *, at_once: bool = False
     ) -> None:
         """Acknowledge the messages from `first` to before `stop`: now, or soon with others."""
+        if not self._callbacks.acknowledges:
+            return
         if (
             self._acknowledgements.add(first, stop - first, seconds)
             or at_once

@@ -12,6 +12,7 @@ messages. The u32 is the length of the message in bytes; its top bit says that t
 - LONG: there is one message and no u32. It is a pickle and its buffers, each in its own segment.
 - LINKED: there is one message. It is a table of the keys of the channels that it carries, and then
   its pickle.
+- HEADERS: a header block comes behind the message count, see `headers.py`.
 - REDELIVERED: these messages were given to a process that died.
 - PROMPT: the receiver says at once when it begins a message, and at once when it has handled it.
 """
@@ -27,6 +28,7 @@ from ...errors import FrameError
 from .frames import (
     CHUNK,
     DATA,
+    HEADERS,
     IN_PIECES,
     LENGTH,
     LINKED,
@@ -41,6 +43,7 @@ from .frames import (
     numbers_of,
     table,
 )
+from .headers import Headers, split
 from .payload import Linked, Long, Raw, split_linked
 
 _SEQUENCE = struct.Struct("<QI")
@@ -50,13 +53,13 @@ _DATA_HEAD = struct.Struct("<HBBIIQI")
 class Batch:
     """Messages of one channel in one direction that travel, wait and are acknowledged together.
 
-    `buffers` is what follows the first sequence number and the count in a DATA frame. The hub
-    forwards these buffers as they are. `having` and `part` return new batches of the same messages.
-    `flags` are the flags of the frame without IN_PIECES. `kept` says that others may have the same
-    memory: then changeable buffers are copied when a message is rebuilt.
+    `buffers` is what follows the first sequence number, the count and the headers in a DATA frame.
+    The hub forwards these buffers as they are. `having` and `part` return new batches of the same
+    messages. `flags` are the flags of the frame without IN_PIECES and HEADERS. `kept` says that
+    others may have the same memory: then changeable buffers are copied when a message is rebuilt.
     """
 
-    __slots__ = ("buffers", "count", "first", "flags", "kept", "lengths", "text")
+    __slots__ = ("buffers", "count", "first", "flags", "headers", "kept", "lengths", "text")
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Batch:
         text: str | None,
         flags: int,
         kept: bool = True,
+        headers: Headers | None = None,
     ) -> None:
         self.first = first
         self.count = count
@@ -75,6 +79,7 @@ class Batch:
         self.text = text
         self.flags = flags
         self.kept = kept
+        self.headers = headers
 
     @property
     def size(self) -> int:
@@ -88,15 +93,24 @@ class Batch:
     def having(self, first: int, flags: int = 0) -> Batch:
         """Return the same messages numbered from `first` on, with `flags` added."""
         flags |= self.flags
-        return Batch(first, self.count, self.buffers, self.lengths, self.text, flags, self.kept)
+        return Batch(
+            first, self.count, self.buffers, self.lengths, self.text, flags, self.kept, self.headers
+        )
+
+    def with_headers(self, headers: Headers | None) -> Batch:
+        """Return the same messages with other headers, or without any."""
+        batch = self.having(self.first)
+        batch.headers = headers
+        return batch
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the messages from the `start`th to before the `stop`th, counted from 0."""
         if stop - start == self.count:
             return self
+        headers = None if self.headers is None else self.headers.part(start, stop)
         if self.flags & SPLIT:
             some = pack_text(self.first + start, self.payloads()[start:stop])
-            return some.having(some.first, self.flags)
+            return some.having(some.first, self.flags).with_headers(headers)
         lengths = self.lengths[start:stop]
         text, content = None, b""
         if self.text is not None:
@@ -108,7 +122,8 @@ class Batch:
             at = 4 * self.count + sum([length & LENGTH for length in self.lengths[:start]])
             content = bytes(body[at : at + sum([length & LENGTH for length in lengths])])
         buffers = (table(lengths) + content,)
-        return Batch(self.first + start, stop - start, buffers, lengths, text, self.flags)
+        first, count = self.first + start, stop - start
+        return Batch(first, count, buffers, lengths, text, self.flags, headers=headers)
 
     def runs(self, kinds: Sequence[Any]) -> Iterator[tuple[Any, Batch]]:
         """Yield runs of neighbouring messages of the same kind.
@@ -129,8 +144,14 @@ class Batch:
     def frame(self, channel: int) -> tuple[Buffer, ...]:
         """Return the DATA frame that carries this batch on `channel`."""
         length = _SEQUENCE.size + sum(map(len, self.buffers))
-        head = _DATA_HEAD.pack(MAGIC, DATA, self.flags, channel, length, self.first, self.count)
-        return (head, *self.buffers)
+        if self.headers is None:
+            head = _DATA_HEAD.pack(MAGIC, DATA, self.flags, channel, length, self.first, self.count)
+            return (head, *self.buffers)
+        block = self.headers.block()
+        length += len(block)
+        flags = self.flags | HEADERS
+        head = _DATA_HEAD.pack(MAGIC, DATA, flags, channel, length, self.first, self.count)
+        return (head + block, *self.buffers)
 
     def payloads(self) -> list[Any]:
         """Return the messages, still serialised. `load` rebuilds one."""
@@ -204,6 +225,12 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
     if len(body) < _SEQUENCE.size:
         raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")
     first, count = _SEQUENCE.unpack_from(body)
+    if frame.flags & HEADERS:
+        headers, end = split(body, _SEQUENCE.size, count)
+        flags, body = frame.flags & ~HEADERS, body[: _SEQUENCE.size] + body[end:]
+        batch = unpack(Frame(frame.kind, flags, frame.channel, body, frame.segments), kept)
+        batch.headers = headers
+        return batch
     rest = len(body) - _SEQUENCE.size
     flags = frame.flags
     if flags & LONG:

@@ -9,6 +9,7 @@ Kinds:
 
 - DATA: a batch of messages of one channel, see `batch.py`.
 - ACK: ranges of messages that were handled. With the BEGUN flag: messages whose handling begins.
+  With the OF_REQUESTS flag: the messages are requests, which are numbered for themselves.
 - CONTROL: a word, see `words.py`. All rare things are words.
 - STORE: a question to the store, its answer, or what the store tells, see `../store/value.py`.
   With the PACKED flag: a question about one key, or its answer, see `../store/packed.py`.
@@ -28,12 +29,12 @@ from ...errors import FrameError
 
 MAGIC = 0x594C
 DATA, ACK, CONTROL, PART, SLOT, FREE, STORE = 1, 2, 3, 4, 5, 6, 7
-TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED, SPLIT = 1, 2, 4, 8, 16, 32, 64
-BEGUN = 1
+TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED, SPLIT, HEADERS = 1, 2, 4, 8, 16, 32, 64, 128
+BEGUN, OF_REQUESTS = 1, 4
 PACKED = 1
 FLAGS = {
-    DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED | SPLIT,
-    ACK: BEGUN,
+    DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED | SPLIT | HEADERS,
+    ACK: BEGUN | OF_REQUESTS,
     CONTROL: IN_PIECES,
     PART: 0,
     SLOT: 0,

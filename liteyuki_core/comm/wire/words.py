@@ -96,6 +96,12 @@ def _read_ranges(given: Any) -> Ranges:
     return [(first, count) for first, count in given if first >= 0 and count > 0]
 
 
+def _read_numbers(given: Any) -> list[int]:
+    if type(given) is not list:
+        raise ValueError
+    return [_REQUEST.read(each) for each in given]
+
+
 def _write_ranges(ranges: Ranges) -> str:
     return f"[{','.join([f'[{first},{count}]' for first, count in ranges])}]"
 
@@ -113,6 +119,7 @@ _CAPACITY = _whole(1, MAX_CAPACITY)
 _MESSAGES = _whole(-MAX_CAPACITY, MAX_CAPACITY)
 _REQUEST = _whole(0, MOST_REQUESTS - 1)
 _RANGES = _Field(_read_ranges, _write_ranges)
+_NUMBERS = _Field(_read_numbers)
 _CHANNELS = _Field(_read_channels)
 
 
@@ -169,6 +176,30 @@ class Receives(NamedTuple):
     asks: bool
 
 
+@_said(FROM_CHILD, "answers", window=_CAPACITY)
+class Answers(NamedTuple):
+    """This end answers requests: its callbacks handle `window` requests at a time."""
+
+    window: int
+
+
+@_said(FROM_CHILD, "answered", requests=_NUMBERS)
+class Answered(NamedTuple):
+    """Whatever the handling of these requests has sent has left before this word.
+
+    So their answers, which came before it, may go to the askers.
+    """
+
+    requests: list[int]
+
+
+@_said(FROM_CHILD, "cancel", request=_REQUEST)
+class Cancel(NamedTuple):
+    """Nobody waits for the answer to this request of this end any more."""
+
+    request: int
+
+
 @_said(FROM_CHILD, "ask_for", period=_INT, messages=_MESSAGES)
 class AskFor(NamedTuple):
     """This end, whose side is shared, asks for `messages` more or, if negative, for fewer."""
@@ -177,12 +208,13 @@ class AskFor(NamedTuple):
     messages: int
 
 
-@_said(FROM_CHILD, "give_back", period=_INT, ranges=_RANGES)
+@_said(FROM_CHILD, "give_back", period=_INT, ranges=_RANGES, requests=_BOOL)
 class GiveBack(NamedTuple):
-    """At the start of the period `period`, no receiver had taken these messages."""
+    """At the start of the period `period`, no receiver had taken these messages, or requests."""
 
     period: int
     ranges: Ranges
+    requests: bool
 
 
 @_said(FROM_CHILD, "close")
@@ -290,11 +322,31 @@ class Dropped(NamedTuple):
     messages: int
 
 
-@_said(FROM_MAIN, "shared", period=_INT)
+@_said(FROM_MAIN, "shared", period=_INT, requests=_BOOL)
 class Shared(NamedTuple):
-    """This end's side is shared, and this period begins; 0: it is not shared. See `side.py`."""
+    """This end's side is shared, and this period begins; 0: it is not shared. See `side.py`.
+
+    Requests have periods of their own.
+    """
 
     period: int
+    requests: bool
+
+
+@_said(FROM_MAIN, "refused", requests=_NUMBERS, kind=_TEXT, why=_TEXT)
+class Refused(NamedTuple):
+    """These requests of this end will not be answered. `kind` is the name of the error."""
+
+    requests: list[int]
+    kind: str
+    why: str
+
+
+@_said(FROM_MAIN, "cancelled", requests=_NUMBERS)
+class Cancelled(NamedTuple):
+    """Nobody waits for answers to these requests any more, which this end was given."""
+
+    requests: list[int]
 
 
 @_said(FROM_MAIN, "gone", broken=_BOOL, why=_TEXT, last=_BOOL, holds=_INT)
@@ -352,13 +404,25 @@ OfProcess = Ready | Failed | Restart | Listen | Pulse | Loaded
 """What a child says about its process to the supervisor."""
 
 FromChild = (
-    Open | Receives | AskFor | GiveBack | Close | Leave | Hold | Register | Clean | OfProcess
+    Open
+    | Receives
+    | Answers
+    | Answered
+    | Cancel
+    | AskFor
+    | GiveBack
+    | Close
+    | Leave
+    | Hold
+    | Register
+    | Clean
+    | OfProcess
 )
 
 ToProcess = Stop | AskPulse | AskLoaded
 """What main says to a child's process."""
 
-FromMain = Names | Dropped | Shared | Gone | Returned | Registered | ToProcess
+FromMain = Names | Dropped | Shared | Refused | Cancelled | Gone | Returned | Registered | ToProcess
 
 # ------------------------------------------------------------------ to bytes and back
 

@@ -20,8 +20,9 @@ from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.endpoint import connection_pair
+from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.comm.wire.pieces import freed
-from liteyuki_core.errors import FrameError
+from liteyuki_core.errors import ChannelClosed, FrameError
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
 
@@ -155,6 +156,17 @@ def data(number: int, count: int, first: int = 0) -> tuple[Any, ...]:
     return pack_text(first, ["x"] * count).frame(number)
 
 
+def request(number: int, count: int = 1) -> tuple[Any, ...]:
+    """Return a frame of `count` requests on channel number 1."""
+    return pack_text(0, ["x"] * count).with_headers(Headers(number)).frame(1)
+
+
+def answers(*numbers: int, held: bool = False) -> tuple[Any, ...]:
+    """Return a frame of answers to these requests on channel number 1."""
+    batch = pack_text(0, ["answer"] * len(numbers))
+    return batch.with_headers(Headers(answer=numbers, held=held)).frame(1)
+
+
 def test_credits(child: Ended) -> None:
     """As many messages as the channel has room for, and again as many as were handled."""
     key = f"{child.peer.prefix}1"
@@ -174,6 +186,34 @@ def test_credits(child: Ended) -> None:
     assert "2 messages on channel number 1, where there is room for 1 of 4" in child.why()
 
 
+@pytest.mark.parametrize("wrong", [answers(0, 0), answers(0, 1), answers(1)], ids=str)
+@pytest.mark.parametrize("held", [False, True])
+def test_answers_of_which_one_is_wrong(child: Ended, wrong: Any, held: bool) -> None:
+    """None of them is passed on. The request waits for a successor, which answers it."""
+    ours = Channel._of(child.pair.main.get("raw-active"))
+    key = ours._open().key
+    child.send(opened(1, key), words.encode(words.Answers(4), 1))
+    got: list[Any] = []
+    asking = threading.Thread(target=lambda: got.append(ours.request("x", 20)))
+    asking.start()
+    requests = child.pair.hub._names["raw-active"].requests(1)
+    wait_until(lambda: requests.sent, "it was given the request")
+    if held:
+        child.send(answers(0, held=True))
+    child.send(wrong)
+    assert "to what it was not asked" in child.why()
+    child.pair.hub.process_ended("raw", ChannelClosed, "process raw ended", for_good=False)
+    successor = Ended(child.pair)
+    successor.send(opened(1, key), words.encode(words.Answers(4), 1))
+    wait_until(lambda: requests.sent, "the successor was given it")
+    assert got == []
+    successor.send(answers(0, held=True), words.encode(words.Answered([0]), 1))
+    asking.join(10)
+    assert got == ["answer"]
+    assert [requests.sent, requests._answers, requests._asked] == [{}, {}, {}]
+    successor.close()
+
+
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
@@ -187,6 +227,16 @@ def test_credits(child: Ended) -> None:
         ([opened(2**32 - 1)], "numbers must rise"),
         ([opened(1), words.encode(words.Register("\n", 1), 1)], "a name must have"),
         ([opened(1), pack_text(0, ["x"]).having(0, frames.PROMPT).frame(1)], "flags"),
+        ([opened(1), request(5), request(5)], "request 5 comes after 5"),
+        ([opened(1), request(5, 2), request(6)], "request 6 comes after 6"),
+        ([request(5)], "which it does not have"),
+        ([opened(1), request(0, 5)], "5 messages on channel number 1, where there is room for 4"),
+        ([answers(0)], "answers on channel number 1, never opened"),
+        ([opened(1), answers(0)], "to what it was not asked"),
+        ([opened(1), request(0), answers(0)], "to what it was not asked"),
+        ([opened(1), words.encode(words.Answered([0]), 1)], "that it was not given"),
+        ([opened(1), frames.acknowledgement(1, [(0, 1)], frames.OF_REQUESTS)], "was not given"),
+        ([opened(1), words.encode(words.GiveBack(1, [(0, 1)], True), 1)], "was not given"),
     ],
     ids=[
         "messages on no channel",
@@ -199,6 +249,16 @@ def test_credits(child: Ended) -> None:
         "the number of the store",
         "a name that is none",
         "flags of the main process",
+        "a request's number twice",
+        "a request's number in the one before",
+        "a request on no channel",
+        "more requests than there is room",
+        "answers on no channel",
+        "answers to nothing",
+        "answers to its own request",
+        "a release of nothing",
+        "acknowledgement of no request",
+        "giving back no request",
     ],
 )
 def test_what_a_child_can_not_say(child: Ended, parts: list[Any], why: str) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text, unpack
+from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.errors import FrameError
 from tests.wire import Wire, batch, messages_of
 
@@ -45,7 +46,18 @@ batches = (
     | st.builds(batch, st.lists(messages, min_size=1, max_size=10), numbers)
     | st.builds(lambda message, first: batch([message], first), long_messages, numbers)
 )
-sent = st.builds(lambda batch, channel: batch.frame(channel), batches, st.integers(0, 4))
+beside = st.none() | st.builds(
+    lambda request, once, trace: Headers(request, once=once, traceparent=trace),
+    st.integers(0, 2**61),
+    st.booleans(),
+    st.sampled_from(["", "00-a-b-01"]),
+)
+sent = st.builds(
+    lambda batch, headers, channel: batch.with_headers(headers).frame(channel),
+    batches,
+    beside,
+    st.integers(0, 4),
+)
 told = st.builds(
     frames.acknowledgement, st.integers(0, 4), st.lists(st.tuples(numbers, numbers), max_size=5)
 ) | st.builds(lambda channel: words.encode(words.Close(), channel), st.integers(0, 4))
@@ -57,7 +69,7 @@ headers = st.builds(
         frames.HEADER.pack(frames.MAGIC, kind, flags, channel, length) + body
     ),
     st.integers(0, 7),
-    st.sampled_from([0, 1, 2, 16, 18, 255]),
+    st.sampled_from([0, 1, 2, 16, 18, 128, 130, 255]),
     st.integers(0, 2),
     st.integers(0, 40) | st.sampled_from([frames.CHUNK, frames.CHUNK + 1, 2**32 - 1]),
     st.binary(max_size=40) | st.lists(numbers, max_size=6).map(frames.table),
@@ -67,7 +79,7 @@ whole = st.builds(
         frames.HEADER.pack(frames.MAGIC, kind, flags, channel, len(body)) + body
     ),
     st.integers(1, 6),
-    st.sampled_from([0, 0, 2, 18]),
+    st.sampled_from([0, 0, 2, 18, 128]),
     st.integers(0, 1),
     st.binary(max_size=24) | st.lists(st.integers(0, 9), max_size=4).map(frames.table),
 )

@@ -17,8 +17,11 @@ FROM_CHILD: list[words.FromChild] = [
     words.Receives(64, False),
     words.Receives(1, True),
     words.AskFor(3, -2),
-    words.GiveBack(3, [(0, 5), (1 << 60, 1)]),
-    words.GiveBack(0, []),
+    words.Answers(64),
+    words.Answered([0, 1 << 60]),
+    words.Cancel(7),
+    words.GiveBack(3, [(0, 5), (1 << 60, 1)], False),
+    words.GiveBack(0, [], True),
     words.Close(),
     words.Leave(),
     words.Hold("名"),
@@ -36,7 +39,9 @@ FROM_CHILD: list[words.FromChild] = [
 FROM_MAIN: list[words.FromMain] = [
     words.Names({"名": (4, "0.1"), "b": (1024, "hub.2")}, ["gone"], "1."),
     words.Dropped(5),
-    words.Shared(0),
+    words.Shared(0, True),
+    words.Refused([4, 5], "ChannelBroken", "it died"),
+    words.Cancelled([6]),
     words.Gone(True, "process w died", True, 2),
     words.Returned(),
     words.Registered(7, "0.1", None),
@@ -136,8 +141,8 @@ def test_what_a_child_can_not_say(fields: Any, why: str) -> None:
 def test_ranges_of_nothing_are_left_out() -> None:
     """Nothing is given back by them."""
     ranges = [[-1, 3], [4, 0], [5, -2], [7, 1]]
-    word = words.from_child(control({"op": "give_back", "period": 1, "ranges": ranges}))
-    assert word == words.GiveBack(1, [(7, 1)])
+    given = {"op": "give_back", "period": 1, "ranges": ranges, "requests": False}
+    assert words.from_child(control(given)) == words.GiveBack(1, [(7, 1)], False)
 
 
 def test_a_child_says_no_more_than_can_be_looked_at_soon() -> None:

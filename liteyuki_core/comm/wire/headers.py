@@ -1,0 +1,115 @@
+"""Headers: what travels beside the messages of a batch without being part of them.
+
+Pure: no sockets, no threads, no locks. Any thread may call it. A header block is ASCII text: items
+`name=value`, or `name` alone, with a `;` between two of them. All messages of a batch have the same
+headers, except that requests and answers are numbered:
+
+- `request`: the messages are requests. The value is the number of the first, as its asker counts
+  its requests on this end; the others follow it.
+- `answer`: the messages are answers. The value has the number of the request for each: between a
+  process that answers and main as main numbers them, between main and the asker as the asker does.
+- `once`: the requests are not tried again once their handling has begun.
+- `failed`: the answers are errors, each as text, see `ends/remote.py`.
+- `held`: main passes on the answers only when the word `Answered` names them.
+- `traceparent`: the trace that the requests belong to, as W3C Trace Context writes it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...errors import FrameError
+from .frames import U32, Buffer
+
+_MOST_BYTES = 64 * 1024
+"""Longest header block in bytes: the numbers of all answers that fit into a batch are shorter."""
+
+MOST_NUMBER = 1 << 62
+"""The numbers of requests are below this."""
+
+TRACEPARENT_LENGTH = 64
+"""The most characters of a `traceparent`."""
+
+
+class Headers(NamedTuple):
+    """The headers of a batch. Either `request` or `answer` is given."""
+
+    request: int | None = None
+    answer: tuple[int, ...] = ()
+    once: bool = False
+    failed: bool = False
+    held: bool = False
+    traceparent: str = ""
+
+    def part(self, start: int, stop: int) -> Headers:
+        """Return the headers of the messages from the `start`th to before the `stop`th."""
+        if self.request is not None:
+            return self._replace(request=self.request + start)
+        return self._replace(answer=self.answer[start:stop])
+
+    def block(self) -> bytes:
+        """Return the length of the header block as a u32, and the block."""
+        items = []
+        if self.request is not None:
+            items.append(f"request={self.request}")
+        else:
+            items.append(f"answer={','.join(map(str, self.answer))}")
+        if self.once:
+            items.append("once")
+        if self.failed:
+            items.append("failed")
+        if self.held:
+            items.append("held")
+        if self.traceparent:
+            items.append(f"traceparent={self.traceparent}")
+        block = ";".join(items).encode("ascii")
+        return U32.pack(len(block)) + block
+
+
+def split(body: Buffer, at: int, count: int) -> tuple[Headers, int]:
+    """Return the headers of a batch of `count` messages, and where its header block ends.
+
+    The block's length is at `at`. Raises `FrameError`.
+    """
+    start = at + U32.size
+    if len(body) < start:
+        raise FrameError("a frame with headers has no header block")
+    (length,) = U32.unpack_from(body, at)
+    stop = start + length
+    if length > _MOST_BYTES or len(body) < stop:
+        raise FrameError(f"a header block of {length} bytes in a frame of {len(body)}")
+    try:
+        return _read(str(memoryview(body)[start:stop], "ascii"), count), stop
+    except ValueError as error:
+        raise FrameError("a header block is malformed") from error
+
+
+def _read(block: str, count: int) -> Headers:
+    first, *rest = block.split(";")
+    name, _, value = first.partition("=")
+    request: int | None = None
+    answer: tuple[int, ...] = ()
+    if name == "request":
+        request = _number(value)
+        _number(str(request + count))
+    elif name == "answer":
+        answer = tuple(map(_number, value.split(",")))
+    if request is None and (not answer or len(answer) != count):
+        raise ValueError(first)
+    if not rest:
+        return Headers(request, answer)
+    given = dict(item.partition("=")[::2] for item in rest)
+    traceparent = given.pop("traceparent", "")
+    flags = {name: True for name, value in given.items() if not value}
+    if len(flags) != len(given) or len(traceparent) > TRACEPARENT_LENGTH:
+        raise ValueError(block)
+    try:
+        return Headers(request, answer, traceparent=traceparent, **flags)
+    except TypeError:
+        raise ValueError(block) from None
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 20 or int(text) >= MOST_NUMBER:
+        raise ValueError(text)
+    return int(text)

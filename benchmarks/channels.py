@@ -16,7 +16,7 @@ import side_queues as queues
 import side_v6 as v6
 from comparison import Rows, Side, compare
 from table import Row
-from workloads import WORKLOADS
+from workloads import IN_FLIGHT, WORKLOADS
 
 TEXT = "100-byte str to on_receive"
 EVENT = "1 kB OneBot event to on_receive"
@@ -36,6 +36,16 @@ ROWS: Rows = {
         ours.round_trip_receive,
         pyzmq.round_trip,
     ),
+    Row("q", "request and answer, p50", "µs", 1.25, 1.1): (
+        "trip",
+        ours.request_trip,
+        ours.round_trip,
+    ),
+    Row("r", f"requests, {IN_FLIGHT} at a time", "msg/s", 2): (
+        "trip",
+        ours.requests,
+        pyzmq.requests,
+    ),
     Row("c", TEXT, "msg/s"): ("text", ours.one_way, queues.standard),
     Row("d", TEXT, "msg/s"): ("text", ours.one_way, queues.fifo),
     Row("e", TEXT, "msg/s"): ("text", ours.one_way, queues.fifo_many),
@@ -50,6 +60,8 @@ NAMES: dict[Side, str] = {
     pipe.one_way: "Pipe",
     pyzmq.one_way: "pyzmq",
     pyzmq.round_trip: "pyzmq",
+    pyzmq.requests: "pyzmq DEALER/ROUTER",
+    ours.round_trip: "row 4",
     queues.standard: "Queue",
     queues.fifo: "faster-fifo",
     queues.fifo_many: "faster-fifo get_many",

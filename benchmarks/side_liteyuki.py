@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from workloads import (
+    IN_FLIGHT,
     PATIENCE,
     WORKLOADS,
     Report,
@@ -67,6 +68,16 @@ def round_trip(workload: Workload, seconds: float) -> float:
 def round_trip_receive(workload: Workload, seconds: float) -> float:
     """Return the same where the child awaits `async_receive` in a loop."""
     return _with_child(_echo_received, workload, seconds, _trips)
+
+
+def request_trip(workload: Workload, seconds: float) -> float:
+    """Return the median time of a request to the child's `on_request` and its answer, in s."""
+    return _with_child(_answer, workload, seconds, _request_trips)
+
+
+def requests(workload: Workload, seconds: float) -> float:
+    """Return how many requests a second the child answers, `IN_FLIGHT` under way at a time."""
+    return _with_child(_answer, workload, seconds, _request_in_flight)
 
 
 def spread(
@@ -186,6 +197,45 @@ async def _trips(workload: Workload, seconds: float) -> float:
     return median(await phase(workload.count(seconds, sum(warm_up))))
 
 
+async def _request_trips(workload: Workload, seconds: float) -> float:
+    pool = workload.make_pool()
+    active = get_channel("peer-active")
+
+    async def phase(count: int) -> list[float]:
+        took = []
+        for message in messages(pool, count):
+            begun = perf_counter()
+            answer = await active.async_request(message)
+            took.append(perf_counter() - begun)
+            if answer != message:
+                raise AssertionError(f"sent {message!r}, got {answer!r} back")
+        return took
+
+    warm_up = await phase(workload.warm_up)
+    return median(await phase(workload.count(seconds, sum(warm_up))))
+
+
+async def _request_in_flight(workload: Workload, seconds: float) -> float:
+    pool = workload.make_pool()
+    active = get_channel("peer-active")
+
+    async def phase(count: int) -> float:
+        left = messages(pool, count)
+
+        async def ask() -> None:
+            for message in left:
+                answer = await active.async_request(message)
+                if answer != message:
+                    raise AssertionError(f"sent {message!r}, got {answer!r} back")
+
+        begun = perf_counter()
+        await asyncio.gather(*(ask() for _ in range(IN_FLIGHT)))
+        return perf_counter() - begun
+
+    count = workload.count(seconds, await phase(10 * workload.warm_up) / 10)
+    return count / await phase(count)
+
+
 def _with_child(
     serve: Callable[[list[Any]], Any],
     workload: Workload,
@@ -282,6 +332,15 @@ def _echo(pool: list[Any]) -> None:
     @active_channel.on_receive()
     async def echo(data: Any) -> None:
         await active_channel.async_send(data)
+
+    for _ in passive_channel:
+        passive_channel.send("ready")
+
+
+def _answer(pool: list[Any]) -> None:
+    @active_channel.on_request()
+    async def answer(data: Any) -> Any:
+        return data
 
     for _ in passive_channel:
         passive_channel.send("ready")

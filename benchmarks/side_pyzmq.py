@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from workloads import (
+    IN_FLIGHT,
     PATIENCE,
     WORKLOADS,
     NotMeasurable,
@@ -50,7 +52,7 @@ def one_way(workload: Workload, seconds: float) -> float:
         count = workload.count(seconds, await _send(socket, pool, workload.warm_up))
         return count / await _send(socket, pool, count)
 
-    return _with_child(_serve, workload, drive)
+    return _with_child(partial(_serve_phases, _serve), workload, drive)
 
 
 def round_trip(workload: Workload, seconds: float) -> float:
@@ -61,7 +63,44 @@ def round_trip(workload: Workload, seconds: float) -> float:
         warm_up = await _trips(socket, pool, workload.warm_up)
         return median(await _trips(socket, pool, workload.count(seconds, sum(warm_up))))
 
-    return _with_child(_echo, workload, drive)
+    return _with_child(partial(_serve_phases, _echo), workload, drive)
+
+
+def requests(workload: Workload, seconds: float) -> float:
+    """Return how many requests a second the child answers, `IN_FLIGHT` under way at a time."""
+
+    async def drive(socket: Any) -> float:
+        pool = workload.make_pool()
+        took = await _requests(socket, pool, 10 * workload.warm_up) / 10
+        count = workload.count(seconds, took)
+        return count / await _requests(socket, pool, count)
+
+    return _with_child(_answer, workload, drive, "DEALER", "ROUTER")
+
+
+async def _requests(socket: Any, pool: list[Any], count: int) -> float:
+    """Send requests with a number each. One task hands the answers out by number."""
+    waiting: dict[bytes, asyncio.Future[bytes]] = {}
+    numbered = enumerate(messages(pool, count))
+    loop = asyncio.get_running_loop()
+
+    async def hand_out() -> None:
+        for _ in range(count):
+            key, answer = await socket.recv_multipart()
+            waiting.pop(key).set_result(answer)
+
+    async def ask() -> None:
+        for number, message in numbered:
+            key = str(number).encode()
+            answered = waiting[key] = loop.create_future()
+            await socket.send_multipart([key, message.encode()])
+            answer = (await answered).decode()
+            if answer != message:
+                raise AssertionError(f"sent {message!r}, got {answer!r} back")
+
+    begun = perf_counter()
+    await asyncio.gather(hand_out(), *(ask() for _ in range(IN_FLIGHT)))
+    return perf_counter() - begun
 
 
 async def _send(socket: Any, pool: list[Any], count: int) -> float:
@@ -99,26 +138,44 @@ async def _serve(socket: Any, pool: list[Any], expected: int) -> None:
     await socket.send_pyobj(Report(received, size, data == last(pool, expected)))
 
 
+async def _answer(socket: Any, pool: list[Any]) -> None:
+    while True:
+        parts = await socket.recv_multipart()
+        if parts[-1] == b"end":
+            return
+        await socket.send_multipart(parts)
+
+
 async def _echo(socket: Any, pool: list[Any], expected: int) -> None:
     for _ in range(expected):
         await socket.send_string(await socket.recv_string())
 
 
+async def _serve_phases(
+    phase: Callable[[Any, list[Any], int], Awaitable[None]], socket: Any, pool: list[Any]
+) -> None:
+    while (asked := await socket.recv_string()) != "end":
+        await socket.send_string("ready")
+        await phase(socket, pool, int(asked))
+
+
 def _with_child(
-    serve: Callable[[Any, list[Any], int], Awaitable[None]],
+    serve: Callable[[Any, list[Any]], Awaitable[None]],
     workload: Workload,
     drive: Callable[[Any], Awaitable[float]],
+    ours: str = "PAIR",
+    theirs: str = "PAIR",
 ) -> float:
     require("zmq")
     with TemporaryDirectory() as folder:
         address = f"ipc://{Path(folder) / 'pair'}"
         child = multiprocessing.get_context("spawn").Process(
-            target=_child, args=(address, serve, workload.name)
+            target=_child, args=(address, serve, workload.name, theirs)
         )
         choose_loop()
         child.start()
         try:
-            figure = asyncio.run(_drive(address, drive))
+            figure = asyncio.run(_drive(address, drive, ours))
             child.join(PATIENCE)
             return figure
         finally:
@@ -126,11 +183,11 @@ def _with_child(
             child.join()
 
 
-async def _drive(address: str, drive: Callable[[Any], Awaitable[float]]) -> float:
+async def _drive(address: str, drive: Callable[[Any], Awaitable[float]], kind: str) -> float:
     import zmq
     import zmq.asyncio
 
-    with zmq.asyncio.Context() as context, context.socket(zmq.PAIR) as socket:
+    with zmq.asyncio.Context() as context, context.socket(getattr(zmq, kind)) as socket:
         socket.linger = _LINGER_MS
         socket.bind(address)
         figure = await asyncio.wait_for(drive(socket), PATIENCE)
@@ -139,23 +196,21 @@ async def _drive(address: str, drive: Callable[[Any], Awaitable[float]]) -> floa
 
 
 def _child(
-    address: str, serve: Callable[[Any, list[Any], int], Awaitable[None]], name: str
+    address: str, serve: Callable[[Any, list[Any]], Awaitable[None]], name: str, kind: str
 ) -> None:
     end_with_parent()
     choose_loop()
-    asyncio.run(_child_main(address, serve, name))
+    asyncio.run(_child_main(address, serve, name, kind))
 
 
 async def _child_main(
-    address: str, serve: Callable[[Any, list[Any], int], Awaitable[None]], name: str
+    address: str, serve: Callable[[Any, list[Any]], Awaitable[None]], name: str, kind: str
 ) -> None:
     import zmq
     import zmq.asyncio
 
     pool = WORKLOADS[name].make_pool()
-    with zmq.asyncio.Context() as context, context.socket(zmq.PAIR) as socket:
+    with zmq.asyncio.Context() as context, context.socket(getattr(zmq, kind)) as socket:
         socket.linger = _LINGER_MS
         socket.connect(address)
-        while (asked := await socket.recv_string()) != "end":
-            await socket.send_string("ready")
-            await serve(socket, pool, int(asked))
+        await serve(socket, pool)

@@ -22,6 +22,9 @@ PATIENCE = 60.0
 UVLOOP = "LITEYUKI_BENCHMARK_UVLOOP"
 """Set in the environment of every process of a run where all loops are uvloop's."""
 
+IN_FLIGHT = 50
+"""How many requests of one loop are under way at a time."""
+
 _POOL = 64
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .bot import LiteyukiBot as LiteyukiBot
     from .bot import get_bot as get_bot
     from .comm import Channel as Channel
+    from .comm import Queue as Queue
     from .comm import get_channel as get_channel
+    from .comm import get_queue as get_queue
     from .comm import shared_memory as shared_memory
     from .errors import *  # noqa: F403
     from .log import logger as logger
@@ -27,7 +29,9 @@ _HOMES = {
     "LiteyukiBot": "bot",
     "get_bot": "bot",
     "Channel": "comm",
+    "Queue": "comm",
     "get_channel": "comm",
+    "get_queue": "comm",
     "load_plugin": "plugin",
     "load_plugins": "plugin",
     "logger": "log",
@@ -71,8 +75,10 @@ _ERRORS = (
 __all__ = [
     "Channel",
     "LiteyukiBot",
+    "Queue",
     "get_bot",
     "get_channel",
+    "get_queue",
     "load_plugin",
     "load_plugins",
     "logger",

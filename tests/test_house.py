@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"comm.context"},
     {"comm.current"},
     {"comm.channel"},
-    {"comm.registry", "comm.select", "comm.storage", "comm.link_port", "comm.hub"},
+    {"comm.queue", "comm.registry", "comm.select", "comm.storage", "comm.link_port", "comm.hub"},
     {"comm.hub.main"},
     {"comm"},
     {"config", "hooks", "replacement", "stop"},
@@ -351,10 +351,10 @@ def test_no_test_file_imports_another() -> None:
 @pytest.mark.parametrize("name", [name for name in TEST_FILES if name.startswith("laws/test_")])
 def test_the_file_of_a_law_says_which(name: str) -> None:
     """By its number, at its top. `tests/laws` lists them all."""
-    law = re.match(r"laws/test_([crs])(\d\d)_", name)
+    law = re.match(r"laws/test_([cqrs])(\d\d)_", name)
     if law is not None:
         kind, number = law.groups()
-        of = {"c": "channels", "r": "requests", "s": "the store"}[kind]
+        of = {"c": "channels", "q": "queues", "r": "requests", "s": "the store"}[kind]
         assert TEST_FILES[name].startswith(f'"""Law {kind.upper()}{int(number)} of {of}: ')
     assert name in LAWS
 

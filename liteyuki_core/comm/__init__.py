@@ -1,6 +1,7 @@
 """What crosses processes: channels and the shared store."""
 
 from .channel import Channel
+from .queue import Queue, get_queue
 from .registry import (
     active_channel,
     get_channel,
@@ -14,10 +15,12 @@ from .storage import shared_memory
 
 __all__ = [
     "Channel",
+    "Queue",
     "active_channel",
     "async_select",
     "get_channel",
     "get_channels",
+    "get_queue",
     "passive_channel",
     "select",
     "set_channel",

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from .. import log
-from ..errors import ChannelClosed, ChannelError, ChannelNotFound, NotConnected
+from ..errors import ChannelClosed, ChannelError, ChannelExists, ChannelNotFound, NotConnected
 from .ends.end import End, Handle
 from .ends.port import ContextPort
 from .ends.state import State
@@ -27,6 +27,7 @@ from .ends.turns import Turns
 from .loop.receiver import of_thread
 from .loop.site import Site
 from .store.access import Access
+from .wire.words import QUEUE
 
 
 class Context:
@@ -80,6 +81,34 @@ class Context:
         self.port.pump()
         return end
 
+    def queue(self, name: str, capacity: int | None) -> End:
+        """Return this process's end of the queue `name`, which is made if there is none.
+
+        With a `capacity` of None it is not made: raises `ChannelNotFound`. Raises `ChannelExists`
+        if a channel has the name.
+        """
+        key = f"{QUEUE}{name}"
+        with self.lock:
+            before = self._by_key.get(key)
+            if before is not None and not before.is_drained:
+                return before
+            found = self.port.find(name)
+            if found is not None and found[1] != key:
+                raise ChannelExists(
+                    f"{name!r} is a channel, so it can be no queue; take another name", name
+                )
+            if capacity is None:
+                if found is None:
+                    raise ChannelNotFound(
+                        f"no queue is named {name!r}; a process makes it with Queue({name!r})", name
+                    )
+                capacity = found[0]
+            if before is not None:  # Of a queue that was closed. This is another one.
+                before.close()
+            end = self._reach(key, name, False, capacity)
+        self.port.pump()
+        return end
+
     def _reach(self, key: str, name: str, anonymous: bool, capacity: int) -> End:
         """Return this process's end of channel `key`, a new one if it has none. Under the lock.
 
@@ -93,6 +122,8 @@ class Context:
 
     def register(self, name: str, end: End) -> None:
         """Let every process get the channel of `end` as `name`. Raises `ChannelExists`."""
+        if end.key.startswith(QUEUE):
+            raise ValueError(f"queue {end.name} has its name already; make another with Queue()")
         with self.lock:
             found = self.port.find(name)
             if found is not None and found[1] == end.key:

@@ -31,6 +31,10 @@ Requests
   process/test_requests.py
 - R4 bounded: laws/test_r04_bounds.py
 
+Queues
+
+- Q1 one receiver a message, whoever sends: laws/test_q01_queues.py
+
 Store
 
 - S1 operations: laws/test_s01_operations.py

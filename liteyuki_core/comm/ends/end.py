@@ -137,6 +137,12 @@ class End:
         return self._state.closed
 
     @property
+    def is_drained(self) -> bool:
+        """Whether the other side has ended and all that it has sent was received."""
+        state = self._state
+        return state.gone is not None and state.last and not self.receiving.counted()[1]
+
+    @property
     def gone(self) -> ChannelError | None:
         """The error that `send` raises because the other side has closed or is lost, or None."""
         return self._state.gone

@@ -30,7 +30,7 @@ from typing import Any
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
 from ..wire import frames
 from ..wire.batch import Batch
-from ..wire.words import Ranges
+from ..wire.words import QUEUE, Ranges
 from .letters import DeadLetter, Letters
 from .notes import Notes
 from .reminder import Reminder
@@ -100,6 +100,10 @@ class Hub:
                 if peer.process == process:
                     self.detach(peer)
             for route in list(self._keys.values()):
+                if route.is_queue:
+                    if for_good:
+                        self._lost_for_queue(route, process, kind, why)
+                    continue
                 for i, side in enumerate(route.sides):
                     if side.holders or side.ended is not None:
                         continue
@@ -127,10 +131,14 @@ class Hub:
             route, i = self._make(key, capacity, peer.process or MAIN, None), 0
         else:
             found = self._keys.get(key)
-            if found is not None and not self._may_open(peer, found):
+            if found is None and key.startswith(QUEUE):
+                found = self._make_queue(peer, key, capacity)
+            elif found is not None and not self._may_open(peer, found):
                 found = None
             i = self._side_for(found, peer) if found is not None else 0
             over = found is not None and found.over and found.sides[i].ended is not None
+            if found is not None and found.is_queue:
+                over = over and found.sides[0].is_empty  # Until then one may help to empty it.
             if found is None or over or peer in found.sides[i].holders:
                 peer.gone(number, ChannelClosed, "it was closed", True, 0)
                 return
@@ -138,7 +146,10 @@ class Hub:
         peer.ends[number] = (route, i)
         side = route.sides[i]
         route.hold(i, peer, number, peer.eager and side.process == peer.process)
-        route.revive_side(i)
+        if route.is_queue:
+            side.lost.discard(peer.process)
+        else:
+            route.revive_side(i)
         side.push()
         route.tell(i)
 
@@ -152,6 +163,8 @@ class Hub:
         if held is None:
             return None  # The end was closed in the meantime.
         route, _ = held
+        if route.is_queue:
+            raise FrameError("a queue is registered, which has its name from its start")
         taken = self._names.get(name)
         if taken is not None and self._can_go_on(peer, held, taken):
             self._go_on(peer, number, route, taken)
@@ -175,9 +188,10 @@ class Hub:
             return
         route, i = held
         if batch.headers is not None:
-            self._take_requests(peer, number, batch, links, route, 1 - i)
+            self._take_requests(peer, number, batch, links, route, route.other(i))
             return
-        side = route.sides[1 - i]
+        i = route.other(i)
+        side = route.sides[i]
         if side.ended is not None:
             if side.is_closed:
                 side.dropped += batch.count
@@ -190,7 +204,7 @@ class Hub:
                     "ended; they wait until it is started again, and so do later ones",
                 )
         if not side.count and not side.read:
-            self._reminder.is_unread(route, 1 - i)
+            self._reminder.is_unread(route, i)
         side.add(batch, peer, number, links)
         if side.shared:
             self._reminder.look_at_held(side)
@@ -222,7 +236,8 @@ class Hub:
         """Learn that nobody waits for the answer to a request of `peer`. Under the lock."""
         held = peer.ends.get(number)
         if held is not None:
-            held[0].requests(1 - held[1]).cancel((peer, number), request)
+            route, i = held
+            route.requests(route.other(i)).cancel((peer, number), request)
 
     def acknowledge(self, peer: Peer, number: int, ranges: Ranges, requests: bool = False) -> bool:
         """Forget messages that were handled; return whether `peer` had them. Under the lock."""
@@ -293,7 +308,9 @@ class Hub:
         side = route.sides[i]
         side.drop_holder(peer, False, 0)
         self._drop_requests(route, i, peer, number)
-        if side.holders:
+        if route.is_queue:
+            self._close_queue(route)
+        elif side.holders:
             side.push()
             self._look_at_end(route, i)
         else:
@@ -311,16 +328,16 @@ class Hub:
         held = peer.ends.get(number)
         if held is None:
             return
-        if held[1] == 0:
+        route, i = held
+        if i == 0 and not route.is_queue:
             self.close(peer, number)
             return
         del peer.ends[number]
-        route = held[0]
-        side = route.sides[1]
+        side = route.sides[i]
         side.drop_holder(peer, False, 0)
         side.push()
-        self._drop_requests(route, 1, peer, number)
-        self._look_at_end(route, 1)
+        self._drop_requests(route, i, peer, number)
+        self._look_at_end(route, i)
         self._end_if_unreachable(route)
         self._forget_if_unused(route)
 
@@ -336,7 +353,7 @@ class Hub:
         peer.holds[key] += 1
         if peer in route.sides[0].holders:
             route.holds += 1
-        if route.sides[1].process is None:
+        if route.sides[1].process is None and not route.is_queue:
             route.revive_side(1)  # The receiver of that message can open it again.
 
     def detach(self, peer: ChildPeer) -> None:
@@ -428,12 +445,17 @@ class Hub:
         i: int,
     ) -> None:
         """Take requests to side `i` into custody, or refuse them."""
+        side, headers = route.sides[i], batch.headers
+        if side.ended is not None and headers is not None and headers.request is not None:
+            numbers = range(headers.request, headers.request + batch.count)
+            peer.dropped(number, batch.count)
+            peer.refused(number, numbers, side.ended, side.why)
+            for link in links:
+                link.unlink()
+            return
         requests = route.requests(i)
         requests.add(batch, peer, number, links)
-        side = route.sides[i]
-        if side.ended is not None:
-            requests.refuse_all(side.ended, side.why)
-        elif requests.waiting:
+        if requests.waiting:
             self._reminder.look_at_unanswered(route, i, self._peers)
             if requests.shared:
                 self._reminder.look_at_held(requests)
@@ -449,9 +471,52 @@ class Hub:
             return []
         requests = route.requests(i)
         aside = requests.drop_holder(peer, crash, self._max_redeliveries)
+        requests.lost.add(peer.process)
         requests.push()
-        route.requests(1 - i).forget_asker((peer, number))
+        route.requests(route.other(i)).forget_asker((peer, number))
         return aside
+
+    def _make_queue(self, peer: Peer, key: str, capacity: int) -> Route | None:
+        """Return a new queue, or None if a channel has its name."""
+        name = key.removeprefix(QUEUE)
+        if name in self._names:
+            return None
+        maker = peer.process or MAIN
+        route = self._keys[key] = Route(key, capacity, maker, None, self._unlinked, is_queue=True)
+        self._made[maker] += 1
+        self._name(name, route)
+        return route
+
+    def _close_queue(self, route: Route) -> None:
+        """Take no more messages for a queue. What it has is received, if anybody can."""
+        side = route.sides[0]
+        side.push()
+        if side.ended is None:
+            route.end_side(0, ChannelClosed, "it was closed")
+        self._empty_queue(route)
+
+    def _empty_queue(self, route: Route) -> None:
+        """See what follows for a closed queue: a holder is gone, or messages have moved."""
+        side = route.sides[0]
+        if side.ended is None:
+            return
+        if not (side.holders or side.lost):
+            self._note_dropped(route, side.clear())
+            route.requests(0).refuse_all(side.ended, side.why)
+        self._release_name(route)
+
+    def _lost_for_queue(
+        self, route: Route, process: str, kind: type[ChannelError], why: str
+    ) -> None:
+        """Learn that a process which had the queue has no successor."""
+        route.sides[0].lost.discard(process)
+        if route.has_requests:
+            requests = route.requests(0)
+            if process in requests.lost and not any(h.ready for h in requests.holders.values()):
+                requests.refuse_all(kind, why)
+            requests.lost.discard(process)
+        self._empty_queue(route)
+        self._forget_if_unused(route)
 
     def _revive(self, process: str | None) -> None:
         # Only the child's own two channels. It makes its other channels again itself.
@@ -474,10 +539,9 @@ class Hub:
         self._brought.pop(route.key, None)
         for side in route.sides:
             self._reminder.forget_unread(side)
-        maker = route.sides[0].process or MAIN
-        self._made[maker] -= 1
-        if not self._made[maker]:
-            del self._made[maker]
+        self._made[route.maker] -= 1
+        if not self._made[route.maker]:
+            del self._made[route.maker]
         return True
 
     def _may_open(self, peer: Peer, route: Route) -> bool:
@@ -487,6 +551,8 @@ class Hub:
         return peer.prefix in self._brought.get(route.key, ())
 
     def _side_for(self, route: Route, peer: Peer) -> int:
+        if route.is_queue:
+            return 0
         process = peer.process or MAIN
         maker, other = route.sides
         if other.process is not None:  # One child's own channel: all other peers talk to it.
@@ -567,6 +633,8 @@ class Hub:
         side = route.sides[1]
         if route.links or route.name is not None or side.holders or side.ended is not None:
             return
+        if route.is_queue:
+            return
         if side.lost:
             lost = ", ".join(sorted(str(process) for process in side.lost))
             why = f"process {lost}, which had it, died and has no successor"
@@ -591,12 +659,15 @@ class Hub:
     def _release_name(self, route: Route) -> None:
         """Free the channel's name, now or as soon as nobody needs the name to drain the channel."""
         route.over = True
-        if all(s.is_empty or s.ended is not None or s.process == MAIN for s in route.sides):
+        if route.is_queue:
+            if route.sides[0].is_empty:
+                self._remove_name(route)
+        elif all(s.is_empty or s.ended is not None or s.process == MAIN for s in route.sides):
             self._remove_name(route)
 
     def _look_at_end(self, route: Route, i: int) -> None:
         """See what follows if the other side has ended: messages for side `i` have moved."""
-        if route.sides[1 - i].ended is not None:
+        if route.sides[route.other(i)].ended is not None:
             route.tell_last(i)
             if route.over:
                 self._release_name(route)
@@ -619,4 +690,6 @@ class Hub:
         if name is not None and self._names.pop(name, None) is not None:
             for peer in self._peers:
                 peer.renamed({}, [name])
+            if route.is_queue and not route.links:
+                self._forget(route)  # Another queue may have its name now, and so its key.
             self._forget_if_unused(route)

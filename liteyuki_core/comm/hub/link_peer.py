@@ -376,12 +376,17 @@ class LinkPeer:
             )
         if len(self._sent) >= MOST_ENDS:
             raise FrameError(f"it has {MOST_ENDS} ends of channels and opens more")
-        if key is None and self._hub.made_by(self.process) >= MOST_ENDS:
+        is_queue = key is not None and key.startswith(words.QUEUE)
+        if (key is None or is_queue) and self._hub.made_by(self.process) >= MOST_ENDS:
             raise FrameError(f"it has made {MOST_ENDS} channels that are still there")
+        if key is not None and is_queue:
+            _check(key.removeprefix(words.QUEUE), "a queue is made")
         self._last_opened = number
         self._hub.open(self, number, key, capacity)
         held = self.ends.get(number)
-        self._sent[number] = _Sent(capacity if held is None else held[0].capacity)
+        if held is not None and not held[0].is_queue:
+            capacity = held[0].capacity
+        self._sent[number] = _Sent(capacity)
 
     def _closed(self, number: int) -> None:
         sent = self._sent.pop(number, None)
@@ -397,10 +402,7 @@ class LinkPeer:
             )
 
     def _register(self, number: int, name: str, request: int) -> None:
-        try:
-            check_name(name)
-        except ValueError as wrong:
-            raise FrameError(f"a channel is registered: {wrong}") from wrong
+        _check(name, "a channel is registered")
         error = key = None
         try:
             key = self._hub.register(self, number, name)
@@ -416,3 +418,10 @@ class LinkPeer:
         on_end = self._end_hook
         del self._end_hook, self._word_hook  # Their owner refers to this peer.
         on_end(why)
+
+
+def _check(name: str, what: str) -> None:
+    try:
+        check_name(name)
+    except ValueError as wrong:
+        raise FrameError(f"{what}: {wrong}") from wrong

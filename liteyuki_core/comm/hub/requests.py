@@ -37,8 +37,9 @@ class Requests(Side):
 
     of_requests = True
 
-    def __init__(self, process: str | None) -> None:
+    def __init__(self, process: str | None, is_queue: bool = False) -> None:
         super().__init__(process)
+        self._is_queue = is_queue
         self._asked: dict[Asker, dict[int, int]] = {}
         """By asker: its numbers of the requests that it waits for, and this side's."""
         self._answers: dict[int, Batch] = {}
@@ -228,7 +229,7 @@ class Requests(Side):
         `serving` says for each child whose process runs since when it is ready.
         """
         holders = self.holders.values()
-        if not self.waiting or any(holder.ready for holder in holders):
+        if not self.waiting or self._is_queue or any(holder.ready for holder in holders):
             return inf
         if holders:
             return _GRACE + max(max(h.peer.serves_since, h.opened_at) for h in holders)

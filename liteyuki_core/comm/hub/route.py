@@ -58,6 +58,7 @@ class ChildPeer(Peer, Protocol):
 class Route:
     """One channel: side 0 is the maker's, side 1 the other.
 
+    A queue has side 0 only: all peers hold it, and what any of them sends goes to it.
     `on_unlinked` is called, under the lock, when a message that carried the channel is no longer
     under way.
     """
@@ -69,13 +70,17 @@ class Route:
         maker: str,
         other: str | None,
         on_unlinked: Callable[[Route], None],
+        *,
+        is_queue: bool = False,
     ) -> None:
         self.key = key
+        self.maker = maker
+        self.is_queue = is_queue
         self.name: str | None = None
         self.called = "(unnamed)"
         """The name it has or had, for the log."""
         self.capacity = capacity
-        self.sides = (Side(maker), Side(other))
+        self.sides = (Side(None if is_queue else maker), Side(other))
         self._requests: tuple[Requests, Requests] | None = None
         """The requests to each side, once there were any or a peer has said that it answers."""
         self._on_unlinked = on_unlinked
@@ -91,7 +96,10 @@ class Route:
     def requests(self, i: int) -> Requests:
         """Return the requests to side `i`."""
         if self._requests is None:
-            self._requests = Requests(self.sides[0].process), Requests(self.sides[1].process)
+            self._requests = (
+                Requests(self.sides[0].process, self.is_queue),
+                Requests(self.sides[1].process),
+            )
             for side, requests in zip(self.sides, self._requests, strict=True):
                 for peer, holder in side.holders.items():
                     requests.holders[peer] = Holder(peer, holder.number, False)
@@ -106,6 +114,10 @@ class Route:
         """Return what has custody of messages to side `i`, or of `requests` to it."""
         return self.requests(i) if requests else self.sides[i]
 
+    def other(self, i: int) -> int:
+        """Return the side to which goes what is sent from side `i`."""
+        return 0 if self.is_queue else 1 - i
+
     def hold(self, i: int, peer: Peer, number: int, ready: bool) -> None:
         """Make `peer` a holder of side `i`, which calls its end `number`."""
         self.sides[i].holders[peer] = Holder(peer, number, ready)
@@ -115,7 +127,7 @@ class Route:
     @property
     def title(self) -> str:
         """How the log names the channel."""
-        return f"channel {self.called}"
+        return f"{'queue' if self.is_queue else 'channel'} {self.called}"
 
     @property
     def unused(self) -> bool:
@@ -145,7 +157,7 @@ class Route:
                 self._tell(i, holder, last)
 
     def _tell(self, i: int, holder: Holder, last: bool) -> None:
-        other = self.sides[1 - i]
+        other = self.sides[self.other(i)]
         holder.told_last = last and other.ended is not None
         holder.peer.gone(holder.number, other.ended, other.why, last, self.holds)
 
@@ -163,10 +175,11 @@ class Route:
         """
         side = self.sides[i]
         side.ended, side.why, side.let_go = kind, why, let_go
-        side.lost.clear()
-        if self._requests is not None:
+        if not self.is_queue:
+            side.lost.clear()
+        if self._requests is not None and not (self.is_queue and side.holders):
             self._requests[i].refuse_all(kind, why)
-        self.tell(1 - i)
+        self.tell(self.other(i))
 
     def revive_side(self, i: int) -> None:
         """Undo `end_side`."""

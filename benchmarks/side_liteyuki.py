@@ -177,35 +177,40 @@ async def _send_in_thread(workload: Workload, seconds: float) -> float:
 
 
 async def _trips(workload: Workload, seconds: float) -> float:
-    pool = workload.make_pool()
     active, passive = get_channel("peer-active"), get_channel("peer-passive")
 
-    async def phase(count: int) -> list[float]:
+    async def begin(count: int) -> None:
         await passive.async_send(count)
         await passive.async_receive()
-        took = []
-        for message in messages(pool, count):
-            begun = perf_counter()
-            await active.async_send(message)
-            answer = await active.async_receive()
-            took.append(perf_counter() - begun)
-            if answer != message:
-                raise AssertionError(f"sent {message!r}, got {answer!r} back")
-        return took
 
-    warm_up = await phase(workload.warm_up)
-    return median(await phase(workload.count(seconds, sum(warm_up))))
+    async def trip(message: Any) -> Any:
+        await active.async_send(message)
+        return await active.async_receive()
+
+    return await _median_trip(workload, seconds, begin, trip)
 
 
 async def _request_trips(workload: Workload, seconds: float) -> float:
+    async def begin(count: int) -> None:
+        pass
+
+    return await _median_trip(workload, seconds, begin, get_channel("peer-active").async_request)
+
+
+async def _median_trip(
+    workload: Workload,
+    seconds: float,
+    begin: Callable[[int], Awaitable[None]],
+    trip: Callable[[Any], Awaitable[Any]],
+) -> float:
     pool = workload.make_pool()
-    active = get_channel("peer-active")
 
     async def phase(count: int) -> list[float]:
+        await begin(count)
         took = []
         for message in messages(pool, count):
             begun = perf_counter()
-            answer = await active.async_request(message)
+            answer = await trip(message)
             took.append(perf_counter() - begun)
             if answer != message:
                 raise AssertionError(f"sent {message!r}, got {answer!r} back")

@@ -185,6 +185,7 @@ class Requests(Side):
         for first, count in ranges:
             for entry, low, high in self._held(holder, first, first + count):
                 for at in range(low, high):
+                    self._answers.pop(at, None)
                     self._refuse(entry, at, RemoteError, "its callback has ended without an answer")
         return super().settle(holder, ranges)
 

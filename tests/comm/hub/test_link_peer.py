@@ -22,7 +22,7 @@ from liteyuki_core.comm.wire.batch import pack_text
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.comm.wire.pieces import freed
-from liteyuki_core.errors import ChannelClosed, FrameError
+from liteyuki_core.errors import ChannelClosed, FrameError, RemoteError
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async
 
@@ -184,6 +184,29 @@ def test_credits(child: Ended) -> None:
         wait_until(lambda: child.peer._sent[1].room == 4, "all were acknowledged")
     child.send(data(1, 3), data(1, 2))
     assert "2 messages on channel number 1, where there is room for 1 of 4" in child.why()
+
+
+def test_an_answer_that_is_held_and_never_passed_on(child: Ended) -> None:
+    """The request is acknowledged in its place: the asker hears that, and nothing is kept."""
+    ours = Channel._of(child.pair.main.get("raw-active"))
+    child.send(opened(1, ours._open().key), words.encode(words.Answers(4), 1))
+    errors: list[Exception] = []
+
+    def asks() -> None:
+        try:
+            ours.request("x", 20)
+        except RemoteError as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=asks)
+    asking.start()
+    requests = child.pair.hub._names["raw-active"].requests(1)
+    wait_until(lambda: requests.sent, "it was given the request")
+    handled = frames.acknowledgement(1, [(0, 1)], frames.OF_REQUESTS)
+    child.send(answers(0, held=True), handled)
+    asking.join(10)
+    assert ["ended without an answer" in str(error) for error in errors] == [True]
+    assert [requests.sent, requests._answers, requests._asked] == [{}, {}, {}]
 
 
 @pytest.mark.parametrize("wrong", [answers(0, 0), answers(0, 1), answers(1)], ids=str)

@@ -30,7 +30,7 @@ class Flow:
     def __init__(self) -> None:
         self.count = 0
         self.limbo: int | None = None
-        """The message of a send that has not come back."""
+        """The message of a send that has not come back, unless its receiver got it already."""
         self.start = 0
         """The first message of the sender that lives now."""
         self.given: set[int] = set()
@@ -68,7 +68,7 @@ class Flow:
         """Learn whether the message was accepted."""
         number, self.limbo = self.limbo, None
         if not accepted:
-            assert number not in self.given, f"{number} was refused, and yet received"
+            assert number is not None, f"{self.count - 1} was refused, and yet received"
             self.count -= 1
 
     def sent(self) -> set[int]:
@@ -95,6 +95,8 @@ class Flow:
     def give(self, number: int, *, ordered: bool = True) -> None:
         """Learn that the receiver got a message."""
         assert 0 <= number < self.count, f"{number} was never sent"
+        if number == self.limbo:
+            self.limbo = None  # It was accepted, though its sender may be slow to say so.
         assert number not in self.life, f"{number} came twice"
         # A callback that is about to start when its channel is closed does so.
         again = number in self.confirmed - self.excused

@@ -378,6 +378,40 @@ def test_it_can_be_sent_again(asks: Any, door: Door, pair: Pair) -> None:
     handled(answerer)
 
 
+def test_who_closed_it_may_be_brought_it_again(asks: Any, door: Door, pair: Pair) -> None:
+    """By a message that was sent before the close: it is as if it had come later."""
+    context, asker, answerer = asks
+    reply = made_by(context)
+    door.send(asker, reply)
+    door.send(asker, reply)
+    door.receive(answerer).close()
+    with pytest.raises(ChannelClosed):
+        door.receive(reply)
+    again = door.receive(answerer)
+    door.send(again, "answer")
+    wait_until(lambda: reply._open().gone is None)
+    assert door.receive(reply) == "answer"
+    again.close()
+    with pytest.raises(ChannelClosed):
+        door.receive(reply)
+
+
+def test_who_closes_it_takes_it_from_nobody(pair: Pair, door: Door) -> None:
+    """Another process that it was sent to can still answer."""
+    ours, theirs = pair.channel(8)
+    other = pair.another("other")
+    to_other = Channel._of(pair.main.get("other-active"))
+    reply = made_by(pair.main)
+    door.send(ours, reply)
+    door.send(to_other, reply)
+    door.receive(theirs).close()
+    with pytest.raises(ChannelClosed):
+        door.receive(reply)
+    door.send(door.receive(Channel._of(other.get("other-active"))), "answer")
+    wait_until(lambda: reply._open().gone is None)
+    assert door.receive(reply) == "answer"
+
+
 @pytest.mark.parametrize(("clean", "error"), [(True, ChannelClosed), (False, ChannelBroken)])
 def test_the_process_that_had_it_has_ended(
     pair: Pair, door: Door, clean: bool, error: type[Exception]

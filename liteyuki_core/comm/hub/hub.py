@@ -657,7 +657,12 @@ class Hub:
             )
 
     def _release_name(self, route: Route) -> None:
-        """Free the channel's name, now or as soon as nobody needs the name to drain the channel."""
+        """Free the channel's name, now or as soon as nobody needs the name to drain the channel.
+
+        Without a name the channel is not over: messages that carry it can bring it to new holders.
+        """
+        if route.name is None:
+            return
         route.over = True
         if route.is_queue:
             if route.sides[0].is_empty:

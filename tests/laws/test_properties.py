@@ -741,8 +741,13 @@ class Channels(RuleBasedStateMachine):
         route, hub = half.conduit.route, self.pair.hub
         assert route is not None
         with hub.lock:
-            held = bool(route.sides[half.i].holders)
-            return held == (half.state == "held") or hub._keys.get(route.key) is not route
+            side = route.sides[half.i]
+            if hub._keys.get(route.key) is not route:
+                return True
+            if half.state == "closed" and not side.holders:
+                # Perhaps it does not even know yet that this side was opened.
+                return side.ended is not None or route.links > 0
+            return bool(side.holders) == (half.state == "held")
 
     def _moving_from(self, half: Half) -> str:
         if not self._hub_knows(half):

@@ -131,6 +131,15 @@ class Flow:
         self.upper = set(self.confirmed)
         self.held = None
 
+    def perhaps_set_aside(self, custody: set[int], limit: int) -> set[int]:
+        """Return what may be set aside by the crash that has just been, although it was handled.
+
+        Its acknowledgement had perhaps not come yet, so this crash counts too. At the first crash
+        nobody knows which of its messages a process was handling.
+        """
+        doubtful = self.upper - self.confirmed - custody
+        return {number for number in doubtful if self.crashes[number] + 1 >= limit - 1}
+
     def new_receiver(self) -> None:
         """Learn that somebody else receives from now on."""
         self.life = set()

@@ -36,3 +36,20 @@ def test_what_was_refused_is_owed_to_nobody() -> None:
     flow.finish(False)
     assert not flow.owed()
     assert flow.begin() == number
+
+
+def test_what_was_handled_may_still_be_set_aside() -> None:
+    """If its receiver crashed before the acknowledgement came, that crash counts like others."""
+    flow = Flow()
+    for _ in range(3):
+        flow.begin()
+        flow.finish(True)
+    for number in (0, 1):
+        flow.give(number)
+        flow.upper.add(number)
+    flow.confirmed.add(0)
+    assert flow.perhaps_set_aside({2}, 2) == {1}
+    assert not flow.perhaps_set_aside({1, 2}, 2)
+    assert not flow.perhaps_set_aside({2}, 4)
+    flow.crashes[1] += 2
+    assert flow.perhaps_set_aside({2}, 4) == {1}

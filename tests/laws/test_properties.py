@@ -649,7 +649,7 @@ class Channels(RuleBasedStateMachine):
             assert handled >= self.limit - 1, f"{half.conduit}: {number} is lost, after {handled}"
         flow.excused |= missing
         flow.unsure |= missing
-        flow.dropped |= missing
+        flow.dropped |= missing | flow.perhaps_set_aside(kept, self.limit)
         self.aside += len(missing)
 
     def _bury(self, half: Half) -> None:

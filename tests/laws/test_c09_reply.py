@@ -378,6 +378,22 @@ def test_it_can_be_sent_again(asks: Any, door: Door, pair: Pair) -> None:
     handled(answerer)
 
 
+def test_it_is_brought_again_before_its_last_answers_have_left(asks: Any, door: Door) -> None:
+    """Also who is still writing those to its link can answer again."""
+    context, asker, answerer = asks
+    reply = made_by(context, 64)
+    for _ in range(3):
+        door.send(asker, reply)
+    for number in range(3):
+        got = door.receive(answerer)
+        end = got._open()
+        for _ in range(20):
+            door.send(got, (number, b"x" * 900_000), 10)
+        del got
+        wait_until(lambda end=end: end.closed)
+    assert [door.receive(reply)[0] for _ in range(60)] == [0] * 20 + [1] * 20 + [2] * 20
+
+
 def test_who_closed_it_may_be_brought_it_again(asks: Any, door: Door, pair: Pair) -> None:
     """By a message that was sent before the close: it is as if it had come later."""
     context, asker, answerer = asks

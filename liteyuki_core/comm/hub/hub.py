@@ -381,6 +381,17 @@ class Hub:
         """Return the capacity and the key of every channel that has a name. Under the lock."""
         return {name: (route.capacity, route.key) for name, route in self._names.items()}
 
+    def number_of(self, peer: Peer, key: str) -> int | None:
+        """Return the number by which `peer` still has the end that it would get by this key.
+
+        None if it has none, or if the channel has a name. Under the lock.
+        """
+        route = self._keys.get(key)
+        if route is None or route.name is not None:
+            return None
+        holder = route.sides[self._side_for(route, peer)].holders.get(peer)
+        return None if holder is None else holder.number
+
     def find(self, name: str) -> tuple[int, str] | None:
         """Return the capacity and the key of the channel of that name. Under the lock."""
         route = self._names.get(name)

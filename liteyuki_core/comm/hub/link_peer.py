@@ -12,6 +12,9 @@ Invariants.
 - A child opens numbers in rising order, so no number stands for two ends.
 - Each end that the child has not closed has a `_Sent`. Its `room`, plus how many messages of that
   end the hub still has, is its capacity.
+- A child has one end of a channel at a time. It may open a channel again while the close of its
+  older end is still on its way, in another stream. Then the new end is in `_later`, and what comes
+  for it waits there, until the older end is closed. So messages of both keep their order.
 - `_behind` counts the messages that the hub still has of ends that the child has closed.
 """
 
@@ -53,6 +56,9 @@ _TOLD_BYTES = 64 << 20
 """Most bytes of `Told` frames (names, changes that it watches, published messages and so on) that a
 child may leave unread. That is far more than comes in minutes in which it is stopped or busy."""
 
+_MOST_WORDS = 8
+"""Most words that may come for an end which waits until an older one is closed."""
+
 _SHARE_SECONDS = 0.02
 """Seconds that the frames of one child may hold the lock before others are let in."""
 
@@ -69,6 +75,18 @@ class _Sent:
         """The lowest number that its next request may have."""
         self.said = False
         """Whether the log has said that messages of this end came too late."""
+
+
+class _Later:
+    """An end that is opened when an older one is closed, and the frames that have come for it."""
+
+    __slots__ = ("capacity", "frames", "key", "most")
+
+    def __init__(self, key: str, capacity: int, most: int) -> None:
+        self.key = key
+        self.capacity = capacity
+        self.most = most
+        self.frames: list[frames.Frame] = []
 
 
 class LinkPeer:
@@ -108,6 +126,9 @@ class LinkPeer:
         """Whether the hub has taken back this peer's ends and has forgotten the peer."""
         self._sent: dict[int, _Sent] = {}
         self._last_opened = 0
+        self._later: dict[int, _Later] = {}
+        self._later_than: dict[int, deque[int]] = {}
+        """By the number of an end: the ends in `_later` that are opened after it, one by one."""
         self._behind: dict[int, int] = {}
         self._all_behind = 0
         self._just_closed: deque[int] = deque(maxlen=_JUST_CLOSED)
@@ -235,7 +256,9 @@ class LinkPeer:
                     until = monotonic() + _SHARE_SECONDS if len(unhandled) > 1 else 0.0
                     while unhandled and not self.detached:
                         frame = unhandled.popleft()
-                        if frame.kind == frames.DATA:
+                        if self._later and frame.channel in self._later:
+                            self._on_later(frame)
+                        elif frame.kind == frames.DATA:
                             self._on_data(frame)
                         else:
                             self._on_frame(frame)
@@ -374,7 +397,7 @@ class LinkPeer:
             raise FrameError(
                 f"channel number {number} is opened after {self._last_opened}: numbers must rise"
             )
-        if len(self._sent) >= MOST_ENDS:
+        if len(self._sent) + len(self._later) >= MOST_ENDS:
             raise FrameError(f"it has {MOST_ENDS} ends of channels and opens more")
         is_queue = key is not None and key.startswith(words.QUEUE)
         if (key is None or is_queue) and self._hub.made_by(self.process) >= MOST_ENDS:
@@ -382,11 +405,40 @@ class LinkPeer:
         if key is not None and is_queue:
             _check(key.removeprefix(words.QUEUE), "a queue is made")
         self._last_opened = number
+        older = None if key is None else self._hub.number_of(self, key)
+        if key is None or older is None:
+            self._open_now(number, key, capacity)
+        else:
+            self._later[number] = _Later(key, capacity, self.ends[older][0].capacity + _MOST_WORDS)
+            self._later_than.setdefault(older, deque()).append(number)
+
+    def _open_now(self, number: int, key: str | None, capacity: int) -> None:
         self._hub.open(self, number, key, capacity)
         held = self.ends.get(number)
         if held is not None and not held[0].is_queue:
             capacity = held[0].capacity
         self._sent[number] = _Sent(capacity)
+
+    def _on_later(self, frame: frames.Frame) -> None:
+        later = self._later[frame.channel]
+        if len(later.frames) >= later.most:
+            raise FrameError(
+                f"over {later.most} frames on channel number {frame.channel}, while it has the "
+                "same channel under an older number"
+            )
+        later.frames.append(frame)
+
+    def _open_next(self, older: int) -> None:
+        """Open the end that waits until `older` is closed, and handle what has come for it."""
+        waiting = self._later_than.pop(older, None)
+        if waiting is None:
+            return
+        number = waiting.popleft()
+        if waiting:
+            self._later_than[number] = waiting
+        later = self._later.pop(number)
+        self._open_now(number, later.key, later.capacity)
+        self._unhandled.extendleft(reversed(later.frames))
 
     def _closed(self, number: int) -> None:
         sent = self._sent.pop(number, None)
@@ -400,6 +452,7 @@ class LinkPeer:
             raise FrameError(
                 f"{self._all_behind} messages of channels that it has closed are yet to be handled"
             )
+        self._open_next(number)
 
     def _register(self, number: int, name: str, request: int) -> None:
         _check(name, "a channel is registered")

@@ -459,3 +459,50 @@ def test_a_task_is_not_held_up(child: Ended) -> None:
             await asyncio.sleep(0.001)
 
     assert run_async(turns()) > 3
+
+
+def opened_by_message(pair: Pair) -> tuple[Channel[Any], Channel[Any]]:
+    """Return a channel without a name, and what a child got of it."""
+    ours, theirs = pair.channel(8)
+    reply = Channel._of(pair.main.make(None, 8))
+    ours.send(reply)
+    got = theirs.receive(10)
+    wait_until(lambda: got._open().number in pair.peer.ends, "the hub knows the child's end")
+    return reply, got
+
+
+def test_an_end_waits_until_an_older_one_is_closed(pair: Pair) -> None:
+    """It is opened then, and what has come for it is behind what came for the older one."""
+    reply, got = opened_by_message(pair)
+    first, key = got._open().number, got._open().key
+    second, third = first + 1, first + 2
+    pair.port._link._connection.sendall(
+        raw(
+            words.encode(words.Open(key, 8), second),
+            words.encode(words.Open(key, 8), third),
+            pack_text(0, ["third"]).frame(third),
+            pack_text(0, ["second"]).frame(second),
+            words.encode(words.Leave(), second),
+            pack_text(0, ["first"]).frame(first),
+            words.encode(words.Leave(), first),
+        )
+    )
+    assert [reply.receive(10) for _ in range(3)] == ["first", "second", "third"]
+    wait_until(lambda: list(pair.peer.ends)[-1] == third)
+    assert not {first, second} & pair.peer.ends.keys()
+    assert reply._open().gone is None
+
+
+def test_little_waits_for_a_close_that_never_comes(pair: Pair) -> None:
+    """A child that sends more than it has room for has its link ended."""
+    reply, got = opened_by_message(pair)
+    number, key = got._open().number, got._open().key
+    sent = [pack_text(0, ["x"]).frame(number + 1) for _ in range(8 + link_peer._MOST_WORDS + 1)]
+    pair.port._link._connection.sendall(
+        raw(words.encode(words.Open(key, 8), number + 1), *sent[:-1])
+    )
+    reply.send("still there", 10)
+    assert not pair.main_ended
+    pair.port._link._connection.sendall(raw(sent[-1]))
+    wait_until(lambda: pair.main_ended, "the link has ended")
+    assert f"over 16 frames on channel number {number + 1}" in str(pair.main_ended[0])

@@ -18,6 +18,7 @@ import pytest
 from liteyuki_core import ChannelBroken, ChannelClosed, SendError
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.loop.receiver import of_thread
 from tests.conftest import wait_until
 from tests.model import Waiting
 from tests.pair import Door, Pair
@@ -230,6 +231,19 @@ def test_nobody_is_left_to_answer(pair: Pair, door: Door) -> None:
     door.send(fresh, "here I am")
     wait_until(lambda: reply._open().gone is None)
     assert door.receive(reply) == "here I am"
+
+
+def test_a_channel_that_comes_when_main_is_gone(pair: Pair) -> None:
+    """It can't be opened any more. That is no error of the message, and the log says none."""
+    ours, theirs = pair.channel(8)
+    ours.send(made_by(pair.main))
+    receiving = theirs._open().receiving
+    taken = wait_until(lambda: receiving.take_nowait(of_thread()), "it has come")
+    pair.port._link._connection.shutdown(2)
+    wait_until(lambda: pair.child_ended, "the child knows that main is gone")
+    assert receiving.rebuild(taken[1]) == (False, None)
+    assert theirs.stats()["errors"] == 0
+    assert not [line for line in pair.log if "can't be rebuilt" in line]
 
 
 # ------------------------------------------------------------- nothing is left behind

@@ -254,6 +254,8 @@ class Receiving(Inbox):
 
     def not_rebuilt(self, error: Exception) -> None:
         """Count and log a message that can't be rebuilt."""
+        if self._state.lost:
+            return  # Channels in it can't be opened any more. It counts as not handled.
         self.failed()
         log.logger.opt(exception=error).error(
             f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"

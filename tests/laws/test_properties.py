@@ -912,7 +912,10 @@ class Channels(RuleBasedStateMachine):
         while half.state == "held":
             self._absorb()
             if half.receiving is not None:
-                if not half.into.owed() and half.into.limbo is None:
+                if half.into.held is not None:
+                    # What is still to come may wait for the room of what was received last.
+                    self._receive(half, "nowait")
+                elif not half.into.owed() and half.into.limbo is None:
                     half.into.ask()
                     assert _outcome(half.handles[0].receive_nowait) is not None
                     return

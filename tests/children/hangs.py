@@ -169,7 +169,7 @@ def healthy() -> None:
     @bot.on_after_start
     async def flood() -> None:
         send, back = get_channel("busy-active"), get_channel("busy-passive")
-        deadline = time.monotonic() + 4
+        deadline = time.monotonic() + 6
         sending = asyncio.create_task(pour(send, deadline))
         count = 0
         async for size in back:

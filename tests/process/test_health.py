@@ -246,10 +246,10 @@ def test_a_stack_is_asked_for_when_it_is_time() -> None:
 @unix
 def test_healthy_children(tmp_path: Path, environment: Environment) -> None:
     """Busy, flooded, slow to import or slow to be spawned: none of them hangs."""
-    plugin = nonebot_plugin("import time\ntime.sleep(3)\nlogger.info('imported')\n")
+    plugin = nonebot_plugin("import time\ntime.sleep(5)\nlogger.info('imported')\n")
     write_files(tmp_path, {"own.py": plugin, "pyproject.toml": listing("own")})
     with running_program(
-        tmp_path, environment, "hangs:healthy", LITEYUKI_HANG_TIMEOUT="2", PORT=str(free_port())
+        tmp_path, environment, "hangs:healthy", LITEYUKI_HANG_TIMEOUT="4", PORT=str(free_port())
     ) as bot:
         with stopped(pid(bot, "spawned")):
             bot.wait_for_line("imported$")

@@ -226,18 +226,28 @@ def test_any_loop_gets_its_port_again(tmp_path: Path, environment: Environment) 
     """Port 0 stays the same through a restart; another host is another port; nothing delays."""
     (tmp_path / "host").write_text("127.0.0.1")
     with obeying(tmp_path, environment, "servers") as order:
+        said = 0
+
+        def next_port() -> int:
+            nonlocal said
+            said += 1  # A child is RUNNING before its line has come.
+            found = order.program.wait_until(
+                lambda: order.program.found(r"listens on (\d+)$")[said - 1 :], f"port {said}"
+            )
+            return int(found[0][1])
+
         first = {kind: order("RUNNING", kind) for kind in ("asyncio", "uvloop")}
-        ports = [match[1] for match in order.program.found(r"listens on (\d+)$")]
-        assert len(set(ports)) == 2
+        ports = {next_port(), next_port()}
+        assert len(ports) == 2
         for kind in first:
             pid = order("restart", kind)
             assert pid != first[kind]
-            port = int(order.program.found(r"listens on (\d+)$")[-1][1])
-            assert str(port) in ports
+            port = next_port()
+            assert port in ports
             assert told(port) == f"{pid} False"
             (tmp_path / "host").write_text("localhost")
             pid = order("restart", kind)
-            other = int(order.program.found(r"listens on (\d+)$")[-1][1])
+            other = next_port()
             assert told(other) == f"{pid} False"
             with pytest.raises(ConnectionRefusedError):
                 told(port)

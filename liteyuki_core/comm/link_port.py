@@ -37,6 +37,7 @@ from .store.question import OfKey, Question
 from .store.value import Value
 from .wire import frames, words
 from .wire.batch import Batch, unpack
+from .wire.bundle import unbundle
 from .wire.endpoint import Endpoint
 from .wire.link import Link
 
@@ -96,15 +97,18 @@ class LinkPort(ContextPort):
     # ------------------------------------------------------------- to the hub
 
     def data(self, number: int, batch: Batch) -> None:
-        self._link.queue(number, batch.frame(number))
+        self._link.queue_batch(number, batch)
 
     def acknowledge(
         self, number: int, ranges: list[tuple[int, int]], requests: bool = False
     ) -> None:
         # The receiver may have answered the message on any channel. The answer leaves first: else
         # it could be lost, and the message would count as handled.
-        flags = frames.OF_REQUESTS if requests else 0
-        self._link.queue_last(frames.acknowledgement(number, ranges, flags))
+        if requests:
+            frame = frames.acknowledgement(number, ranges, frames.OF_REQUESTS)
+            self._link.queue_frame_last(frame)
+        else:
+            self._link.queue_last(number, ranges)
 
     def begin(self, number: int, first: int, requests: bool) -> None:
         flags = frames.BEGUN | (frames.OF_REQUESTS if requests else 0)
@@ -116,12 +120,12 @@ class LinkPort(ContextPort):
         headers = batch.headers
         assert headers is not None
         if batch.size <= _SHORT_ANSWER:
-            self._link.queue_last(batch.frame(number))
+            self._link.queue_frame_last(batch.frame(number))
         else:
             held = batch.with_headers(headers._replace(held=True))
             self._link.queue(number, held.frame(number))
             word = words.Answered(list(headers.answer))
-            self._link.queue_last(words.encode(word, number))
+            self._link.queue_frame_last(words.encode(word, number))
 
     def ready_to_answer(self, number: int, window: int) -> None:
         self._link.queue(number, words.encode(words.Answers(window), number))
@@ -242,6 +246,12 @@ class LinkPort(ContextPort):
                     end.asking.on_answer(batch)
                 else:
                     end.answering.on_data(batch)
+        elif frame.kind == frames.MANY:
+            ends = self._context.ends
+            for number, batch in unbundle(frame, kept=False):
+                end = ends.get(number)
+                if end is not None:
+                    end.receiving.on_data(batch)
         elif frame.kind == frames.ACK:
             count = sum(count for _, count in frames.acknowledged(frame))
             if end is not None:

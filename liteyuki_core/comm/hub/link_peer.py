@@ -36,6 +36,7 @@ from ..store.table import Fields, Store
 from ..store.value import Value
 from ..wire import frames, words
 from ..wire.batch import Batch, unpack
+from ..wire.bundle import data_frame, handled, unbundle
 from ..wire.endpoint import Endpoint
 from ..wire.link import Link
 from ..wire.outbox import Asked, Told
@@ -165,7 +166,8 @@ class LinkPeer:
     def deliver(self, number: int, batch: Batch) -> None:
         if batch.flags & frames.LINKED:
             self._hub.delivers(self, batch)
-        self._queue(number, batch.frame(number))
+        self.link.queue_batch(number, batch)
+        self._hub.queued(self)
 
     def acknowledged(self, number: int, count: int) -> None:
         self._settle(number, count)
@@ -259,7 +261,7 @@ class LinkPeer:
                         if self._later and frame.channel in self._later:
                             self._on_later(frame)
                         elif frame.kind == frames.DATA:
-                            self._on_data(frame)
+                            self._on_data(frame.channel, unpack(frame))
                         else:
                             self._on_frame(frame)
                         if unhandled and (monotonic() > until or self.link.asks_much):
@@ -276,8 +278,17 @@ class LinkPeer:
         return wakes
 
     def _on_frame(self, frame: frames.Frame) -> None:
-        if frame.kind == frames.ACK:
-            self._on_acknowledgement(frame)
+        if frame.kind == frames.ACK and frame.flags & frames.WIDE:
+            for number, first, count in handled(frame):
+                self._on_handled(number, [(first, count)], frame.flags)
+        elif frame.kind == frames.ACK:
+            self._on_handled(frame.channel, frames.acknowledged(frame), frame.flags)
+        elif frame.kind == frames.MANY:
+            for number, batch in unbundle(frame):
+                if number in self._later:
+                    self._on_later(data_frame(number, batch))
+                else:
+                    self._on_data(number, batch)
         elif frame.kind == frames.STORE and frame.flags:
             self._store.ask(self, *packed.asked(frame.body))
         elif frame.kind == frames.STORE:
@@ -285,9 +296,7 @@ class LinkPeer:
         else:
             self._on_control(frame.channel, words.from_child(frame))
 
-    def _on_data(self, frame: frames.Frame) -> None:
-        number = frame.channel
-        batch = unpack(frame)
+    def _on_data(self, number: int, batch: Batch) -> None:
         if batch.flags & (frames.REDELIVERED | frames.PROMPT):
             raise FrameError("messages with flags that only the main process may set")
         headers = batch.headers
@@ -318,14 +327,13 @@ class LinkPeer:
         if batch.flags & frames.LINKED or not self._hub.answer(self, number, batch):
             raise FrameError(f"answers on channel number {number} to what it was not asked")
 
-    def _on_acknowledgement(self, frame: frames.Frame) -> None:
-        number, ranges = frame.channel, frames.acknowledged(frame)
+    def _on_handled(self, number: int, ranges: words.Ranges, flags: int) -> None:
         held = self.ends.get(number)
         if held is None:
             if number > self._last_opened:
                 raise FrameError(f"acknowledgement on channel number {number}, never opened")
             return  # The end was closed in the meantime.
-        requests = bool(frame.flags & frames.OF_REQUESTS)
+        requests = bool(flags & frames.OF_REQUESTS)
         remaining = held[0].side_of(held[1], requests).holders[self].outstanding
         for _, count in ranges:
             remaining -= count
@@ -333,7 +341,7 @@ class LinkPeer:
                 raise FrameError(
                     f"acknowledgement of messages on channel number {number} that it was not given"
                 )
-        take = self._hub.begin if frame.flags & frames.BEGUN else self._hub.acknowledge
+        take = self._hub.begin if flags & frames.BEGUN else self._hub.acknowledge
         if not take(self, number, ranges, requests):
             raise FrameError(
                 f"acknowledgement of messages on channel number {number} that it was not given"

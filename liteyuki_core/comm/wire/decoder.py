@@ -22,6 +22,7 @@ from collections import deque
 from io import BytesIO
 
 from ...errors import FrameError
+from .bundle import separate
 from .frames import (
     ACK,
     CHUNK,
@@ -33,6 +34,7 @@ from .frames import (
     LENGTH,
     LONG,
     MAGIC,
+    MANY,
     PART,
     SLOT,
     TOP,
@@ -165,7 +167,7 @@ class Decoder:
                 break
             piece = view[at + HEADER.size : stop]
             at = stop
-            if kind <= CONTROL and not flags & IN_PIECES and not lanes:
+            if (kind <= CONTROL or kind == MANY) and not flags & IN_PIECES and not lanes:
                 out.append(Frame(kind, flags, channel, bytes(piece)))
             elif kind == PART and channel not in lanes:
                 self._place(channel, piece, out)
@@ -228,6 +230,9 @@ class Decoder:
             self._full.add(number)
             self.lanes.setdefault(frame.channel, deque()).append(frame)
             self._held += 1
+        elif frame.kind == MANY:
+            for each in separate(frame):
+                self._sort(each, out)
         elif frame.channel in self.lanes and frame.kind != ACK:
             self.lanes[frame.channel].append(frame)
             self._held += 1

@@ -10,6 +10,8 @@ Kinds:
 - DATA: a batch of messages of one channel, see `batch.py`.
 - ACK: ranges of messages that were handled. With the BEGUN flag: messages whose handling begins.
   With the OF_REQUESTS flag: the messages are requests, which are numbered for themselves.
+  With the WIDE flag: ranges of many channels, see `bundle.py`.
+- MANY: small batches of many channels, see `bundle.py`.
 - CONTROL: a word, see `words.py`. All rare things are words.
 - STORE: a question to the store, its answer, or what the store tells, see `../store/value.py`.
   With the PACKED flag: a question about one key, or its answer, see `../store/packed.py`.
@@ -28,18 +30,19 @@ from typing import NamedTuple
 from ...errors import FrameError
 
 MAGIC = 0x594C
-DATA, ACK, CONTROL, PART, SLOT, FREE, STORE = 1, 2, 3, 4, 5, 6, 7
+DATA, ACK, CONTROL, PART, SLOT, FREE, STORE, MANY = 1, 2, 3, 4, 5, 6, 7, 8
 TEXT, IN_PIECES, REDELIVERED, PROMPT, LONG, LINKED, SPLIT, HEADERS = 1, 2, 4, 8, 16, 32, 64, 128
-BEGUN, OF_REQUESTS = 1, 4
+BEGUN, WIDE, OF_REQUESTS = 1, 4, 8  # Not 2: of any kind, that is IN_PIECES.
 PACKED = 1
 FLAGS = {
     DATA: TEXT | IN_PIECES | REDELIVERED | PROMPT | LONG | LINKED | SPLIT | HEADERS,
-    ACK: BEGUN | OF_REQUESTS,
+    ACK: BEGUN | WIDE | OF_REQUESTS,
     CONTROL: IN_PIECES,
     PART: 0,
     SLOT: 0,
     FREE: 0,
     STORE: PACKED | IN_PIECES,
+    MANY: 0,
 }
 """The flags that a frame of each kind may have."""
 

@@ -50,6 +50,7 @@ from ...errors import FrameError
 from ..loop.waiter import Reading, arrivals_of
 from ..loop.wakes import Wake, fire
 from . import decoder, frames, slots
+from .batch import Batch
 from .endpoint import Endpoint
 from .outbox import Out, Outbox
 from .pieces import freed
@@ -179,11 +180,26 @@ class Link:
             if not (self._broken or self._closing):
                 self.outbox.put(stream, buffers)
 
-    def queue_last(self, buffers: tuple[frames.Buffer, ...]) -> None:
-        """Queue one frame that leaves after everything that is queued now, in any stream."""
+    def queue_batch(self, stream: int, batch: Batch) -> None:
+        """Queue messages. Small batches of many streams may leave in one frame."""
         with self._lock:
             if not (self._broken or self._closing):
-                self.outbox.put_last(buffers)
+                self.outbox.put_batch(stream, batch)
+
+    def queue_last(self, channel: int, ranges: list[tuple[int, int]]) -> None:
+        """Queue an acknowledgement that leaves after everything that is queued now, in any stream.
+
+        Acknowledgements of many channels that follow each other may leave in one frame.
+        """
+        with self._lock:
+            if not (self._broken or self._closing):
+                self.outbox.put_last(channel, ranges)
+
+    def queue_frame_last(self, frame: tuple[frames.Buffer, ...]) -> None:
+        """Queue one short frame that leaves after everything that is queued now, in any stream."""
+        with self._lock:
+            if not (self._broken or self._closing):
+                self.outbox.put_frame_last(frame)
 
     def pump(self) -> None:
         """Write as much of what is queued as the kernel takes at once. Never waits."""

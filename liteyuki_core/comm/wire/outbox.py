@@ -11,7 +11,11 @@ stream is parked until the piece is in a slot.
 
 Invariants.
 - Frames of one stream leave in the order in which they were put. A frame of `put_last` leaves after
-  every frame that was put before it: a mark in each stream that is not empty says where.
+  every frame that was put before it: a mark in each stream that is not empty says where. It takes
+  more acknowledgements until something is put after it.
+- A bundle is in a stream of its own, whose number is below 0, and leaves whole. A batch goes into
+  the newest bundle, or into a new one behind all other streams, and only if nothing of its own
+  stream waits there. So what is put into that stream later is behind the bundle.
 - A stream that is not empty is in exactly one of `ready`, `parked` and `_late`. An empty stream is
   in none of them, and not in `_streams`.
 - A stream is in `parked` while the next thing in it is a piece for a slot.
@@ -25,11 +29,12 @@ Invariants.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from .batch import messages_in
+from .batch import Batch, messages_in
+from .bundle import MOST_AT_ONCE, Bundle, Handled, fits
 from .frames import CHUNK, HEADER, Buffer
 from .pieces import AT_ONCE, Piece, opening, pieces
 
@@ -66,14 +71,14 @@ _DONE = _Done()
 
 
 class _Mark:
-    """Stands in each stream that is not empty. Its frame leaves after all that is before it."""
+    """Stands in each stream that is not empty. What it has leaves after all that is before it."""
 
-    __slots__ = ("frame", "streams")
+    __slots__ = ("last", "streams")
 
-    def __init__(self, frame: tuple[Buffer, ...], streams: int) -> None:
-        self.frame = frame
+    def __init__(self, last: Handled | tuple[Buffer, ...], streams: int) -> None:
+        self.last = last
         self.streams = streams
-        """In how many streams the mark still stands. In the last one the frame goes."""
+        """In how many streams the mark still stands. From the last one the frame goes."""
 
 
 class Outbox:
@@ -93,11 +98,16 @@ class Outbox:
         self.told = 0
         """The cost, in bytes, of the `Told` frames that wait."""
         self._streams: dict[int, deque[Any]] = {}
-        """What waits in each stream: frames, `Piece`, `_Mark` and `_DONE`."""
+        """What waits in each stream: frames, `Bundle`, `Handled`, `Piece`, `_Mark` and `_DONE`."""
         self._late: deque[int] = deque()
         """Streams in which a long frame is next that may not begin yet."""
         self._in_parts = 0
         """How many streams have a long frame in pieces."""
+        self._bundle: Bundle | None = None
+        """The newest bundle, if it waits and takes more batches."""
+        self._bundles = 0
+        self._handled: Handled | None = None
+        """The newest acknowledgements, if they wait, take more, and nothing was put after them."""
         self._join_bytes = join_bytes
         self._slot_bytes = slot_bytes
 
@@ -110,6 +120,7 @@ class Outbox:
         """Add a frame at the end of a stream."""
         if type(frame) is not tuple:
             self._count(frame, 1)
+        self._handled = None
         queue = self._streams.get(stream)
         if queue is None:
             queue = self._streams[stream] = deque()
@@ -119,15 +130,50 @@ class Outbox:
                 self.ready.appendleft(stream)
         queue.append(frame)
 
-    def put_last(self, frame: tuple[Buffer, ...]) -> None:
-        """Add a frame that leaves after everything that waits now, in any stream."""
-        if type(frame) is not tuple:
-            self._count(frame, 1)
+    def put_batch(self, stream: int, batch: Batch) -> None:
+        """Add a batch at the end of a stream. It may leave in one frame with others."""
+        streams = self._streams
+        size = fits(batch) if streams and stream not in streams else 0
+        if not size:
+            self.put(stream, batch.frame(stream))
+            return
+        self._handled = None
+        bundle = self._bundle
+        if bundle is None:
+            bundle = self._bundle = Bundle()
+            self._bundles += 1
+            streams[-self._bundles] = deque((bundle,))
+            self.ready.append(-self._bundles)
+        if not bundle.add(stream, batch, size):
+            self._bundle = None
+
+    def put_last(self, channel: int, ranges: list[tuple[int, int]]) -> None:
+        """Add an acknowledgement that leaves after everything that waits now, in any stream."""
+        if len(ranges) > MOST_AT_ONCE:
+            for at in range(0, len(ranges), MOST_AT_ONCE):
+                self.put_last(channel, ranges[at : at + MOST_AT_ONCE])
+            return
+        handled = self._handled
+        if handled is None:
+            handled = self._handled = Handled()
+            self._put_behind_all(handled)
+        if not handled.add(channel, ranges):
+            self._handled = None
+
+    def put_frame_last(self, frame: tuple[Buffer, ...]) -> None:
+        """Add a frame that leaves after everything that waits now, in any stream.
+
+        Its body must be shorter than `CHUNK`.
+        """
+        self._handled = None
+        self._put_behind_all(frame)
+
+    def _put_behind_all(self, what: Handled | tuple[Buffer, ...]) -> None:
         if not self._streams:
-            self._streams[0] = deque((frame,))
+            self._streams[0] = deque((what,))
             self.ready.append(0)
             return
-        mark = _Mark(frame, len(self._streams))
+        mark = _Mark(what, len(self._streams))
         for queue in self._streams.values():
             queue.append(mark)
 
@@ -156,7 +202,15 @@ class Outbox:
                             frame.streams -= 1
                             queue.popleft()
                             continue
-                        frame = frame.frame
+                        frame = frame.last
+                    if type(frame) is Bundle:
+                        if frame is self._bundle:
+                            self._bundle = None
+                        frame = frame.frame()
+                    elif type(frame) is Handled:
+                        if frame is self._handled:
+                            self._handled = None
+                        frame = frame.frame()
                 length = sum(map(len, frame))
                 if length > CHUNK + HEADER.size:
                     late = stream > 0 and self._in_parts >= AT_ONCE
@@ -198,13 +252,15 @@ class Outbox:
 
     def unsent(self) -> dict[int, int]:
         """Return how many messages wait, by stream; in pieces, only if the opening waits too."""
-        found = {}
+        found: Counter[int] = Counter()
         for stream, queue in self._streams.items():
-            heads = [frame[0] for frame in queue if isinstance(frame, tuple)]
-            count = sum(map(messages_in, heads))
-            if count:
-                found[stream] = count
-        return found
+            for waiting in queue:
+                if isinstance(waiting, tuple):
+                    found[stream] += messages_in(waiting[0])
+                elif isinstance(waiting, Bundle):
+                    for channel, batch in waiting.batches:
+                        found[channel] += batch.count
+        return {stream: count for stream, count in found.items() if count}
 
     def clear(self) -> None:
         """Drop everything that waits."""
@@ -212,6 +268,7 @@ class Outbox:
         self.ready.clear()
         self.parked.clear()
         self._late.clear()
+        self._bundle = self._handled = None
 
     def _count(self, frame: tuple[Buffer, ...], sign: int) -> None:
         cost = sign * (_COST + sum(map(len, frame)))

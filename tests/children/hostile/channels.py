@@ -19,6 +19,19 @@ from tests.children.hostile.forge import (
 )
 
 
+def many(*channels: int, flags: int = frames.TEXT | frames.SPLIT) -> bytes:
+    """Return the body of a frame with a message on each of these channels."""
+    columns = f"<I{len(channels)}I{len(channels)}Q{2 * len(channels)}I"
+    ones = [1] * len(channels)
+    head = struct.pack(columns, len(channels), *channels, *[0] * len(channels), *ones, *ones)
+    return head + bytes([flags] * len(channels)) + b"x" * len(channels)
+
+
+def wide(*ranges: tuple[int, int, int]) -> bytes:
+    """Return the body of an acknowledgement on many channels."""
+    return b"".join([struct.pack("<IQI", *each) for each in ranges])
+
+
 @act("which it does not have")
 def messages_on_nothing() -> None:
     out(text(N, "x"))
@@ -142,6 +155,45 @@ def begins_four_billion() -> None:
 @act("acknowledgement of 5 bytes")
 def half_an_acknowledgement() -> None:
     out(both_ends(), frame(frames.ACK, 0, N + 1, b"12345"))
+
+
+@act("was not given")
+def acknowledges_for_many_channels() -> None:
+    ranges = [(N + 1, i, 1) for i in range(3)]
+    out(both_ends(), text(N, "x", 2), frame(frames.ACK, frames.WIDE, 0, wide(*ranges)))
+
+
+@act("acknowledgement of many channels")
+def acknowledges_for_too_many_channels() -> None:
+    ranges = [(N + 1, i, 1) for i in range(10_000)]
+    out(both_ends(), text(N, "x", 2), frame(frames.ACK, frames.WIDE, 0, wide(*ranges)))
+
+
+@act("was not given")
+def begins_on_many_channels() -> None:
+    flags = frames.WIDE | frames.BEGUN
+    out(both_ends(), frame(frames.ACK, flags, 0, wide((N, 0, 1), (N + 1, 0, 2**32 - 1))))
+
+
+@act("there is room for 0 of 8")
+def more_than_there_is_room_for_among_others() -> None:
+    out(opened(N), frame(frames.MANY, 0, 0, many(*[N] * 9)))
+
+
+@act("which it does not have")
+def messages_on_nothing_among_others() -> None:
+    out(opened(N), frame(frames.MANY, 0, 0, many(N, N + 1)))
+
+
+@act("flags that only the main process may set")
+def redelivers_among_others() -> None:
+    flags = frames.TEXT | frames.SPLIT | frames.REDELIVERED
+    out(opened(N), frame(frames.MANY, 0, 0, many(N, flags=flags)))
+
+
+@act("1048576 batches")
+def a_million_batches() -> None:
+    out(opened(N), frame(frames.MANY, 0, 0, struct.pack("<I", 1 << 20) + bytes(200_000)))
 
 
 @act("numbers must rise")

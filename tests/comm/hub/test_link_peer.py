@@ -19,6 +19,7 @@ from liteyuki_core.comm.store.question import Get, Publish, Set
 from liteyuki_core.comm.store.value import Value
 from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text
+from liteyuki_core.comm.wire.bundle import Bundle, Handled
 from liteyuki_core.comm.wire.endpoint import connection_pair
 from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.comm.wire.pieces import freed
@@ -167,6 +168,22 @@ def answers(*numbers: int, held: bool = False) -> tuple[Any, ...]:
     return batch.with_headers(Headers(answer=numbers, held=held)).frame(1)
 
 
+def bundled(*numbers: int) -> tuple[Any, ...]:
+    """Return a frame of many channels with a message on each."""
+    bundle = Bundle()
+    for number in (*numbers, 0):
+        bundle.add(number, pack_text(0, ["x"]), 1)
+    return bundle.frame()
+
+
+def wide(*ranges: tuple[int, int, int]) -> tuple[Any, ...]:
+    """Return the acknowledgement of ranges of channels."""
+    handled = Handled()
+    for channel, first, count in (*ranges, (0, 0, 0)):
+        handled.add(channel, [(first, count)])
+    return handled.frame()
+
+
 def test_credits(child: Ended) -> None:
     """As many messages as the channel has room for, and again as many as were handled."""
     key = f"{child.peer.prefix}1"
@@ -244,6 +261,10 @@ def test_answers_of_which_one_is_wrong(child: Ended, wrong: Any, held: bool) -> 
         ([frames.acknowledgement(9, [(0, 1)])], "never opened"),
         ([opened(1), frames.acknowledgement(1, [(0, 1)])], "was not given"),
         ([opened(1), frames.acknowledgement(1, [(0, 2**32 - 1)], frames.BEGUN)], "was not given"),
+        ([wide((9, 0, 1))], "never opened"),
+        ([opened(1), wide((1, 0, 1))], "was not given"),
+        ([bundled(9)], "which it does not have"),
+        ([opened(1), bundled(1, 1, 1, 1, 1)], "there is room for 0 of 4"),
         ([opened(2), opened(2)], "numbers must rise"),
         ([opened(2), opened(1)], "numbers must rise"),
         ([opened(0)], "numbers must rise"),
@@ -272,6 +293,10 @@ def test_answers_of_which_one_is_wrong(child: Ended, wrong: Any, held: bool) -> 
         "acknowledgement on no channel",
         "acknowledgement of nothing",
         "begin of four billion",
+        "acknowledgement on no channel, among others",
+        "acknowledgement of nothing, among others",
+        "messages on no channel, among others",
+        "too many messages, among others",
         "a number twice",
         "a lower number",
         "number 0",

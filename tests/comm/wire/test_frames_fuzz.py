@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from liteyuki_core.comm.wire import decoder, frames, words
 from liteyuki_core.comm.wire.batch import pack_text, unpack
+from liteyuki_core.comm.wire.bundle import handled, unbundle
 from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.errors import FrameError
 from tests.wire import Wire, batch, messages_of
@@ -28,7 +29,8 @@ fuzz = settings(
 
 READERS: dict[int, Any] = {
     frames.DATA: unpack,
-    frames.ACK: frames.acknowledged,
+    frames.ACK: lambda frame: handled(frame) if frame.flags & 4 else frames.acknowledged(frame),
+    frames.MANY: unbundle,
     frames.CONTROL: words.from_child,
 }
 
@@ -68,7 +70,7 @@ headers = st.builds(
     lambda kind, flags, channel, length, body: (
         frames.HEADER.pack(frames.MAGIC, kind, flags, channel, length) + body
     ),
-    st.integers(0, 7),
+    st.integers(0, 8),
     st.sampled_from([0, 1, 2, 16, 18, 128, 130, 255]),
     st.integers(0, 2),
     st.integers(0, 40) | st.sampled_from([frames.CHUNK, frames.CHUNK + 1, 2**32 - 1]),

@@ -142,9 +142,9 @@ def test_what_is_queued_last_leaves_last(peers: Any) -> None:
     for stream in (1, 2, 3):
         one.link.queue(stream, data(5_000_000, stream))
         one.link.queue(stream, data(10, stream))
-        one.link.queue_last(data(1, 7))
+        one.link.queue_last(7, [(0, 1)])
     one.link.queue(4, data(10, 4))
-    one.link.queue_last(data(100, 7))
+    one.link.queue_last(7, [(0, 1), (5, 1)])
     one.link.queue(5, data(20_000_000, 5))
     one.link.pump()
     assert last.wait(20)
@@ -158,7 +158,7 @@ def test_what_is_queued_last_leaves_last(peers: Any) -> None:
 def test_what_is_queued_last_goes_first_where_nothing_is(peers: Any) -> None:
     """It needs no stream of its own."""
     one, other = peers
-    one.link.queue_last(data(1, 7))
+    one.link.queue_last(7, [(0, 1)])
     one.link.queue(1, data(1, 1))
     one.link.pump()
     wait_until(lambda: len(other.frames) == 2)

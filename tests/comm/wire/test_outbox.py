@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from liteyuki_core.comm.wire import frames, slots, words
 from liteyuki_core.comm.wire.batch import unpack
+from liteyuki_core.comm.wire.bundle import MOST, handled, unbundle
 from liteyuki_core.comm.wire.decoder import Decoder
 from liteyuki_core.comm.wire.outbox import Asked, Outbox, Told
 from liteyuki_core.comm.wire.pieces import AT_ONCE
@@ -34,6 +35,8 @@ class Way:
     def __init__(self, with_slots: bool) -> None:
         self.outbox = Outbox(JOIN_BYTES, slots.SIZE if with_slots else 0)
         self.arrived: list[tuple[int, int]] = []
+        self.bundles: list[list[int]] = []
+        """The channels of each frame that came with batches of many."""
         self.put: dict[int, list[int]] = defaultdict(list)
         self.before: dict[int, set[int]] = {}
         """What was put before a frame of `put_last`, by the number of that."""
@@ -52,12 +55,16 @@ class Way:
             frame = words.encode(words.AskLoaded(number, ["x" * size]))
         self.outbox.put(stream, kind(frame))
 
-    def send_last(self, kind: Any = tuple) -> None:
-        """Put a frame that is to go behind everything that was put before it."""
+    def send_batch(self, stream: int, size: int) -> None:
+        """Put a batch of about `size` bytes; if it is small, it may go with others."""
+        self.outbox.put_batch(stream, batch([bytes(size)], self._next(stream)))
+
+    def send_last(self, ranges: int = 1) -> None:
+        """Put an acknowledgement that is to go behind everything that was put before it."""
         before = {number for numbers in self.put.values() for number in numbers}
         number = self._next(LAST)
         self.before[number] = before
-        self.outbox.put_last(kind(frames.acknowledgement(LAST, [(number, 1)])))
+        self.outbox.put_last(LAST + number, [(number, 1)] * ranges)
 
     def take(self) -> int:
         """Have the other side read what is to be written next; return how many bytes."""
@@ -136,10 +143,19 @@ class Way:
 
     def _came(self, arrived: list[frames.Frame]) -> None:
         for frame in arrived:
+            if frame.kind == frames.MANY:
+                self.bundles.append([channel for channel, _ in unbundle(frame)])
+                self.arrived += [(channel, batch.first) for channel, batch in unbundle(frame)]
+                continue
+            if frame.kind == frames.ACK:
+                wide = frame.flags & frames.WIDE
+                ranges = handled(frame) if wide else frames.acknowledged(frame)
+                for number in dict.fromkeys(each[-2] for each in ranges):
+                    if (LAST, number) not in self.arrived:  # Many ranges take several frames.
+                        self.arrived.append((LAST, number))
+                continue
             if frame.kind == frames.DATA:
                 number = unpack(frame).first
-            elif frame.kind == frames.ACK:
-                ((number, _),) = frames.acknowledged(frame)
             else:
                 word = words.from_main(frame)
                 assert isinstance(word, words.AskLoaded)
@@ -158,10 +174,12 @@ kinds = st.sampled_from([tuple, Asked, Told])
 acts = st.lists(
     st.tuples(st.just("send"), st.integers(1, 12), sizes, kinds)
     | st.tuples(st.just("send"), st.integers(0, 3), sizes, kinds)
-    | st.tuples(st.just("send_last"), kinds)
+    | st.tuples(st.just("send_batch"), st.integers(1, 12), sizes)
+    | st.tuples(st.just("send_batch"), st.integers(1, 12), st.just(100))
+    | st.tuples(st.just("send_last"), st.sampled_from([1, 2, 700]))
     | st.tuples(st.sampled_from(["take", "give_back"]))
     | st.tuples(st.just("fill"), st.sampled_from([True, True, True, False])),
-    max_size=60,
+    max_size=80,
 )
 
 
@@ -312,7 +330,7 @@ def test_what_waiting_frames_cost(way: Way) -> None:
     assert (way.outbox.asked, way.outbox.told) == (0, 0)
     way.send(2, 70_000, Asked)
     way.send(3, 2000, Told)
-    way.send_last(Told)
+    way.send_last()
     assert 70_000 < way.outbox.asked < 71_000
     assert 2000 < way.outbox.told < 3000
     way.take()
@@ -356,3 +374,97 @@ def test_stream_0_is_never_late() -> None:
     way.send(0, 300_000)
     way.drain()
     assert way.arrived[0] == (0, way.put[0][0])
+
+
+def test_small_batches_go_together(way: Way) -> None:
+    """Those of many channels are one frame; what is alone, or too long for that, is its own."""
+    way.send_batch(1, 100)
+    way.drain()
+    assert way.bundles == []
+    for stream in range(1, 6):
+        way.send_batch(stream, 100)
+    way.send_batch(6, 5000)
+    way.send_batch(7, 100)
+    way.drain()
+    assert way.bundles == [[2, 3, 4, 5, 7]]
+    assert way.arrived[1:] == [(s, way.put[s][-1]) for s in (1, 2, 3, 4, 5, 7, 6)]
+
+
+def test_what_waits_alone_in_a_bundle_is_an_ordinary_frame(way: Way) -> None:
+    """So nothing changes for who sends on one channel."""
+    way.send(1, 10)
+    way.send_batch(2, 10)
+    way.drain()
+    assert way.bundles == []
+    assert [channel for channel, _ in way.arrived] == [1, 2]
+
+
+def test_a_bundle_keeps_the_order_of_its_streams(way: Way) -> None:
+    """What is put behind it leaves behind it, small or long, also if another bundle was begun."""
+    way.send(1, 200_000)
+    way.send_batch(2, 100)
+    way.send_batch(2, 10_000)
+    way.send_batch(2, 100)
+    way.send_batch(3, 100)
+    way.drain()
+    way.check()
+    assert way.bundles == [[2, 3]]
+
+
+def test_a_bundle_has_a_bound(way: Way) -> None:
+    """In batches and in bytes; the next is then another frame."""
+    way.send(1, 10)
+    for stream in range(2, MOST + 12):
+        way.send_batch(stream, 10)
+    way.drain()
+    assert list(map(len, way.bundles)) == [MOST, 10]
+    way.bundles.clear()
+    way.send(1, 10)
+    for stream in range(2, 70):
+        way.send_batch(stream, 1500)
+    way.drain()
+    assert sum(map(len, way.bundles)) == 68
+    assert 30 < len(way.bundles[0]) < 1 + TURN_BYTES // 1500
+
+
+def test_acknowledgements_go_together(way: Way) -> None:
+    """Those of many channels, until something is put that must leave before later ones."""
+    way.send(1, 10)
+    way.send_last()
+    way.send_last()
+    way.send(2, 10)
+    way.send_last()
+    data = way.outbox.take()
+    kinds = []
+    at = 0
+    whole = b"".join(data)
+    while at < len(whole):
+        _, kind, flags, _, length = frames.HEADER.unpack_from(whole, at)
+        kinds.append((kind, flags))
+        at += frames.HEADER.size + length
+    assert kinds == [
+        (frames.DATA, 0),
+        (frames.ACK, frames.WIDE),
+        (frames.DATA, 0),
+        (frames.ACK, 0),
+    ]
+
+
+def test_many_acknowledgements(way: Way) -> None:
+    """However many ranges come at once, no frame has more than may be read."""
+    way.send_last(5 * MOST)
+    way.send_last(3)
+    way.drain()
+    assert dict.fromkeys(way.arrived) == {(LAST, 1): None, (LAST, 2): None}
+
+
+def test_unsent_messages_of_a_bundle(way: Way) -> None:
+    """Are counted by channel."""
+    way.send(1, 10)
+    way.send_batch(2, 10)
+    way.send_batch(3, 10)
+    way.send_batch(2, 10)
+    assert way.outbox.unsent() == {1: 1, 2: 2, 3: 1}
+    way.outbox.clear()
+    way.send_batch(4, 10)
+    assert way.outbox.unsent() == {4: 1}

@@ -1,0 +1,167 @@
+"""Small batches and acknowledgements of many channels as one frame, and back."""
+
+from __future__ import annotations
+
+import random
+import struct
+from typing import Any
+
+import pytest
+
+from liteyuki_core.comm.wire import frames, slots
+from liteyuki_core.comm.wire.batch import Batch, pack_text
+from liteyuki_core.comm.wire.bundle import (
+    MOST,
+    SMALL_BATCH,
+    Bundle,
+    Handled,
+    fits,
+    handled,
+    separate,
+    unbundle,
+)
+from liteyuki_core.comm.wire.payload import load
+from liteyuki_core.errors import FrameError
+from tests.wire import Wire, batch, messages_of
+
+BATCHES: list[tuple[int, Batch, list[Any]]] = [
+    (7, pack_text(0, ["hello"]), ["hello"]),
+    (8, pack_text(2**63, ["长\0", "", "\ud800"]), ["长\0", "", "\ud800"]),
+    (7, pack_text(1, ["a", "b", "c"]), ["a", "b", "c"]),
+    (2**32 - 2, batch([{"a": 1}, None, b"raw", b""], 5), [{"a": 1}, None, b"raw", b""]),
+    (9, pack_text(3, [""]), [""]),
+    (9, pack_text(4, ["again"]).having(4, frames.REDELIVERED | frames.PROMPT), ["again"]),
+]
+
+
+def bundled(*batches: tuple[int, Batch, list[Any]]) -> tuple[Any, ...]:
+    """Return the frame of a bundle with these batches."""
+    bundle = Bundle()
+    for channel, each, _ in batches:
+        bundle.add(channel, each, fits(each))
+    return bundle.frame()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_batches_come_back_as_they_were(kept: bool) -> None:
+    """In order, each with its channel, numbers and flags."""
+    (frame,) = Wire().pass_on(bundled(*BATCHES))
+    assert (frame.kind, frame.channel) == (frames.MANY, 0)
+    for (channel, sent, messages), (number, got) in zip(
+        BATCHES, unbundle(frame, kept), strict=True
+    ):
+        assert (number, got.first, got.count, got.flags) == (
+            channel,
+            sent.first,
+            len(messages),
+            sent.flags,
+        )
+        assert [load(payload) for payload in got.payloads()] == messages
+        assert got.size == sent.size
+        assert got.kept is kept
+        # What came is what the hub keeps, and may give out again.
+        assert b"".join(got.frame(number)) == b"".join(sent.frame(number))
+
+
+def test_separate_frames() -> None:
+    """They are those that the batches would have been."""
+    (frame,) = Wire().pass_on(bundled(*BATCHES))
+    alone = Wire().pass_on(*[sent.frame(channel) for channel, sent, _ in BATCHES])
+    assert separate(frame) == alone
+
+
+def test_what_fits() -> None:
+    """Small batches in one buffer; not what carries channels, nor long messages."""
+    assert fits(pack_text(0, ["x" * SMALL_BATCH])) == SMALL_BATCH
+    assert not fits(pack_text(0, ["x" * (SMALL_BATCH + 1)]))
+    assert not fits(batch([bytes(100_000)]))
+    assert not fits(batch([bytes(1_000_000)]))
+    assert not fits(batch(["x"]).having(0, frames.LINKED))
+    assert fits(batch([b"x"]).having(0, frames.PROMPT)) > 0
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_order_where_a_piece_waits_in_a_slot(after: bool) -> None:
+    """Messages behind the piece of a long one wait for it; those of other channels do not."""
+    wire = Wire(in_slots=True)
+    long = random.Random(1).randbytes(2 * slots.SIZE)
+    small = bundled(
+        (2, pack_text(0, ["other"]), []), (1, pack_text(1, ["behind"]), []), (3, BATCHES[0][1], [])
+    )
+    data = b"".join(wire.write(batch([long]).frame(1), small))
+    got = wire.feed(data, take=after)
+    while not after and wire.decoder.lanes:
+        got += wire.take()
+    if not after:
+        assert [frame.channel for frame in got] == [2, 3, 1, 1]
+    own = [messages_of(frame) for frame in got if frame.channel == 1]
+    assert own == [(0, [long]), (1, ["behind"])]
+
+
+def changed(at: int, value: bytes, batches: int = 2) -> bytes:
+    """Return the body of a bundle of "hello"s with other bytes at `at`."""
+    (whole,) = bundled(*[BATCHES[0]] * batches)
+    body = bytearray(whole[frames.HEADER.size :])
+    body[at : at + len(value)] = value
+    return bytes(body)
+
+
+LENGTHS = 4 + 2 * 16
+FLAGS = LENGTHS + 2 * 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\1\0",
+        struct.pack("<I", 0),
+        struct.pack("<I", MOST + 1) + bytes(100_000),
+        struct.pack("<I", 2**32 - 1) + bytes(1000),
+        changed(0, b"\3"),
+        changed(0, b"\1"),
+        changed(0, b"")[:-1],
+        changed(0, b"") + b"x",
+        changed(LENGTHS, b"\6"),
+        changed(LENGTHS, b"\xff\xff\xff\xff"),
+        changed(LENGTHS - 8, b"\2"),
+        changed(LENGTHS - 8, b"\0"),
+        changed(FLAGS, bytes([frames.LONG])),
+        changed(FLAGS, bytes([frames.IN_PIECES])),
+        changed(FLAGS, bytes([frames.LINKED])),
+        changed(FLAGS, bytes([128])),
+        changed(FLAGS, bytes([0])),
+        changed(FLAGS + 2, b"\xff\xff"),
+    ],
+)
+def test_bundles_that_are_not_whole(body: bytes) -> None:
+    """Each is one clear error, whatever it says how much there is."""
+    with pytest.raises(FrameError):
+        unbundle(frames.Frame(frames.MANY, 0, 0, body))
+
+
+def test_acknowledgements_come_back() -> None:
+    """With their channels, in order; those of one channel as an ordinary frame."""
+    gathered = Handled()
+    assert gathered.add(7, [(0, 5), (9, 1)])
+    assert gathered.add(2**32 - 2, [(2**63, 2**32 - 1)])
+    assert gathered.add(7, [(10, 1)])
+    (frame,) = Wire().pass_on(gathered.frame())
+    assert handled(frame) == [
+        (7, 0, 5),
+        (7, 9, 1),
+        (2**32 - 2, 2**63, 2**32 - 1),
+        (7, 10, 1),
+    ]
+    gathered = Handled()
+    gathered.add(7, [(0, 5), (9, 1)])
+    gathered.add(7, [(10, 1)])
+    (frame,) = Wire().pass_on(gathered.frame())
+    assert (frame.channel, frames.acknowledged(frame)) == (7, [(0, 5), (9, 1), (10, 1)])
+
+
+@pytest.mark.parametrize("body", [b"", bytes(15), bytes(17), bytes(16 * (MOST + 1))])
+def test_acknowledgements_that_are_not_whole(body: bytes) -> None:
+    """Nothing, half a range, and more than may come in one frame."""
+    with pytest.raises(FrameError):
+        handled(frames.Frame(frames.ACK, frames.WIDE, 0, body))

@@ -124,8 +124,13 @@ class Answering(Inbox):
     def not_rebuilt(self, error: Exception) -> None:
         """Do nothing: `load` raises nothing."""
 
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
+    def acknowledge(self, ranges: list[tuple[int, int]]) -> bool:
         """Do nothing: an answer acknowledges its request, and `drop` does."""
+        return False
+
+    def pump(self) -> None:
+        """Have what was passed on written. Never waits."""
+        self._port.pump()
 
     def begins(self, request: Request) -> bool:
         """Note that a callback is chosen for a request; return False if nobody waits for it."""

@@ -64,7 +64,7 @@ class Inbox:
     def take(self) -> tuple[int, deque[Any], bool] | None:
         """Return the next batch for a runner: its first number, its messages, whether PROMPT."""
         with self.lock:
-            if not self.has_messages():
+            if not self._inbox or not self.has_messages():
                 self.idle = True
                 return None
             batch = self._inbox.popleft()

@@ -267,12 +267,12 @@ class Receiving(Inbox):
         """Return whether `take` would give some."""
         return bool(self._inbox) and not self._state.closed and self._stopped is None
 
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
-        """Say that the handling of these messages has ended, for a runner."""
+    def acknowledge(self, ranges: list[tuple[int, int]]) -> bool:
+        """Say that the handling of these messages has ended, for a runner. It calls `pump`."""
         with self.lock:
             if not self._state.closed:
                 self.handed.pass_on(ranges)
-        self._port.pump()
+        return True
 
     # ------------------------------------------------------------- how it is read
 

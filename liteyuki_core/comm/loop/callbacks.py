@@ -46,6 +46,16 @@ class Unbegun(BaseException):
     """A callback was not called for its message, because the process is about to stop."""
 
 
+class Acknowledging(Protocol):
+    """A runner that has put off acknowledgements. Its methods are called on the loop."""
+
+    def pass_on(self) -> bool:
+        """Acknowledge what was put off. Return whether to call `pump`."""
+
+    def pump(self) -> None:
+        """Have what this and all other runners have acknowledged written."""
+
+
 class CallbackLoop(Protocol):
     """The loop that callbacks run on, as they and their runner see it."""
 
@@ -63,6 +73,9 @@ class CallbackLoop(Protocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop."""
+
+    def acknowledge_soon(self, runner: Acknowledging) -> None:
+        """Have a runner pass on its acknowledgements within `AFTER` seconds. On the loop."""
 
     def check_loop(self, source: Source) -> None:
         """Warn if this is the wrong loop for the callbacks of `source`."""

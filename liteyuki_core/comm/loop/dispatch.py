@@ -19,7 +19,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
 from ... import log
-from .callbacks import EXITS, Callbacks, is_clean
+from .acknowledgements import AFTER
+from .callbacks import EXITS, Acknowledging, Callbacks, is_clean
 from .runner import Runner
 from .source import Source
 from .wakes import Wakes
@@ -43,6 +44,9 @@ class Dispatcher:
         self.bound: tuple[asyncio.AbstractEventLoop, int] | None = None
         """The loop that callbacks run on and its thread, if one is bound."""
         self._runners: dict[Runner, None] = {}
+        self._put_off: list[Acknowledging] = []
+        """Runners that have put off acknowledgements. One timer is for all of them, so that all
+        these leave together. Only the loop's thread uses it."""
         self._started_loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -148,6 +152,20 @@ class Dispatcher:
             for runner in self._runners:
                 loop.call_soon(runner.step)
 
+    def acknowledge_soon(self, runner: Acknowledging) -> None:
+        """Have a runner pass on its acknowledgements within `AFTER` seconds. On the loop."""
+        self._put_off.append(runner)
+        if len(self._put_off) == 1:
+            self.loop.call_later(AFTER, self._acknowledge, self._put_off)
+
+    def _acknowledge(self, put_off: list[Acknowledging]) -> None:
+        if put_off is not self._put_off:
+            return  # Another loop was bound meanwhile.
+        self._put_off = []
+        told = [runner for runner in put_off if runner.pass_on()]
+        if told:
+            told[0].pump()
+
     def exit(self, who: str, error: BaseException) -> None:
         """End the process. `who` names the callback that raised SystemExit or KeyboardInterrupt.
 
@@ -223,6 +241,7 @@ class Dispatcher:
         with self._lock:
             self._loop = self.bound = None
             self.stopping = True
+            self._put_off = []
             runners = list(self._runners)
         for runner in runners:
             runner.cancel()

@@ -33,7 +33,7 @@ from time import monotonic
 from typing import Any
 
 from ... import log
-from .acknowledgements import AFTER, QUICK_MOST, Acknowledgements, due
+from .acknowledgements import QUICK_MOST, Acknowledgements, due
 from .callbacks import CallbackLoop, Callbacks, Registration, Unbegun
 from .receiver import in_callback
 from .source import Source
@@ -77,7 +77,8 @@ class Runner:
         """The messages that the pump which took the last one has taken without waiting between."""
         worth_sending = min(QUICK_MOST * 3 // 4, max(1, source.capacity // 4))
         self._acknowledgements = Acknowledgements(worth_sending)
-        self._timer: asyncio.TimerHandle | None = None
+        self._put_off = False
+        """Whether the loop will call `pass_on`."""
         self._pumps: set[asyncio.Task[None]] = set()
         self._called: asyncio.Task[None] | None = None
         """The pump that is about to take messages. No other is called until it has looked."""
@@ -191,6 +192,7 @@ class Runner:
         """Cancel every pump. The messages that they were handling stay unacknowledged."""
         self._note()
         self._flush()
+        self._put_off = False
         for task in tuple(self._pumps):
             task.cancel()
         # This loop may not run again, and another loop may be bound.
@@ -256,6 +258,9 @@ class Runner:
     async def _pump(self) -> None:
         context = copy_context()
         changed = False
+        task, waking = asyncio.current_task(), Resumption(self._loop.loop)
+        assert task is not None
+        parked = task, waking
         while True:
             self._called = None
             served = 0
@@ -267,17 +272,13 @@ class Runner:
                 return
             if served >= _TURN_MESSAGES:
                 self._continue()
-            await self._park()
-
-    async def _park(self) -> None:
-        task, waking = asyncio.current_task(), Resumption(self._loop.loop)
-        assert task is not None
-        parked = self._parked = task, waking
-        try:
-            await waking
-        finally:
-            if self._parked is parked:
-                self._parked = None
+            self._parked = parked
+            try:
+                await waking
+            finally:
+                if self._parked is parked:
+                    self._parked = None
+            waking.renew()
 
     async def _serve(self, context: Context) -> tuple[int, bool]:
         """Serve consecutive messages of one batch until the pump must look again.
@@ -350,15 +351,24 @@ class Runner:
             or self._loop.stopping
         ):
             self._flush()
-        elif self._timer is None and stop > first:
-            self._timer = self._loop.loop.call_later(AFTER, self._flush)
+        elif not self._put_off and stop > first:
+            self._put_off = True
+            self._loop.acknowledge_soon(self)
+
+    def pass_on(self) -> bool:
+        """Acknowledge what was put off. Return whether to call `pump`."""
+        self._put_off = False
+        gathered = self._acknowledgements
+        return gathered.count > 0 and self._source.acknowledge(gathered.take())
+
+    def pump(self) -> None:
+        """Have what this and all other runners have acknowledged written."""
+        self._source.pump()
 
     def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._acknowledgements.count:
-            self._source.acknowledge(self._acknowledgements.take())
+        gathered = self._acknowledgements
+        if gathered.count and self._source.acknowledge(gathered.take()):
+            self._source.pump()
 
 
 def _in_callback() -> Context:

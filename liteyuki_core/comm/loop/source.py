@@ -51,8 +51,11 @@ class Source(Protocol):
     def begin(self, number: int) -> None:
         """Say that the handling of a message begins."""
 
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
-        """Say that the handling of these messages has ended."""
+    def acknowledge(self, ranges: list[tuple[int, int]]) -> bool:
+        """Say that the handling of these messages has ended. Return whether to call `pump`."""
+
+    def pump(self) -> None:
+        """Have what this and all other sources have said written. Never waits."""
 
     def return_unbegun(self, first: int, count: int) -> None:
         """Take back the last messages that `take` returned, which no callback was given."""

@@ -80,6 +80,10 @@ class Resumption:
             callback, context = call
             context.run(callback, self)
 
+    def renew(self) -> None:
+        """Have it awaited once more, after it was resumed."""
+        self._asyncio_future_blocking = self._done = False
+
     def get_loop(self) -> AbstractEventLoop:
         """Return the loop of the task."""
         return self._loop
@@ -124,7 +128,11 @@ def fire(wakes: list[Wake], here: AbstractEventLoop | None) -> AbstractEventLoop
         return loop
     loops: dict[AbstractEventLoop | None, list[Callable[[], object]]] = {}
     for loop, call in wakes:
-        loops.setdefault(loop, []).append(call)
+        calls = loops.get(loop)
+        if calls is None:
+            loops[loop] = [call]
+        else:
+            calls.append(call)
     for loop, calls in loops.items():
         if loop is None or loop is here:
             _call_all(calls)

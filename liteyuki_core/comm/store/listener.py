@@ -211,8 +211,12 @@ class Listener:
     def return_unbegun(self, first: int, count: int) -> None:
         """Do nothing: messages of the store are not redelivered."""
 
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
+    def acknowledge(self, ranges: list[tuple[int, int]]) -> bool:
         """Do nothing: messages of the store are not acknowledged."""
+        return False
+
+    def pump(self) -> None:
+        """Do nothing, because nothing was said."""
 
     def failed(self) -> None:
         """Do nothing: callbacks that raise are not counted here."""

@@ -274,7 +274,8 @@ class Sending:
                 self.pass_on()  # There will be no room before these have left.
             return None
         sealed = self._sealed
-        self._collect()
+        if self.gathered:
+            self._collect()
         kind = None if request is None else request.kind
         if kind != self._kind:
             self._seal()
@@ -387,8 +388,10 @@ class Sending:
         unused = self.text_reserved + self.payload_reserved
         self.text_reserved = self.payload_reserved = 0
         self._free += unused
-        self._wake(unused)
-        self._collect()
+        if self.senders:
+            self._wake(unused)
+        if self.gathered:
+            self._collect()
         dropped = len(self._pending) if self._state.closed or self._state.lost else 0
         self.dropped += dropped
         self._seal()

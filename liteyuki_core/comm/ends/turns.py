@@ -151,10 +151,14 @@ class Turns:
 
         Returns the name of each channel of which messages are dropped, and how many.
         """
-        ended = [(end.name, end.end_turn()) for end in self._turns.pop(loop, ())]
+        dropped = []
+        for end in self._turns.pop(loop, ()):
+            count = end.end_turn()
+            if count:
+                dropped.append((end.name, count))
         for answering in self._answers.pop(loop, ()):
             answering.end_turn()
-        return [(name, count) for name, count in ended if count]
+        return dropped
 
     def _after(self, dropped: list[tuple[str, int]]) -> None:
         self._pump()

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from time import monotonic
 from typing import Protocol
 
@@ -56,6 +56,9 @@ holder that itself only looks, but this often, finds its message at its next loo
 
 _PROMPT_WINDOW = 64
 """On a shared side, a holder with a smaller window than this must acknowledge at once."""
+
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Recipient(Protocol):
@@ -195,7 +198,7 @@ class Entry:
         """How many messages are not acknowledged."""
         self.done: set[int] | None = None
         """The acknowledged messages, as soon as these are not simply the first ones."""
-        self.begun: set[int] = set()
+        self.begun: Set[int] = _NONE
         """The messages that the holder has begun."""
         self.holder: Holder | None = None
 
@@ -282,7 +285,14 @@ class Side:
             batch = batch.having(self.count)
         self.count += batch.count
         self.bytes += batch.size
-        self.waiting.append(Entry(batch, source, number, links))
+        entry = Entry(batch, source, number, links)
+        if not self.waiting and not self.shared and len(self.holders) == 1:
+            # What `push` would do. Most sides have one holder, and nothing waits.
+            (holder,) = self.holders.values()
+            if holder.ready:
+                self._give(entry, holder)
+                return
+        self.waiting.append(entry)
         self.push()
 
     @property
@@ -447,15 +457,18 @@ class Side:
         settled: dict[tuple[Recipient | None, int], int] = {}
         whole = True
         for first, count in ranges:
-            entry = self.sent.get(first)
-            if (
-                entry is not None
-                and entry.holder is holder
-                and entry.remaining == entry.batch.count == count
-            ):
-                self._settled(entry, count, settled)
+            while count > 0:
+                entry = self.sent.get(first)
+                if entry is None or entry.holder is not holder:
+                    break
+                messages = entry.batch.count
+                if entry.remaining != messages or messages > count:
+                    break
+                self._settled(entry, messages, settled)
                 del self.sent[first]
-            else:
+                first += messages
+                count -= messages
+            if count:
                 whole = self._settle_some(holder, first, first + count, settled) and whole
         self._tell_settled(settled)
         if self.waiting:
@@ -472,7 +485,7 @@ class Side:
         whole = True
         for first, count in ranges:
             for entry, low, high in self._held(holder, first, first + count):
-                entry.begun.update(range(low, high))
+                entry.begun = entry.begun | set(range(low, high))
                 count -= high - low
                 holder.begun = True
             whole = whole and not count
@@ -503,7 +516,7 @@ class Side:
     def _give(self, entry: Entry, holder: Holder) -> None:
         first = entry.batch.first
         entry.holder = holder
-        entry.begun = set()
+        entry.begun = _NONE
         holder.outstanding += entry.remaining
         holder.room -= entry.remaining
         self.sent[first] = entry

@@ -1,13 +1,15 @@
-"""Small batches and acknowledgements of many channels as one frame, and back."""
+"""Small batches and acknowledgements of many channels as one frame, and back; over a link too."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import struct
 from typing import Any
 
 import pytest
 
+from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.wire import frames, slots
 from liteyuki_core.comm.wire.batch import Batch, pack_text
 from liteyuki_core.comm.wire.bundle import (
@@ -20,8 +22,11 @@ from liteyuki_core.comm.wire.bundle import (
     separate,
     unbundle,
 )
+from liteyuki_core.comm.wire.link import Link
 from liteyuki_core.comm.wire.payload import load
-from liteyuki_core.errors import FrameError
+from liteyuki_core.errors import ChannelEmpty, FrameError
+from tests.conftest import wait_until
+from tests.pair import Pair, run_async
 from tests.wire import Wire, batch, messages_of
 
 BATCHES: list[tuple[int, Batch, list[Any]]] = [
@@ -165,3 +170,80 @@ def test_acknowledgements_that_are_not_whole(body: bytes) -> None:
     """Nothing, half a range, and more than may come in one frame."""
     with pytest.raises(FrameError):
         handled(frames.Frame(frames.ACK, frames.WIDE, 0, body))
+
+
+def frames_of(link: Link) -> list[frames.Frame]:
+    """Return a list to which the frames that come on a link are added from now on."""
+    came: list[frames.Frame] = []
+    hand_over = link._on_frames
+
+    def noted(arrived: list[frames.Frame]) -> Any:
+        came.extend(arrived)
+        return hand_over(arrived)
+
+    link._on_frames = noted
+    return came
+
+
+def send_one_on_each(channels: list[Channel[Any]], what: str) -> None:
+    """Send a message on each channel, in one turn of a loop."""
+
+    async def send() -> None:
+        for number, channel in enumerate(channels):
+            await channel.async_send(f"{what} {number}")
+        await asyncio.sleep(0)
+
+    run_async(send())
+
+
+def test_one_message_on_each_of_many_channels(pair: Pair) -> None:
+    """They are few frames, and so are their acknowledgements; so it is the other way round."""
+    both = [pair.channel() for _ in range(200)]
+    ours, theirs = [one for one, _ in both], [other for _, other in both]
+    for senders, receivers, link, back in (
+        (ours, theirs, pair.port._link, pair.peer.link),
+        (theirs, ours, pair.peer.link, pair.port._link),
+    ):
+        got: list[str] = []
+        for channel in receivers:
+
+            @channel.on_receive()
+            async def note(data: str, got: list[str] = got) -> None:
+                got.append(data)
+
+        came, told = frames_of(link), frames_of(back)
+        send_one_on_each(senders, "message")
+        wait_until(lambda got=got: len(got) == 200, "all have come")
+        assert sorted(got) == sorted(f"message {number}" for number in range(200))
+        wait_until(
+            lambda senders=senders: all(each.stats()["acknowledged"] for each in senders),
+            "all were acknowledged",
+        )
+        data = [frame.kind for frame in came if frame.kind in (frames.DATA, frames.MANY)]
+        assert frames.MANY in data
+        assert len(data) < 20
+        if back is pair.peer.link:
+            acknowledged = [frame.flags for frame in told if frame.kind == frames.ACK]
+            assert frames.WIDE in acknowledged
+            assert len(acknowledged) < 100
+
+
+def test_who_dies_with_messages_of_many_channels(pair: Pair) -> None:
+    """Leaves each of them to its successor, in order."""
+    both = [pair.channel() for _ in range(50)]
+    for _, theirs in both:
+        with pytest.raises(ChannelEmpty):
+            theirs.receive_nowait()
+    came = frames_of(pair.port._link)
+    ours = [one for one, _ in both]
+    for what in ("first", "second"):
+        send_one_on_each(ours, what)
+    wait_until(lambda: all(theirs.stats()["backlog"] == 2 for _, theirs in both), "all are there")
+    assert frames.MANY in {frame.kind for frame in came}
+    assert both[7][1].receive(10) == "first 7"
+    pair.kill_child()
+    for number, channel in enumerate(ours):
+        end = Channel._of(pair.child.get(f"channel-{number + 1}"))
+        assert [end.receive(10) for _ in range(2)] == [f"first {number}", f"second {number}"]
+        assert end.stats()["redelivered"] == 2
+        assert channel.stats()["dropped"] == 0

@@ -203,6 +203,24 @@ def test_credits(child: Ended) -> None:
     assert "2 messages on channel number 1, where there is room for 1 of 4" in child.why()
 
 
+def test_what_comes_with_others_for_an_end_that_waits(child: Ended) -> None:
+    """A child has opened a channel again before its older end is closed: nothing overtakes."""
+    main = child.pair.main
+    active = Channel._of(main.get("raw-active"))
+    reply: Channel[Any] = Channel._of(main.make(None, 4))
+    child.send(opened(1, active._open().key), words.encode(words.Receives(4, False), 1))
+    active.send(reply)
+    key = reply._open().key
+    wait_until(lambda: child.peer.prefix in child.pair.hub._brought.get(key, ()), "it has it")
+    bundle = Bundle()
+    bundle.add(1, pack_text(0, ["on the other"]), 12)
+    bundle.add(3, pack_text(0, ["second"]), 6)
+    child.send(opened(2, key), opened(3, key), bundle.frame())
+    assert active.receive(10) == "on the other"
+    child.send(pack_text(0, ["first"]).frame(2), words.encode(words.Leave(), 2))
+    assert [reply.receive(10), reply.receive(10)] == ["first", "second"]
+
+
 def test_an_answer_that_is_held_and_never_passed_on(child: Ended) -> None:
     """The request is acknowledged in its place: the asker hears that, and nothing is kept."""
     ours = Channel._of(child.pair.main.get("raw-active"))

@@ -60,11 +60,17 @@ class Way:
         self.outbox.put_batch(stream, batch([bytes(size)], self._next(stream)))
 
     def send_last(self, ranges: int = 1) -> None:
-        """Put an acknowledgement that is to go behind everything that was put before it."""
+        """Put an acknowledgement that is to go behind everything that was put before it.
+
+        With 0 ranges it has one and is put as a frame of its own.
+        """
         before = {number for numbers in self.put.values() for number in numbers}
         number = self._next(LAST)
         self.before[number] = before
-        self.outbox.put_last(LAST + number, [(number, 1)] * ranges)
+        if ranges:
+            self.outbox.put_last(LAST + number, [(number, 1)] * ranges)
+        else:
+            self.outbox.put_frame_last(frames.acknowledgement(LAST + number, [(number, 1)]))
 
     def take(self) -> int:
         """Have the other side read what is to be written next; return how many bytes."""
@@ -176,7 +182,7 @@ acts = st.lists(
     | st.tuples(st.just("send"), st.integers(0, 3), sizes, kinds)
     | st.tuples(st.just("send_batch"), st.integers(1, 12), sizes)
     | st.tuples(st.just("send_batch"), st.integers(1, 12), st.just(100))
-    | st.tuples(st.just("send_last"), st.sampled_from([1, 2, 700]))
+    | st.tuples(st.just("send_last"), st.sampled_from([0, 1, 2, 700]))
     | st.tuples(st.sampled_from(["take", "give_back"]))
     | st.tuples(st.just("fill"), st.sampled_from([True, True, True, False])),
     max_size=80,

@@ -98,6 +98,44 @@ class Sending:
     called, under the lock, with the key of each channel that a message carries.
     """
 
+    # Of an object with more than 30 attributes, Python looks each one up in a dictionary.
+    __slots__ = (
+        "_acknowledged_at",
+        "_burster",
+        "_bursts",
+        "_free",
+        "_hold",
+        "_kind",
+        "_lengths",
+        "_link",
+        "_lock",
+        "_longest_text",
+        "_looked",
+        "_next",
+        "_number",
+        "_pending",
+        "_pending_bytes",
+        "_port",
+        "_requests",
+        "_rousing_until",
+        "_sealed",
+        "_shared",
+        "_site",
+        "_state",
+        "_text",
+        "_turns",
+        "_unhandled",
+        "bytes",
+        "capacity",
+        "dropped",
+        "gathered",
+        "gatherer",
+        "gathering",
+        "payload_reserved",
+        "senders",
+        "text_reserved",
+    )
+
     def __init__(
         self,
         state: State,

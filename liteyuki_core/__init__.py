@@ -66,6 +66,8 @@ _ERRORS = (
     "PluginFailed",
     "PluginCycle",
     "RemoteError",
+    "BotNotConnected",
+    "PromptTimeout",
     "NotConnected",
     "AlreadyRunning",
     "ConfigError",

@@ -1,4 +1,5 @@
-"""LiteyukiBot: the main process. It composes settings, hub, supervisor, hooks, signals, plugins.
+"""LiteyukiBot: the main process. It composes settings, hub, supervisor, hooks, signals, plugins,
+sessions.
 
 Ownership. `run` owns the event loop, and the signal handlers while the loop runs. It ends what it
 has started, within the one deadline of its `Stop`: the tasks of hooks, the children, the shutdown
@@ -39,6 +40,8 @@ from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
 from .replacement import Replacement
+from .session import current as session_current
+from .session.sessions import Sessions
 from .signals import Signals
 from .stop import Stop
 from .writer import Writer
@@ -152,8 +155,11 @@ class LiteyukiBot:
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._context.dispatcher.on_exit = self._exits
         self._loader = Loader(self._settings.plugins, self._settings.plugin_dirs)
+        self._sessions = Sessions(self._context.dispatcher, self._supervisor.children)
+        self._hooks.observe_state = self._sessions.process_state
         current.install(self._context)
         plugin_current.install(self._loader)
+        session_current.install(self._sessions)
         _bot = self
 
     # ------------------------------------------------------------- children
@@ -200,6 +206,7 @@ class LiteyukiBot:
             settings.hang_timeout if hang_timeout is None else hang_timeout,
             settings.hang_action if hang_action is None else hang_action,
         )
+        self._sessions.add_process(name)
         self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy, hang)
         if watched:
             self._reload.add(name, watched)
@@ -386,6 +393,7 @@ class LiteyukiBot:
                 self._comm.store.close(max(1.0, self._stop.remaining()))
                 current.uninstall(self._context)
                 plugin_current.uninstall(self._loader)
+                session_current.uninstall(self._sessions)
                 if _bot is self:
                     _bot = None
                 self._writer.close(max(_FLUSH_SECONDS, self._stop.remaining()))
@@ -469,6 +477,7 @@ class LiteyukiBot:
         for task in self._hook_tasks:
             task.cancel()
         await self._supervisor.stop_all(monotonic() + self._stop.remaining())
+        self._sessions.close()
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))
         await self._hooks.states_told(min(_DRAIN_SECONDS, self._stop.remaining()))
         self._context.dispatcher.unbind()

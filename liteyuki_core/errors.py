@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "AlreadyRunning",
+    "BotNotConnected",
     "ChannelBroken",
     "ChannelClosed",
     "ChannelEmpty",
@@ -34,6 +35,7 @@ __all__ = [
     "ProcessNotFound",
     "ProcessStartError",
     "ProcessTimeout",
+    "PromptTimeout",
     "RemoteError",
     "SendError",
     "StoreError",
@@ -228,6 +230,19 @@ class PluginFailed(PluginError, ImportError):
 
 class PluginCycle(PluginError, ImportError):
     """Plugins require each other in a circle; the message names them in order."""
+
+
+class BotNotConnected(_About, ConnectionError):
+    """A bot is not connected to its child process, or that does not run; `bot` is its id."""
+
+    @property
+    def bot(self) -> str | None:
+        """The id of the bot."""
+        return self._subject
+
+
+class PromptTimeout(LiteyukiError, TimeoutError):
+    """A user has not answered a prompt in time."""
 
 
 class NotConnected(LiteyukiError, RuntimeError):

@@ -35,6 +35,8 @@ class Hooks:
         self._threads = threads
         self._hooks: defaultdict[Kind, list[Callable[..., Any]]] = defaultdict(list)
         self._states: asyncio.Queue[tuple[str, Enum]] = asyncio.Queue()
+        self.observe_state: Callable[[str, Any], object] | None = None
+        """Is called at once with each change of a child's state, before any hook. Never waits."""
 
     def add(self, kind: Kind, hook: Callable[..., Any]) -> None:
         """Register a hook."""
@@ -93,6 +95,8 @@ class Hooks:
 
     def state(self, name: str, state: Enum) -> None:
         """Queue a change of state. `tell_states` calls the hooks for it."""
+        if self.observe_state is not None:
+            self.observe_state(name, state)
         if self._hooks["on_process_state"]:
             self._states.put_nowait((name, state))
 

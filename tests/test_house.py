@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import liteyuki_core
-from liteyuki_core import comm, errors, plugin
+from liteyuki_core import comm, errors, plugin, session
 from tests import laws
 from tests.conftest import ROOT
 from tests.program import python
@@ -33,6 +33,7 @@ FLOORS: list[set[str]] = [
     {"signals"},
     {"process"},
     {"frameworks", "plugin"},
+    {"session"},
     {"bot"},
     {""},
 ]
@@ -219,7 +220,7 @@ def test_importing_starts_nothing(tmp_path: Path, environment: dict[str, str]) -
         assert not {"asyncio", "loguru", "pydantic", "nonebot"} & set(sys.modules), sys.modules
         import liteyuki_core.comm, liteyuki_core.bot, liteyuki_core.log, liteyuki_core.process
         import liteyuki_core.frameworks.nonebot, liteyuki_core.comm.hub.main, liteyuki_core.config
-        import liteyuki_core.plugin
+        import liteyuki_core.plugin, liteyuki_core.session
         assert "nonebot" not in sys.modules
         assert "loguru" not in sys.modules
         assert threading.enumerate() == [threading.main_thread()]
@@ -250,7 +251,7 @@ def test_public_names() -> None:
     names = {"LiteyukiBot", "get_bot", "Channel", "get_channel", "logger", "shared_memory"}
     assert names | {"load_plugin", "load_plugins", "require"} < set(liteyuki_core.__all__)
     assert set(errors.__all__) <= set(liteyuki_core.__all__)
-    for room in (comm, plugin):
+    for room in (comm, plugin, session):
         for name in room.__all__:
             assert getattr(room, name) is not None
     with pytest.raises(AttributeError):
@@ -262,13 +263,18 @@ def test_errors_survive_pickle(name: str) -> None:
     """Every error has the one root and comes back from pickle as it was."""
     kind = getattr(errors, name)
     assert issubclass(kind, errors.LiteyukiError)
-    about = issubclass(kind, errors.ChannelError | errors.PluginError | errors.ProcessError)
+    about = issubclass(
+        kind,
+        errors.BotNotConnected | errors.ChannelError | errors.PluginError | errors.ProcessError,
+    )
     error = kind("what happened", "who") if about else kind("what happened")
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is kind
     assert str(back) == str(error) == "what happened"
     if issubclass(kind, errors.ChannelError):
         assert back.channel == "who"
+    if issubclass(kind, errors.BotNotConnected):
+        assert back.bot == "who"
     if issubclass(kind, errors.PluginError):
         assert back.plugin == "who"
     if issubclass(kind, errors.ProcessError):
@@ -286,6 +292,8 @@ def test_errors_survive_pickle(name: str) -> None:
         ("SendError", TypeError),
         ("MessageTooLarge", ValueError),
         ("WouldBlockLoop", RuntimeError),
+        ("BotNotConnected", ConnectionError),
+        ("PromptTimeout", TimeoutError),
         ("NotConnected", RuntimeError),
         ("PluginExists", ValueError),
         ("PluginNotFound", ModuleNotFoundError),

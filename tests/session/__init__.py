@@ -1,0 +1,1 @@
+"""Tests of chat in the main process."""

@@ -476,6 +476,9 @@ class LiteyukiBot:
         self._stop.ask("stopping")
         for task in self._hook_tasks:
             task.cancel()
+        # While the children run, handlers of messages can still send what they are about to.
+        await self._sessions.settle(min(_DRAIN_SECONDS, self._stop.remaining() / 3))
+        self._hooks.observe_state = None  # What handlers wait for in vain is broken off below.
         await self._supervisor.stop_all(monotonic() + self._stop.remaining())
         self._sessions.close()
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))

@@ -31,7 +31,7 @@ _PYPROJECT = "pyproject.toml"
 _TABLE = "liteyuki"
 _TABLE_KEYS = ("plugins", "plugin_dirs")
 
-PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST",)
+PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST", "LITEYUKI_COMM_FORWARD")
 """The keys in the same file that the NoneBot plugin reads."""
 
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from ..comm import Channel
-from ..errors import BotNotConnected
+from ..errors import BotNotConnected, RemoteError
 from ..process.state import ChildProcess, ProcessState
 from .exchange import Missing, Request
 
@@ -50,8 +50,8 @@ class Calls:
     async def call(self, process: str, request: Request) -> Any:
         """Have a child do what is requested. Return the result.
 
-        Raises `RemoteError` with what was raised there, `BotNotConnected`, `SendError` and
-        `MessageTooLarge`.
+        Raises `RemoteError` with what was raised there and for which request, `BotNotConnected`,
+        `SendError` and `MessageTooLarge`.
         """
         self._check(process, request)
         task = asyncio.ensure_future(self._call(process, request))
@@ -59,6 +59,15 @@ class Calls:
         tasks.add(task)
         try:
             return await task
+        except RemoteError as error:
+            raise RemoteError(
+                f"bot {request.bot} ({request.adapter}), {request.what}: {error.type_name}: "
+                f"{error.message}",
+                error.channel,
+                error.type_name,
+                error.message,
+                error.traceback,
+            ) from error.__cause__
         except asyncio.CancelledError:
             if task not in tasks:
                 raise self._unreachable(process, request) from None

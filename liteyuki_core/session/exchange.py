@@ -64,6 +64,11 @@ class Send:
     """The id of the message to quote, or ""."""
     address: dict[str, Any] | None
 
+    @property
+    def what(self) -> str:
+        """What is to be done, in words."""
+        return f"a message to {self.scene[0]} {self.scene[1]}"
+
 
 @dataclass(frozen=True)
 class CallApi:
@@ -73,6 +78,11 @@ class CallApi:
     bot: str
     api: str
     params: dict[str, Any]
+
+    @property
+    def what(self) -> str:
+        """What is to be done, in words."""
+        return f"API {self.api}"
 
 
 @dataclass(frozen=True)

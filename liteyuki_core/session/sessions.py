@@ -50,7 +50,8 @@ class Sessions:
         self._calls = Calls(children, self._channels)
         self._conversations: dict[tuple[str, ...], Conversation] = {}
         self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
-        self._runs: set[asyncio.Task[None]] = set()
+        self._runs: dict[asyncio.Task[None], Run] = {}
+        """The handlers that run, by their tasks."""
         self._closed = False
 
     # ------------------------------------------------------------- what is registered
@@ -86,6 +87,18 @@ class Sessions:
     def process_state(self, process: str, state: ProcessState) -> None:
         """Learn that a child has a new state."""
         self._calls.process_state(process, state)
+
+    async def settle(self, timeout: float) -> None:
+        """Offer no message any more. Wait until handlers have ended, at most `timeout` seconds.
+
+        Those that wait for an answer are not waited for.
+        """
+        self._closed = True
+        rests = [asyncio.ensure_future(run.at_rest.wait()) for run in self._runs.values()]
+        if rests:
+            _, late = await asyncio.wait(rests, timeout=timeout)
+            for rest in late:
+                rest.cancel()
 
     def close(self) -> None:
         """Cancel the handlers that still run. From now on no message is offered."""
@@ -173,11 +186,11 @@ class Sessions:
         run = Run(conversation, asyncio.get_running_loop())
         calling = self._call(handler, event._for(run, **found))
         task = run.loop.create_task(calling, name=f"liteyuki-{handler.title}")
-        self._runs.add(task)
+        self._runs[task] = run
         conversation.enter()
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._runs.discard(task)
+            del self._runs[task]
             run.at_rest.set()
             conversation.leave()
 

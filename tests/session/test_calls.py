@@ -62,6 +62,8 @@ def test_what_the_adapter_raises(chat: Chat, calling: list[Any]) -> None:
     (error,) = calling
     assert type(error) is RemoteError
     assert (error.type_name, error.message) == ("ActionFailed", "no such API")
+    assert str(error) == "bot 10001 (OneBot V11), API no_such_api: ActionFailed: no such API"
+    assert "raise ActionFailed" in str(error.__cause__)
     assert "raise ActionFailed" in error.traceback
 
 

@@ -174,6 +174,39 @@ def test_a_handler_that_ends_the_process(chat: Chat, error: BaseException) -> No
     chat.pair.logged("ERROR", f"leaving raised {error!r}: this process ends")
 
 
+def test_a_stop_waits_for_handlers(chat: Chat) -> None:
+    """As long as it may, and not for those that wait for an answer. Nothing is begun meanwhile."""
+    go_on = asyncio.Event()
+
+    @on_message()
+    async def handler(event: MessageEvent) -> None:
+        chat.handled.append(f"{event.text} begins")
+        if event.text == "asks":
+            await event.prompt()
+        await go_on.wait()
+        chat.handled.append(f"{event.text} ends")
+
+    child = chat.child()
+    child.say("asks", scene="1")
+    child.say("works", scene="2")
+    chat.until("asks begins", "works begins")
+    settling = asyncio.run_coroutine_threadsafe(
+        chat.sessions.settle(DEADLINE), chat.pair.main.dispatcher.loop
+    )
+    wait_until(lambda: chat.sessions._closed)
+    child.say("answer", scene="1")
+    child.say("never", scene="3")
+    wait_until(lambda: child.channel.stats()["acknowledged"] == 3)
+    assert not settling.done()
+    chat.on_loop(go_on.set)
+    settling.result(DEADLINE)
+    chat.until("asks begins", "works begins", "works ends")
+    late = asyncio.run_coroutine_threadsafe(
+        chat.sessions.settle(0.01), chat.pair.main.dispatcher.loop
+    )
+    late.result(DEADLINE)
+
+
 def test_the_end_breaks_off_handlers(chat: Chat) -> None:
     """Those that run and those that wait for an answer; nothing is begun any more."""
 

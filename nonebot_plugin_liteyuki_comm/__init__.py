@@ -53,7 +53,11 @@ __plugin_meta__ = PluginMetadata(
 config = get_plugin_config(Config)
 driver = get_driver()
 bind_lifespan(driver)
-check_host(driver, config)
+process = check_host(driver, config)
+if process is not None and config.liteyuki_comm_forward:
+    from .forward import forward
+
+    forward(driver, process)
 
 __all__ = [
     "Channel",

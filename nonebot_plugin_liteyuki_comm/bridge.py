@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from nonebot.drivers import Driver
 
 
-def check_host(driver: Driver, config: Config) -> None:
-    """Log once what will not work in this process.
+def check_host(driver: Driver, config: Config) -> str | None:
+    """Log once what will not work in this process; return its name, or None if it is no child.
 
     Raises `NotConnected` if there is no main process and the configuration requires one.
     """
     try:
-        current()
+        process = current().process
     except NotConnected as error:
         if config.liteyuki_comm_require_host:
             raise NotConnected(f"LITEYUKI_COMM_REQUIRE_HOST is set, but {error}") from None
         logger.debug(f"nonebot_plugin_liteyuki_comm: channels can't be used: {error}")
-        return
+        return None
     if not isinstance(driver, framework.Mixin):
         logger.warning(
             "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep "
             "NoneBot from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
         )
+    return process

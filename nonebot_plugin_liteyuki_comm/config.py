@@ -8,3 +8,5 @@ class Config(BaseModel):
 
     liteyuki_comm_require_host: bool = False
     """Refuse to load if NoneBot was not started by a LiteyukiBot main process."""
+    liteyuki_comm_forward: bool = False
+    """Forward message events to the main process, whose plugins handle them."""

@@ -215,28 +215,33 @@ def test_own_project_answers(
         project(folder, environment, bot, more) as program,
         onebot(address_of(program)) as client,
     ):
-        tell(
-            client,
-            post_type="message",
-            message_type="group",
-            sub_type="normal",
-            message_id=1,
-            group_id=123,
-            user_id=456,
-            message=[{"type": "text", "data": {"text": "ping"}}],
-            raw_message="ping",
-            font=0,
-            sender={},
-        )
-        call = json.loads(client.recv(timeout=DEADLINE))
+        tell_message(client, "ping", 1)
+        call = answer_call(client)
         assert call["action"] == "send_group_msg"
         assert call["params"]["group_id"] == 123
         assert "pong" in json.dumps(call["params"]["message"])
-        client.send(
-            json.dumps(
-                {"status": "ok", "retcode": 0, "data": {"message_id": 2}, "echo": call["echo"]}
-            )
-        )
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_chats(folder: Path, environment: dict[str, str]) -> None:
+    """A command is answered by a plugin of the main process, which asks for what is missing."""
+    (folder / ".env").write_text(block(PROJECT, ".env with chat"), encoding="utf-8")
+    plugins = "pyproject.toml with plugins of the main process"
+    with (
+        project(folder, environment, "bot.py", plugins) as program,
+        onebot(address_of(program)) as client,
+    ):
+        tell_message(client, "/weather Beijing", 1)
+        call = answer_call(client)
+        assert call["action"] == "send_msg"
+        assert call["params"]["group_id"] == 123
+        said = [{"type": "text", "data": {"text": "It is sunny in Beijing."}}]
+        assert call["params"]["message"] == [{"type": "reply", "data": {"id": "1"}}, *said]
+        tell_message(client, "/天气", 2)
+        assert "Which city?" in json.dumps(answer_call(client)["params"]["message"])
+        tell_message(client, "Shanghai", 3)
+        assert "It is sunny in Shanghai." in json.dumps(answer_call(client)["params"]["message"])
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
 
@@ -294,6 +299,31 @@ def onebot(address: str) -> Iterator[ClientConnection]:
 def tell(client: ClientConnection, **event: Any) -> None:
     """Send an event."""
     client.send(json.dumps({"time": 1, "self_id": 10001, **event}))
+
+
+def tell_message(client: ClientConnection, text: str, number: int) -> None:
+    """Send a group message."""
+    tell(
+        client,
+        post_type="message",
+        message_type="group",
+        sub_type="normal",
+        message_id=number,
+        group_id=123,
+        user_id=456,
+        message=[{"type": "text", "data": {"text": text}}],
+        raw_message=text,
+        font=0,
+        sender={},
+    )
+
+
+def answer_call(client: ClientConnection) -> Any:
+    """Take one API call, answer it, and return it."""
+    call = json.loads(client.recv(timeout=DEADLINE))
+    answer = {"status": "ok", "retcode": 0, "data": {"message_id": 2}, "echo": call["echo"]}
+    client.send(json.dumps(answer))
+    return call
 
 
 # ------------------------------------------------------------- the settings

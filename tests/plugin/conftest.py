@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import nonebot
@@ -9,7 +10,9 @@ import pytest
 from nonebot.plugin import Plugin
 from nonebug import NONEBOT_INIT_KWARGS, NONEBOT_START_LIFESPAN
 
+from liteyuki_core.comm import current
 from tests.conftest import free_port
+from tests.pair import Pair
 from tests.program import listing, main_process, write_files
 
 DRIVER = "~fastapi+liteyuki_core.frameworks.nonebot"
@@ -27,6 +30,17 @@ def plugin(nonebug_init: None) -> Plugin:
     loaded = nonebot.load_plugin("nonebot_plugin_liteyuki_comm")
     assert loaded is not None
     return loaded
+
+
+@pytest.fixture
+def host() -> Iterator[Pair]:
+    """A main process's side, with this process as its child, launched as NoneBot children are."""
+    pair = Pair()
+    pair.child.dispatcher.use_other_loop()
+    current.install(pair.child)
+    yield pair
+    current.uninstall(pair.child)
+    pair.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import nonebot
@@ -13,22 +12,11 @@ from nonebot.plugin import Plugin
 from nonebug import App
 from pydantic import BaseModel
 
-from liteyuki_core.comm import Channel, current, get_channel
+from liteyuki_core.comm import Channel, get_channel
 from liteyuki_core.errors import ChannelClosed
 from liteyuki_core.frameworks.nonebot import Mixin
 from tests.conftest import DEADLINE
 from tests.pair import Pair
-
-
-@pytest.fixture
-def host() -> Iterator[Pair]:
-    """A main process's side, with this process as its child, launched as NoneBot children are."""
-    pair = Pair()
-    pair.child.dispatcher.use_other_loop()
-    current.install(pair.child)
-    yield pair
-    current.uninstall(pair.child)
-    pair.close()
 
 
 def main_end(pair: Pair, name: str) -> Channel[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from liteyuki_core.comm import get_channels
 from liteyuki_core.comm.current import current
 from liteyuki_core.errors import NotConnected
 from liteyuki_core.frameworks import nonebot as framework
@@ -25,11 +26,20 @@ def check_host(driver: Driver, config: Config) -> str | None:
     except NotConnected as error:
         if config.liteyuki_comm_require_host:
             raise NotConnected(f"LITEYUKI_COMM_REQUIRE_HOST is set, but {error}") from None
-        logger.debug(f"nonebot_plugin_liteyuki_comm: channels can't be used: {error}")
+        if config.liteyuki_comm_forward:
+            logger.warning(f"LITEYUKI_COMM_FORWARD is set, but {error}")
+        else:
+            logger.debug(f"nonebot_plugin_liteyuki_comm: channels can't be used: {error}")
         return None
     if not isinstance(driver, framework.Mixin):
         logger.warning(
             "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep "
             "NoneBot from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
+        )
+    # To ask liteyuki_core.session for the name would import all of it where nobody needs it.
+    if not config.liteyuki_comm_forward and f"{process}-session" in get_channels():
+        logger.info(
+            "messages are not forwarded to the main process, which has handlers for them: "
+            "LITEYUKI_COMM_FORWARD is not set"
         )
     return process

@@ -28,7 +28,15 @@ from nonebot.permission import SuperUser
 from liteyuki_core.comm import Channel, current, get_channel
 from liteyuki_core.errors import ChannelError, ChannelNotFound
 from liteyuki_core.log import logger
-from liteyuki_core.session.exchange import CallApi, Connected, Forwarded, Missing, Send, channel_of
+from liteyuki_core.session.exchange import (
+    CallApi,
+    Connected,
+    Forwarded,
+    Missing,
+    Request,
+    Send,
+    channel_of,
+)
 
 from . import onebot
 from .plain import plain
@@ -60,6 +68,10 @@ def forward(driver: Driver, process: str) -> Forwarder:
     async def tell_connected(bot: Bot) -> None:
         forwarder.connected(bot)
 
+    @driver.on_bot_disconnect
+    async def break_off(bot: Bot) -> None:
+        forwarder.disconnected(bot)
+
     driver.on_startup(forwarder.start)
     driver.on_shutdown(forwarder.end)
     return forwarder
@@ -80,6 +92,8 @@ class Forwarder:
         self._tell_at = _TOLD_FROM
         self._told: set[str] = set()
         """What the log says once."""
+        self._under_way: dict[asyncio.Task[Any], Bot] = {}
+        """What bots are doing for the main process."""
 
     # ------------------------------------------------------------- the lifespan
 
@@ -141,6 +155,12 @@ class Forwarder:
         if self._find_channel() is not None:
             self._put(Connected(bot.adapter.get_name(), bot.self_id))
 
+    def disconnected(self, bot: Bot) -> None:
+        """Break off what a bot is doing: the answer of its API comes no more."""
+        for task, other in self._under_way.items():
+            if other is bot:
+                task.cancel()
+
     def _put(self, item: _Item) -> None:
         self._queue.append(item)
         self._filled.set()
@@ -198,17 +218,37 @@ class Forwarder:
     async def _answer(self, request: object) -> Any:
         if not isinstance(request, Send | CallApi):
             raise TypeError(f"a {type(request).__name__} is nothing to do for a bot")
-        adapter = get_adapters().get(request.adapter)
-        bot = None if adapter is None else adapter.bots.get(request.bot)
+        bot = _bot(request)
         if bot is None:
             return Missing()
+        task = asyncio.ensure_future(self._do(bot, request))
+        self._under_way[task] = bot
+        try:
+            await asyncio.wait({task})
+        finally:
+            del self._under_way[task]
+            task.cancel()
+        # When the connection breaks, some adapters raise and others wait for ever. Either way the
+        # main process asks again when the bot is back.
+        failed = task.cancelled() or task.exception() is not None
+        if failed and _bot(request) is not bot:
+            return Missing()
+        return plain(task.result())
+
+    async def _do(self, bot: Bot, request: Request) -> Any:
         if isinstance(request, CallApi):
-            return plain(await bot.call_api(request.api, **request.params))
+            return await bot.call_api(request.api, **request.params)
         if isinstance(bot, OneBot):
-            return plain(await onebot.send(bot, request))
+            return await onebot.send(bot, request)
         if self._universal is None:
             raise RuntimeError(f"a bot of {request.adapter} can't be sent to without {_PLUGINS}")
-        return plain(await self._universal.send(bot, request))
+        return await self._universal.send(bot, request)
+
+
+def _bot(request: Request) -> Bot | None:
+    """Return the bot that is to do something, or None if it is not connected."""
+    adapter = get_adapters().get(request.adapter)
+    return None if adapter is None else adapter.bots.get(request.bot)
 
 
 def _load_universal() -> Any:

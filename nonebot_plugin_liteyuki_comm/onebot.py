@@ -28,7 +28,8 @@ def described(event: MessageEvent) -> dict[str, Any]:
         "user": (str(event.user_id), sender.card or sender.nickname or "", role),
         "segments": [(segment.type, plain(segment.data)) for segment in event.message],
         "time": float(event.time),
-        "id": str(event.message_id),
+        # Implementations that give messages no id give them this one.
+        "id": str(event.message_id or ""),
         "address": None,
     }
 

@@ -49,7 +49,7 @@ class Sessions:
         self._channels: dict[str, Channel[Any]] = {}
         self._calls = Calls(children, self._channels)
         self._conversations: dict[tuple[str, ...], Conversation] = {}
-        self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str | int, ...], None] = OrderedDict()
         self._runs: dict[asyncio.Task[None], Run] = {}
         """The handlers that run, by their tasks."""
         self._closed = False
@@ -119,10 +119,13 @@ class Sessions:
             )
 
     def _is_new(self, told: Forwarded) -> bool:
-        """Return whether a message was not offered yet. Remember it, if it has an id."""
+        """Return whether a message was not offered yet. Remember it, if it has an id.
+
+        Implementations that count from 1 after each start use an id again, for other messages.
+        """
         if not told.id:
             return True
-        key = (told.adapter, told.bot, *told.scene, told.id)
+        key = (told.adapter, told.bot, *told.scene, told.id, told.user[0], hash(told.text))
         if key in self._seen:
             self._seen.move_to_end(key)
             return False

@@ -51,6 +51,13 @@ def test_it_can_be_told_to_refuse_without_a_host(
     assert "LiteyukiBot main process" in done.stdout
 
 
+def test_it_can_not_forward_without_a_host(tmp_path: Path, environment: dict[str, str]) -> None:
+    """With LITEYUKI_COMM_FORWARD=true it loads all the same, and says what is missing."""
+    done = python(LOAD, tmp_path, environment, LITEYUKI_COMM_FORWARD="true")
+    assert "loaded: True" in done.stdout
+    assert "LITEYUKI_COMM_FORWARD is set, but this process is neither a LiteyukiBot" in done.stdout
+
+
 def test_a_broken_setting_is_named(tmp_path: Path, environment: dict[str, str]) -> None:
     """A value that is not allowed keeps it from loading; the key and what it takes are said."""
     write_files(tmp_path, {".env": "LITEYUKI_COMM_REQUIRE_HOST=perhaps"})

@@ -13,6 +13,8 @@ import pytest
 from nonebot.adapters.onebot.v11 import Message, MessageSegment
 from pydantic import BaseModel, ConfigDict
 
+pytestmark = pytest.mark.usefixtures("plugin")
+
 
 class Colour(Enum):
     RED = "red"

@@ -64,7 +64,8 @@ class Resending:
                 pytest.raises(ConnectionClosed) if life <= KILLS else nullcontext(),
             ):
                 for number in self._open:
-                    client.say(f"message {number}", number=number, group=number % CONVERSATIONS)
+                    group = number % CONVERSATIONS
+                    client.say(f"message {number}", number=1 + number, group=group)
                 while self._open:
                     call = client.take_call()
                     if self._kill_at and MESSAGES - len(self._open) >= self._kill_at[0]:

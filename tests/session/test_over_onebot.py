@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import free_port
 from tests.program import Environment, stopped_by_itself
-from tests.session.onebot import address_of, chatting, onebot
+from tests.session.onebot import address_of, chatting, onebot, text_of
 
 PLUGIN = """
     from liteyuki_core import PromptTimeout, RemoteError
@@ -128,6 +131,17 @@ def test_no_handler(tmp_path: Path, environment: Environment) -> None:
     assert len(program.found("messages are not forwarded: the main process has no handler")) == 1
 
 
+def test_forwarding_is_not_on(tmp_path: Path, environment: Environment) -> None:
+    """One line says so where the main process has handlers."""
+    with chatting(
+        tmp_path, environment, {"main_plugins/good.py": PLUGIN}, LITEYUKI_COMM_FORWARD="false"
+    ) as program:
+        program.wait_for_line("process nonebot is ready")
+        line = "messages are not forwarded to the main process, which has handlers for them"
+        assert len(program.found(line)) == 1
+        assert program.stop() == 0
+
+
 LATER = """
     import asyncio
 
@@ -163,6 +177,43 @@ def test_a_bot_that_comes_back(tmp_path: Path, environment: Environment) -> None
         assert not program.found("Traceback"), program.output
 
 
+RESTARTING = """
+    from liteyuki_core import get_bot
+    from liteyuki_core.session import on_message
+
+    @on_message()
+    async def answer(event):
+        if event.text == "restart":
+            get_bot().restart_process("nonebot")
+        else:
+            await event.reply(f"{event.text} is answered")
+"""
+
+
+@pytest.mark.parametrize("how", ["the connection breaks", "NoneBot is restarted"])
+def test_a_call_that_is_broken_off(how: str, tmp_path: Path, environment: Environment) -> None:
+    """It is made again when the bot is connected again; nobody waits for its answer in vain."""
+    files = {"main_plugins/answer.py": RESTARTING}
+    # So long a restart waits for what is in hand.
+    with chatting(tmp_path, environment, files, LITEYUKI_STOP_TIMEOUT="2") as program:
+        begun = time.monotonic()
+        with onebot(address_of(program)) as client:
+            client.say("a", number=1, group=5)
+            assert text_of(client.take_call()) == "a is answered"
+            life = 1
+            if how == "NoneBot is restarted":
+                client.say("restart", number=2, group=6)
+                life = 2
+                program.wait_for_line("process nonebot started", count=2)
+        with onebot(address_of(program, life)) as client:
+            assert client.next_text() == "a is answered"
+            client.say("b", number=3, group=5)
+            assert client.next_text() == "b is answered"
+        assert time.monotonic() - begun < 10  # OneBot's API would be waited for for 30 s.
+        assert program.stop() == 0
+        assert not program.found("Traceback"), program.output
+
+
 TWO = """
     from liteyuki_core import LiteyukiBot
 
@@ -191,14 +242,14 @@ def test_two_children_with_one_bot(tmp_path: Path, environment: Environment) -> 
         for name in ("one", "two"):
             program.wait_for_line(f"process {name} is ready")
         with onebot(f"127.0.0.1:{one}") as first, onebot(f"127.0.0.1:{two}") as second:
-            for number in range(10):
+            for number in range(1, 11):
                 speaker, listener = (first, second) if number % 2 else (second, first)
                 name = "one" if number % 2 else "two"
                 speaker.say(str(number), number=number, group=5)
                 assert speaker.next_text() == f"{number} by {name}"
                 listener.say(str(number), number=number, group=5)
-            second.say("the end", number=10, group=5)
+            second.say("the end", number=11, group=5)
             assert second.next_text() == "the end by two"
-            first.say("the very end", number=11, group=5)
+            first.say("the very end", number=12, group=5)
             assert first.next_text() == "the very end by one"
             assert program.stop() == 0

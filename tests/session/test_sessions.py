@@ -110,7 +110,8 @@ def test_sync_handlers_run_in_threads(chat: Chat) -> None:
 
 
 def test_a_message_is_offered_once(chat: Chat) -> None:
-    """Whoever reports it. It is one by adapter, bot, scene and id; without an id it is new."""
+    """Whoever reports it. It is one by adapter, bot, scene and id, with the same user and text, as
+    an id may be used again after a restart. Without an id it is new."""
     on_message()(lambda event: chat.handled.append(f"{event.text} of {event.bot.process}"))
     chat.add_child("other")
     child, other = chat.child(), chat.child("other")
@@ -120,11 +121,14 @@ def test_a_message_is_offered_once(chat: Chat) -> None:
     child.say("a", id="1")
     other.say("b", id="1", scene="2")
     chat.until("a of w", "b of other")
+    other.say("c", id="1", scene="2")
+    other.say("c", id="1", scene="2", user="v")
+    chat.until("a of w", "b of other", "c of other", "c of other")
     for _ in range(2):
         child.say("no id", scene="3")
-    child.say("c", id="1", bot="2", scene="3")
-    wait_until(lambda: len(chat.handled) == 5)
-    assert sorted(chat.handled[2:]) == ["c of w", "no id of w", "no id of w"]
+    child.say("d", id="1", bot="2", scene="3")
+    wait_until(lambda: len(chat.handled) == 7)
+    assert sorted(chat.handled[4:]) == ["d of w", "no id of w", "no id of w"]
 
 
 def test_what_is_remembered_has_a_bound(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:

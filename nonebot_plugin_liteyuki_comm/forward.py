@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from functools import partial
 from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -52,7 +50,8 @@ _PLUGINS = ("nonebot_plugin_alconna", "nonebot_plugin_uninfo")
 
 _superuser = SuperUser()
 
-_Item: TypeAlias = "Connected | Forwarded | Callable[[], Awaitable[Forwarded]]"
+_Item: TypeAlias = "Connected | Forwarded | asyncio.Task[Forwarded]"
+"""What goes to the main process. A task describes an event, with the help of the adapter's API."""
 
 
 def forward(driver: Driver, process: str) -> Forwarder:
@@ -116,6 +115,9 @@ class Forwarder:
             logger.error(
                 f"{len(self._queue)} messages could not be forwarded before NoneBot shut down"
             )
+            for item in self._queue:
+                if isinstance(item, asyncio.Task):
+                    item.cancel()
             self._queue.clear()
 
     def _find_channel(self) -> Channel[Any] | None:
@@ -143,7 +145,7 @@ class Forwarder:
         if isinstance(bot, OneBot) and isinstance(event, MessageEvent):
             self._put(self._forwarded(bot, event, superuser, onebot.described(event)))
         elif self._universal is not None:
-            self._put(partial(self._described, bot, event, superuser))
+            self._put(asyncio.create_task(self._described(bot, event, superuser)))
         else:
             self._tell_once(
                 f"messages of the adapter {bot.adapter.get_name()} are not forwarded: that needs "
@@ -183,9 +185,8 @@ class Forwarder:
     async def _send(self, item: _Item) -> None:
         assert self._channel is not None
         try:
-            if not isinstance(item, Connected | Forwarded):
-                item = await item()
-            await self._channel.async_send(item)
+            told = await item if isinstance(item, asyncio.Task) else item
+            await self._channel.async_send(told)
         except ChannelError as error:
             self._tell_once(f"a message could not be forwarded: {error}")
         except Exception as error:

@@ -60,9 +60,9 @@ class Calls:
         try:
             return await task
         except RemoteError as error:
+            why = f"{error.type_name}: {error.message}" if error.type_name else error.message
             raise RemoteError(
-                f"bot {request.bot} ({request.adapter}), {request.what}: {error.type_name}: "
-                f"{error.message}",
+                f"bot {request.bot} ({request.adapter}), {request.what}: {why}",
                 error.channel,
                 error.type_name,
                 error.message,

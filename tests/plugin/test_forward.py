@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import time
 from collections.abc import AsyncIterator
@@ -289,3 +290,52 @@ async def test_what_can_not_be_done(app: App, host: Pair, request_: object, word
         ctx.create_bot(base=Bot, adapter=nonebot.get_adapter(Adapter), self_id=SELF)
         with pytest.raises(RemoteError, match=words):
             await channel.async_request(request_, DEADLINE)
+
+
+async def test_an_adapter_that_is_slow_to_say_who_it_was(app: App, host: Pair) -> None:
+    """All are asked for at once, and messages go in the order in which they came."""
+    channel = main_channel(host)
+    asked: list[str] = []
+    go_on = asyncio.Event()
+
+    class Universal:
+        """Describes events as the module does, when it is allowed to."""
+
+        @staticmethod
+        async def described(bot: Bot, event: MessageEvent) -> dict[str, Any]:
+            from nonebot_plugin_liteyuki_comm import onebot
+
+            asked.append(event.get_plaintext())
+            if event.get_plaintext() == "0":
+                await go_on.wait()
+            if event.get_plaintext() == "1":
+                raise LookupError("nobody knows")
+            return onebot.described(event)
+
+    async with forwarding() as forwarder:
+        forwarder._universal = Universal
+        async with app.test_matcher(None) as ctx:
+            bot = ctx.create_bot(self_id="of another adapter")
+            for number in range(3):
+                ctx.receive_event(bot, group_message(str(number)))
+        while len(asked) < 3:
+            await asyncio.sleep(0)
+        go_on.set()
+        assert [(await next_message(channel)).text for _ in range(2)] == ["0", "2"]
+    host.logged("ERROR", "a message could not be forwarded: LookupError('nobody knows')")
+
+
+async def test_an_adapter_that_nobody_knows(app: App, host: Pair) -> None:
+    """One line says what its messages need."""
+    main_channel(host)
+    async with forwarding() as forwarder:
+        forwarder._universal = None
+        async with app.test_matcher(None) as ctx:
+            bot = ctx.create_bot(self_id="of another adapter")
+            for number in range(3):
+                ctx.receive_event(bot, group_message(str(number)))
+        assert all(isinstance(item, Connected) for item in forwarder._queue)
+    host.logged(
+        "WARNING", "messages of the adapter fake are not forwarded: that needs", "[session]"
+    )
+    assert sum("are not forwarded" in line for line in host.log) == 1

@@ -67,6 +67,18 @@ def test_what_the_adapter_raises(chat: Chat, calling: list[Any]) -> None:
     assert "raise ActionFailed" in error.traceback
 
 
+def test_an_answer_that_can_not_be_sent(chat: Chat, calling: list[Any]) -> None:
+    """Nothing was raised, and the reason is said all the same."""
+    child = chat.child()
+    child.does = lambda request: lambda: None
+    child.say("get_status")
+    wait_until(lambda: calling)
+    (error,) = calling
+    assert type(error) is RemoteError
+    assert error.type_name == ""
+    assert str(error).startswith("bot 10001 (OneBot V11), API get_status: the answer can't be sent")
+
+
 def test_a_bot_that_connects_again(chat: Chat, calling: list[Any]) -> None:
     """The call waits for it, and is made then."""
     child = chat.child()

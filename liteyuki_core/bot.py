@@ -1,5 +1,4 @@
-"""LiteyukiBot: the main process. It composes settings, hub, supervisor, hooks, signals, plugins,
-sessions.
+"""LiteyukiBot: the main process. It composes the rooms, from settings and hub to the sessions.
 
 Ownership. `run` owns the event loop, and the signal handlers while the loop runs. It ends what it
 has started, within the one deadline of its `Stop`: the tasks of hooks, the children, the shutdown

@@ -94,8 +94,13 @@ class Bot:
 
     async def _ask(self, request: Request) -> Any:
         if self._caller is None:
-            raise LiteyukiError(f"bot {self.id} was made by hand, so nobody can be asked for it")
+            raise LiteyukiError(
+                f"bot {self.id} is a copy or was made by hand, so nobody can be asked for it"
+            )
         return await self._caller.call(self.process, request)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_caller": None}
 
 
 class Turn(Protocol):
@@ -116,6 +121,8 @@ class MessageEvent:
     `time` is in seconds since 1970. `raw` is the adapter's event as plain data. `text` is the text
     of all segments together. `to_me` is whether the message was meant for the bot: as NoneBot
     decides it, which has taken the mention or the nickname out of `segments` then.
+
+    An event may be sent through a channel. What comes there is a copy: data alone, without `match`.
 
     The handler of a command finds that in `command` and the text after it in `arguments`; the
     handler of a pattern finds what was matched in `match`.
@@ -166,7 +173,7 @@ class MessageEvent:
         so beside whatever else is handled there.
         """
         if self._turn is None:
-            raise LiteyukiError("this event was made by hand, so nobody can answer it")
+            raise LiteyukiError("this event is a copy or was made by hand: nobody can answer it")
         question = None if message is None else self.reply(message)
         return await self._turn.prompt(self, question, timeout)
 
@@ -198,6 +205,9 @@ class MessageEvent:
         return await self.bot._ask(
             Send(self.adapter, self.bot.id, place, segments, at, quote, address)
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_turn": None, "match": None}
 
     def _for(self, turn: Turn, **found: Any) -> MessageEvent:
         """Return this event as one call of a handler gets it."""

@@ -73,9 +73,9 @@ class Client:
         self, text: str, *, number: int, group: int | None = None, user: int = 7000, **more: Any
     ) -> None:
         """Send a message of a user, in a group or in private."""
-        place = {"message_type": "private", "sub_type": "friend"}
+        place: dict[str, Any] = {"message_type": "private", "sub_type": "friend"}
         if group is not None:
-            place = {"message_type": "group", "sub_type": "normal", "group_id": group}  # type: ignore[dict-item]
+            place = {"message_type": "group", "sub_type": "normal", "group_id": group}
         self.tell(
             post_type="message",
             message_id=number,

@@ -42,6 +42,22 @@ def test_the_next_message_of_that_user_there_is_the_answer(chat: Chat) -> None:
     wait_until(lambda: not chat.sessions._conversations)
 
 
+def test_a_handler_that_waits_holds_up_no_other_of_its_message(chat: Chat) -> None:
+    """Those of a higher number get the message meanwhile, unless it blocks."""
+
+    @on_command("ask", block=False)
+    async def ask(event: MessageEvent) -> None:
+        answer = await event.prompt("what?")
+        chat.handled.append(f"answer {answer.text}")
+
+    on_message(priority=2)(chat.note)
+    child = chat.child()
+    child.say("/ask")
+    chat.until("/ask")
+    child.say("this")
+    chat.until("/ask", "answer this")
+
+
 @pytest.mark.usefixtures("asking")
 def test_several_are_asked_at_once(chat: Chat) -> None:
     """Each in a conversation gets its own answer."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from liteyuki_core.errors import LiteyukiError, RemoteError, WouldBlockLoop
-from liteyuki_core.session import MessageEvent, Scene, Segment, User, on_message
+from liteyuki_core.session import MessageEvent, Scene, Segment, User, on_message, on_regex
 from liteyuki_core.session.exchange import Send
 from tests.conftest import wait_until
 from tests.session.chat import ADAPTER, SELF, Chat, Child, made
@@ -104,12 +105,22 @@ def test_data_that_can_not_be_sent(chat: Chat) -> None:
     assert not requests
 
 
-async def test_an_event_that_was_made_by_hand() -> None:
+@pytest.mark.parametrize("how", ["by hand", "copy"])
+async def test_an_event_without_a_bot(how: str, chat: Chat) -> None:
     """It has its data, as tests of handlers need it. What needs a bot says that there is none."""
     event = made("hello")
+    if how == "copy":
+        events: list[MessageEvent] = []
+        on_regex("hel")(events.append)
+        chat.child().say("hello")
+        await asyncio.to_thread(wait_until, lambda: events)
+        event = pickle.loads(pickle.dumps(events[0]))
+        assert (event.bot, event.user) == (events[0].bot, events[0].user)
+        assert events[0].match is not None
+        assert event.match is None
     assert event.text == "hello"
     for act in (lambda: event.reply("x"), lambda: event.bot.call_api("x"), lambda: event.prompt()):
-        with pytest.raises(LiteyukiError, match="was made by hand"):
+        with pytest.raises(LiteyukiError, match="is a copy or was made by hand"):
             await act()
 
 

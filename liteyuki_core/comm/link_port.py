@@ -130,8 +130,8 @@ class LinkPort(ContextPort):
     def ready_to_answer(self, number: int, window: int) -> None:
         self._link.queue(number, words.encode(words.Answers(window), number))
 
-    def cancel(self, number: int, request: int) -> None:
-        self._link.queue(number, words.encode(words.Cancel(request), number))
+    def cancel(self, number: int, request: int, kill: bool) -> None:
+        self._link.queue(number, words.encode(words.Cancel(request, kill), number))
 
     def ready(self, number: int, window: int, asks: bool) -> None:
         self._link.queue(number, words.encode(words.Receives(window, asks), number))

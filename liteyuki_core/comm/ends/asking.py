@@ -56,13 +56,44 @@ class Asking:
         time is over, the request is taken back.
         """
         deadline = None if timeout is None else monotonic() + timeout
-        asked = Asked(Kind(once, traceparent.get()), self._accepted)
+        asked = yield from self.until_accepted(new_waiter, item, length, timeout, once)
+        yield from self.until_outcome(new_waiter, asked, timeout, deadline)
+        return asked
+
+    def until_accepted(
+        self,
+        new_waiter: Callable[[], W],
+        item: Any,
+        length: int,
+        timeout: float | None,
+        once: bool,
+        kill: bool = False,
+    ) -> Steps[W, Asked]:
+        """Send a serialised request; return it once it is accepted. As `Sending.until_accepted`.
+
+        The caller then either waits with `until_outcome` or calls `give_up`.
+        """
+        asked = Asked(Kind(once, traceparent.get()), self._accepted, kill)
         yield from self._sending.until_accepted(new_waiter, item, length, timeout, request=asked)
+        return asked
+
+    def until_outcome(
+        self,
+        new_waiter: Callable[[], W],
+        asked: Asked,
+        timeout: float | None,
+        deadline: float | None,
+    ) -> Steps[W, None]:
+        """Wait for the outcome of an accepted request. The lock is not held meanwhile.
+
+        Raises `ChannelTimeout` at the `deadline`, `timeout` seconds after the asking began. If the
+        wait is broken off, or its time is over, the request is taken back.
+        """
         try:
             while True:
                 with self._lock:
                     if asked.outcome is not None:
-                        return asked
+                        return
                     waiter = asked.waiter = new_waiter()
                 woken = yield waiter, None if deadline is None else deadline - monotonic()
                 if not woken and asked.outcome is None:
@@ -73,7 +104,7 @@ class Asking:
                     )
         finally:
             if asked.outcome is None:
-                self._give_up(asked)
+                self.give_up(asked)
 
     def result(self, asked: Asked, load: Callable[[Any], Any]) -> Any:
         """Return the answer, rebuilt by `load`. Raises the error that came instead."""
@@ -95,12 +126,13 @@ class Asking:
         asked.number = number
         self._waiting[number] = asked
 
-    def _give_up(self, asked: Asked) -> None:
+    def give_up(self, asked: Asked) -> None:
+        """Take back a request, unless its outcome has come. Never waits."""
         with self._lock:
             if self._waiting.pop(asked.number, None) is None or self._state.closed:
                 return
             self._sending.pass_on()  # The hub must know the request before it is taken back.
-            self._port.cancel(self._number, asked.number)
+            self._port.cancel(self._number, asked.number, asked.kill)
         self._port.pump()
 
     # ------------------------------------------------------------- from the hub, under the lock

@@ -33,8 +33,11 @@ class Port(Protocol):
     def ready_to_answer(self, number: int, window: int) -> None:
         """Say that this end has callbacks for `window` requests at a time."""
 
-    def cancel(self, number: int, request: int) -> None:
-        """Say that nobody waits for the answer to this request any more."""
+    def cancel(self, number: int, request: int, kill: bool) -> None:
+        """Say that nobody waits for the answer to this request any more.
+
+        With `kill`, the process of a pool that handles it is to be ended.
+        """
 
     def ready(self, number: int, window: int, asks: bool) -> None:
         """Say that this end receives: it asks, or has callbacks for `window` messages at a time."""

@@ -73,10 +73,14 @@ class Kind(NamedTuple):
 class Asked:
     """One request: the asker's thread or task waits for its outcome."""
 
-    __slots__ = ("accepted", "failed", "kind", "number", "outcome", "waiter")
+    __slots__ = ("accepted", "failed", "kill", "kind", "number", "outcome", "waiter")
 
-    def __init__(self, kind: Kind, accepted: Callable[[Asked, int], None]) -> None:
+    def __init__(
+        self, kind: Kind, accepted: Callable[[Asked, int], None], kill: bool = False
+    ) -> None:
         self.kind = kind
+        self.kill = kill
+        """Whether a process of a pool that handles it is ended if the asker gives up."""
         self.accepted = accepted
         """Is called with this and its number, under the lock, when the request is accepted."""
         self.number = -1

@@ -34,6 +34,7 @@ from ..wire.words import QUEUE, Ranges
 from .letters import DeadLetter, Letters
 from .notes import Notes
 from .reminder import Reminder
+from .requests import Asker, Pool
 from .route import ChildPeer, Peer, Route
 from .side import MAIN, Entry, Side
 
@@ -232,12 +233,15 @@ class Hub:
             requests = held[0].requests(held[1])
             requests.receives(requests.holders[peer], window, False)
 
-    def cancel(self, peer: Peer, number: int, request: int) -> None:
-        """Learn that nobody waits for the answer to a request of `peer`. Under the lock."""
+    def cancel(self, peer: Peer, number: int, request: int, kill: bool) -> None:
+        """Learn that nobody waits for the answer to a request of `peer`. Under the lock.
+
+        With `kill`, the process of a pool that handles it is to be ended.
+        """
         held = peer.ends.get(number)
         if held is not None:
             route, i = held
-            route.requests(route.other(i)).cancel((peer, number), request)
+            route.requests(route.other(i)).cancel((peer, number), request, kill)
 
     def acknowledge(self, peer: Peer, number: int, ranges: Ranges, requests: bool = False) -> bool:
         """Forget messages that were handled; return whether `peer` had them. Under the lock."""
@@ -407,6 +411,32 @@ class Hub:
             if key in self._keys:
                 self._brought.setdefault(key, set()).add(peer.prefix)
 
+    # ------------------------------------------------------------- queues that a pool answers
+
+    def take_queue(self, name: str, pool: Pool) -> None:
+        """Let a pool of processes answer the queue `name`, which exists."""
+        with self.lock:
+            self._names[name].requests(0).pool = pool
+
+    def answer_instead(self, name: str, asker: Asker, request: int, answer: Batch) -> None:
+        """Answer a request to the queue `name` in place of a process that has ended."""
+        with self.lock:
+            route = self._names.get(name)
+            if route is not None:
+                route.requests(0).answer_instead(asker, request, answer)
+        self.pump()
+
+    def refuse_queue(self, name: str, why: str | None) -> None:
+        """Refuse all requests to the queue `name`; with None, take them again."""
+        with self.lock:
+            route = self._names.get(name)
+            if route is not None:
+                requests = route.requests(0)
+                requests.refusal = why
+                if why is not None:
+                    requests.refuse_all(ChannelBroken, why)
+        self.pump()
+
     # ------------------------------------------------------------- what users can look at
 
     def statistics(self) -> dict[str, dict[str, int]]:
@@ -456,15 +486,17 @@ class Hub:
         i: int,
     ) -> None:
         """Take requests to side `i` into custody, or refuse them."""
-        side, headers = route.sides[i], batch.headers
-        if side.ended is not None and headers is not None and headers.request is not None:
+        side, headers, requests = route.sides[i], batch.headers, route.requests(i)
+        ended, why = side.ended, side.why
+        if ended is None and requests.refusal is not None:
+            ended, why = ChannelBroken, requests.refusal
+        if ended is not None and headers is not None and headers.request is not None:
             numbers = range(headers.request, headers.request + batch.count)
             peer.dropped(number, batch.count)
-            peer.refused(number, numbers, side.ended, side.why)
+            peer.refused(number, numbers, ended, why)
             for link in links:
                 link.unlink()
             return
-        requests = route.requests(i)
         requests.add(batch, peer, number, links)
         if requests.waiting:
             self._reminder.look_at_unanswered(route, i, self._peers)
@@ -523,7 +555,8 @@ class Hub:
         route.sides[0].lost.discard(process)
         if route.has_requests:
             requests = route.requests(0)
-            if process in requests.lost and not any(h.ready for h in requests.holders.values()):
+            nobody = not any(holder.ready for holder in requests.holders.values())
+            if process in requests.lost and nobody and requests.pool is None:
                 requests.refuse_all(kind, why)
             requests.lost.discard(process)
         self._empty_queue(route)

@@ -373,8 +373,8 @@ class LinkPeer:
             case words.Answered(requests):
                 if not hub.answered(self, number, requests):
                     raise FrameError("requests are said to be answered that it was not given")
-            case words.Cancel(request):
-                hub.cancel(self, number, request)
+            case words.Cancel(request, kill):
+                hub.cancel(self, number, request, kill)
             case words.GiveBack(period, ranges, of_requests):
                 if not hub.give_back(self, number, period, ranges, of_requests):
                     raise FrameError("messages are given back that it was not given")

@@ -64,8 +64,8 @@ class LocalPort(ContextPort):
     def ready_to_answer(self, number: int, window: int) -> None:
         self._hub.answers(self, number, window)
 
-    def cancel(self, number: int, request: int) -> None:
-        self._hub.cancel(self, number, request)
+    def cancel(self, number: int, request: int, kill: bool) -> None:
+        self._hub.cancel(self, number, request, kill)
 
     def begin(self, number: int, first: int, requests: bool) -> None:
         pass  # If the main process dies, nobody counts its crashes.

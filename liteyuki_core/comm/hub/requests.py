@@ -10,6 +10,7 @@ Invariants.
   on: its answer, or why there is none. It has one outcome.
 - A request in an entry that is not in `_asked` was cancelled. Its holder was told, or it has none.
 - `_answers` has answers that are not passed on yet. Their requests are still in entries.
+- A request in `_broken_off` is in no entry. Its holder has ended and its pool answers it instead.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 from time import monotonic
+from typing import Protocol
 
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, RemoteError
 from ..wire import frames
@@ -32,6 +34,25 @@ Asker = tuple[Recipient, int]
 """A peer, and its number for the end that it has asked from."""
 
 
+class Pool(Protocol):
+    """Whoever runs the processes that answer a queue, as the queue sees it.
+
+    Called under the lock. Never waits.
+    """
+
+    def broken_off(self, peer: Recipient, asker: Asker, request: int) -> None:
+        """Learn that `peer` has ended while it handled a request that is not tried again.
+
+        `Hub.answer_instead` answers it.
+        """
+
+    def unwanted(self, peer: Recipient) -> None:
+        """Learn that `peer` is to be ended: it has a request that its asker wants ended by that.
+
+        It is given no other request from now on.
+        """
+
+
 class Requests(Side):
     """One side of a route, as requests see it."""
 
@@ -40,6 +61,13 @@ class Requests(Side):
     def __init__(self, process: str | None, is_queue: bool = False) -> None:
         super().__init__(process)
         self._is_queue = is_queue
+        # Who answers a queue alone gets no more than its callbacks handle: another may join.
+        self.always_shared = is_queue
+        self.pool: Pool | None = None
+        self.refusal: str | None = None
+        """Why no process of the pool answers, if none does. Requests are refused then."""
+        self._broken_off: dict[int, Entry] = {}
+        """By this side's number: requests that are in nobody's hands and not answered yet."""
         self._asked: dict[Asker, dict[int, int]] = {}
         """By asker: its numbers of the requests that it waits for, and this side's."""
         self._answers: dict[int, Batch] = {}
@@ -70,18 +98,30 @@ class Requests(Side):
             batch = batch.having(batch.first, frames.PROMPT)
         super().add(batch, source, number, links)
 
-    def cancel(self, asker: Asker, request: int) -> None:
-        """Learn that nobody waits for the answer to a request any more."""
+    def cancel(self, asker: Asker, request: int, kill: bool = False) -> None:
+        """Learn that nobody waits for the answer to a request any more.
+
+        With `kill`, the process of the pool that handles the request is to be ended.
+        """
         at = self._pop(asker, request)
         if at is None:
             return  # The answer, or the refusal, has crossed this on its way.
-        self._answers.pop(at, None)
+        entry = self._broken_off.pop(at, None)
+        if entry is not None:
+            self._drop(entry)
+            return
+        answered = self._answers.pop(at, None) is not None
         if self._cut_out(at):
             return
         for holder in self.holders.values():
-            if self._entry_of(holder, at) is not None:
+            if self._entry_of(holder, at) is None:
+                continue
+            if kill and self.pool is not None and not answered:
+                holder.ready = False
+                self.pool.unwanted(holder.peer)
+            else:
                 holder.peer.cancelled(holder.number, [at])
-                return
+            return
 
     def forget_asker(self, asker: Asker) -> None:
         """Learn that an end is gone: nobody waits for the answers to its requests any more."""
@@ -177,6 +217,14 @@ class Requests(Side):
                 return False
         return True
 
+    def answer_instead(self, asker: Asker, request: int, answer: Batch) -> None:
+        """Answer a request that was broken off, unless nobody waits for it any more."""
+        at = self._pop(asker, request)
+        if at is not None:
+            self._broken_off.pop(at, None)
+            peer, number = asker
+            peer.answered(number, answer.with_headers(Headers(answer=(request,))))
+
     def settle(self, holder: Holder, ranges: Ranges) -> bool:
         """Forget requests that a holder has handled without an answer.
 
@@ -255,6 +303,11 @@ class Requests(Side):
             self._drop(entry)  # It was cancelled.
             return None
         if headers.once and number in entry.begun:
+            if self.pool is not None and asker is not None and entry.holder is not None:
+                self._broken_off[number] = entry
+                entry.unlink()
+                self.pool.broken_off(entry.holder.peer, asker, request)
+                return None
             process = entry.holder.peer.process if entry.holder is not None else None
             why = (
                 f"process {process or 'main'} ended while it handled the request, which is not "

@@ -12,17 +12,17 @@ Invariants.
 - A settled message is in neither of them. It was reported to its sender once.
 
 Sharing. If only one holder receives, it is given every message at once. If several holders receive,
-the side is shared. Then a message goes to a holder that asks at that moment, or whose callbacks
-have room; among these, to the holder with the fewest unhandled messages. A holder that is read with
-`receive` says how many messages more, or fewer, it asks for. Its `room` is how many messages it has
-asked for and was not given. `room` is below 0 if the holder was given more than it still asks for,
-because its receivers stopped asking in the meantime. When another holder asks, these surplus
-messages are called back: a new period begins for the holder, and at the start of it the holder
-gives back the messages that none of its receivers has taken. What the holder said in an earlier
-period is ignored. Until the holder has given back, no other holder is given messages, so that each
-holder gets messages in order. This lasts at most `_PATIENCE`, because the holder's process may be
-stopped. A holder that only looks, as `receive_nowait` does, has a surplus called back if it has
-stayed where it is for `_SURPLUS_SECONDS`.
+or a queue has requests, the side is shared. Then a message goes to a holder that asks at that
+moment, or whose callbacks have room; among these, to the holder with the fewest unhandled messages.
+A holder that is read with `receive` says how many messages more, or fewer, it asks for. Its `room`
+is how many messages it has asked for and was not given. `room` is below 0 if the holder was given
+more than it still asks for, because its receivers stopped asking in the meantime. When another
+holder asks, these surplus messages are called back: a new period begins for the holder, and at the
+start of it the holder gives back the messages that none of its receivers has taken. What the holder
+said in an earlier period is ignored. Until the holder has given back, no other holder is given
+messages, so that each holder gets messages in order. This lasts at most `_PATIENCE`, because the
+holder's process may be stopped. A holder that only looks, as `receive_nowait` does, has a surplus
+called back if it has stayed where it is for `_SURPLUS_SECONDS`.
 
 Crashes. Nobody knows which of its messages a dead process was handling. So a first crash counts for
 every message that the process held. From then on these messages are PROMPT: the process says when
@@ -235,6 +235,8 @@ class Side:
         """The keys of `sent`, sorted, and with them some former keys."""
         self.shared = False
         """Whether several holders receive."""
+        self.always_shared = False
+        """Whether it is shared as soon as one holder receives."""
         self._periods = 0
         self.held_until = 0.0
         """Messages are held back until then at most, by `time.monotonic`."""
@@ -434,7 +436,7 @@ class Side:
     def _update_sharing(self) -> None:
         """Begin or end sharing, as the number of receiving holders says."""
         ready = [holder for holder in self.holders.values() if holder.ready]
-        self.shared = len(ready) > 1
+        self.shared = len(ready) > (0 if self.always_shared else 1)
         for holder in ready:
             if self.shared and not holder.period:
                 self._renew(holder)

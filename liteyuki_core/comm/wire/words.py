@@ -196,11 +196,15 @@ class Answered(NamedTuple):
     requests: list[int]
 
 
-@_said(FROM_CHILD, "cancel", request=_REQUEST)
+@_said(FROM_CHILD, "cancel", request=_REQUEST, kill=_BOOL)
 class Cancel(NamedTuple):
-    """Nobody waits for the answer to this request of this end any more."""
+    """Nobody waits for the answer to this request of this end any more.
+
+    `kill`: if a process of a pool handles it, that is to be ended.
+    """
 
     request: int
+    kill: bool
 
 
 @_said(FROM_CHILD, "ask_for", period=_INT, messages=_MESSAGES)

@@ -19,7 +19,7 @@ FROM_CHILD: list[words.FromChild] = [
     words.AskFor(3, -2),
     words.Answers(64),
     words.Answered([0, 1 << 60]),
-    words.Cancel(7),
+    words.Cancel(7, True),
     words.GiveBack(3, [(0, 5), (1 << 60, 1)], False),
     words.GiveBack(0, [], True),
     words.Close(),

@@ -1,0 +1,230 @@
+"""Queues whose requests are answered by a pool of processes, over real links.
+
+Tests comm/hub/requests.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from liteyuki_core import ChannelBroken, ChannelTimeout
+from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.ends.sending import Asked
+from liteyuki_core.comm.hub.requests import Asker
+from liteyuki_core.comm.loop.steps import Steps, wait
+from liteyuki_core.comm.loop.waiter import SyncWaiter
+from liteyuki_core.comm.queue import Queue
+from liteyuki_core.comm.wire.batch import pack
+from liteyuki_core.comm.wire.payload import dump
+from tests.asking import nothing_is_left, nothing_is_under_way
+from tests.conftest import wait_until
+from tests.pair import Pair
+
+
+class Told:
+    """A pool that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.broken: list[tuple[str | None, Asker, int]] = []
+        self.ended: list[str | None] = []
+
+    def broken_off(self, peer: Any, asker: Asker, request: int) -> None:
+        """Note it."""
+        self.broken.append((peer.process, asker, request))
+
+    def unwanted(self, peer: Any) -> None:
+        """Note it."""
+        self.ended.append(peer.process)
+
+
+class Busy:
+    """An `on_request` callback that says what it has begun and waits until it is let go."""
+
+    def __init__(self, queue: Queue[Any], concurrency: int = 1) -> None:
+        self.begun: list[Any] = []
+        self.let_go = threading.Event()
+        queue.on_request(concurrency=concurrency)(self.answer)
+
+    def answer(self, data: Any) -> Any:
+        """Answer with the data."""
+        self.begun.append(data)
+        self.let_go.wait(20)
+        return data
+
+
+def queue_of(context: Context) -> Queue[Any]:
+    """Return a process's handle on the queue."""
+    return Queue._of(context.queue("calls", 64))  # type: ignore[return-value]
+
+
+def ask(queue: Queue[Any], data: Any, timeout: float = 10, *, kill: bool = False) -> Any:
+    """Ask once; with `kill` whoever handles it is to be ended at the timeout."""
+    end = queue._open()
+    item, length = end.sending.serialise(data)
+
+    def steps() -> Steps[SyncWaiter, Asked]:
+        asked = yield from end.asking.until_accepted(SyncWaiter, item, length, 5, True, kill)
+        yield from end.asking.until_outcome(SyncWaiter, asked, timeout, monotonic() + timeout)
+        return asked
+
+    return end.asking.result(wait(steps()), end.receiving.load)
+
+
+@pytest.fixture
+def asking() -> Any:
+    """Threads that ask."""
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+@pytest.fixture
+def told(pair: Pair) -> Told:
+    """The pool of the queue."""
+    queue_of(pair.main)
+    pool = Told()
+    pair.hub.take_queue("calls", pool)
+    return pool
+
+
+def test_who_answers_alone_gets_no_more_than_it_handles(pair: Pair, asking: Any) -> None:
+    """The rest goes to whoever joins, while the first is busy."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child))
+    answers = [asking.submit(ask, ours, number) for number in range(5)]
+    wait_until(lambda: len(busy.begun) == 1)
+    free = Busy(queue_of(pair.another("u")), 4)
+    wait_until(lambda: len(free.begun) == 4, f"{busy.begun}, {free.begun}")
+    for each in (busy, free):
+        each.let_go.set()
+    assert [answer.result(10) for answer in answers] == list(range(5))
+    assert len(busy.begun) == 1
+    nothing_is_left(ours)
+    nothing_is_under_way(pair)
+
+
+@pytest.mark.parametrize("asker", ["main", "u"])
+def test_the_pool_answers_for_who_has_ended(
+    pair: Pair, told: Told, asking: Any, asker: str
+) -> None:
+    """Only what it had begun. The asker waits until the pool says why."""
+    ours = queue_of(pair.main if asker == "main" else pair.another("u"))
+    busy = Busy(queue_of(pair.child))
+    answers = [asking.submit(ask, ours, number) for number in range(2)]
+    wait_until(lambda: len(busy.begun) == 1)
+    pair.kill_child()
+    ((process, who, request),) = wait_until(lambda: told.broken)
+    assert process == "w"
+    next_one = Busy(queue_of(pair.child))
+    next_one.let_go.set()
+    wait_until(lambda: len(next_one.begun) == 1)
+    assert not any(answer.done() and answer.result() == busy.begun[0] for answer in answers)
+    for _ in range(2):  # A second answer goes nowhere.
+        payload, length = dump({"exit code": 3})
+        pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
+    results = [answer.result(10) for answer in answers]
+    assert sorted(map(str, results)) == sorted(map(str, [{"exit code": 3}, *next_one.begun]))
+    busy.let_go.set()
+    nothing_is_left(ours)
+    nothing_is_under_way(pair)
+
+
+def test_nobody_waits_for_what_was_broken_off(pair: Pair, told: Told, asking: Any) -> None:
+    """The asker's time is over before the pool answers: nothing is left of the request."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child))
+    answer = asking.submit(ask, ours, "x", 1.0)
+    wait_until(lambda: busy.begun)
+    pair.kill_child()
+    ((_, who, request),) = wait_until(lambda: told.broken)
+    with pytest.raises(ChannelTimeout):
+        answer.result(10)
+    nothing_is_left(ours)
+    assert not pair.hub._names["calls"].requests(0)._broken_off
+    payload, length = dump(3)
+    pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
+    busy.let_go.set()
+    nothing_is_left(ours)
+    nothing_is_under_way(pair)
+
+
+def test_who_still_handles_it_is_to_be_ended(pair: Pair, told: Told, asking: Any) -> None:
+    """At the asker's time-out, and it is given nothing else. What only waits ends nobody."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child))
+    first = asking.submit(ask, ours, "first", 1.0, kill=True)
+    wait_until(lambda: busy.begun == ["first"])
+    waiting = asking.submit(ask, ours, "waiting", 0.2, kill=True)
+    with pytest.raises(ChannelTimeout):
+        waiting.result(10)
+    assert told.ended == []
+    later = asking.submit(ask, ours, "later", 20)
+    with pytest.raises(ChannelTimeout):
+        first.result(10)
+    wait_until(lambda: told.ended == ["w"])
+    busy.let_go.set()
+    free = Busy(queue_of(pair.another("u")))
+    free.let_go.set()
+    assert later.result(10) == "later"
+    assert free.begun == ["later"]
+    assert busy.begun == ["first"]
+    nothing_is_under_way(pair)
+
+
+def test_whoever_is_ended_answers_with_its_end(pair: Pair, told: Told, asking: Any) -> None:
+    """It handles two requests: the end of the one is wanted, the other is broken off by that."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child), 2)
+    other = asking.submit(ask, ours, "other", 20)
+    with pytest.raises(ChannelTimeout):
+        ask(ours, "late", 0.5, kill=True)
+    wait_until(lambda: told.ended == ["w"])
+    pair.kill_child()
+    ((_, who, request),) = wait_until(lambda: told.broken)
+    payload, length = dump("its end")
+    pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
+    assert other.result(10) == "its end"
+    busy.let_go.set()
+    nothing_is_left(ours)
+    nothing_is_under_way(pair)
+
+
+def test_a_pool_without_processes_refuses(pair: Pair, told: Told, asking: Any) -> None:
+    """What waits and what comes, until it has some again."""
+    ours, theirs = queue_of(pair.main), queue_of(pair.another("u"))
+    waiting = asking.submit(ask, ours, "x")
+    wait_until(lambda: pair.hub._names["calls"].requests(0).waiting)
+    pair.hub.refuse_queue("calls", "none of its processes runs")
+    with pytest.raises(ChannelBroken, match="calls: none of its processes runs"):
+        waiting.result(10)
+    for queue in (ours, theirs):
+        with pytest.raises(ChannelBroken, match="none of its processes runs"):
+            ask(queue, "y")
+    pair.hub.refuse_queue("calls", None)
+    busy = Busy(queue_of(pair.child))
+    busy.let_go.set()
+    assert ask(theirs, "z") == "z"
+    nothing_is_left(ours, theirs)
+    nothing_is_under_way(pair)
+
+
+def test_other_workers_that_come_back_answer(pair: Pair, told: Told, asking: Any) -> None:
+    """One is gone for good while another is about to be started: what waits is kept for it."""
+    ours = queue_of(pair.main)
+    busy, last = Busy(queue_of(pair.child)), Busy(queue_of(pair.another("u")))
+    for each in (busy, last):
+        each.let_go.set()
+    assert ask(ours, 1) == 1
+    pair.lose("u")
+    pair.lose_child()
+    waiting = asking.submit(ask, ours, "x", 20)
+    wait_until(lambda: pair.hub._names["calls"].requests(0).waiting)
+    pair.hub.process_ended("w", ChannelBroken, "process w is given up")
+    again = Busy(queue_of(pair.another("u")))
+    again.let_go.set()
+    assert waiting.result(10) == "x"
+    nothing_is_under_way(pair)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .comm import get_channel as get_channel
     from .comm import get_queue as get_queue
     from .comm import shared_memory as shared_memory
+    from .comm.workers import workers as workers
     from .errors import *  # noqa: F403
     from .log import logger as logger
     from .plugin import load_plugin as load_plugin
@@ -37,6 +38,7 @@ _HOMES = {
     "logger": "log",
     "require": "plugin",
     "shared_memory": "comm",
+    "workers": "comm",
 }
 _ERRORS = (
     "LiteyukiError",
@@ -68,6 +70,7 @@ _ERRORS = (
     "RemoteError",
     "BotNotConnected",
     "PromptTimeout",
+    "WorkerDied",
     "NotConnected",
     "AlreadyRunning",
     "ConfigError",
@@ -86,6 +89,7 @@ __all__ = [
     "logger",
     "require",
     "shared_memory",
+    "workers",
     *_ERRORS,
 ]
 

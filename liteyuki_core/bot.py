@@ -23,9 +23,11 @@ from typing import Any, TypeVar
 
 from . import log
 from .comm import current
+from .comm.channel import check_name
 from .comm.context import Context
 from .comm.hub.letters import DeadLetter
 from .comm.hub.main import Main
+from .comm.loop.callbacks import is_async
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected
 from .hooks import Hooks, name_of
@@ -33,6 +35,7 @@ from .plugin import Plugin
 from .plugin import current as plugin_current
 from .plugin.loader import Loader
 from .process.health import Hang, HangAction
+from .process.pool import RESTART
 from .process.project_lock import ProjectLock
 from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
@@ -196,9 +199,7 @@ class LiteyukiBot:
         Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, and `ValueError` or
         `TypeError` for a name that no channel can have or an argument that is not allowed.
         """
-        policy = RestartPolicy() if restart is None else restart
-        if not isinstance(policy, RestartPolicy):
-            raise TypeError(f"restart must be a RestartPolicy, not {type(policy).__name__}")
+        policy = _policy(restart, RestartPolicy())
         watched = find_watched(name, watch)
         settings = self._settings
         hang = Hang(
@@ -211,7 +212,66 @@ class LiteyukiBot:
             self._reload.add(name, watched)
             self._on_loop(self._reload.look_again)
         if self._children_start:
-            self._on_loop(lambda: self._supervisor.start(self._supervisor.get(name)))
+            self._start_soon(name)
+
+    def _start_soon(self, name: str) -> None:
+        self._on_loop(lambda: self._supervisor.start(self._supervisor.get(name)))
+
+    def add_workers(
+        self,
+        name: str,
+        count: int = 2,
+        *,
+        initializer: Callable[[], Any] | str | None = None,
+        max_calls: int | None = None,
+        concurrency: int = 1,
+        restart: RestartPolicy | None = None,
+    ) -> None:
+        """Add `count` processes, `NAME-1` to `NAME-count`, that call functions for others.
+
+        From any thread. Any process of this bot calls them: `workers(name).call(function)`. `run`
+        starts them, or they start at once if the bot runs. They are child processes like all
+        others, but are not watched for hangs: a call's own timeout bounds it.
+
+        `initializer`, a sync function or "package.module:function", runs in each worker before its
+        first call, on its main thread; if it raises, the worker could not start. A worker that has
+        begun `max_calls` calls takes no other, and is replaced when these have ended. It runs one
+        call at a time, or `concurrency` of them, which is for async functions.
+
+        `restart` says when a worker that has ended by itself is started again. The default is
+        `RestartPolicy("always", max_restarts=20, window=60, backoff=0.05, max_backoff=1)`.
+
+        Raises `ProcessExists`, `ChannelExists` if a channel or queue is named `NAME-calls`,
+        `ProcessStartError` for an initializer that workers can't import, and `ValueError` or
+        `TypeError` for an argument that is not allowed.
+        """
+        check_name(f"{check_name(name)}-calls")
+        for what, number in (
+            ("count", count),
+            ("concurrency", concurrency),
+            ("max_calls", max_calls),
+        ):
+            if what == "max_calls" and number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise TypeError(f"{what} must be an int, not {type(number).__name__}")
+            if number < 1:
+                raise ValueError(f"{what} must be at least 1, not {number}")
+        if initializer is not None and not isinstance(initializer, str):
+            if not callable(initializer):
+                raise TypeError(f"initializer must be a function, not {type(initializer).__name__}")
+            if is_async(initializer):
+                raise TypeError(
+                    f"initializer {name_of(initializer)} is async, and it runs where no event loop "
+                    "does: write a sync function"
+                )
+        policy = _policy(restart, RESTART)
+        added = self._supervisor.add_workers(
+            name, count, initializer, concurrency, max_calls, policy
+        )
+        if self._children_start:
+            for worker in added:
+                self._start_soon(worker)
 
     @property
     def processes(self) -> Mapping[str, ChildProcess]:
@@ -526,6 +586,14 @@ class LiteyukiBot:
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
+
+
+def _policy(given: RestartPolicy | None, otherwise: RestartPolicy) -> RestartPolicy:
+    if given is None:
+        return otherwise
+    if not isinstance(given, RestartPolicy):
+        raise TypeError(f"restart must be a RestartPolicy, not {type(given).__name__}")
+    return given
 
 
 def _is_imported_again() -> bool:

@@ -40,6 +40,7 @@ __all__ = [
     "SendError",
     "StoreError",
     "StoreTimeout",
+    "WorkerDied",
     "WouldBlockLoop",
 ]
 
@@ -204,7 +205,35 @@ class ProcessStartError(ProcessError):
 
 
 class ProcessTimeout(ProcessError, TimeoutError):
-    """A child process was not ready in time."""
+    """A child process was not ready in time, or a worker's call has not ended in time."""
+
+
+class WorkerDied(ProcessError):
+    """A worker has ended while it ran this call; `process` is the worker's name.
+
+    `exitcode` is its exit code: negative for a signal, None if it is not known. `lines` are the
+    last lines that it wrote.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        process: str | None = None,
+        exitcode: int | None = None,
+        lines: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, process)
+        self.args = (message, process, exitcode, lines)
+
+    @property
+    def exitcode(self) -> int | None:
+        """The exit code of the worker's process."""
+        return self.args[2]  # type: ignore[no-any-return]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The last lines that the worker's process wrote, at most 20."""
+        return tuple(self.args[3])
 
 
 class PluginError(_About):

@@ -1,4 +1,4 @@
-"""What crosses processes: channels and the shared store."""
+"""What crosses processes: channels, calls of workers, and the shared store."""
 
 from .channel import Channel
 from .queue import Queue, get_queue
@@ -12,6 +12,7 @@ from .registry import (
 )
 from .select import async_select, select
 from .storage import shared_memory
+from .workers import workers
 
 __all__ = [
     "Channel",
@@ -26,4 +27,5 @@ __all__ = [
     "set_channel",
     "set_channels",
     "shared_memory",
+    "workers",
 ]

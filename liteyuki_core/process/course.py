@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from .. import log
 from ..comm.hub.main import Main
+from ..comm.hub.side import Recipient
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
 from ..errors import ChannelClosed, ProcessStartError, ProcessTimeout
@@ -40,6 +41,7 @@ from .child.output import WriteEnd
 from .health import Hang, Health, Watch
 from .life import Life
 from .listening import Listening
+from .pool import Pool
 from .report import Report
 from .restart import RestartPolicy, Restarts
 from .spec import ChildSpec
@@ -82,12 +84,16 @@ class Course:
         policy: RestartPolicy,
         hang: Hang,
         services: Services,
+        pool: Pool | None = None,
     ) -> None:
         self.child = child
         self.name = child.name
         self._call = call
         self._hang = hang
         self._services = services
+        self._pool = pool
+        if pool is not None:
+            pool.add(child, self._unwanted)
         self._budget = Restarts(policy)
         self._listening = Listening()
         self._starting: asyncio.Task[None] | None = None
@@ -174,6 +180,24 @@ class Course:
         self._restart_announced = True
         return ["on_before_process_restart", "on_before_process_shutdown"]
 
+    def _unwanted(self, peer: Recipient) -> None:
+        """Have the process whose link is `peer` replaced. From any thread, under the lock."""
+        life = self._life
+        if life is not None:
+            life.soon(lambda: self._replace(peer))
+
+    def _replace(self, peer: Recipient) -> None:
+        """Kill the process whose link is `peer` and start another at once, without a backoff."""
+        life = self.life
+        if life is None or life.peer is not peer:
+            return  # It has ended meanwhile.
+        log.logger.warning(
+            f"process {self.name} is ended: whoever has called it waits no longer (pid {life.pid})"
+        )
+        if self.child.state is not ProcessState.STOPPING:
+            self._again = True
+        life.kill()
+
     def stop_listening(self) -> None:
         """Close the listening sockets, unless a successor will need them."""
         if not (self._again and self._services.may_start()):
@@ -239,6 +263,8 @@ class Course:
         if line:
             log.logger.log(level, line)
         self._services.hooks.state(self.name, state)
+        if self._pool is not None:
+            self._pool.changed()
 
     def ready(self, life: Life, called: bool) -> None:
         """Note that a process of the child is ready, and whether it has called `ready()`."""
@@ -373,6 +399,8 @@ class Course:
                 forced=life.has_crashed,
                 failure=life.failure,
             )
+            if self._pool is not None:
+                self._pool.ended(life.peer, code, life.last_lines())
         finally:
             if self._life is life:
                 self._life = None

@@ -15,6 +15,7 @@ import asyncio
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -43,6 +44,8 @@ _DRAIN_SECONDS = 1.0
 _LEAVE_SECONDS = 10.0
 """A process whose link has ended, and that has not said that it leaves, has this time to end."""
 _TERMINATE_SECONDS = 2.0
+_LAST_LINES, _LINE_CHARACTERS = 20, 500
+"""So many of the last lines that the process has written are kept, and so much of each."""
 _WORDS, _WORDS_SECONDS = 1000, 10.0
 """A child may send the loop so many words in so many seconds. Honest ones send a few."""
 
@@ -90,6 +93,7 @@ class Life:
         self._link_ended = asyncio.Event()
         self._output_ended = asyncio.Event()
         self._writer = writer
+        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._processes = processes
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
@@ -125,7 +129,7 @@ class Life:
             # Main closes its copies of the child's ends, or it would not notice the child's death.
             with ExitStack() as handed:
                 ended = partial(self.soon, self._output_ended.set)
-                output = Output(self.name, self._writer.lines, ended)
+                output = Output(self.name, self._take_lines, ended)
                 handed.callback(output.theirs.close)
                 ours, theirs = connection_pair()
                 kept.callback(ours.close)
@@ -247,6 +251,14 @@ class Life:
         self._on_word = self._on_end = self._on_pid = _nothing
         if self.report is not None:
             self.report.close()
+
+    def _take_lines(self, name: str, lines: list[str]) -> None:
+        self._last_lines.extend([line[-_LINE_CHARACTERS:] for line in lines[-_LAST_LINES:]])
+        self._writer.lines(name, lines)
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return the last lines that the process has written, without colours. After `drain`."""
+        return tuple(log.plain(line.removeprefix(log.RECORD)) for line in self._last_lines)
 
     async def drain(self) -> int | None:
         """Read the rest of output and link after the end. Return the exit code, None if unknown."""

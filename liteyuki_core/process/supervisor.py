@@ -28,6 +28,7 @@ from . import stopping
 from .course import Course, Services
 from .health import Hang, Health
 from .life import Life
+from .pool import Pool
 from .restart import RestartPolicy
 from .spec import pack_call
 from .starting import Starting
@@ -36,6 +37,9 @@ from .task import Tasks
 
 _WHY_CHARACTERS = 1000
 """At most so many characters of a child's text go into the log."""
+
+_WORKER = f"{__package__}.child.worker:serve"
+"""The target of every worker."""
 
 
 class Supervisor:
@@ -92,16 +96,14 @@ class Supervisor:
         kwargs: dict[str, Any],
         policy: RestartPolicy,
         hang: Hang,
+        pool: Pool | None = None,
     ) -> None:
-        """Add a child and make its channels. From any thread.
+        """Add a child and make its channels; with a `pool` it is a worker. From any thread.
 
         Raises what `LiteyukiBot.add_process` raises.
         """
         check_name(name)
-        if name in self.children:
-            raise ProcessExists(
-                f"a process named {name!r} was added already; take another name", name
-            )
+        self._check_new(name)
         if isinstance(target, str):
             module, colon, path = target.partition(":")
             if not (module and colon and path):
@@ -118,20 +120,42 @@ class Supervisor:
                 f"{type(target).__name__}",
                 name,
             )
-        try:
-            call = pack_call(target, tuple(args), dict(kwargs))
-        except Exception as error:
-            raise ProcessStartError(
-                f"process {name}: the child could not import {text} or be given its arguments: "
-                f"{error}; the target must be a function at the top of a module, and pickle must "
-                "be able to carry the arguments",
-                name,
-            ) from error
+        call = _packed(name, text, target, args, kwargs)
         self._hub.add_process(name)
         self._writer.add_process(name)
         child = ChildProcess(name, text)
-        self._courses[name] = Course(child, call, policy, hang, self._services)
+        self._courses[name] = Course(child, call, policy, hang, self._services, pool)
         self.children[name] = child
+
+    def add_workers(
+        self,
+        name: str,
+        count: int,
+        initializer: Callable[[], Any] | str | None,
+        concurrency: int,
+        max_calls: int | None,
+        policy: RestartPolicy,
+    ) -> list[str]:
+        """Add workers with their queue; return their names. From any thread.
+
+        Raises what `LiteyukiBot.add_workers` raises for names and the initializer.
+        """
+        names = [f"{name}-{number}" for number in range(1, count + 1)]
+        for each in names:
+            self._check_new(each)
+        args = (name, initializer, concurrency, max_calls)
+        _packed(names[0], str(initializer), _WORKER, args, {})
+        pool = Pool(name, self._hub, self._services.main.context)
+        for each in names:
+            # A worker is busy for as long as a call takes, so it is not watched for that.
+            self.add(each, _WORKER, args, {}, policy, Hang(0.0, "warn"), pool)
+        return names
+
+    def _check_new(self, name: str) -> None:
+        if name in self.children:
+            raise ProcessExists(
+                f"a process named {name!r} was added already; take another name", name
+            )
 
     @property
     def courses(self) -> list[Course]:
@@ -285,3 +309,22 @@ class Supervisor:
         """Kill every child at once. From any thread, also in a signal handler."""
         for course in self.courses:
             course.kill()
+
+
+def _packed(
+    name: str,
+    text: str,
+    target: Callable[..., Any] | str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bytes:
+    """Return a child's call as bytes. `text` names the function of the user's in it."""
+    try:
+        return pack_call(target, tuple(args), dict(kwargs))
+    except Exception as error:
+        raise ProcessStartError(
+            f"process {name}: the child could not import {text} or be given its arguments: "
+            f"{error}; the target must be a function at the top of a module, and pickle must "
+            "be able to carry the arguments",
+            name,
+        ) from error

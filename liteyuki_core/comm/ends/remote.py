@@ -15,7 +15,8 @@ _MOST_TEXT = 4000
 _MOST_TRACEBACK = 12_000
 """So many characters of a text and of a traceback are passed on, its last ones."""
 
-_OWN = __name__.partition(".")[0] + ".comm."
+_PACKAGE = __name__.partition(".")[0]
+_OWN = (f"{_PACKAGE}.comm.", f"{_PACKAGE}.process.child.")
 
 
 def to_text(error: BaseException) -> str:

@@ -27,7 +27,7 @@ FLOORS: list[set[str]] = [
     {"comm.current"},
     {"comm.channel"},
     {"comm.queue", "comm.registry", "comm.select", "comm.storage", "comm.link_port", "comm.hub"},
-    {"comm.hub.main"},
+    {"comm.hub.main", "comm.workers"},
     {"comm"},
     {"config", "hooks", "replacement", "stop"},
     {"signals"},
@@ -145,7 +145,7 @@ def test_the_hub_knows_no_links() -> None:
             ahead += [other for start, other in ARROWS if start == module]
     assert {module for module in found if room_of(module) == "comm.hub"} == {
         f"comm.hub.{name}"
-        for name in ("hub", "letters", "notes", "reminder", "requests", "route", "side")
+        for name in ("calls", "hub", "letters", "notes", "reminder", "requests", "route", "side")
     }
     assert not {"comm.context", "comm.wire.link", "comm.wire.endpoint", "comm.store.table"} & found
 
@@ -169,6 +169,9 @@ REBUILDS = {
     "comm.store.listener: value.rebuild": "a watch or subscription of this process",
     "comm.store.copies: values.load": "a child's copies of what it has read",
     "comm.store.copies: values.rebuild": "a child's `get`, of what it has read from a slot",
+    "comm.workers: end.receiving.load": "the result of a call, for whoever has called",
+    "comm.workers: pickle.loads": "what the function has raised, likewise",
+    "process.child.worker: source.load": "in a worker: a call, which it is there for",
     "process.child.entry: pickle.loads": "in a child: the call that the main process gave it",
 }
 """Where bytes become objects, and why no child can run code in the main process there: that one
@@ -301,6 +304,7 @@ def test_errors_survive_pickle(name: str) -> None:
         ("PluginCycle", ImportError),
         ("ProcessExists", ValueError),
         ("ProcessNotFound", KeyError),
+        ("ProcessTimeout", TimeoutError),
     ],
 )
 def test_errors_have_the_parents_one_expects(name: str, parent: type[Exception]) -> None:

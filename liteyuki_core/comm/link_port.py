@@ -200,6 +200,10 @@ class LinkPort(ContextPort):
     def loop_waits(self) -> None:
         self._link.loop_waits()
 
+    @property
+    def is_written(self) -> bool:
+        return self._link.is_written
+
     def will_wait(self) -> Reading | None:
         return self._link.will_wait()
 

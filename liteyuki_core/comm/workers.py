@@ -47,6 +47,8 @@ AHEAD = 32
 _MAIN = ("__main__", "__mp_main__")
 """The names of the file that was started, in the main process and in processes it has spawned."""
 
+_ASYNC_MAP = "async for ... in workers(...).async_map(...)"
+
 _LINES_SHOWN = 3
 """How many of a worker's last lines the text of `WorkerDied` shows."""
 
@@ -158,7 +160,7 @@ class Workers:
         An error is raised where its result would be and ends the iteration: the calls behind it
         are given up, as they are if the iterator is closed. Raises what `call` raises.
         """
-        self._check_may_wait("map", "async for ... in workers(...).async_map(...)")
+        self._check_may_wait("map", _ASYNC_MAP)
         path_of(function)  # So that what is wrong with it is raised here.
         return self._map(function, zip(iterable, *more, strict=False))
 
@@ -168,12 +170,14 @@ class Workers:
         calls: deque[_Call] = deque()
         try:
             for args in items:
+                self._check_may_wait("map", _ASYNC_MAP)
                 call = self._new(function, args, {})
                 wait(call.send(SyncWaiter))
                 calls.append(call)
                 if len(calls) >= AHEAD:
                     yield wait(calls.popleft().result(SyncWaiter))
             while calls:
+                self._check_may_wait("map", _ASYNC_MAP)
                 yield wait(calls.popleft().result(SyncWaiter))
         finally:
             for call in calls:

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from ..comm.context import Context
 from ..comm.hub.hub import Hub
 from ..comm.hub.requests import Asker
 from ..comm.hub.side import Recipient
@@ -47,7 +46,7 @@ class Pool:
     Makes their queue. Raises `ChannelExists` if its name is taken.
     """
 
-    def __init__(self, name: str, hub: Hub, context: Context) -> None:
+    def __init__(self, name: str, hub: Hub) -> None:
         self.name = name
         self._queue = queue_of(name)
         self._hub = hub
@@ -55,15 +54,14 @@ class Pool:
         self._owed: defaultdict[Recipient, list[tuple[Asker, int]]] = defaultdict(list)
         """By peer: the calls that it had begun when it ended, and that are not answered yet."""
         self._refuses = False
-        with context.lock:
-            if hub.find(self._queue) is not None:
-                raise ChannelExists(
-                    f"workers {name} need the name {self._queue!r} for their queue, and a channel "
-                    "or queue has it already; take another name",
-                    self._queue,
-                )
-        context.queue(self._queue, _CAPACITY)
-        hub.take_queue(self._queue, self)
+        try:
+            hub.add_pool(self._queue, _CAPACITY, self)
+        except ChannelExists:
+            raise ChannelExists(
+                f"workers {name} need the name {self._queue!r} for their queue, and a channel or "
+                "queue has it already; take another name",
+                self._queue,
+            ) from None
 
     def add(self, child: ChildProcess, replace: Replace) -> None:
         """Take in a worker. From any thread. `replace` may be called from any thread."""

@@ -145,7 +145,7 @@ class Supervisor:
             self._check_new(each)
         args = (name, initializer, concurrency, max_calls)
         _packed(names[0], str(initializer), _WORKER, args, {})
-        pool = Pool(name, self._hub, self._services.main.context)
+        pool = Pool(name, self._hub)
         for each in names:
             # A worker is busy for as long as a call takes, so it is not watched for that.
             self.add(each, _WORKER, args, {}, policy, Hang(0.0, "warn"), pool)

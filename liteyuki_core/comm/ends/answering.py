@@ -24,6 +24,7 @@ from ...errors import LiteyukiError
 from ..loop.answers import Answers, Request
 from ..loop.callbacks import SYNC_CALLBACKS, Registration
 from ..loop.site import Site
+from ..loop.taker import Taker
 from ..wire import frames
 from ..wire.batch import Batch, pack, pack_text
 from ..wire.headers import Headers
@@ -65,6 +66,10 @@ class Answering(Inbox):
         self._given: list[tuple[int, Any, int, bool]] = []
         """Answers that wait for the end of a turn: number, item and length, whether failed."""
         self._in_turn = False
+        self._taker: Taker | None = None
+        """Stands for the thread that takes requests, if one does, in place of a runner."""
+        self._pauses = False
+        """Whether that thread begins no request any more."""
 
     # ------------------------------------------------------------- from the hub, under the lock
 
@@ -78,7 +83,12 @@ class Answering(Inbox):
         self.bytes += batch.size
         if batch.flags & frames.REDELIVERED:
             self.redelivered += batch.count
-        if self._runner is not None and self.idle:
+        if self._taker is not None:
+            if self._pauses:
+                self._give_back(self._taker)
+            else:
+                self._taker.ready()
+        elif self._runner is not None and self.idle:
             self.idle = False
             self._site.dispatcher.ready(self._runner)
 
@@ -86,6 +96,9 @@ class Answering(Inbox):
         """Note whether other processes answer too. Give back the requests nobody here has begun."""
         self._period = period
         if not period or self._state.closed:
+            return
+        if self._taker is not None:
+            self._give_back(self._taker)
             return
         count = self._unread()
         self._arrived -= count
@@ -270,6 +283,41 @@ class Answering(Inbox):
                 self._port.ready_to_answer(self._number, window)
             self._add(registration, undecided)
         self._port.pump()
+
+    def take_in_thread(self, concurrency: int) -> Taker:
+        """Have one thread take the requests, in place of callbacks. Not beside callbacks."""
+        dispatcher = self._site.dispatcher
+        with self.lock:
+            self._state.check_own()
+            assert self._runner is None
+            taker = self._taker = Taker(
+                self,
+                dispatcher,
+                self.lock,
+                self._site.wakes,
+                concurrency,
+                self._pause,
+                self._port.pump,
+            )
+            self._ahead = taker.backlog
+            dispatcher.join(taker)
+            self._port.ready_to_answer(self._number, concurrency)
+        self._port.pump()
+        return taker
+
+    def _pause(self) -> None:
+        """Say that no request is begun here any more, and give back what has not begun."""
+        self._pauses = True
+        if not self._state.closed and self._taker is not None:
+            self._port.ready_to_answer(self._number, 0)
+            self._give_back(self._taker)
+
+    def _give_back(self, taker: Taker) -> None:
+        ranges = [taker.take_off()] if taker.backlog() else []
+        count = self._unread()
+        ranges += self._take_off(count)
+        self._arrived -= sum(count for _, count in ranges)
+        self._pass_back(ranges)
 
 
 def _like_the_first(given: list[tuple[int, Any, int, bool]], at: int) -> int:

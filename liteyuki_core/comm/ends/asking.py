@@ -73,7 +73,7 @@ class Asking:
 
         The caller then either waits with `until_outcome` or calls `give_up`.
         """
-        asked = Asked(Kind(once, traceparent.get()), self._accepted, kill)
+        asked = Asked(Kind(once, traceparent.get(), kill), self._accepted)
         yield from self._sending.until_accepted(new_waiter, item, length, timeout, request=asked)
         return asked
 
@@ -132,7 +132,7 @@ class Asking:
             if self._waiting.pop(asked.number, None) is None or self._state.closed:
                 return
             self._sending.pass_on()  # The hub must know the request before it is taken back.
-            self._port.cancel(self._number, asked.number, asked.kill)
+            self._port.cancel(self._number, asked.number, asked.kind.kill)
         self._port.pump()
 
     # ------------------------------------------------------------- from the hub, under the lock

@@ -100,6 +100,11 @@ class ContextPort(Port):
         """
         raise NotImplementedError
 
+    @property
+    def is_written(self) -> bool:
+        """Whether all that was passed on has left this process. Not under the lock."""
+        return True
+
     def shut(self, timeout: float) -> dict[int, int]:
         """Send what is queued, within `timeout` seconds, and close the port. Not under the lock.
 

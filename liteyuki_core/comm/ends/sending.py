@@ -68,19 +68,17 @@ class Kind(NamedTuple):
 
     once: bool
     traceparent: str
+    kill: bool = False
+    """Whether the worker that handles one is ended if its asker gives up."""
 
 
 class Asked:
     """One request: the asker's thread or task waits for its outcome."""
 
-    __slots__ = ("accepted", "failed", "kill", "kind", "number", "outcome", "waiter")
+    __slots__ = ("accepted", "failed", "kind", "number", "outcome", "waiter")
 
-    def __init__(
-        self, kind: Kind, accepted: Callable[[Asked, int], None], kill: bool = False
-    ) -> None:
+    def __init__(self, kind: Kind, accepted: Callable[[Asked, int], None]) -> None:
         self.kind = kind
-        self.kill = kill
-        """Whether a process of a pool that handles it is ended if the asker gives up."""
         self.accepted = accepted
         """Is called with this and its number, under the lock, when the request is accepted."""
         self.number = -1
@@ -466,9 +464,9 @@ class Sending:
         if self._kind is None:
             self._next += batch.count
         else:
-            once, trace = self._kind
+            once, trace, kill = self._kind
             batch.first = self._requests
-            batch.headers = Headers(self._requests, once=once, traceparent=trace)
+            batch.headers = Headers(self._requests, once=once, traceparent=trace, kill=kill)
             self._requests += batch.count
         self._port.data(self._number, batch)
 

@@ -31,10 +31,11 @@ from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists,
 from ..wire import frames
 from ..wire.batch import Batch
 from ..wire.words import QUEUE, Ranges
+from .calls import Calls, Pool
 from .letters import DeadLetter, Letters
 from .notes import Notes
 from .reminder import Reminder
-from .requests import Asker, Pool
+from .requests import Asker
 from .route import ChildPeer, Peer, Route
 from .side import MAIN, Entry, Side
 
@@ -413,29 +414,36 @@ class Hub:
 
     # ------------------------------------------------------------- queues that a pool answers
 
-    def take_queue(self, name: str, pool: Pool) -> None:
-        """Let a pool of processes answer the queue `name`, which exists."""
+    def add_pool(self, name: str, capacity: int, pool: Pool) -> None:
+        """Make the queue `name`, which a pool of workers answers. Raises `ChannelExists`."""
         with self.lock:
-            self._names[name].requests(0).pool = pool
+            self._check_free(name)
+            route = self._new_queue(MAIN, name, capacity)
+            route.be_answered_by(Calls(pool, self._reminder.look_at_calls))
+        self.pump()
 
     def answer_instead(self, name: str, asker: Asker, request: int, answer: Batch) -> None:
         """Answer a request to the queue `name` in place of a process that has ended."""
         with self.lock:
-            route = self._names.get(name)
-            if route is not None:
-                route.requests(0).answer_instead(asker, request, answer)
+            calls = self._calls(name)
+            if calls is not None:
+                calls.answer_instead(asker, request, answer)
         self.pump()
 
     def refuse_queue(self, name: str, why: str | None) -> None:
         """Refuse all requests to the queue `name`; with None, take them again."""
         with self.lock:
-            route = self._names.get(name)
-            if route is not None:
-                requests = route.requests(0)
-                requests.refusal = why
+            calls = self._calls(name)
+            if calls is not None:
+                calls.refusal = why
                 if why is not None:
-                    requests.refuse_all(ChannelBroken, why)
+                    calls.refuse_all(ChannelBroken, why)
         self.pump()
+
+    def _calls(self, name: str) -> Calls | None:
+        route = self._names.get(name)
+        calls = None if route is None else route.requests(0)
+        return calls if isinstance(calls, Calls) else None
 
     # ------------------------------------------------------------- what users can look at
 
@@ -524,7 +532,10 @@ class Hub:
         name = key.removeprefix(QUEUE)
         if name in self._names:
             return None
-        maker = peer.process or MAIN
+        return self._new_queue(peer.process or MAIN, name, capacity)
+
+    def _new_queue(self, maker: str, name: str, capacity: int) -> Route:
+        key = f"{QUEUE}{name}"
         route = self._keys[key] = Route(key, capacity, maker, None, self._unlinked, is_queue=True)
         self._made[maker] += 1
         self._name(name, route)
@@ -556,7 +567,7 @@ class Hub:
         if route.has_requests:
             requests = route.requests(0)
             nobody = not any(holder.ready for holder in requests.holders.values())
-            if process in requests.lost and nobody and requests.pool is None:
+            if process in requests.lost and nobody and not requests.is_pooled:
                 requests.refuse_all(kind, why)
             requests.lost.discard(process)
         self._empty_queue(route)

@@ -1,20 +1,23 @@
 """Looks again, later, at sides of channels where messages wait.
 
-There are three cases. Messages of a shared side are held back, because a holder still has to give
+There are four cases. Messages of a shared side are held back, because a holder still has to give
 back older ones, see `side.py`: when the time for that is over, they are passed on. Or messages wait
 where no holder has ever received. That is often a mistake of the user, so the log says so, once. Or
-requests wait where nobody answers: they are refused as soon as that is certain.
+requests wait where nobody answers: they are refused as soon as that is certain. Or workers were
+given calls in advance: those that are slow are to give them back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from math import inf
 from time import monotonic
 from typing import Any
 
 from ...errors import RemoteError
 from ..store.expiry import Expiry
+from .calls import LATE, Calls
 from .notes import Notes
 from .route import ChildPeer, Route
 from .side import MAIN, Side
@@ -44,6 +47,8 @@ class Reminder:
         """Sides with messages where no holder has ever received, and since when they wait."""
         self._unanswered: dict[Side, tuple[Route, int, Iterable[ChildPeer]]] = {}
         """Requests that wait where nobody has said that it answers."""
+        self._calls: set[Calls] = set()
+        """Calls of which workers were given some in advance."""
         self._expiry = Expiry(self._look_again)
 
     def look_at_unanswered(self, route: Route, i: int, peers: Iterable[ChildPeer]) -> None:
@@ -65,6 +70,12 @@ class Reminder:
         elif requests.waiting and not any(h.ready for h in requests.holders.values()):
             self._unanswered[requests] = route, i, peers
             self._expiry.at(min(at, now + _UNANSWERED_SECONDS))
+
+    def look_at_calls(self, calls: Calls) -> None:
+        """Have calls that were given in advance called back when that is due."""
+        if calls not in self._calls:
+            self._calls.add(calls)
+            self._expiry.at(monotonic() + LATE)
 
     def look_at_held(self, side: Side) -> None:
         """If messages are held back now, pass them on when their time is over."""
@@ -113,6 +124,12 @@ class Reminder:
             for route, i, peers in unanswered.values():
                 if not route.forgotten:
                     self.look_at_unanswered(route, i, peers)
+            looked_at, self._calls = self._calls, set()
+            for calls in looked_at:
+                at = calls.call_back()
+                if at < inf:
+                    self._calls.add(calls)
+                    self._expiry.at(at)
         return self._look_at_unread()
 
     def _look_at_unread(self) -> float | None:

@@ -10,7 +10,6 @@ Invariants.
   on: its answer, or why there is none. It has one outcome.
 - A request in an entry that is not in `_asked` was cancelled. Its holder was told, or it has none.
 - `_answers` has answers that are not passed on yet. Their requests are still in entries.
-- A request in `_broken_off` is in no entry. Its holder has ended and its pool answers it instead.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 from time import monotonic
-from typing import Protocol
 
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, RemoteError
 from ..wire import frames
@@ -34,40 +32,20 @@ Asker = tuple[Recipient, int]
 """A peer, and its number for the end that it has asked from."""
 
 
-class Pool(Protocol):
-    """Whoever runs the processes that answer a queue, as the queue sees it.
-
-    Called under the lock. Never waits.
-    """
-
-    def broken_off(self, peer: Recipient, asker: Asker, request: int) -> None:
-        """Learn that `peer` has ended while it handled a request that is not tried again.
-
-        `Hub.answer_instead` answers it.
-        """
-
-    def unwanted(self, peer: Recipient) -> None:
-        """Learn that `peer` is to be ended: it has a request that its asker wants ended by that.
-
-        It is given no other request from now on.
-        """
-
-
 class Requests(Side):
     """One side of a route, as requests see it."""
 
     of_requests = True
+    says_begun = True
+    """Whether who answers says of a request with the header `once` when its handling begins."""
+    is_pooled = False
+    """Whether a pool of processes answers, see `calls.py`."""
+    refusal: str | None = None
+    """Why nobody answers, if that is known. Requests are refused then."""
 
     def __init__(self, process: str | None, is_queue: bool = False) -> None:
         super().__init__(process)
         self._is_queue = is_queue
-        # Who answers a queue alone gets no more than its callbacks handle: another may join.
-        self.always_shared = is_queue
-        self.pool: Pool | None = None
-        self.refusal: str | None = None
-        """Why no process of the pool answers, if none does. Requests are refused then."""
-        self._broken_off: dict[int, Entry] = {}
-        """By this side's number: requests that are in nobody's hands and not answered yet."""
         self._asked: dict[Asker, dict[int, int]] = {}
         """By asker: its numbers of the requests that it waits for, and this side's."""
         self._answers: dict[int, Batch] = {}
@@ -94,34 +72,25 @@ class Requests(Side):
                 asked[headers.request + i] = self.count + i
         if not self.waiting:
             self._waiting_since = monotonic()
-        if headers.once:
+        if headers.once and self.says_begun:
             batch = batch.having(batch.first, frames.PROMPT)
         super().add(batch, source, number, links)
 
     def cancel(self, asker: Asker, request: int, kill: bool = False) -> None:
         """Learn that nobody waits for the answer to a request any more.
 
-        With `kill`, the process of the pool that handles the request is to be ended.
+        Only a pool is told of `kill`.
         """
         at = self._pop(asker, request)
         if at is None:
             return  # The answer, or the refusal, has crossed this on its way.
-        entry = self._broken_off.pop(at, None)
-        if entry is not None:
-            self._drop(entry)
-            return
-        answered = self._answers.pop(at, None) is not None
+        self._answers.pop(at, None)
         if self._cut_out(at):
             return
         for holder in self.holders.values():
-            if self._entry_of(holder, at) is None:
-                continue
-            if kill and self.pool is not None and not answered:
-                holder.ready = False
-                self.pool.unwanted(holder.peer)
-            else:
+            if self._entry_of(holder, at) is not None:
                 holder.peer.cancelled(holder.number, [at])
-            return
+                return
 
     def forget_asker(self, asker: Asker) -> None:
         """Learn that an end is gone: nobody waits for the answers to its requests any more."""
@@ -169,7 +138,7 @@ class Requests(Side):
         settled: dict[tuple[Recipient | None, int], int] = {}
         for at, entry in zip(headers.answer, found, strict=True):
             assert entry is not None
-            asker, request = _asker_of(entry, at)
+            asker, request = asker_of(entry, at)
             answered = asker is not None and self._pop(asker, request) is not None
             kinds.append(asker if answered else None)
             numbers.append(request)
@@ -192,7 +161,7 @@ class Requests(Side):
         entry = self.sent.get(at)
         if entry is None or entry.batch.count != 1 or entry.holder is not holder or headers.held:
             return False
-        asker, request = _asker_of(entry, at)
+        asker, request = asker_of(entry, at)
         if asker is None or self._pop(asker, request) is None:
             return False
         del self.sent[at]
@@ -217,14 +186,6 @@ class Requests(Side):
                 return False
         return True
 
-    def answer_instead(self, asker: Asker, request: int, answer: Batch) -> None:
-        """Answer a request that was broken off, unless nobody waits for it any more."""
-        at = self._pop(asker, request)
-        if at is not None:
-            self._broken_off.pop(at, None)
-            peer, number = asker
-            peer.answered(number, answer.with_headers(Headers(answer=(request,))))
-
     def settle(self, holder: Holder, ranges: Ranges) -> bool:
         """Forget requests that a holder has handled without an answer.
 
@@ -242,7 +203,7 @@ class Requests(Side):
     def refuse_all(self, kind: type[ChannelError], why: str) -> None:
         """Drop all requests in custody, because nobody will answer. Their askers get this error."""
         for entry in (*self.waiting, *self.sent.values()):
-            for at in _numbers(entry):
+            for at in numbers_of(entry):
                 self._refuse(entry, at, kind, why)
         self.clear()
 
@@ -250,7 +211,7 @@ class Requests(Side):
         """Drop all requests in custody; return how many there were."""
         self._answers.clear()
         for entry in (*self.waiting, *self.sent.values()):
-            for at in _numbers(entry):
+            for at in numbers_of(entry):
                 self._refuse(entry, at, ChannelClosed, "it was closed before the answer came")
         return super().clear()
 
@@ -258,7 +219,7 @@ class Requests(Side):
         """Take back what `peer` had and has not answered; see `Side`."""
         for entry in self.sent.values():
             if self._answers and entry.holder is not None and entry.holder.peer is peer:
-                for at in _numbers(entry):
+                for at in numbers_of(entry):
                     self._answers.pop(at, None)
         aside = super().drop_holder(peer, crash, limit)
         for entry in aside:
@@ -289,25 +250,20 @@ class Requests(Side):
         return serving.get(self.process, inf) + _GRACE
 
     def _refuse(self, entry: Entry, at: int, kind: type[ChannelError], why: str) -> None:
-        asker, request = _asker_of(entry, at)
+        asker, request = asker_of(entry, at)
         if asker is not None and self._pop(asker, request) is not None:
             asker[0].refused(asker[1], [request], kind, why)
 
     # ------------------------------------------------------------- inside
 
     def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...] | None:
-        asker, request = _asker_of(entry, number)
+        asker, request = asker_of(entry, number)
         headers = entry.batch.headers
         assert headers is not None
         if asker is not None and request not in self._asked.get(asker, ()):
             self._drop(entry)  # It was cancelled.
             return None
         if headers.once and number in entry.begun:
-            if self.pool is not None and asker is not None and entry.holder is not None:
-                self._broken_off[number] = entry
-                entry.unlink()
-                self.pool.broken_off(entry.holder.peer, asker, request)
-                return None
             process = entry.holder.peer.process if entry.holder is not None else None
             why = (
                 f"process {process or 'main'} ended while it handled the request, which is not "
@@ -342,14 +298,14 @@ class Requests(Side):
     def _sort(self) -> None:
         # What has come back from a holder may have been cancelled.
         for entry in list(self.waiting):
-            for at in _numbers(entry):
-                asker, request = _asker_of(entry, at)
+            for at in numbers_of(entry):
+                asker, request = asker_of(entry, at)
                 if asker is not None and request not in self._asked.get(asker, ()):
                     self._cut_out(at)
         super()._sort()
 
 
-def _asker_of(entry: Entry, at: int) -> tuple[Asker | None, int]:
+def asker_of(entry: Entry, at: int) -> tuple[Asker | None, int]:
     """Return who has asked for the request that the side numbers `at`, and the asker's number."""
     headers = entry.batch.headers
     assert headers is not None
@@ -358,7 +314,8 @@ def _asker_of(entry: Entry, at: int) -> tuple[Asker | None, int]:
     return (None if entry.source is None else (entry.source, entry.number)), request
 
 
-def _numbers(entry: Entry) -> Iterator[int]:
+def numbers_of(entry: Entry) -> Iterator[int]:
+    """Return the side's numbers of the requests of an entry that are not answered."""
     done = entry.acknowledged()
     first = entry.batch.first
     return (at for at in range(first, first + entry.batch.count) if at not in done)

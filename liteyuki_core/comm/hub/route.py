@@ -105,6 +105,14 @@ class Route:
                     requests.holders[peer] = Holder(peer, holder.number, False)
         return self._requests[i]
 
+    def be_answered_by(self, requests: Requests) -> None:
+        """Have requests of this kind, before there are any. Only for a queue."""
+        assert self.is_queue
+        assert self._requests is None
+        self._requests = (requests, Requests(None))
+        for peer, holder in self.sides[0].holders.items():
+            requests.holders[peer] = Holder(peer, holder.number, False)
+
     @property
     def has_requests(self) -> bool:
         """Whether the channel was ever used for requests."""

@@ -12,17 +12,17 @@ Invariants.
 - A settled message is in neither of them. It was reported to its sender once.
 
 Sharing. If only one holder receives, it is given every message at once. If several holders receive,
-or a queue has requests, the side is shared. Then a message goes to a holder that asks at that
-moment, or whose callbacks have room; among these, to the holder with the fewest unhandled messages.
-A holder that is read with `receive` says how many messages more, or fewer, it asks for. Its `room`
-is how many messages it has asked for and was not given. `room` is below 0 if the holder was given
-more than it still asks for, because its receivers stopped asking in the meantime. When another
-holder asks, these surplus messages are called back: a new period begins for the holder, and at the
-start of it the holder gives back the messages that none of its receivers has taken. What the holder
-said in an earlier period is ignored. Until the holder has given back, no other holder is given
-messages, so that each holder gets messages in order. This lasts at most `_PATIENCE`, because the
-holder's process may be stopped. A holder that only looks, as `receive_nowait` does, has a surplus
-called back if it has stayed where it is for `_SURPLUS_SECONDS`.
+the side is shared. Then a message goes to a holder that asks at that moment, or whose callbacks
+have room; among these, to the holder with the fewest unhandled messages. A holder that is read with
+`receive` says how many messages more, or fewer, it asks for. Its `room` is how many messages it has
+asked for and was not given. `room` is below 0 if the holder was given more than it still asks for,
+because its receivers stopped asking in the meantime. When another holder asks, these surplus
+messages are called back: a new period begins for the holder, and at the start of it the holder
+gives back the messages that none of its receivers has taken. What the holder said in an earlier
+period is ignored. Until the holder has given back, no other holder is given messages, so that each
+holder gets messages in order. This lasts at most `_PATIENCE`, because the holder's process may be
+stopped. A holder that only looks, as `receive_nowait` does, has a surplus called back if it has
+stayed where it is for `_SURPLUS_SECONDS`.
 
 Crashes. Nobody knows which of its messages a dead process was handling. So a first crash counts for
 every message that the process held. From then on these messages are PROMPT: the process says when
@@ -531,12 +531,17 @@ class Side:
             insort(starts, first)
         holder.peer.deliver(holder.number, entry.batch)
 
-    def _give_some(self, holder: Holder, count: int) -> None:
+    def take_off(self, count: int) -> Entry:
+        """Take up to so many messages off the front of those that wait."""
         entry = self.waiting.popleft()
         batch = entry.batch
         if count < batch.count:
             self.waiting.appendleft(entry.of(batch.part(count, batch.count), entry.crashed))
             entry = entry.of(batch.part(0, count), entry.crashed)
+        return entry
+
+    def _give_some(self, holder: Holder, count: int) -> None:
+        entry = self.take_off(count)
         holder.given_at = monotonic()
         if holder.window < _PROMPT_WINDOW:
             entry.batch = entry.batch.having(entry.batch.first, frames.PROMPT)

@@ -23,6 +23,7 @@ from .acknowledgements import AFTER
 from .callbacks import EXITS, Acknowledging, Callbacks, is_clean
 from .runner import Runner
 from .source import Source
+from .taker import Taker
 from .wakes import Wakes
 from .worker import Threads
 
@@ -43,10 +44,10 @@ class Dispatcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.bound: tuple[asyncio.AbstractEventLoop, int] | None = None
         """The loop that callbacks run on and its thread, if one is bound."""
-        self._runners: dict[Runner, None] = {}
         self._put_off: list[Acknowledging] = []
         """Runners that have put off acknowledgements. One timer is for all of them, so that all
         these leave together. Only the loop's thread uses it."""
+        self._runners: dict[Runner | Taker, None] = {}
         self._started_loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -101,6 +102,11 @@ class Dispatcher:
         Starts a loop if one is needed.
         """
         runner = Runner(source, self, kind)
+        self.join(runner)
+        return runner
+
+    def join(self, runner: Runner | Taker) -> None:
+        """Have `runner` paused and waited for at a stop. Starts a loop if one is needed."""
         with self._lock:
             self._runners[runner] = None
             if self._own_loop and self._started_loop is None and not self._closed:
@@ -112,7 +118,6 @@ class Dispatcher:
                     daemon=True,
                 )
                 self._thread.start()
-        return runner
 
     def detach(self, runner: Runner) -> None:
         """Drop a runner whose end is closed. Callbacks that run go on.
@@ -231,7 +236,7 @@ class Dispatcher:
 
     def _break_off(self) -> bool:
         """Break off callbacks that still run. Return whether there are any."""
-        busy = any(runner.pumps() for runner in list(self._runners))
+        busy = any(runner.busy() for runner in list(self._runners))
         if busy:  # If not, the loop may have been unbound meanwhile: `unbind` breaks off all.
             self.stopping = True
         return busy

@@ -9,6 +9,7 @@ headers, except that requests and answers are numbered:
 - `answer`: the messages are answers. The value has the number of the request for each: between a
   process that answers and main as main numbers them, between main and the asker as the asker does.
 - `once`: the requests are not tried again once their handling has begun.
+- `kill`: whoever has asked may want the process ended that handles the request. With `once` alone.
 - `failed`: the answers are errors, each as text, see `ends/remote.py`.
 - `held`: main passes on the answers only when the word `Answered` names them.
 - `traceparent`: the trace that the requests belong to, as W3C Trace Context writes it.
@@ -40,6 +41,7 @@ class Headers(NamedTuple):
     failed: bool = False
     held: bool = False
     traceparent: str = ""
+    kill: bool = False
 
     def part(self, start: int, stop: int) -> Headers:
         """Return the headers of the messages from the `start`th to before the `stop`th."""
@@ -56,6 +58,8 @@ class Headers(NamedTuple):
             items.append(f"answer={','.join(map(str, self.answer))}")
         if self.once:
             items.append("once")
+        if self.kill:
+            items.append("kill")
         if self.failed:
             items.append("failed")
         if self.held:

@@ -290,6 +290,12 @@ class Link:
         """Have the reader's thread read, not a loop: the loop's thread is about to wait."""
         self._reader.take_back()
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the kernel has taken all that was queued, or the connection is broken."""
+        with self._lock:
+            return self._broken or (self.outbox.is_empty and not self._writing)
+
     def will_wait(self) -> Reading | None:
         """Learn that this thread will wait; return what it may read itself meanwhile, if anything.
 

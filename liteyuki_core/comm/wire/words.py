@@ -179,9 +179,9 @@ class Receives(NamedTuple):
     asks: bool
 
 
-@_said(FROM_CHILD, "answers", window=_CAPACITY)
+@_said(FROM_CHILD, "answers", window=_whole(0, MAX_CAPACITY))
 class Answers(NamedTuple):
-    """This end answers requests: its callbacks handle `window` requests at a time."""
+    """This end answers requests: it handles `window` requests at a time; 0: it begins no other."""
 
     window: int
 

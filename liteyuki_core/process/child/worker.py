@@ -1,37 +1,42 @@
 """What runs in a worker: it answers calls, one after another.
 
-`serve` is the target of each worker. A call comes on the loop that callbacks run on. An async
-function runs there. A sync function, and the import of any, runs on the main thread, for which that
-loop waits without being blocked.
+`serve` is the target of each worker. The main thread takes the calls. It imports functions and
+calls the sync ones. An async function runs on the loop that callbacks run on, and the main thread
+waits, or takes another call if several may run at a time.
 
-Ownership. The main thread owns what it runs. The loop's thread does everything else.
+Ownership. The main thread owns what it runs. A task on the loop owns the async function it runs.
 
-Invariant: a call is answered after its function has ended, even if nobody waits for the answer any
-more. So a worker never has more calls in hand than it may run at a time.
+Invariant: a call counts as running until its function has ended, even if nobody waits for the
+answer any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
-import sys
-from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from time import sleep
 from typing import Any
 
 from ...comm import current
 from ...comm.ends import remote
-from ...comm.loop.callbacks import Unbegun, is_async
+from ...comm.loop import receiver
+from ...comm.loop.answers import Request, traceparent
+from ...comm.loop.callbacks import is_async
+from ...comm.loop.steps import wait
+from ...comm.loop.waiter import ReadingWaiter, SyncWaiter
 from ...comm.queue import get_queue
 from ...comm.wire import words
 from ...comm.workers import Failure, queue_of
 from ..spec import load_target
 from .request import calls_ready, ready, request_restart
 
-_POLL_SECONDS = 0.5 if sys.platform == "win32" else None
-"""On Windows a stop can't interrupt a thread that waits, only one that runs."""
-
-Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+_WRITING_SECONDS = 0.0002
+"""Seconds between two looks at whether long answers have left this process. What comes is begun
+after that: the main process takes what is not answered for what runs, see `comm/hub/calls.py`."""
 
 
 @calls_ready
@@ -42,144 +47,126 @@ def serve(
     max_calls: int | None,
 ) -> None:
     """Be a worker of `pool` until this process is to end. On the main thread."""
-    context = current.current()
     if initializer is not None:
         try:
             load_target(initializer)()
         except Exception as error:
             why = f"the initializer of workers {pool} raised {error!r}"
-            context.port.word(words.Failed(why))
+            current.current().port.word(words.Failed(why))
             raise
-    worker = _Worker(max_calls)
-    get_queue(queue_of(pool)).on_request(concurrency=concurrency)(worker.answer)
+    worker = _Worker(pool, concurrency)
     ready()
-    worker.run()
+    worker.run(max_calls)
 
 
 class _Worker:
-    def __init__(self, max_calls: int | None) -> None:
-        self._context = current.current()
-        self._dispatcher = self._context.dispatcher
-        self._max_calls = max_calls
-        self._begun = 0
-        self._running = 0
+    def __init__(self, pool: str, concurrency: int) -> None:
+        context = current.current()
+        self._process = context.process
+        self._port = context.port
+        self._will_wait = context.access.port.will_wait
+        self._dispatcher = context.dispatcher
+        self._queue = get_queue(queue_of(pool))
+        self._source = self._queue._open().answering
+        self._taker = self._source.take_in_thread(concurrency)
         self._functions: dict[str, tuple[Callable[..., Any], bool]] = {}
         """By path: the functions that were called, and whether they are async."""
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        """What the main thread is to run."""
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self) -> None:
-        """Run jobs until a stop interrupts this, the main thread."""
-        while True:
+    def run(self, max_calls: int | None) -> None:
+        """Take calls until none is to be begun any more, or so many were. On the main thread."""
+        begun = 0
+        while begun != max_calls:
+            reading = self._will_wait()
+            new_waiter = SyncWaiter if reading is None else partial(ReadingWaiter, reading)
+            request = wait(self._taker.until_taken(new_waiter))
+            if request is None:
+                return
+            begun += 1
+            while not self._port.is_written:
+                sleep(_WRITING_SECONDS)
+            self._begin(request)
+        self._taker.pause()
+        wait(self._taker.until_idle(SyncWaiter))
+        request_restart()
+
+    def _begin(self, request: Request) -> None:
+        source = self._source
+        runs_here = True
+        try:
+            if not source.begins(request):
+                source.drop(request)
+                return
+            if source.load(request).wrong:
+                source.refuse(request, request.wrong)
+                return
+            path, args, kwargs = request.data
+            request.data = None
             try:
-                job = self._jobs.get(timeout=_POLL_SECONDS)
-            except Empty:
-                continue
-            job.run()
-            del job  # It has the arguments and the result.
+                function, is_coroutine_function = self._functions.get(path) or self._load(path)
+                context = copy_context()
+                if request.traceparent:
+                    context.run(traceparent.set, request.traceparent)
+                result = context.run(function, *args, **kwargs)
+            except (SystemExit, KeyboardInterrupt):
+                raise  # This process ends. It is not answered: the caller is told of the end.
+            except BaseException as error:
+                source.answer(request, _failure(error))
+                return
+            if is_coroutine_function or inspect.iscoroutine(result):
+                runs_here = False
+                loop = self._dispatcher.loop
+                loop.call_soon_threadsafe(self._start, request, result, context=context)
+                return
+            source.answer(request, result)
+        finally:
+            receiver.end_call()
+            if runs_here:
+                self._taker.ended()
+
+    def _load(self, path: str) -> tuple[Callable[..., Any], bool]:
+        try:
+            function = load_target(path)
+        except Exception as error:
+            raise ImportError(
+                f"process {self._process} can't import {path}: {error!r}; it must be in a module "
+                "that workers can import"
+            ) from error
+        found = self._functions[path] = function, is_async(function)
+        return found
 
     # ------------------------------------------------------------- on the loop
 
-    async def answer(self, call: Call) -> Any:
-        """Run a call; return its answer."""
-        self._begun += 1
-        self._running += 1
-        if self._begun == self._max_calls:
-            self._dispatcher.stop_taking()
+    def _start(self, request: Request, coroutine: Coroutine[Any, Any, Any]) -> None:
+        if self._source.is_cancelled(request):
+            coroutine.close()
+            self._source.drop(request)
+            self._taker.ended()
+            return
+        task = self._dispatcher.loop.create_task(self._finish(request, coroutine))
+        request.task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, request: Request, coroutine: Coroutine[Any, Any, Any]) -> None:
+        source = self._source
         try:
-            return await self._call(*call)
+            result = await coroutine
+        except asyncio.CancelledError as error:
+            if source.is_cancelled(request):
+                source.drop(request)
+            elif not self._dispatcher.stopping:
+                source.answer(request, _failure(error))
         except SystemExit as error:
-            # The caller is told how this process has ended, and nothing else.
-            self._dispatcher.exit(f"the function {call[0]}", error)
-            raise Unbegun from None
+            # Not answered: the caller is told how this process has ended.
+            self._dispatcher.exit(f"a function of {source.title}", error)
         except Exception as error:
-            return _failure(error)
+            source.answer(request, _failure(error))
+        else:
+            source.answer(request, result)
         finally:
-            self._running -= 1
-            if self._max_calls and self._begun >= self._max_calls and not self._running:
-                self._dispatcher.loop.call_soon(request_restart)
-
-    async def _call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        found = self._functions.get(path)
-        if found is None:
-            function, error = await self._on_main_thread(self._load, (path,), {})
-            if error is not None:
-                raise error
-            found = self._functions[path] = function, is_async(function)
-        function, is_coroutine_function = found
-        if is_coroutine_function:
-            return await function(*args, **kwargs)
-        result, error = await self._on_main_thread(function, args, kwargs)
-        if isinstance(error, SystemExit):
-            raise error
-        if error is not None:
-            return _failure(error)  # Not raised: a coroutine can't raise StopIteration.
-        return await result if asyncio.iscoroutine(result) else result
-
-    def _load(self, path: str) -> Callable[..., Any]:
-        try:
-            return load_target(path)
-        except Exception as error:
-            raise ImportError(
-                f"process {self._context.process} can't import {path}: {error!r}; it must be in a "
-                "module that workers can import"
-            ) from error
-
-    async def _on_main_thread(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any]:
-        """Call a function on the main thread; return its result and what it has raised."""
-        job = _Job(self._dispatcher.loop, function, args, kwargs)
-        self._jobs.put(job)
-        given_up: asyncio.CancelledError | None = None
-        while job.outcome is None:
-            try:
-                await job.ended
-            except asyncio.CancelledError as error:
-                if self._dispatcher.stopping:
-                    raise
-                given_up = error  # The main thread runs on, so this waits on.
-                job.ended = job.loop.create_future()
-        if given_up is not None:
-            raise given_up
-        return job.outcome
-
-
-class _Job:
-    """A function that the main thread is to call. Only the loop's thread uses `ended`."""
-
-    __slots__ = ("args", "ended", "function", "kwargs", "loop", "outcome")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        self.loop = loop
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-        self.ended: asyncio.Future[None] = loop.create_future()
-        self.outcome: tuple[Any, BaseException | None] | None = None
-
-    def run(self) -> None:
-        """Call the function. On the main thread."""
-        outcome: tuple[Any, BaseException | None]
-        try:
-            outcome = self.function(*self.args, **self.kwargs), None
-        except (Exception, SystemExit) as error:
-            outcome = None, error
-        try:
-            self.loop.call_soon_threadsafe(self._end, outcome)
-        except RuntimeError:
-            pass  # The loop is closed, so the call was broken off.
-
-    def _end(self, outcome: tuple[Any, BaseException | None]) -> None:
-        self.outcome = outcome
-        if not self.ended.done():
-            self.ended.set_result(None)
+            request.task = None
+            self._taker.ended()
 
 
 def _failure(error: BaseException) -> Failure:

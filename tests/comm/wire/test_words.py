@@ -18,6 +18,7 @@ FROM_CHILD: list[words.FromChild] = [
     words.Receives(1, True),
     words.AskFor(3, -2),
     words.Answers(64),
+    words.Answers(0),
     words.Answered([0, 1 << 60]),
     words.Cancel(7, True),
     words.GiveBack(3, [(0, 5), (1 << 60, 1)], False),

@@ -1,6 +1,6 @@
 """Queues whose requests are answered by a pool of processes, over real links.
 
-Tests comm/hub/requests.py.
+Tests comm/hub/calls.py, comm/hub/requests.py.
 """
 
 from __future__ import annotations
@@ -85,9 +85,8 @@ def asking() -> Any:
 @pytest.fixture
 def told(pair: Pair) -> Told:
     """The pool of the queue."""
-    queue_of(pair.main)
     pool = Told()
-    pair.hub.take_queue("calls", pool)
+    pair.hub.add_pool("calls", 64, pool)
     return pool
 
 
@@ -227,4 +226,104 @@ def test_other_workers_that_come_back_answer(pair: Pair, told: Told, asking: Any
     again = Busy(queue_of(pair.another("u")))
     again.let_go.set()
     assert waiting.result(10) == "x"
+    nothing_is_under_way(pair)
+
+
+def quick(pair: Pair, queue: Queue[Any]) -> None:
+    """Ask on until whoever answers is given more than it handles, in advance."""
+    holder = next(h for h in calls_of(pair).holders.values() if h.ready)
+
+    def is_ahead() -> bool:
+        for number in range(50):
+            ask(queue, number)
+        return calls_of(pair)._paces[holder.peer].ahead >= 5
+
+    wait_until(is_ahead)
+
+
+def calls_of(pair: Pair) -> Any:
+    """Return the requests to the queue."""
+    return pair.hub._names["calls"].requests(0)
+
+
+def given(pair: Pair) -> int:
+    """Return how many requests are with whoever answers."""
+    return sum(holder.outstanding for holder in calls_of(pair).holders.values())
+
+
+def test_what_a_quick_one_has_in_advance_is_called_back(
+    pair: Pair, told: Told, asking: Any
+) -> None:
+    """When it is slow, for others; in order."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child))
+    busy.let_go.set()
+    ask(ours, 0)
+    quick(pair, ours)
+    busy.let_go.clear()
+    busy.begun.clear()
+    answers = []
+    for number in range(5):
+        answers.append(asking.submit(ask, ours, number))
+        wait_until(lambda number=number: calls_of(pair).under_way == number + 1)
+    wait_until(lambda: given(pair) == 1, "the others are called back")
+    assert busy.begun == [0]
+    free = Busy(queue_of(pair.another("u")))
+    free.let_go.set()
+    assert [answer.result(10) for answer in answers[1:]] == [1, 2, 3, 4]
+    assert free.begun == [1, 2, 3, 4]
+    busy.let_go.set()
+    assert answers[0].result(10) == 0
+    nothing_is_under_way(pair)
+
+
+def test_a_crash_fails_only_what_had_begun(pair: Pair, told: Told, asking: Any) -> None:
+    """What it was given in advance goes to others."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child))
+    busy.let_go.set()
+    ask(ours, 0)
+    quick(pair, ours)
+    busy.let_go.clear()
+    busy.begun.clear()
+    answers = [asking.submit(ask, ours, number) for number in range(5)]
+    wait_until(lambda: given(pair) > 1 and busy.begun)
+    first = busy.begun[0]
+    pair.kill_child()
+    ((_, who, request),) = wait_until(lambda: told.broken)
+    free = Busy(queue_of(pair.child))
+    free.let_go.set()
+    others = [answer for number, answer in enumerate(answers) if number != first]
+    assert sorted(answer.result(10) for answer in others) == sorted({*range(5)} - {first})
+    payload, length = dump("its end")
+    pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
+    assert answers[first].result(10) == "its end"
+    assert len(told.broken) == 1
+    busy.let_go.set()
+    nothing_is_under_way(pair)
+
+
+def test_nothing_is_in_advance_beside_what_may_end_it(pair: Pair, told: Told, asking: Any) -> None:
+    """Else the end of one would break off the next."""
+    ours = queue_of(pair.main)
+    busy = Busy(queue_of(pair.child))
+    busy.let_go.set()
+    ask(ours, 0)
+    quick(pair, ours)
+    busy.let_go.clear()
+    busy.begun.clear()
+    late = asking.submit(ask, ours, "late", 0.5, kill=True)
+    wait_until(lambda: busy.begun == ["late"])
+    others = [asking.submit(ask, ours, number) for number in range(4)]
+    wait_until(lambda: calls_of(pair).under_way == 5)
+    assert given(pair) == 1
+    with pytest.raises(ChannelTimeout):
+        late.result(10)
+    wait_until(lambda: told.ended == ["w"])
+    pair.kill_child()
+    free = Busy(queue_of(pair.child))
+    free.let_go.set()
+    assert [answer.result(10) for answer in others] == [0, 1, 2, 3]
+    assert told.broken == []
+    busy.let_go.set()
     nothing_is_under_way(pair)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import Any
 
 from liteyuki_core import shared_memory, workers
 from liteyuki_core.comm import current
-from tests.children.acting import say
+from tests.children.acting import kill, say
 
 PID = os.getpid()
 """The process that has imported this file."""
@@ -152,7 +151,7 @@ def dies(how: str) -> None:
         sys.exit(4)
     if how == "clean":
         sys.exit(0)
-    os.kill(os.getpid(), signal.SIGKILL)
+    kill(os.getpid())
 
 
 async def dies_async() -> None:

@@ -14,6 +14,7 @@ from liteyuki_core.comm import (
     set_channel,
     set_channels,
     shared_memory,
+    workers,
 )
 from liteyuki_core.errors import (
     ChannelBroken,
@@ -24,8 +25,11 @@ from liteyuki_core.errors import (
     ChannelTimeout,
     LiteyukiError,
     NotConnected,
+    ProcessTimeout,
+    RemoteError,
     StoreError,
     StoreTimeout,
+    WorkerDied,
 )
 from liteyuki_core.frameworks.nonebot import bind_lifespan
 from liteyuki_core.log import logger
@@ -69,8 +73,11 @@ __all__ = [
     "ChannelTimeout",
     "LiteyukiError",
     "NotConnected",
+    "ProcessTimeout",
+    "RemoteError",
     "StoreError",
     "StoreTimeout",
+    "WorkerDied",
     "active_channel",
     "async_select",
     "get_channel",
@@ -81,4 +88,5 @@ __all__ = [
     "set_channel",
     "set_channels",
     "shared_memory",
+    "workers",
 ]

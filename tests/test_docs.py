@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import tokenize
+from base64 import b64decode
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
+from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from liteyuki_core import __version__
@@ -242,6 +244,38 @@ def test_own_project_chats(folder: Path, environment: dict[str, str]) -> None:
         assert "Which city?" in json.dumps(answer_call(client)["params"]["message"])
         tell_message(client, "Shanghai", 3)
         assert "It is sunny in Shanghai." in json.dumps(answer_call(client)["params"]["message"])
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_draws(folder: Path, environment: dict[str, str]) -> None:
+    """A picture that a worker has drawn is sent to whoever has asked for it."""
+    with (
+        project(folder, environment, "bot.py with workers") as program,
+        onebot(address_of(program)) as client,
+    ):
+        tell(
+            client,
+            post_type="message",
+            message_type="private",
+            sub_type="friend",
+            message_id=1,
+            user_id=456,
+            message=[{"type": "text", "data": {"text": "/card hello"}}],
+            raw_message="/card hello",
+            font=0,
+            sender={},
+        )
+        call = json.loads(client.recv(timeout=DEADLINE))
+        assert call["params"]["user_id"] == 456
+        (image,) = call["params"]["message"]
+        assert image["type"] == "image"
+        encoding, _, data = image["data"]["file"].partition("://")
+        assert encoding == "base64"
+        picture = Image.open(io.BytesIO(b64decode(data)))
+        assert (picture.format, picture.size) == ("PNG", (480, 120))
+        assert picture.getextrema()[0] == (0, 255), "it has black letters on white"
+        client.send(json.dumps({"status": "ok", "retcode": 0, "data": {}, "echo": call["echo"]}))
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
 

@@ -45,6 +45,8 @@ class Context:
         self.port: ContextPort
         self.turns: Turns
         self.access: Access
+        self.pools: dict[str, Any] = {}
+        """By name: what this process has of workers that it has called, see `workers.py`."""
         self._by_key: dict[str, End] = {}
         self._last_number = 0
         self._closed: str | None = None

@@ -4,8 +4,8 @@
 worker answers it with what the function returns, or with a `Failure`. If the worker ends instead,
 the main process answers with a `Died`. Any thread may call everything here.
 
-Ownership. Each process keeps one `_Pool` for each name that it has called, with its end of the
-queue and its counters. `Workers` is a light handle on one.
+Ownership. A process's context has one `_Pool` for each name that was called here, with its end of
+the queue and its counters. `Workers` is a light handle on one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from threading import Lock
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -226,28 +227,27 @@ class _Pool:
         self.name = name
         self.context = context
         self.end = end
-        self.calls = self.returned = self.raised = self.died = self.retried = self.given_up = 0
+        self._lock = Lock()
+        self._counts = dict.fromkeys(
+            ("calls", "returned", "raised", "died", "retried", "given_up"), 0
+        )
+
+    def count(self, what: str) -> None:
+        with self._lock:
+            self._counts[what] += 1
 
     def stats(self) -> dict[str, int]:
-        over = self.returned + self.raised + self.died + self.given_up
-        return {
-            "calls": self.calls,
-            "returned": self.returned,
-            "raised": self.raised,
-            "died": self.died,
-            "retried": self.retried,
-            "given_up": self.given_up,
-            "under_way": max(0, self.calls - over),
-        }
-
-
-_pools: dict[str, _Pool] = {}
+        with self._lock:
+            counts = dict(self._counts)
+        ends = ("returned", "raised", "died", "given_up")
+        counts["under_way"] = counts["calls"] - sum(counts[end] for end in ends)
+        return counts
 
 
 def _pool_of(name: str) -> _Pool:
-    pool = _pools.get(name)
     context = current()
-    if pool is not None and pool.context is context and not pool.end.closed:
+    pool: _Pool | None = context.pools.get(name)
+    if pool is not None and not pool.end.closed:
         return pool
     try:
         end = context.queue(queue_of(name), None)
@@ -257,7 +257,7 @@ def _pool_of(name: str) -> _Pool:
             "process",
             name,
         ) from None
-    pool = _pools[name] = _Pool(name, context, end)
+    pool = context.pools[name] = _Pool(name, context, end)
     return pool
 
 
@@ -309,7 +309,7 @@ class _Call:
     def send(self, new_waiter: Callable[[], W]) -> Steps[W, None]:
         """Send the call. Waits for room in the queue."""
         yield from self._ask(new_waiter)
-        self._pool.calls += 1
+        self._pool.count("calls")
 
     def result(self, new_waiter: Callable[[], W]) -> Steps[W, Any]:
         """Return the result of a call that was sent. Raises what `Workers.call` raises."""
@@ -319,36 +319,36 @@ class _Call:
             while True:
                 answer = yield from self._answer(new_waiter)
                 if type(answer) is Failure:
-                    pool.raised += 1
+                    pool.count("raised")
                     over = True
                     raise self._error(answer)
                 if type(answer) is not Died:
-                    pool.returned += 1
+                    pool.count("returned")
                     over = True
                     return answer
                 if not self._left:
-                    pool.died += 1
+                    pool.count("died")
                     over = True
                     raise self._died(answer)
                 self._left -= 1
-                pool.retried += 1
+                pool.count("retried")
                 yield from self._ask(new_waiter)
         except RemoteError as error:
             if over:
                 raise
-            pool.raised += 1
+            pool.count("raised")
             over = True
             raise self._refused(error) from None
         finally:
             if not over:
-                pool.given_up += 1
+                pool.count("given_up")
 
     def give_up(self) -> None:
         """Take back a call that was sent and whose result nobody wants. Never waits."""
         asked, self._asked = self._asked, None
         if asked is not None:
             self._pool.end.asking.give_up(asked)
-            self._pool.given_up += 1
+            self._pool.count("given_up")
 
     def _ask(self, new_waiter: Callable[[], W]) -> Steps[W, None]:
         deadline = self._deadline

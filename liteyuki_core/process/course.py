@@ -33,11 +33,13 @@ from ..comm.hub.main import Main
 from ..comm.hub.side import Recipient
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
+from ..comm.workers import Died
 from ..errors import ChannelClosed, ProcessStartError, ProcessTimeout
 from ..hooks import Hooks, Kind
 from ..writer import Writer
 from . import stopping
 from .child.output import WriteEnd
+from .ending import describe
 from .health import Hang, Health, Watch
 from .life import Life
 from .listening import Listening
@@ -392,6 +394,9 @@ class Course:
             self._services.health.forget(self.child)
             life.close()
             self._life = self._watch = None
+            how = describe(code)
+            if self.child.state is ProcessState.STOPPING:
+                how = "was stopped"
             self._follow(
                 code=code,
                 called=life.called_ready,
@@ -400,7 +405,7 @@ class Course:
                 failure=life.failure,
             )
             if self._pool is not None:
-                self._pool.ended(life.peer, code, life.last_lines())
+                self._pool.ended(life.peer, Died(self.name, code, how, life.last_lines()))
         finally:
             if self._life is life:
                 self._life = None

@@ -24,7 +24,6 @@ from ..comm.wire.batch import pack
 from ..comm.wire.payload import dump
 from ..comm.workers import Died, queue_of
 from ..errors import ChannelExists
-from .ending import describe
 from .restart import RestartPolicy
 from .state import ChildProcess, ProcessState
 
@@ -80,12 +79,11 @@ class Pool:
 
     # ------------------------------------------------------------- from the workers' courses
 
-    def ended(self, peer: Recipient, code: int | None, lines: tuple[str, ...]) -> None:
+    def ended(self, peer: Recipient, died: Died) -> None:
         """Learn how the process of a peer has ended. Answers the calls that it had begun."""
         owed = self._owed.pop(peer, None)
         if owed is None:
             return
-        died = Died(str(peer.process), code, describe(code), lines)
         payload, length = dump(died)
         for asker, request in owed:
             answer = pack(0, [payload], [length])

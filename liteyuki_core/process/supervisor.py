@@ -274,6 +274,8 @@ class Supervisor:
         except ProcessNotFound as error:
             log.logger.error(f"process {course.name} has asked for a restart: {error}")
             return
+        if wanted is course and course.child.state is ProcessState.STOPPING:
+            return  # Whoever stops it has said whether it is started again.
         log.logger.info(f"process {course.name} has asked for a restart of {wanted.name}")
         self.restart(wanted)
 

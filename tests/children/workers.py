@@ -395,6 +395,27 @@ def replaced() -> None:
     acting.main(bot, act)
 
 
+def broken_off() -> None:
+    """Stop a worker that runs a call which is longer than a stop may take."""
+    bot = LiteyukiBot()
+    bot.add_workers("render", 1)
+    call = door(workers("render", timeout=30))
+
+    async def act() -> None:
+        for function in (worked.begin_and_wait, worked.begin_and_wait_async):
+            shared_memory.delete("long")
+            asking = asyncio.create_task(call(function, "long", 60))
+            await until(partial(stored, "long", "begun"), "it runs")
+            waiting = asyncio.create_task(call(worked.add, 1))
+            bot.restart_process("render-1")
+            error = await error_of(asking)
+            assert type(error) is WorkerDied, error
+            assert f"process render-1 was stopped while it ran {worked.__name__}:" in str(error)
+            assert await waiting == 2
+
+    acting.main(bot, act)
+
+
 def beside() -> None:
     """Call async functions, of which one worker runs three at a time, and short ones."""
     bot = LiteyukiBot()

@@ -56,6 +56,14 @@ def test_workers(tmp_path: Path, environment: Environment, program: str, door: s
 
 
 @doors
+def test_a_call_that_a_stop_breaks_off(tmp_path: Path, environment: Environment, door: str) -> None:
+    """Its caller hears that its worker was stopped; what waits is run by the next one."""
+    environment = {**environment, "LITEYUKI_STOP_TIMEOUT": "1"}
+    with running_program(tmp_path, environment, "workers:broken_off", door) as bot:
+        went_well(bot)
+
+
+@doors
 def test_workers_that_can_not_start(tmp_path: Path, environment: Environment, door: str) -> None:
     """Calls are refused with the reason, until one starts."""
     with running_program(tmp_path, environment, "workers:unstartable", door) as bot:

@@ -306,10 +306,13 @@ class Answering(Inbox):
         return taker
 
     def _pause(self) -> None:
-        """Say that no request is begun here any more, and give back what has not begun."""
+        """Say that no request is begun here any more, and which ones were; give back the rest."""
         self._pauses = True
         if not self._state.closed and self._taker is not None:
             self._port.ready_to_answer(self._number, 0)
+            for number, request in self._here.items():
+                if request is not None:
+                    self._port.begin(self._number, number, True)
             self._give_back(self._taker)
 
     def _give_back(self, taker: Taker) -> None:

@@ -1,8 +1,9 @@
 """The requests to a queue that a pool of worker processes answers: the calls of their functions.
 
 A worker begins calls in the order in which it was given them, no more at a time than it says, and
-an answer leaves it before it begins another call. So the first of those that it was given and has
-not answered are the ones it runs, and nothing has to say when one begins.
+an answer leaves it before it begins another call. So after a crash the first of those that it was
+given and has not answered are the ones it ran, and nothing has to say when one begins. Only a
+worker that leaves in good order says which it has begun: calls may have crossed that on their way.
 
 A worker is given as many calls as it runs at a time. One that answers quickly is given some more in
 advance, because it takes longer to pass on a call than to make a short one. As soon as it is not
@@ -193,14 +194,14 @@ class Calls(Requests):
         """Take back what a worker had and has not begun. The pool answers the rest."""
         self._paces.pop(peer, None)
         holder = self.holders.get(peer)
-        if holder is not None:
+        if crash and holder is not None:
             running = holder.window
-            given = [start for start, entry in self.sent.items() if entry.holder is holder]
-            for start in sorted(given):
-                for at in numbers_of(self.sent[start]):
-                    if running > 0:
-                        running -= 1
-                        self.sent[start].begun.add(at)
+            for entry in self.sent.values():  # In the order in which they were given.
+                if entry.holder is holder:
+                    for at in numbers_of(entry):
+                        if running > 0:
+                            running -= 1
+                            entry.begun.add(at)
         return super().drop_holder(peer, crash, limit)
 
     def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...] | None:

@@ -76,17 +76,19 @@ class _Worker:
     def run(self, max_calls: int | None) -> None:
         """Take calls until none is to be begun any more, or so many were. On the main thread."""
         begun = 0
-        while begun != max_calls:
-            reading = self._will_wait()
-            new_waiter = SyncWaiter if reading is None else partial(ReadingWaiter, reading)
-            request = wait(self._taker.until_taken(new_waiter))
-            if request is None:
-                return
-            begun += 1
-            while not self._port.is_written:
-                sleep(_WRITING_SECONDS)
-            self._begin(request)
-        self._taker.pause()
+        try:
+            while begun != max_calls:
+                reading = self._will_wait()
+                new_waiter = SyncWaiter if reading is None else partial(ReadingWaiter, reading)
+                request = wait(self._taker.until_taken(new_waiter))
+                if request is None:
+                    return
+                begun += 1
+                while not self._port.is_written:
+                    sleep(_WRITING_SECONDS)
+                self._begin(request)
+        finally:
+            self._taker.pause()  # However this ends, main must know what has begun here.
         wait(self._taker.until_idle(SyncWaiter))
         request_restart()
 

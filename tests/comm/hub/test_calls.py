@@ -15,11 +15,14 @@ import pytest
 from liteyuki_core import ChannelBroken, ChannelTimeout
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.ends.sending import Asked
+from liteyuki_core.comm.hub.calls import Calls
 from liteyuki_core.comm.hub.requests import Asker
+from liteyuki_core.comm.hub.side import Holder
 from liteyuki_core.comm.loop.steps import Steps, wait
 from liteyuki_core.comm.loop.waiter import SyncWaiter
 from liteyuki_core.comm.queue import Queue
-from liteyuki_core.comm.wire.batch import pack
+from liteyuki_core.comm.wire.batch import Batch, pack
+from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.comm.wire.payload import dump
 from tests.asking import nothing_is_left, nothing_is_under_way
 from tests.conftest import wait_until
@@ -227,6 +230,106 @@ def test_other_workers_that_come_back_answer(pair: Pair, told: Told, asking: Any
     again.let_go.set()
     assert waiting.result(10) == "x"
     nothing_is_under_way(pair)
+
+
+class Worker:
+    """A peer that notes what it is given."""
+
+    serves_since = 0.0
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.got: list[int] = []
+
+    def deliver(self, number: int, batch: Batch) -> None:
+        """Note it."""
+        self.got += range(batch.first, batch.first + batch.count)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+class Many:
+    """The calls of a pool with two workers, and no links: calls are known by their numbers."""
+
+    def __init__(self) -> None:
+        self.told = Told()
+        self.calls = Calls(self.told, lambda calls: None)
+        self.asker = Worker("asker")
+        self.asked = 0
+        self.workers = {name: Worker(name) for name in ("a", "b")}
+
+    def joins(self, name: str) -> None:
+        """Let a worker run one call at a time."""
+        peer: Any = self.workers[name]
+        self.calls.holders[peer] = Holder(peer, 1, False)
+        self.calls.receives(self.calls.holders[peer], 1, False)
+
+    def asks(self, count: int = 1) -> None:
+        """Ask so many times at once."""
+        payload, length = dump(None)
+        batch = pack(0, [payload] * count, [length] * count)
+        batch.headers = Headers(self.asked, once=True)
+        self.asked += count
+        asker: Any = self.asker
+        self.calls.add(batch, asker, 1)
+
+    def answers(self, name: str, *numbers: int) -> None:
+        """Have a worker answer."""
+        payload, length = dump(None)
+        batch = pack(0, [payload] * len(numbers), [length] * len(numbers))
+        batch.headers = Headers(answer=numbers)
+        peer: Any = self.workers[name]
+        assert self.calls.answer(self.calls.holders[peer], batch)
+
+    def leaves(self, name: str, *, crash: bool, begun: tuple[int, ...] = ()) -> None:
+        """End a worker; in good order, it has said which calls it had begun."""
+        peer: Any = self.workers[name]
+        holder = self.calls.holders[peer]
+        self.calls.receives(holder, 0, False)
+        assert self.calls.begin(holder, [(number, 1) for number in begun])
+        assert self.calls.drop_holder(peer, crash, 3) == []
+        self.calls.push()
+
+
+def test_what_a_crashed_worker_ran_is_what_it_was_given_first() -> None:
+    """That may have a higher number than what came back from another worker."""
+    many = Many()
+    many.joins("a")
+    many.asks()
+    many.answers("a", 0)
+    many.asks(3)
+    assert many.workers["a"].got == [0, 1, 2], "it is quick, so it has one in advance"
+    many.joins("b")
+    assert many.workers["b"].got == [3]
+    many.answers("b", 3)
+    many.asks()
+    assert many.workers["b"].got == [3, 4]
+    many.leaves("a", crash=True)
+    assert many.workers["b"].got == [3, 4, 2], "what has come back is in advance"
+    assert [(name, request) for name, _, request in many.told.broken] == [("a", 1)]
+    many.leaves("b", crash=True)
+    assert [(name, request) for name, _, request in many.told.broken] == [("a", 1), ("b", 4)]
+    many.joins("a")
+    assert many.workers["a"].got == [0, 1, 2, 2]
+
+
+def test_who_leaves_in_good_order_has_said_what_it_has_begun() -> None:
+    """What it was given meanwhile was not begun: nobody fails by that."""
+    many = Many()
+    many.joins("a")
+    many.asks()
+    many.answers("a", 0)
+    many.asks(2)
+    assert many.workers["a"].got == [0, 1, 2]
+    many.leaves("a", crash=False)
+    assert many.told.broken == []
+    many.joins("b")
+    assert many.workers["b"].got == [1]
+    many.leaves("b", crash=False, begun=(1,))
+    assert [(name, request) for name, _, request in many.told.broken] == [("b", 1)]
+    many.joins("b")
+    assert many.workers["b"].got == [1, 2]
 
 
 def quick(pair: Pair, queue: Queue[Any]) -> None:

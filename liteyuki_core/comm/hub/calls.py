@@ -201,7 +201,7 @@ class Calls(Requests):
                     for at in numbers_of(entry):
                         if running > 0:
                             running -= 1
-                            entry.begun.add(at)
+                            entry.begun = entry.begun | {at}
         return super().drop_holder(peer, crash, limit)
 
     def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...] | None:

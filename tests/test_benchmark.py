@@ -56,6 +56,17 @@ def test_the_benchmark_of_the_store_prints_its_table() -> None:
     assert result.stdout.count("Manager().dict(): ") == 1
 
 
+def test_the_benchmark_of_workers_prints_its_table() -> None:
+    """A short run measures each side, with the right results, and ends by itself."""
+    result = run("benchmarks/workers.py", "--quick", "--rows", "124")
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert len(lines) == 2 + 3, result.stdout
+    for line in lines[2:]:
+        assert "failed" not in line, result.stdout
+    assert lines[2].count(" ops/s ") == 2, result.stdout
+
+
 def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
     """Stores that keep old values, mix up keys or lose additions are found out."""
     result = run("-m", "tests.children", "lax_stores")
@@ -151,6 +162,7 @@ def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
         "channels.py",
         "growth.py",
         "store.py",
+        "workers.py",
         *(pytest.param(program, marks=linux) for program in ("idle.py", "hosting.py")),
     ],
 )

@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -186,7 +187,8 @@ class Course:
         """Have the process whose link is `peer` replaced. From any thread, under the lock."""
         life = self._life
         if life is not None:
-            life.soon(lambda: self._replace(peer))
+            wake = partial(life.soon, lambda: self._replace(peer))
+            self._services.main.context.site.soon(wake)  # Not now: it makes a system call.
 
     def _replace(self, peer: Recipient) -> None:
         """Kill the process whose link is `peer` and start another at once, without a backoff."""

@@ -34,6 +34,9 @@ from ...comm.workers import Failure, queue_of
 from ..spec import load_target
 from .request import calls_ready, ready, request_restart
 
+_BINDING_SECONDS = 0.001
+"""Seconds between two looks at whether the loop for async functions runs."""
+
 _WRITING_SECONDS = 0.0002
 """Seconds between two looks at whether long answers have left this process. What comes is begun
 after that: the main process takes what is not answered for what runs, see `comm/hub/calls.py`."""
@@ -69,6 +72,8 @@ class _Worker:
         self._queue = get_queue(queue_of(pool))
         self._source = self._queue._open().answering
         self._taker = self._source.take_in_thread(concurrency)
+        while self._dispatcher.bound is None:
+            sleep(_BINDING_SECONDS)  # Its thread has just been started.
         self._functions: dict[str, tuple[Callable[..., Any], bool]] = {}
         """By path: the functions that were called, and whether they are async."""
         self._tasks: set[asyncio.Task[None]] = set()

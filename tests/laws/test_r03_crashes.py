@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core import ChannelBroken, ChannelClosed, RemoteError
+from liteyuki_core import ChannelBroken, ChannelClosed, ChannelTimeout, RemoteError
 from liteyuki_core.comm.channel import Channel
 from tests.asking import Ask, nothing_is_under_way
 from tests.conftest import wait_until
@@ -211,3 +211,27 @@ def test_several_answer(pair: Pair, ask: Ask) -> None:
     error = Asks(ask, ours, 5).result()
     assert isinstance(error, ChannelClosed)
     nothing_is_under_way(pair)
+
+
+def test_a_channel_in_a_request_that_was_given_up(pair: Pair) -> None:
+    """Its handler dies with it. Nothing holds the channel any more, so it is forgotten."""
+    ours, theirs = pair.channel()
+    let_go = threading.Event()
+    begun = threading.Event()
+
+    @theirs.on_request()
+    def answer(reply: Any) -> None:
+        begun.set()
+        let_go.wait(20)
+
+    reply = Channel._of(pair.main.make(None, 8))
+    key = reply._open().key
+    with pytest.raises(ChannelTimeout):
+        ours.request(reply, 0.5)
+    assert begun.is_set()
+    pair.kill_child()
+    route = pair.hub._keys[key]
+    assert route.links == 0
+    let_go.set()
+    del reply
+    wait_until(lambda: key not in pair.hub._keys)

@@ -207,7 +207,6 @@ class Calls(Requests):
     def _crashed(self, entry: Entry, number: int, crash: bool) -> tuple[str, ...] | None:
         asker, request = asker_of(entry, number)
         if asker is None or request not in self._asked.get(asker, ()):
-            entry.unlink()
             return super()._crashed(entry, number, crash)
         if number not in entry.begun:
             return ()

@@ -262,6 +262,7 @@ class Requests(Side):
         assert headers is not None
         if asker is not None and request not in self._asked.get(asker, ()):
             self._drop(entry)  # It was cancelled.
+            entry.unlink()
             return None
         if headers.once and number in entry.begun:
             process = entry.holder.peer.process if entry.holder is not None else None
@@ -271,6 +272,7 @@ class Requests(Side):
             )
             self._refuse(entry, number, ChannelBroken, why)
             self._drop(entry)
+            entry.unlink()
             return None
         return super()._crashed(entry, number, crash)
 

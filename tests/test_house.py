@@ -18,7 +18,7 @@ from tests.program import python
 CORE = ROOT / "liteyuki_core"
 
 FLOORS: list[set[str]] = [
-    {"errors", "files", "log"},
+    {"errors", "files", "log", "redaction"},
     {"pyproject", "writer"},
     {"comm.loop"},
     {"comm.wire"},

@@ -18,10 +18,12 @@ place.
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import threading
 import traceback
+import unicodedata
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -48,10 +50,24 @@ _COLOURS = tuple(
 """They can be read on a dark and on a light background, and do not look like an error."""
 
 
+_UNDER, _BARE = "under", "bare"
+"""Places of lines: under the line to which they belong, as far to the right; and at the left, which
+is for pictures: a row that is moved, or does not fit, breaks them."""
+
+_ESCAPE = r"\x1b\[[0-9;]*m"
+_ROW = re.compile(rf"(?:[\u2580-\u259f\s]|{_ESCAPE})*")
+"""A row of a picture has blocks and spaces only,"""
+_COLOURED = r"\x1b\[(?:[0-9;]*;)?(?:7|4[0-7]|10[0-7]|48;[0-9;]+)m\s+"
+_BLOCKS = re.compile(rf"(?:[\u2580-\u259f]\s*){{4}}|(?:{_COLOURED}(?:{_ESCAPE})*){{2}}")
+"""and more than a few blocks, or spaces that are coloured or inverted."""
+
+
 class _Line(NamedTuple):
     child: str | None
     """The name of the child that wrote it. None: a line of main's logger, which is complete."""
     text: str
+    place: str = ""
+    """Where it stands on standard output if names are shown. "": after the child's name."""
 
 
 class Writer:
@@ -65,6 +81,10 @@ class Writer:
         self._failed: set[str] = set()
         """Where writing has failed. The log says so once for each."""
         self._prefixes: dict[str, str] = {}
+        self._indents: dict[str, str] = {}
+        """As many spaces as each prefix is wide."""
+        self._above: str | None = None
+        """Whose line was written last to standard output."""
         self._pid = 0
         self._thread: threading.Thread | None = None
         # Reentrant: an object that is collected while the lock is held may log on the same thread.
@@ -83,6 +103,8 @@ class Writer:
     def add_process(self, name: str) -> None:
         """Learn the name of a child. If there are several, a child's lines begin with its name."""
         prefix = f"{name} | "
+        wide = sum(unicodedata.east_asian_width(character) in "WF" for character in name)
+        self._indents = {**self._indents, name: " " * (len(prefix) + wide)}
         if self._config.colour:
             first = zlib.crc32(name.encode("utf-8", "replace")) % len(_COLOURS)
             ways = _COLOURS[first:] + _COLOURS[:first]
@@ -130,9 +152,13 @@ class Writer:
             self._put(_Line(None, text))
         return True
 
-    def lines(self, child: str, texts: list[str]) -> None:
-        """Queue lines as a child has written them. Wait for space; drop a line that gets none."""
-        lines = [_Line(child, text) for text in texts]
+    def lines(self, child: str, texts: list[str], *, together: bool = False) -> None:
+        """Queue lines as a child has written them. Wait for space; drop a line that gets none.
+
+        With `together` they belong together: the child's name stands before the first only, and a
+        picture such as a QR code stands alone, as wide as it is.
+        """
+        lines = _arranged(child, texts) if together else [_Line(child, text) for text in texts]
         if self._config.json:
             lines = [_Line(child, log.line_as_json(child, text)) for text in texts]
         with self._lock:
@@ -241,15 +267,31 @@ class Writer:
             )
 
     def _for_console(self, line: _Line) -> str:
+        above, self._above = self._above, line.child
         if line.child is None or self._config.json:
             return line.text
         prefix = self._prefixes.get(line.child, "") if len(self._prefixes) > 1 else ""
+        if line.place and prefix:
+            if line.child != above:  # Another one's line has come between them.
+                prefix += "\n" if line.place == _BARE else ""
+            else:
+                prefix = "" if line.place == _BARE else self._indents[line.child]
         return f"{prefix}{line.text}\n"
 
     def _for_file(self, line: _Line) -> str:
         if line.child is None or self._config.json:
             return log.plain(line.text)
         return f"{line.child} | {log.plain(line.text)}\n"
+
+
+def _arranged(child: str, texts: list[str]) -> list[_Line]:
+    """Return lines that belong together, each with its place."""
+    rows = [_ROW.fullmatch(text) is not None for text in texts]
+    has_picture = any(row and _BLOCKS.search(text) for row, text in zip(rows, texts, strict=True))
+    places = [_BARE if row and has_picture else _UNDER for row in rows]
+    if places and places[0] == _UNDER:
+        places[0] = ""
+    return [_Line(child, *some) for some in zip(texts, places, strict=True)]
 
 
 def _joined(texts: Iterable[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -36,11 +36,15 @@ from .plugin import current as plugin_current
 from .plugin.loader import Loader
 from .process.health import Hang, HangAction
 from .process.pool import RESTART
+from .process.program.ready import HttpOk, LogLine, TcpPort
+from .process.program.spec import Line
+from .process.program.spec import checked as checked_program
 from .process.project_lock import ProjectLock
 from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
+from .process.terms import checked as checked_terms
 from .replacement import Replacement
 from .session import current as session_current
 from .session.sessions import Sessions
@@ -176,6 +180,9 @@ class LiteyukiBot:
         restart: RestartPolicy | None = None,
         hang_timeout: float | None = None,
         hang_action: HangAction | None = None,
+        max_memory: str | None = None,
+        restart_at: str | None = None,
+        depends_on: Iterable[str] = (),
         watch: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`. From any thread.
@@ -196,10 +203,18 @@ class LiteyukiBot:
         "restart" kills the child, which counts as a crash. None stands for the values of
         LITEYUKI_HANG_TIMEOUT and LITEYUKI_HANG_ACTION.
 
-        Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, and `ValueError` or
-        `TypeError` for a name that no channel can have or an argument that is not allowed.
+        The child is restarted, which counts as no crash, when it and what it has started have more
+        than `max_memory`, such as "512MB", and every day at `restart_at`, such as "04:30", in local
+        time. It is started when all children that `depends_on` names are RUNNING, and the bot's
+        stop stops it before them. They must have been added before. If one of them has FAILED or
+        was stopped, this one can't start, and fails too. Where it runs already, it goes on.
+
+        Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, `ProcessNotFound` for an
+        unknown name in `depends_on`, and `ValueError` or `TypeError` for a name that no channel
+        can have or an argument that is not allowed.
         """
-        policy = _policy(restart, RestartPolicy())
+        known = self._supervisor.children
+        terms = checked_terms(name, restart, max_memory, restart_at, depends_on, known)
         watched = find_watched(name, watch)
         settings = self._settings
         hang = Hang(
@@ -207,7 +222,69 @@ class LiteyukiBot:
             settings.hang_action if hang_action is None else hang_action,
         )
         self._sessions.add_process(name)
-        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), policy, hang)
+        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), terms, hang)
+        self._added(name, watched)
+
+    def add_program(
+        self,
+        name: str,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        ready: LogLine | TcpPort | HttpOk | None = None,
+        ready_timeout: float | None = 60,
+        stop: str | Line = "SIGTERM",
+        encoding: str = "utf-8",
+        terminal: bool = False,
+        restart: RestartPolicy | None = None,
+        max_memory: str | None = None,
+        restart_at: str | None = None,
+        depends_on: Iterable[str] = (),
+        watch: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
+        """Add a program: any executable, as a child process without channels. From any thread.
+
+        `argv` is a list: the executable, found as a shell finds it, and its arguments. No shell
+        runs it. `cwd` is its folder, and `env` changes its environment; a value of None removes a
+        variable. The program must stay in the foreground. When it ends, all that it has started is
+        ended, also when the main process is killed.
+
+        It is RUNNING when it is started, or when `ready` says so. If that takes more than
+        `ready_timeout` seconds, it is ended, and has failed before it was ready. None waits for
+        ever. To stop it, the signal `stop` is sent to it and to what it has started, or `Line` is
+        written to its standard input. On Windows every signal is a Ctrl+Break. Then follow, as for
+        every child, SIGTERM and SIGKILL.
+
+        What it writes goes to the log under its name, decoded by `encoding`, and secrets in it
+        (`token=...`, `Authorization: ...`) are not shown. With `terminal` it has the main
+        process's terminal instead. Only one program can have that.
+
+        `restart`, `max_memory`, `restart_at`, `depends_on` and `watch` are those of `add_process`.
+        In a watched folder scripts of Node count too.
+
+        Raises `ProcessExists`, `ProcessStartError`, `ProcessNotFound`, and `ValueError` or
+        `TypeError` for an argument that is not allowed.
+        """
+        known = self._supervisor.children
+        terms = checked_terms(name, restart, max_memory, restart_at, depends_on, known)
+        program = checked_program(
+            name,
+            argv,
+            cwd=cwd,
+            env=env,
+            ready=ready,
+            ready_timeout=ready_timeout,
+            stop=stop,
+            encoding=encoding,
+            terminal=terminal,
+        )
+        watched = find_watched(name, watch)
+        self._supervisor.add_program(program, terms)
+        self._added(name, watched)
+
+    def _added(self, name: str, watched: tuple[str, ...]) -> None:
+        """Watch files for a child that was just added, and start it if the bot runs."""
         if watched:
             self._reload.add(name, watched)
             self._on_loop(self._reload.look_again)
@@ -226,6 +303,7 @@ class LiteyukiBot:
         max_calls: int | None = None,
         concurrency: int = 1,
         restart: RestartPolicy | None = None,
+        max_memory: str | None = None,
     ) -> None:
         """Add `count` processes, `NAME-1` to `NAME-count`, that call functions for others.
 
@@ -239,7 +317,8 @@ class LiteyukiBot:
         call at a time, or `concurrency` of them, which is for async functions.
 
         `restart` says when a worker that has ended by itself is started again. The default is
-        `RestartPolicy("always", max_restarts=20, window=60, backoff=0.05, max_backoff=1)`.
+        `RestartPolicy("always", max_restarts=20, window=60, backoff=0.05, max_backoff=1)`. A worker
+        that has more than `max_memory`, such as "512MB", is restarted, see `add_process`.
 
         Raises `ProcessExists`, `ChannelExists` if a channel or queue is named `NAME-calls`,
         `ProcessStartError` for an initializer that workers can't import, and `ValueError` or
@@ -265,9 +344,10 @@ class LiteyukiBot:
                     f"initializer {name_of(initializer)} is async, and it runs where no event loop "
                     "does: write a sync function"
                 )
-        policy = _policy(restart, RESTART)
+        policy = RESTART if restart is None else restart
+        terms = checked_terms(name, policy, max_memory, None, (), {})
         added = self._supervisor.add_workers(
-            name, count, initializer, concurrency, max_calls, policy
+            name, count, initializer, concurrency, max_calls, terms
         )
         if self._children_start:
             for worker in added:
@@ -283,7 +363,8 @@ class LiteyukiBot:
 
         A NoneBot child is RUNNING when its startup hooks have ended and its port accepts
         connections. A child whose target is decorated with `calls_ready` is RUNNING when it calls
-        `ready`. Any other child is RUNNING when it is connected and its target is imported.
+        `ready`, a program when what `add_program` got as `ready` shows. Any other child is
+        RUNNING when it is connected and its target is imported.
 
         Raises `ProcessNotFound`, `ProcessStartError` if the child has ended and is not about to
         start, and `ProcessTimeout`.
@@ -586,14 +667,6 @@ class LiteyukiBot:
         log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
-
-
-def _policy(given: RestartPolicy | None, otherwise: RestartPolicy) -> RestartPolicy:
-    if given is None:
-        return otherwise
-    if not isinstance(given, RestartPolicy):
-        raise TypeError(f"restart must be a RestartPolicy, not {type(given).__name__}")
-    return given
 
 
 def _is_imported_again() -> bool:

@@ -13,14 +13,14 @@ SHOWN = "***"
 
 _KEY = r"(?:[\w-]*(?:token|passw(?:or)?d|secret)|api[_-]?key)"
 
-_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\?["']?[^\s"'\\&,;)\]}]+)"""
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\?["']?[^\s\x1b"'\\&,;)\]}]+)"""
 """In quotes, or up to a character that ends it. A quote may be escaped, or may never end."""
 
 _SECRETS = re.compile(
     rf"""
     (?P<header> authorization \\?["']? \s* [:=] \s* \\?["']?
         (?:(?:bearer|basic|token|digest) \s+)? )
-        (?P<credential> [^\s"'\\,;]+ )
+        (?P<credential> [^\s\x1b"'\\,;]+ )
     | (?P<key> (?<![\w-]) {_KEY} \\?["']? \s* [:=] \s* ) (?P<value> {_VALUE} )
     """,
     re.IGNORECASE | re.VERBOSE,

@@ -1,13 +1,19 @@
 """Child processes: the names for users."""
 
 from .child.request import calls_ready, ready, request_restart
+from .program.ready import HttpOk, LogLine, TcpPort
+from .program.spec import Line
 from .restart import RestartPolicy
 from .state import ChildProcess, ProcessState
 
 __all__ = [
     "ChildProcess",
+    "HttpOk",
+    "Line",
+    "LogLine",
     "ProcessState",
     "RestartPolicy",
+    "TcpPort",
     "calls_ready",
     "ready",
     "request_restart",

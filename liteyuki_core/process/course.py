@@ -23,7 +23,7 @@ Tested with real processes in tests/process/: test_supervision.py, test_exits.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from functools import partial
 from time import monotonic
@@ -35,7 +35,7 @@ from ..comm.hub.side import Recipient
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
 from ..comm.workers import Died
-from ..errors import ChannelClosed, ProcessStartError, ProcessTimeout
+from ..errors import ChannelClosed, ProcessError, ProcessStartError, ProcessTimeout
 from ..hooks import Hooks, Kind
 from ..writer import Writer
 from . import stopping
@@ -44,13 +44,15 @@ from .ending import describe
 from .health import Hang, Health, Watch
 from .life import Life
 from .listening import Listening
+from .living import Living
 from .pool import Pool
 from .report import Report
-from .restart import RestartPolicy, Restarts
+from .restart import Restarts
 from .spec import ChildSpec
 from .starting import Starting
 from .state import ChildProcess, ProcessState
 from .task import Tasks
+from .terms import Terms
 from .verdict import ProcessEnd, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
@@ -72,6 +74,9 @@ class Services(NamedTuple):
     stop_timeout: float
     may_start: Callable[[], bool]
     """Returns whether children may still be started."""
+    until_running: Callable[[str, tuple[str, ...]], Awaitable[None]]
+    """Waits until the children of these names are RUNNING. Raises `ProcessStartError`, for the
+    child that depends on them."""
     on_word: OnWord
     """Returns the call that the loop is to make for a child's word, or None. The thread that reads
     the child's link calls it. Raises `FrameError` if the child may not say the word."""
@@ -80,27 +85,30 @@ class Services(NamedTuple):
 class Course:
     """One child, from the moment it is added."""
 
+    is_program = False
+
     def __init__(
         self,
         child: ChildProcess,
         call: bytes,
-        policy: RestartPolicy,
+        terms: Terms,
         hang: Hang,
         services: Services,
         pool: Pool | None = None,
     ) -> None:
         self.child = child
         self.name = child.name
+        self.terms = terms
         self._call = call
         self._hang = hang
         self._services = services
         self._pool = pool
         if pool is not None:
             pool.add(child, self._unwanted)
-        self._budget = Restarts(policy)
+        self._budget = Restarts(terms.policy)
         self._listening = Listening()
         self._starting: asyncio.Task[None] | None = None
-        self._life: Life | None = None
+        self._life: Living | None = None
         self._watch: Watch | None = None
         self._again = False
         """Whether the child is started again when its present life is over."""
@@ -110,7 +118,7 @@ class Course:
         self._changes: list[asyncio.Future[None]] = []
 
     @property
-    def life(self) -> Life | None:
+    def life(self) -> Living | None:
         """The child's life while there is a process, else None."""
         life = self._life
         return life if life is not None and life.is_spawned else None
@@ -186,14 +194,14 @@ class Course:
     def _unwanted(self, peer: Recipient) -> None:
         """Have the process whose link is `peer` replaced. From any thread, under the lock."""
         life = self._life
-        if life is not None:
+        if isinstance(life, Life):
             wake = partial(life.soon, lambda: self._replace(peer))
             self._services.main.context.site.soon(wake)  # Not now: it makes a system call.
 
     def _replace(self, peer: Recipient) -> None:
         """Kill the process whose link is `peer` and start another at once, without a backoff."""
         life = self.life
-        if life is None or life.peer is not peer:
+        if not isinstance(life, Life) or life.peer is not peer:
             return  # It has ended meanwhile.
         log.logger.warning(
             f"process {self.name} is ended: whoever has called it waits no longer (pid {life.pid})"
@@ -270,7 +278,7 @@ class Course:
         if self._pool is not None:
             self._pool.changed()
 
-    def ready(self, life: Life, called: bool) -> None:
+    def ready(self, life: Living, called: bool) -> None:
         """Note that a process of the child is ready, and whether it has called `ready()`."""
         life.note_ready(called)
         self._has_been_ready = True
@@ -311,36 +319,26 @@ class Course:
                         self._services.stop_timeout * stopping.HOOK_SHARE,
                     )
                 self._restart_announced = False
+            try:
+                await self._services.until_running(self.name, self.terms.depends_on)
+            except ProcessStartError as error:
+                self._not_spawned(str(error))
+                return
             await self._spawn()
         finally:
             if self._starting is asyncio.current_task():
                 self._starting = None
 
     async def _spawn(self) -> None:
-        services = self._services
-
-        def on_word(word: words.OfProcess) -> None:
-            act = services.on_word(self, life, word)
-            if act is not None:
-                life.soon(act)
-
         def on_end() -> None:
-            services.tasks.run(self._ended(life))
+            self._services.tasks.run(self._ended(life))
 
-        life = self._life = Life(
-            self.name,
-            services.main,
-            services.writer,
-            services.processes,
-            on_word,
-            on_end,
-            self._on_pid,
-        )
+        life = self._life = self._make_life(on_end)
         try:
-            await life.spawn(self._spec, self._listening)
+            await life.spawn()
         except Exception as error:
             self._life = None
-            self._not_spawned(repr(error))
+            self._not_spawned(str(error) if isinstance(error, ProcessError) else repr(error))
         except asyncio.CancelledError:
             # It was stopped meanwhile. If the process could be spawned, its end follows.
             if not life.is_spawned:
@@ -351,6 +349,27 @@ class Course:
         finally:
             if life.is_spawned:
                 self._spawned(life)
+
+    def _make_life(self, on_end: Callable[[], None]) -> Living:
+        services = self._services
+
+        def on_word(word: words.OfProcess) -> None:
+            act = services.on_word(self, life, word)
+            if act is not None:
+                life.soon(act)
+
+        life = Life(
+            self.name,
+            services.main,
+            services.writer,
+            services.processes,
+            on_word,
+            on_end,
+            self._on_pid,
+            self._spec,
+            self._listening,
+        )
+        return life
 
     def _not_spawned(self, failure: str | None) -> None:
         """Do what follows if no process could be spawned, or none was to be any more."""
@@ -380,16 +399,17 @@ class Course:
             services.stop_timeout,
         )
 
-    def _spawned(self, life: Life) -> None:
+    def _spawned(self, life: Living) -> None:
         self.child.exitcode = None
         self.child.started_at = datetime.now(timezone.utc)
         log.logger.info(f"process {self.name} started (pid {life.pid})")
-        self._watch = Watch(self.child, life.peer, self._hang, life.kill, life.report)
-        self._services.health.add(self._watch)
+        if isinstance(life, Life):
+            self._watch = Watch(self.child, life.peer, self._hang, life.kill, life.report)
+            self._services.health.add(self._watch)
 
     # ------------------------------------------------------------- the end of a process
 
-    async def _ended(self, life: Life) -> None:
+    async def _ended(self, life: Living) -> None:
         try:
             code = self.child.exitcode = await life.drain()
             self._listening.close_way()
@@ -402,11 +422,12 @@ class Course:
             self._follow(
                 code=code,
                 called=life.called_ready,
-                clean=life.peer.clean,
+                clean=life.is_clean,
                 forced=life.has_crashed,
+                late=life.is_late,
                 failure=life.failure,
             )
-            if self._pool is not None:
+            if self._pool is not None and isinstance(life, Life):
                 self._pool.ended(life.peer, Died(self.name, code, how, life.last_lines()))
         finally:
             if self._life is life:

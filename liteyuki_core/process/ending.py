@@ -33,16 +33,20 @@ def classify(
     clean: bool = False,
     failure: str | None = None,
     forced: bool = False,
+    late: bool = False,
 ) -> Ending:
     """Return the class of an end. A `code` of None means that the exit code is not known.
 
     `ready` says that the child was RUNNING, and `called` that its process had called `ready()`.
     `clean` says that the process has said that it ends as it should. `forced` says that main has
-    ended it because its link had ended. `failure` is the error that it has reported. If it never
-    called `ready()`, exit code 3 means that it could not start.
+    ended it because its link had ended, and `late` that main has ended it because it was not ready
+    in time. `failure` is the error that it has reported. If it never called `ready()`, exit code 3
+    means that it could not start.
     """
     if asked:
         return Ending.ASKED
+    if late:
+        return Ending.NOT_READY
     if forced:
         return Ending.CRASH
     if code == 0 or (code is None and clean):

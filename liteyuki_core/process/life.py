@@ -58,8 +58,11 @@ class Life:
     `on_word` is called on the thread that reads the link. `on_end` is called once, on the loop,
     when the process has ended. `on_pid` is called with the pid on the loop when the process is
     spawned. It is called with None on another thread when the process has ended, where the system
-    allows it before another process can get that pid.
+    allows it before another process can get that pid. `make_spec` is called with the process's
+    ends of its link, its output and the way for its listening sockets, and with the report.
     """
+
+    is_late = False
 
     def __init__(
         self,
@@ -70,6 +73,8 @@ class Life:
         on_word: Callable[[words.OfProcess], None],
         on_end: Callable[[], None],
         on_pid: Callable[[int | None], None],
+        make_spec: MakeSpec,
+        listening: Listening,
     ) -> None:
         self.name = name
         self.begun = monotonic()
@@ -95,6 +100,8 @@ class Life:
         self._writer = writer
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._processes = processes
+        self._make_spec = make_spec
+        self._listening = listening
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._code: int | None = None
@@ -115,14 +122,23 @@ class Life:
         """Whether there is a process."""
         return self._process is not None
 
-    async def spawn(self, make_spec: MakeSpec, listening: Listening) -> None:
+    @property
+    def is_clean(self) -> bool:
+        """Whether the process has said that it ends as it should, or was asked to."""
+        return self.peer.clean
+
+    @property
+    def root(self) -> int | None:
+        """The process that all of it descends from."""
+        return self.pid
+
+    async def spawn(self) -> None:
         """Spawn the process.
 
-        `make_spec` is called with the process's ends of its link, its output and the way for its
-        listening sockets, and with the report. Waits for a worker thread, also when it is
-        cancelled, so that it is known afterwards whether there is a process. Raises what spawning
-        raises.
+        Waits for a worker thread, also when it is cancelled, so that it is known afterwards
+        whether there is a process. Raises what spawning raises.
         """
+        listening = self._listening
         cancelled: asyncio.CancelledError | None = None
         threads = self._main.context.dispatcher.threads
         with ExitStack() as kept:
@@ -141,7 +157,7 @@ class Life:
                 self.report = shared()
                 kept.callback(self.close)
                 process = self._processes.process(
-                    make_spec(theirs, output.theirs, way, self.report)
+                    self._make_spec(theirs, output.theirs, way, self.report)
                 )
                 spawning = asyncio.ensure_future(threads.run(lambda: _spawn(process)))
                 while not spawning.done():
@@ -231,6 +247,11 @@ class Life:
         if self._words > _WORDS:
             raise FrameError(f"more than {_WORDS} words about itself within {_WORDS_SECONDS:g} s")
 
+    def ask(self, seconds: float) -> None:
+        """Ask the process to stop within so many seconds."""
+        self.peer.clean = True
+        self.peer.say(words.Stop(seconds))
+
     def terminate(self) -> None:
         """Ask the system to terminate the process. The process may ignore that."""
         if self._process is not None and not self._is_over:
@@ -249,6 +270,7 @@ class Life:
         process was spawned.
         """
         self._on_word = self._on_end = self._on_pid = _nothing
+        self._make_spec = _no_spec
         if self.report is not None:
             self.report.close()
 
@@ -277,6 +299,10 @@ class Life:
 
 def _nothing(*_: object) -> None:
     pass
+
+
+def _no_spec(*_: object) -> ChildSpec:
+    raise AssertionError("a life is over and does not begin again")
 
 
 def _discard(process: SpawnProcess) -> None:

@@ -36,6 +36,8 @@ _QUIET_MILLISECONDS = 100
 _ANSWER_SECONDS = 5.0
 """A child may take so long to answer: one that has just been spawned is slow to connect."""
 _SETTINGS = (".env", "pyproject.toml")
+_SCRIPTS = (".js", ".cjs", ".mjs", ".ts")
+"""Of programs. No Python child has loaded such a file, so it matters to none."""
 _MAIN = ""
 """The main process's name in `_pending` and in flaws. No child has this name."""
 
@@ -157,7 +159,7 @@ class Reload:
                 return True
             # Nobody can tell any more whether this was a folder.
             was_folder = change is Change.deleted and "." not in os.path.basename(path)
-            return was_folder or _is_source(path)
+            return was_folder or _is_source(path, scripts=True)
 
         changes = awatch(
             *paths, watch_filter=is_wanted, step=_QUIET_MILLISECONDS, recursive=recursive
@@ -216,6 +218,10 @@ class Reload:
 
     async def _ask(self, name: str, paths: list[str]) -> _Answer:
         watch = self._watch.get(name, ())
+        if self._supervisor.get(name).is_program:
+            # It can't be asked what it has loaded.
+            found = [p for p in paths if any(loaded.is_in(p, place) for place in watch)]
+            return _Answer([p for p in found if p in watch or _is_source(p, scripts=True)], [], [])
         if watch:
             paths = [path for path in paths if any(loaded.is_in(path, p) for p in watch)]
             sure = [path for path in paths if path in watch or _is_source(path)]
@@ -259,9 +265,11 @@ class _Answer(NamedTuple):
     near: list[str]
 
 
-def _is_source(path: str) -> bool:
+def _is_source(path: str, *, scripts: bool = False) -> bool:
+    """Return whether a file matters by its name. With `scripts`, those of Node matter too."""
     name = os.path.basename(path)
-    return name.endswith(".py") or name in _SETTINGS or name.startswith(".env.")
+    ends = (".py", *_SCRIPTS) if scripts else ".py"
+    return name.endswith(ends) or name in _SETTINGS or name.startswith(".env.")
 
 
 def _ignored() -> tuple[str, ...]:
@@ -279,7 +287,7 @@ def _files(changed: set[str]) -> list[str]:
         if os.path.isdir(path):
             for folder, folders, names in os.walk(path):
                 folders[:] = [name for name in folders if name not in ignored]
-                found.update(os.path.join(folder, n) for n in names if _is_source(n))
+                found.update(os.path.join(folder, n) for n in names if _is_source(n, scripts=True))
         else:
             found.add(path)
     return sorted(found)

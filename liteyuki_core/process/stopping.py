@@ -11,8 +11,7 @@ from time import monotonic
 from typing import Literal
 
 from .. import log
-from ..comm.wire import words
-from .life import Life
+from .living import Living
 
 HOOK_SHARE = 0.3
 """Hooks have at most this share of a stop's time."""
@@ -22,18 +21,16 @@ _TERMINATE_SHARE = 0.9
 """After these shares of the time, the remaining processes are terminated, and killed."""
 
 
-async def stop(lives: Iterable[Life], begun: float, deadline: float) -> None:
+async def stop(lives: Iterable[Living], begun: float, deadline: float) -> None:
     """Stop processes by `deadline`. `begun` is when their stop began. Both are monotonic times.
 
     Waits until they have ended and their courses have handled that, at most until `deadline`. If
     it is cancelled, it leaves the processes as they are.
     """
     span = max(0.0, deadline - begun)
-    waits: dict[asyncio.Future[Literal[True]], Life] = {}
+    waits: dict[asyncio.Future[Literal[True]], Living] = {}
     for life in lives:
-        life.peer.clean = True
-        remaining = max(0.0, begun + span * _ASK_SHARE - monotonic())
-        life.peer.say(words.Stop(remaining))
+        life.ask(max(0.0, begun + span * _ASK_SHARE - monotonic()))
         waits[asyncio.ensure_future(life.ended.wait())] = life
     try:
         for share, escalate in (
@@ -54,15 +51,15 @@ async def stop(lives: Iterable[Life], begun: float, deadline: float) -> None:
             wait.cancel()
 
 
-def _terminate(life: Life) -> None:
+def _terminate(life: Living) -> None:
     log.logger.warning(f"process {life.name} has not stopped: terminate (pid {life.pid})")
     life.terminate()
 
 
-def _kill(life: Life) -> None:
+def _kill(life: Living) -> None:
     log.logger.warning(f"process {life.name} has not stopped: kill (pid {life.pid})")
     life.kill()
 
 
-def _give_up(life: Life) -> None:
+def _give_up(life: Living) -> None:
     log.logger.critical(f"process {life.name} (pid {life.pid}) can't be ended")

@@ -28,12 +28,15 @@ from . import stopping
 from .course import Course, Services
 from .health import Hang, Health
 from .life import Life
+from .planned import Planned
 from .pool import Pool
-from .restart import RestartPolicy
+from .program.course import ProgramCourse
+from .program.spec import Program
 from .spec import pack_call
 from .starting import Starting
 from .state import ChildProcess, ProcessState
 from .task import Tasks
+from .terms import Terms, waves
 
 _WHY_CHARACTERS = 1000
 """At most so many characters of a child's text go into the log."""
@@ -82,9 +85,11 @@ class Supervisor:
             store_cache_bytes=store_cache_bytes,
             stop_timeout=stop_timeout,
             may_start=lambda: not self._stopping,
+            until_running=self._until_running,
             on_word=self._word,
         )
         self._stopping = False
+        self._planned = Planned(self._tasks, main.context.dispatcher.threads, self.restart)
         self._questions: dict[int, tuple[Course, asyncio.Future[words.Loaded]]] = {}
         self._asked = 0
 
@@ -94,7 +99,7 @@ class Supervisor:
         target: Callable[..., Any] | str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        policy: RestartPolicy,
+        terms: Terms,
         hang: Hang,
         pool: Pool | None = None,
     ) -> None:
@@ -102,7 +107,6 @@ class Supervisor:
 
         Raises what `LiteyukiBot.add_process` raises.
         """
-        check_name(name)
         self._check_new(name)
         if isinstance(target, str):
             module, colon, path = target.partition(":")
@@ -124,8 +128,35 @@ class Supervisor:
         self._hub.add_process(name)
         self._writer.add_process(name)
         child = ChildProcess(name, text)
-        self._courses[name] = Course(child, call, policy, hang, self._services, pool)
-        self.children[name] = child
+        self._take_in(Course(child, call, terms, hang, self._services, pool))
+
+    def add_program(self, program: Program, terms: Terms) -> None:
+        """Add a program, which has no channels. From any thread.
+
+        Raises what `LiteyukiBot.add_program` raises.
+        """
+        self._check_new(program.name)
+        others = [c.name for c in self.courses if isinstance(c, ProgramCourse) and c.has_terminal]
+        if program.terminal and others:
+            raise ProcessStartError(
+                f"process {program.name}: terminal=True is for one program, and {others[0]} has "
+                "the terminal",
+                program.name,
+            )
+        self._writer.add_process(program.name)
+        child = ChildProcess(program.name, program.title)
+        self._take_in(ProgramCourse(child, program, terms, self._services))
+
+    def _check_new(self, name: str) -> None:
+        check_name(name)
+        if name in self.children:
+            raise ProcessExists(
+                f"a process named {name!r} was added already; take another name", name
+            )
+
+    def _take_in(self, course: Course) -> None:
+        self._courses[course.name] = course
+        self.children[course.name] = course.child
 
     def add_workers(
         self,
@@ -134,7 +165,7 @@ class Supervisor:
         initializer: Callable[[], Any] | str | None,
         concurrency: int,
         max_calls: int | None,
-        policy: RestartPolicy,
+        terms: Terms,
     ) -> list[str]:
         """Add workers with their queue; return their names. From any thread.
 
@@ -148,14 +179,8 @@ class Supervisor:
         pool = Pool(name, self._hub)
         for each in names:
             # A worker is busy for as long as a call takes, so it is not watched for that.
-            self.add(each, _WORKER, args, {}, policy, Hang(0.0, "warn"), pool)
+            self.add(each, _WORKER, args, {}, terms, Hang(0.0, "warn"), pool)
         return names
-
-    def _check_new(self, name: str) -> None:
-        if name in self.children:
-            raise ProcessExists(
-                f"a process named {name!r} was added already; take another name", name
-            )
 
     @property
     def courses(self) -> list[Course]:
@@ -188,13 +213,23 @@ class Supervisor:
         for course in courses:
             if course.child.started_at is None:
                 self.start(course)
-            await course.until_started()
+            if not course.terms.depends_on:  # Else it may take long, and the others need not wait.
+                await course.until_started()
+
+    async def _until_running(self, name: str, others: tuple[str, ...]) -> None:
+        """Wait until all others are RUNNING. Raises `ProcessStartError` if one has ended."""
+        for other in others:
+            try:
+                await self.get(other).wait_ready(None)
+            except ProcessStartError as error:
+                raise ProcessStartError(f"it depends on {other}, and {error}", name) from None
 
     def start(self, course: Course) -> None:
         """Start a child if it has no process. If it is stopping, start it when it has stopped."""
         if self._stopping:
             return
         self._hub.process_comes(course.name)
+        self._planned.add(course)
         course.start()
 
     def restart(self, course: Course) -> None:
@@ -202,6 +237,7 @@ class Supervisor:
         if self._stopping:
             return
         self._hub.process_comes(course.name)
+        self._planned.add(course)
         if course.restart():
             self._stop_soon(course)
 
@@ -217,7 +253,7 @@ class Supervisor:
     ) -> words.Loaded | None:
         """Ask a child which files it has loaded. Return its answer, or None if none comes."""
         life = course.life
-        if life is None:
+        if not isinstance(life, Life):
             return None
         self._asked += 1
         number = self._asked
@@ -287,8 +323,12 @@ class Supervisor:
         for course in self.courses:
             course.leave()
         self._processes.close()
-        leaving = [c for c in self.courses if c.child.state is ProcessState.STOPPING]
-        await self._stop(leaving, deadline)
+        leaving = {c.name: c for c in self.courses if c.child.state is ProcessState.STOPPING}
+        stops = waves({name: course.terms.depends_on for name, course in leaving.items()})
+        for number, names in enumerate(stops):
+            now = monotonic()
+            share = max(0.0, deadline - now) / (len(stops) - number)
+            await self._stop([leaving[name] for name in names], now + share)
 
     def _stop_soon(self, course: Course) -> None:
         self._tasks.run(self._stop([course], monotonic() + self._stop_timeout))

@@ -30,7 +30,7 @@ class ProcessEnd(NamedTuple):
     again: bool = False
     """Whether somebody has asked to start the child again after this end."""
     is_spawned: bool = True
-    """Whether there was a process. The next four fields are about that process."""
+    """Whether there was a process. The other fields are about that process."""
     code: int | None = None
     """Its exit code, None if the code is not known."""
     called: bool = False
@@ -39,6 +39,8 @@ class ProcessEnd(NamedTuple):
     """Whether it has said that it ends as it should."""
     forced: bool = False
     """Whether main has ended it because its link had ended. The exit code does not count then."""
+    late: bool = False
+    """Whether main has ended it because it was not ready in time."""
     failure: str | None = None
     """The error that it has reported, or why it could not be spawned."""
 
@@ -116,6 +118,7 @@ def _ending(end: ProcessEnd) -> tuple[Ending, str]:
         clean=end.clean,
         failure=end.failure,
         forced=end.forced,
+        late=end.late,
     )
     return ending, describe(end.code)
 

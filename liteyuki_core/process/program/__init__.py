@@ -1,0 +1,1 @@
+"""Programs: executables that run as children, without a link to the main process."""

@@ -1,0 +1,53 @@
+"""The course of a program: that of any child, with a life that has no link.
+
+As `course.py`, except that readiness is looked for and that nothing is asked over a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..course import Course, Services
+from ..health import Hang
+from ..living import Living
+from ..state import ChildProcess, ProcessState
+from ..terms import Terms
+from .life import ProgramLife
+from .spec import Program
+
+_NEVER = Hang(0.0, "warn")
+"""A program is asked nothing, so it is never found to hang."""
+
+
+class ProgramCourse(Course):
+    """One program, from the moment it is added."""
+
+    is_program = True
+
+    def __init__(
+        self, child: ChildProcess, program: Program, terms: Terms, services: Services
+    ) -> None:
+        super().__init__(child, b"", terms, _NEVER, services)
+        self._program = program
+
+    def _make_life(self, on_end: Callable[[], None]) -> Living:
+        services = self._services
+        threads = services.main.context.dispatcher.threads
+        return ProgramLife(self._program, services.writer, threads, on_end, self._on_pid)
+
+    def _spawned(self, life: Living) -> None:
+        super()._spawned(life)
+        assert isinstance(life, ProgramLife)
+        if self._program.ready is None:
+            self.ready(life, True)
+        else:
+            self._services.tasks.run(self._await_ready(life))
+
+    @property
+    def has_terminal(self) -> bool:
+        """Whether the main process's terminal is lent to the program."""
+        return self._program.terminal
+
+    async def _await_ready(self, life: ProgramLife) -> None:
+        if await life.until_ready() and self.child.state is ProcessState.STARTING:
+            self.ready(life, True)

@@ -293,6 +293,23 @@ def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:
         assert stopped_by_itself(program), program.output
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="this system has no bash")
+def test_own_project_runs_napcat(folder: Path, environment: dict[str, str]) -> None:
+    """It is started when NoneBot accepts, and stopped before it. Here it is a stand-in."""
+    (folder / "NapCat").mkdir()
+    (folder / "NapCat" / "launcher.sh").write_text(
+        "echo '[WebUi] http://127.0.0.1:6099/webui?token=s3cret'\nsleep 1000\n"
+    )
+    with project(folder, environment, "bot.py with NapCat") as program:
+        program.wait_for_line("process napcat is ready")
+        assert program.found(r"^napcat \| \[WebUi\] \S+webui\?token=\*\*\*$"), program.output
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+        order = [line for line in program.lines if re.search("is ready,|was ended|exited", line)]
+        names = [re.search("process ([a-z]+) ", line) for line in order]
+        assert [found[1] for found in names if found] == ["nonebot", "napcat", "napcat", "nonebot"]
+
+
 @contextmanager
 def project(
     folder: Path, environment: dict[str, str], bot: str, more: str = ""

@@ -28,7 +28,10 @@ import select
 import signal
 import sys
 import time
-from typing import Any
+
+TYPE_CHECKING = False  # To import typing would take a third of the guard's start.
+if TYPE_CHECKING:
+    from typing import Any
 
 assert sys.platform != "win32"
 
@@ -53,6 +56,8 @@ class Guard:
     """
 
     def __init__(self, control: int, status: int, own_group: bool) -> None:
+        for file in (control, status):
+            os.set_inheritable(file, False)  # They are no business of the program.
         self._control = control
         self._status = status
         self._own_group = own_group

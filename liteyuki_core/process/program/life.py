@@ -183,11 +183,11 @@ class ProgramLife:
     # ------------------------------------------------------------- the end
 
     def ask(self, seconds: float) -> None:
-        """Ask it to stop as `Program.stop` says."""
-        self.is_clean = True
+        """Ask it to stop as `Program.stop` says, once. Many programs end at once at the second."""
         tree, stop = self._tree, self._program.stop
-        if tree is None:
+        if tree is None or self.is_clean:
             return
+        self.is_clean = True
         if not isinstance(stop, Line):
             tree.signal(stop)
             return

@@ -153,8 +153,9 @@ class Guarded:
             self._guard.wait()
             raise
         self.pid = number
-        if sys.platform != "win32":  # A signal handler may write to it.
-            os.set_blocking(self._control, False)
+        if sys.platform != "win32":
+            os.set_blocking(self._control, False)  # A signal handler may write to it.
+            self._signal = os.kill if program.terminal else os.killpg
 
     def _tell(self, program: Program) -> None:
         fields = [program.cwd, str(len(program.argv)), *program.argv]
@@ -197,7 +198,7 @@ class Guarded:
             log.logger.error(f"the guard of pid {self.pid} was ended; so all is killed")
             if sys.platform != "win32":
                 try:
-                    os.killpg(self.pid, signal.SIGKILL)
+                    self._signal(self.pid, signal.SIGKILL)
                 except (ProcessLookupError, PermissionError):
                     pass  # Nobody is left.
             on_ended()
@@ -238,7 +239,7 @@ class Direct:
                 stdin=self._input.theirs,
                 stdout=output,
                 stderr=output,
-                start_new_session=sys.platform != "win32",
+                start_new_session=sys.platform != "win32" and not program.terminal,
                 **options,
             )
         except BaseException:
@@ -247,6 +248,7 @@ class Direct:
         finally:
             self._input.handed()
         self.pid = self.root = popen.pid
+        self._has_terminal = program.terminal
         self._process = _Process(program.name, popen)
         group: Any = Group
         self._group: Group = group(self._process)
@@ -260,7 +262,8 @@ class Direct:
                 # It reaches programs with a console, and these can end in order.
                 os.kill(self.pid, signal.CTRL_BREAK_EVENT)
             else:
-                os.killpg(self.pid, number)
+                # With the terminal it has no group of its own.
+                (os.kill if self._has_terminal else os.killpg)(self.pid, number)
         except OSError:
             pass  # It has ended.
 

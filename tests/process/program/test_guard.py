@@ -137,6 +137,17 @@ def test_signals_of_the_program_are_as_usual(way: str) -> None:
     assert int(masks["SigBlk"], 16) == 0
 
 
+def test_the_program_has_no_files_of_the_bot(way: str) -> None:
+    """Nothing is open in it but its standard streams."""
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("this system does not show them")
+    numbers = " ".join(map(str, range(100)))
+    script = f"for n in {numbers}; do [ -e /proc/$$/fd/$n ] && echo $n; done; echo end"
+    with running("sh", "-c", script) as it:
+        assert [it.line() for _ in range(4)] == ["0", "1", "2", "end"]
+        assert it.over.wait(DEADLINE)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
 def test_a_signal_goes_to_the_group(way: str, name: str) -> None:
     """So a shell and what it runs are both told."""

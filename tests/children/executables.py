@@ -69,6 +69,24 @@ def obeys() -> None:
     say("read", repr(line))
 
 
+def counts() -> None:
+    """End in order some time after it is asked, and at once when it is asked again."""
+    asked = 0
+
+    def on_signal(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+
+    signal.signal(signal.SIGTERM, on_signal)
+    say("counts")
+    while not asked:
+        time.sleep(0.01)
+    deadline = time.monotonic() + 1
+    while asked == 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sys.exit(0 if asked == 1 else 9)
+
+
 def family() -> None:
     """Start a child that starts one, and one that leaves the group; none ends when asked."""
     code = (

@@ -213,6 +213,20 @@ def stops() -> None:
     acting.main(bot, act)
 
 
+def asked_twice() -> None:
+    """A program that is to stop is not asked again when the bot stops."""
+    bot = LiteyukiBot()
+    bot.add_program("counts", run("counts"), ready=LogLine("counts"))
+
+    async def act() -> None:
+        await bot.wait_ready("counts", 20)
+        bot.stop_process("counts")
+        await asyncio.sleep(0.3)
+
+    acting.main(bot, act)
+    say("> code", bot.processes["counts"].exitcode)
+
+
 def family() -> None:
     """A family that does not end when asked; `act` says how it is ended."""
     how = sys.argv[1]
@@ -452,6 +466,8 @@ def every_day() -> None:
 
 def terminal() -> None:
     """One program has the terminal."""
+    if "frozen" in sys.argv:
+        sys.frozen = True  # type: ignore[attr-defined]
     bot = LiteyukiBot()
     bot.add_program("asks", run("asks_the_terminal"), terminal=True, restart=NEVER)
     try:
@@ -460,6 +476,8 @@ def terminal() -> None:
         say("> error", error)
 
     async def act() -> None:
+        if "interrupt" in sys.argv:
+            await asyncio.sleep(1000)
         await until_state(bot, "asks", *OVER)
         say("> code", bot.processes["asks"].exitcode)
 

@@ -135,12 +135,9 @@ class Settings:
 
     @classmethod
     def _from_texts(cls) -> Settings:
-        try:
-            texts = {**_read(_file()), **_read(os.environ)}
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f".env is not UTF-8: {error} (in the environment or in .env)"
-            ) from None
+        texts: dict[str, str | None] = {}
+        for found in (*_files().values(), os.environ):
+            texts.update(_read(found))
         hints = get_type_hints(cls, include_extras=True)
         given = {name: text for name in hints if (text := texts.get(_key(name)))}
         try:
@@ -159,7 +156,7 @@ class Settings:
                 f"{_key(str(problem['loc'][0]))}={problem['input']!s}: {problem['msg']}"
                 for problem in error.errors()
             ]
-        raise ConfigError(f"{'; '.join(lines)} (in the environment or in .env)")
+        raise ConfigError(f"{'; '.join(lines)} ({_places()})")
 
     @property
     def log(self) -> LogConfig:
@@ -180,7 +177,7 @@ def unknown_keys() -> list[str]:
     """Return one line of text about each LITEYUKI_ key that is set and is no setting."""
     known = [*(_key(field.name) for field in fields(Settings)), *PLUGIN_KEYS]
     places: dict[str, list[str]] = {}
-    for place, found in (("the environment", os.environ), (_FILE, _file())):
+    for place, found in {"the environment": os.environ, **_files()}.items():
         for key in _read(found):
             if key not in known:
                 places.setdefault(key, []).append(place)
@@ -220,13 +217,34 @@ def _key(name: str) -> str:
     return _PREFIX + name.upper()
 
 
-def _file() -> Mapping[str, str | None]:
-    """Return what the file sets. Raises `UnicodeDecodeError`."""
-    if not os.path.exists(_FILE) or os.path.isdir(_FILE):
+def _files() -> dict[str, Mapping[str, str | None]]:
+    """Return what NoneBot's files set, by file; a later one counts more. Raises `ConfigError`."""
+    found = {_FILE: _file(_FILE)}
+    environment = "prod"
+    for texts in (found[_FILE], os.environ):
+        named = {key.upper(): text for key, text in texts.items()}.get("ENVIRONMENT")
+        if named:
+            environment = named
+    more = f"{_FILE}.{environment}"
+    found[more] = _file(more)
+    return found
+
+
+def _file(name: str) -> Mapping[str, str | None]:
+    if not os.path.isfile(name):
         return {}
     from dotenv import dotenv_values
 
-    return dotenv_values(_FILE, encoding="utf-8")
+    try:
+        return dotenv_values(name, encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name} is not UTF-8: {error}") from None
+
+
+def _places() -> str:
+    """Return where settings may stand, for an error."""
+    files = [name for name, found in _files().items() if found or name == _FILE]
+    return " or ".join(f"in {place}" for place in ("the environment", *files))
 
 
 def _read(found: Mapping[str, str | None]) -> dict[str, str | None]:

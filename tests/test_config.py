@@ -118,3 +118,52 @@ def test_the_main_process_warns_once(tmp_path: Path, environment: Environment) -
         assert len(bot.found(r"LITEYUKI_LOG_LEVLE \(in \.env\) is no setting")) == 1
         assert len(bot.found(r"LITEYUKI_RELAOD \(in the environment\) is no setting")) == 1
         assert len(bot.found("is no setting")) == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "level"),
+    [
+        ({".env.prod": "LITEYUKI_LOG_LEVEL=DEBUG"}, {}, "DEBUG"),
+        (
+            {".env": "LITEYUKI_LOG_LEVEL=ERROR", ".env.prod": "liteyuki_log_level=DEBUG"},
+            {},
+            "DEBUG",
+        ),
+        (
+            {".env": "environment=dev\nLITEYUKI_LOG_LEVEL=ERROR", ".env.dev": "", ".env.prod": "X"},
+            {},
+            "ERROR",
+        ),
+        ({".env": "ENVIRONMENT=dev", ".env.dev": "LITEYUKI_LOG_LEVEL=TRACE"}, {}, "TRACE"),
+        (
+            {".env": "ENVIRONMENT=dev", ".env.test": "LITEYUKI_LOG_LEVEL=TRACE"},
+            {"ENVIRONMENT": "test"},
+            "TRACE",
+        ),
+        ({".env.prod": "LITEYUKI_LOG_LEVEL=DEBUG"}, {"LITEYUKI_LOG_LEVEL": "ERROR"}, "ERROR"),
+        ({".env.dev": "LITEYUKI_LOG_LEVEL=DEBUG"}, {}, "INFO"),
+    ],
+)
+def test_the_files_that_nonebot_reads(
+    nothing_set: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    environment: dict[str, str],
+    level: str,
+) -> None:
+    """`.env`, then `.env.{ENVIRONMENT}`, then the environment: as NoneBot does, in its order."""
+    write_files(nothing_set, files)
+    for key, text in environment.items():
+        monkeypatch.setenv(key, text)
+    assert Settings.load().log_level == level
+
+
+def test_a_wrong_value_or_key_names_its_file(nothing_set: Path) -> None:
+    """The template of nb-cli makes no other file than `.env.prod`."""
+    write_files(nothing_set, {".env.prod": "LITEYUKI_LOG_LEVEL=loud\nLITEYUKI_LOUD=1"})
+    with pytest.raises(ConfigError, match=r"in the environment or in \.env or in \.env\.prod\)$"):
+        Settings.load()
+    assert [line for line in unknown_keys() if "LITEYUKI_LOUD (in .env.prod)" in line]
+    (nothing_set / ".env.prod").write_bytes("LITEYUKI_LOG_LANG=\u4e2d".encode("gbk"))
+    with pytest.raises(ConfigError, match=r"\.env\.prod is not UTF-8"):
+        Settings.load()

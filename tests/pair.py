@@ -192,7 +192,8 @@ class Pair:
             on_lost=self.child_ended.append,
         )
         copies = Copies(None if cells is None else cells.reader(), self.cache_bytes)
-        context.connect(port, Access(context.site, port, copies))
+        keeps = self.main.access.keeps
+        context.connect(port, Access(context.site, port, copies, keeps=keeps))
         peer = self.composed.connect(name, ours, self.main_ended.append, self.words.append)
         port.start(10)
         return context, port, peer

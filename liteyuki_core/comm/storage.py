@@ -71,10 +71,13 @@ class SharedMemory(Operations):
     def namespace(self, name: str, *, persist: bool | None = None) -> SharedMemory:
         """Return the part of the store whose keys, locks and topics begin with `name` and a colon.
 
-        With `persist`, every key that is set in it outlives the main process, see `set`.
+        With `persist`, every key that is set in it outlives the main process, see `set`. Raises
+        `StoreError` for that if LITEYUKI_STORE_PATH is not set.
         """
         prefix = f"{self._key(name)}:"
         persist = self._persist if persist is None else persist
+        if persist:
+            self._check_keeps(prefix)
         if self._access is not None:
             return SharedMemory._of(self._access, prefix, persist)
         return SharedMemory(prefix, persist=persist)
@@ -115,7 +118,10 @@ class SharedMemory(Operations):
         return found
 
     def get_all(self, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
-        """Return all keys with their values, as they were at one moment."""
+        """Return all keys with their values, as they were at one moment.
+
+        A value that can't be rebuilt in this process is left out, and a line in the log names it.
+        """
         return dict(self._wait(self._items(""), timeout))
 
     async def async_get_all(self, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
@@ -135,7 +141,10 @@ class SharedMemory(Operations):
     def items(
         self, prefix: str = "", *, timeout: float | None = ANSWER_SECONDS
     ) -> list[tuple[str, Any]]:
-        """Return the keys that begin with `prefix`, sorted, with their values at one moment."""
+        """Return the keys that begin with `prefix`, sorted, with their values at one moment.
+
+        A value that can't be rebuilt in this process is left out, and a line in the log names it.
+        """
         return self._wait(self._items(prefix), timeout)
 
     async def async_items(

@@ -396,6 +396,7 @@ class Course:
             services.main.context.max_message_bytes,
             services.main.store.cells,
             services.store_cache_bytes,
+            services.main.context.access.keeps,
             services.stop_timeout,
         )
 

@@ -34,6 +34,7 @@ class ChildSpec(NamedTuple):
     max_message_bytes: int
     cells: Cells | None
     store_cache_bytes: int
+    keeps_store: bool
     stop_timeout: float
 
 

@@ -15,7 +15,7 @@ import pytest
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.errors import StoreError
-from tests.pair import StoreDoor, Unbuildable
+from tests.pair import Pair, StoreDoor, Unbuildable
 
 VALUES = [
     0,
@@ -109,3 +109,27 @@ def test_a_value_that_cant_be_rebuilt(
             assert caught.value.key == "key"
     do(other, "set", "key", 1)
     assert do(store, "get", "key") == 1
+
+
+def test_a_value_that_cant_be_rebuilt_hides_no_other(
+    pair: Pair, store: SharedMemory, do: StoreDoor
+) -> None:
+    """A class has another name now: its key is left out, and a line in the log says so."""
+    do(store, "set", "a", 1)
+    do(store, "set", "broken", Unbuildable(AttributeError))
+    do(store, "set", "c", 3)
+    assert do(store, "items") == [("a", 1), ("c", 3)]
+    assert do(store, "get_all") == {"a": 1, "c": 3}
+    assert do(store, "keys") == ["a", "broken", "c"]
+    pair.logged("'broken'", "not here", "is left out")
+
+
+def test_a_namespace_that_can_not_outlive_the_process(store: SharedMemory) -> None:
+    """The error comes at once and says what to set."""
+    with pytest.raises(
+        StoreError, match=r"namespace 'n' can't outlive.*LITEYUKI_STORE_PATH"
+    ) as error:
+        store.namespace("n", persist=True)
+    assert error.value.key == "n"
+    with pytest.raises(StoreError, match="'n:m'"):
+        store.namespace("n").namespace("m", persist=True)

@@ -139,7 +139,7 @@ def test_no_file_for_keys_that_are_to_outlive(tmp_path: Path, environment: dict[
         assert program.wait() == 0
     lines = program.lines
     assert ["LITEYUKI_STORE_PATH" in line for line in lines] == [True, True, False]
-    assert [line.split()[-1] for line in lines] == ["key", "n:key", "{}"]
+    assert [line.split()[-1] for line in lines] == ["key", "n", "{}"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing there limits the size of files")

@@ -37,7 +37,9 @@ class Main:
         self.local = LocalPort(
             self.hub, self.store, context, shut=self._shut, abandon=self._abandon
         )
-        context.connect(self.local, Access(context.site, self.local, Originals(self.store.entries)))
+        originals = Originals(self.store.entries)
+        access = Access(context.site, self.local, originals, keeps=store_path is not None)
+        context.connect(self.local, access)
         self._peers: list[LinkPeer] = []
         """The peers whose links have not ended."""
         self._last_peer = 0

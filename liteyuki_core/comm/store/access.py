@@ -151,10 +151,14 @@ class Answer:
 class Access:
     """The way of this process to the store. Any thread may call its methods."""
 
-    def __init__(self, site: Site, port: StorePort, copies: Copies | Originals) -> None:
+    def __init__(
+        self, site: Site, port: StorePort, copies: Copies | Originals, *, keeps: bool
+    ) -> None:
         self.site = site
         self.port = port
         self.copies = copies
+        self.keeps = keeps
+        """Whether the store has a file, so that keys may outlive the main process."""
         self._asked: dict[int, Answer] = {}
         self._last = 0
         self._listeners: list[Listener] = []

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from ... import log
+from ...errors import NotConnected, StoreError
 from . import value
 from .access import Access, Answer
 from .copies import ABSENT
@@ -59,8 +61,14 @@ class Operations:
     def _items(self, prefix: str) -> Steps[list[tuple[str, Any]]]:
         prefix = self._prefix + _text(prefix, "a prefix")
         answer = yield self._found().ask(Scan(prefix, True))
-        pairs = zip(answer.keys, answer.values, strict=True)
-        return [(key[len(self._prefix) :], value.rebuild(found, key)) for key, found in pairs]
+        items = []
+        for key, found in zip(answer.keys, answer.values, strict=True):
+            try:
+                items.append((key[len(self._prefix) :], value.rebuild(found, key)))
+            except StoreError as error:
+                # One class that has another name now must not hide all other keys.
+                log.logger.error(f"{error}; it is left out of what was asked for")
+        return items
 
     def _count(self) -> Steps[int]:
         answer = yield self._found().ask(Count(self._prefix))
@@ -158,6 +166,15 @@ class Operations:
             data = found
         assert data is None or isinstance(data, Value)
         self._found().copies.keep(key, cell, deadline, data)
+
+    def _check_keeps(self, prefix: str) -> None:
+        """Raise `StoreError` if it is known that no key can outlive the main process."""
+        try:
+            access = self._found()
+        except NotConnected:
+            return  # Nothing is known before there is a LiteyukiBot.
+        if not access.keeps:
+            raise StoreError(f"namespace {prefix[:-1]!r} {value.CAN_NOT_KEEP}", prefix[:-1])
 
     def _persists(self, asked: bool | None) -> bool | None:
         return self._persist if asked is None else asked

@@ -234,10 +234,7 @@ class Store:
     def _keeps(self, key: str, entry: Entry | None, persist: bool | None) -> bool:
         kept = persist if persist is not None else entry is not None and entry.kept
         if kept and self._journal is None:
-            raise StoreError(
-                f"key {key!r} can't outlive the process: set LITEYUKI_STORE_PATH, "
-                "for example to data/store.db"
-            )
+            raise StoreError(f"key {key!r} {values_.CAN_NOT_KEEP}")
         return kept
 
     def _add(self, key: str, entry: Entry | None, by: Value) -> Value:

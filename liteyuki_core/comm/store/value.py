@@ -116,6 +116,9 @@ def load(value: tuple[str, bytes]) -> Any:
     return pickle.loads(data)
 
 
+CAN_NOT_KEEP = "can't outlive the process: set LITEYUKI_STORE_PATH, for example to data/store.db"
+
+
 def rebuild(value: tuple[str, bytes], key: str) -> Any:
     """Rebuild a value. Raises `StoreError`, which names `key`."""
     try:

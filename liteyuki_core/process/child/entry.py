@@ -68,7 +68,8 @@ def main(spec: ChildSpec) -> None:
     context.dispatcher.on_exit = leaving.leave
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     copies = Copies(spec.cells, spec.store_cache_bytes)
-    context.connect(port, Access(context.site, port, copies))
+    access = Access(context.site, port, copies, keeps=spec.keeps_store)
+    context.connect(port, access)
     pulse = Pulse(context.dispatcher, port.word, spec.report)
     current.install(context)
     context.stop.target.add(receiver.of_thread())

@@ -57,3 +57,20 @@ def test_too_large_a_message(ends: Ends, door: Door) -> None:
     thread = in_thread(door.send, sender, b"y" * (1 << 20))
     assert door.receive(receiver) == b"y" * (1 << 20)
     thread.join(10)
+
+
+def test_a_bot_is_sent_by_its_id(ends: Ends, door: Door) -> None:
+    """The error of a framework's bot, alone or in a container, says what to send in its place."""
+
+    class Bot:
+        self_id = "1"
+
+        async def call_api(self) -> None:
+            """Call an API of the bot."""
+
+    sender, _ = ends
+    for data in (Bot(), {"bot": Bot()}, ["text", Bot()]):
+        with pytest.raises(SendError, match=r"send bot\.self_id in place of a bot"):
+            door.send(sender, data)
+    with pytest.raises(SendError, match="send what pickle can carry"):
+        door.send(sender, lambda: 0)

@@ -216,8 +216,8 @@ class Sending:
             raise  # The message carries a channel that can't be used.
         except Exception as error:
             raise SendError(
-                f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; send what "
-                "pickle can carry (numbers, text, lists, dicts, instances of module-level classes)",
+                f"channel {self.name}: {type(data).__qualname__} can't be sent: {error}; "
+                f"{_advice(data)}",
                 self.name,
             ) from error
         if len(payload) > self._site.max_message_bytes:
@@ -572,3 +572,15 @@ class Sending:
         reserved = self.text_reserved + self.payload_reserved
         unacknowledged = self.capacity - self._free - reserved
         return sent, max(0, sent - self._unhandled - unacknowledged)
+
+
+def _advice(data: Any) -> str:
+    """Return what to send in place of data that can't be sent."""
+    parts = data.values() if isinstance(data, dict) else data
+    for each in (data, *(parts if isinstance(data, (dict, list, tuple)) else ())):
+        if hasattr(type(each), "call_api"):  # A bot of a framework has its connection.
+            return "send bot.self_id in place of a bot, and get the bot by it where it is received"
+    return (
+        "send what pickle can carry (numbers, text, lists, dicts, instances of module-level "
+        "classes)"
+    )

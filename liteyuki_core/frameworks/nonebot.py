@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
@@ -109,7 +110,19 @@ def run(
     if table and pyproject is not None:
         nonebot.load_from_toml(str(pyproject))
     nonebot.load_all_plugins(plugins, plugin_dirs)
+    if not (modules or adapters or nonebot.get_available_plugin_names()):
+        _warn_of_nothing(pyproject)
     nonebot.run()
+
+
+def _warn_of_nothing(pyproject: str | os.PathLike[str] | None) -> None:
+    """Say that NoneBot has nothing to do, which often is because of where the bot was started."""
+    here = os.getcwd()
+    program = os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv and sys.argv[0] else here
+    line = f"NoneBot has no adapter and no plugin: none is listed in {pyproject} of {here}"
+    if os.path.realpath(program) != os.path.realpath(here):
+        line += f", where the bot was started; its program is in {program}: start it there"
+    log.logger.warning(line)
 
 
 def _note_files(
@@ -187,7 +200,7 @@ class _Startup:
 
     def ready(self) -> None:
         try:
-            ready()
+            ready(_not_loaded())
         except NotConnected:
             pass  # There is no main process to tell.
 
@@ -208,6 +221,14 @@ class _Startup:
             )
         elif self._hooks_ended:
             self.failed(f"{address} can't be listened on (is it in use? see HOST and PORT in .env)")
+
+
+def _not_loaded() -> list[str]:
+    """Return the names of the plugins that could not be loaded. NoneBot has logged why."""
+    import nonebot
+
+    loaded = {plugin.id_ for plugin in nonebot.get_loaded_plugins()}
+    return sorted(nonebot.get_available_plugin_names() - loaded)
 
 
 async def _ended(hooks: set[asyncio.Future[Any]]) -> None:

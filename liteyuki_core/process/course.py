@@ -23,7 +23,7 @@ Tested with real processes in tests/process/: test_supervision.py, test_exits.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from time import monotonic
@@ -56,6 +56,8 @@ from .terms import Terms
 from .verdict import ProcessEnd, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
+_MOST_LACKS = 10
+"""Most names of what a process could not load that the log shows."""
 
 OnWord = Callable[["Course", Life, words.OfProcess], Callable[[], object] | None]
 
@@ -278,15 +280,22 @@ class Course:
         if self._pool is not None:
             self._pool.changed()
 
-    def ready(self, life: Living, called: bool) -> None:
-        """Note that a process of the child is ready, and whether it has called `ready()`."""
+    def ready(self, life: Living, called: bool, lacks: Sequence[str] = ()) -> None:
+        """Note that a process of the child is ready, and whether it has called `ready()`.
+
+        The log says what it `lacks`.
+        """
         life.note_ready(called)
         self._has_been_ready = True
         if self.child.state is not ProcessState.STARTING:
             return
         seconds = monotonic() - life.begun
         line = f"process {self.name} is ready, {seconds:.2f} s after its start"
-        self._enter(ProcessState.RUNNING, line)
+        if lacks:
+            shown = [repr(each[:100])[1:-1] for each in lacks[:_MOST_LACKS]]
+            more = f" and {len(lacks) - _MOST_LACKS} more" * (len(lacks) > _MOST_LACKS)
+            line += f", without {', '.join(shown)}{more}: see its errors above"
+        self._enter(ProcessState.RUNNING, line, "WARNING" if lacks else "INFO")
         if self._is_restart:
             self._services.tasks.run(self._services.hooks.call_all("on_after_restart", self.name))
 

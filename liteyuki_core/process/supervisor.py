@@ -286,9 +286,9 @@ class Supervisor:
             return None  # The child has said it already.
         life.count_word()
         match word:
-            case words.Ready(called):
+            case words.Ready(called, lacks):
                 life.said_ready = word
-                return lambda: course.ready(life, called)
+                return lambda: course.ready(life, called, lacks)
             case words.Failed(why):
                 why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: life.note_failure(why)

@@ -112,3 +112,38 @@ def test_a_hook_that_serves_a_channel_does_not_delay_it(
     with running(project, environment, DRIVER=driver) as program:
         assert program.wait_for_line(r"\] then: (.*)$")[1] == "RUNNING"
         assert program.stop() == 0
+
+
+def test_the_line_that_it_is_ready_names_what_could_not_be_loaded(
+    project: Path, environment: dict[str, str]
+) -> None:
+    """A plugin of which NoneBot has logged an error, however it was listed."""
+    plugins = '"@local" = ["hooks", "broken", "not_there"]'
+    write_files(
+        project,
+        {
+            "bot.py": main_process(plugin_dirs=["more"]),
+            "hooks.py": "x = 1",
+            "broken.py": "1 / 0",
+            "more/worse.py": "import no_such_module",
+            "pyproject.toml": f"[tool.nonebot.plugins]\n{plugins}\n",
+        },
+    )
+    with running(project, environment) as program:
+        line = program.wait_for_line(r"process nonebot is ready, .*")[0]
+        assert line.endswith("without broken, not_there, worse: see its errors above")
+        assert program.stop() == 0
+
+
+def test_nonebot_that_was_started_elsewhere(
+    project: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """It comes up empty: the warning names the directory it was started in, and its program's."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    write_files(project, {"bot.py": main_process()})
+    with running(elsewhere, environment, str(project / "bot.py")) as program:
+        found = program.wait_for_line(r"NoneBot has no adapter and no plugin: (.*)$")[1]
+        assert str(elsewhere) in found
+        assert f"its program is in {project}: start it there" in found
+        assert program.stop() == 0

@@ -257,11 +257,15 @@ class Clean(NamedTuple):
     """The process leaves because it was asked to or its target has ended. This is no crash."""
 
 
-@_said(FROM_CHILD, "ready", called=_BOOL)
+@_said(FROM_CHILD, "ready", called=_BOOL, lacks=_TEXTS)
 class Ready(NamedTuple):
-    """The process is ready: it has `called` `ready()`, or else its target begins."""
+    """The process is ready: it has `called` `ready()`, or else its target begins.
+
+    `lacks` names what it should have loaded and could not.
+    """
 
     called: bool
+    lacks: list[str]
 
 
 @_said(FROM_CHILD, "failed", why=_TEXT)

@@ -134,7 +134,7 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
         )
         return 1
     if not will_call_ready(function):
-        port.word(words.Ready(False))
+        port.word(words.Ready(False, []))
     result = function(*args, **kwargs)
     if inspect.iscoroutine(result):
         import asyncio

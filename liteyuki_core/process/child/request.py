@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ...comm.current import current
@@ -24,13 +24,15 @@ def will_call_ready(target: Callable[..., Any]) -> bool:
     return getattr(target, _CALLS_READY, False) is True
 
 
-def ready() -> None:
+def ready(lacks: Iterable[str] = ()) -> None:
     """Tell the main process that this child process is ready: it is RUNNING from now on.
 
-    Waits for nothing. Any thread may call it; one call is enough. Decorate a target that calls it
-    with `calls_ready`. Raises `NotConnected` if this is no child of a LiteyukiBot.
+    `lacks` names what the process should have loaded and could not, such as plugins: the log says
+    that it is ready without these. Waits for nothing. Any thread may call it; one call is enough.
+    Decorate a target that calls it with `calls_ready`. Raises `NotConnected` if this is no child of
+    a LiteyukiBot.
     """
-    current().port.word(words.Ready(True))
+    current().port.word(words.Ready(True, list(lacks)))
 
 
 def request_restart(name: str | None = None) -> None:

@@ -29,7 +29,7 @@ from .comm.hub.letters import DeadLetter
 from .comm.hub.main import Main
 from .comm.loop.callbacks import is_async
 from .config import Settings, unknown_keys
-from .errors import LiteyukiError, NotConnected
+from .errors import LiteyukiError, NotConnected, ProcessStartError
 from .hooks import Hooks, name_of
 from .plugin import Plugin
 from .plugin import current as plugin_current
@@ -42,6 +42,7 @@ from .process.program.spec import checked as checked_program
 from .process.project_lock import ProjectLock
 from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
+from .process.spec import is_file
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
 from .process.terms import checked as checked_terms
@@ -188,9 +189,11 @@ class LiteyukiBot:
         """Add a child process that calls `target(*args, **kwargs)`. From any thread.
 
         `target` is a function at the top of a module, or `"package.module:function"`, which is
-        imported in the child only. A coroutine function is run to its end. The channels
-        `NAME-active` and `NAME-passive` exist from now on. `run` starts the process, or it starts
-        at once if the bot runs.
+        imported in the child only. A coroutine function is run to its end. The path of a Python
+        file, which ends with ".py", is run as `python FILE ARGS` would. If it imports NoneBot, as
+        the bot.py of a project of its own does, NoneBot runs in it as the launcher has it. The
+        channels `NAME-active` and `NAME-passive` exist from now on. `run` starts the process, or it
+        starts at once if the bot runs.
 
         `restart` says when the child is started again after it has ended by itself. The default
         is `RestartPolicy()`. `watch` names files and folders. The child is restarted when one of
@@ -213,6 +216,8 @@ class LiteyukiBot:
         unknown name in `depends_on`, and `ValueError` or `TypeError` for a name that no channel
         can have or an argument that is not allowed.
         """
+        if is_file(target):
+            target, args = _of_file(name, str(target), args, kwargs)
         known = self._supervisor.children
         terms = checked_terms(name, restart, max_memory, restart_at, depends_on, known)
         watched = find_watched(name, watch)
@@ -677,3 +682,20 @@ def _is_imported_again() -> bool:
     """
     main = sys.modules.get("__mp_main__")
     return main is not None and main is not sys.modules.get("__main__")
+
+
+def _of_file(
+    name: str, path: str, arguments: tuple[Any, ...], kwargs: Mapping[str, Any] | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return the target that runs a file, and its arguments. Raises `ProcessStartError`."""
+    if kwargs:
+        raise TypeError(f"process {name}: {path} is a file, which takes args and no kwargs")
+    path = os.path.abspath(path)
+    if not os.path.isfile(path):
+        raise ProcessStartError(f"process {name}: there is no file {path}", name)
+    from .frameworks.nonebot import imports_nonebot
+
+    arguments = tuple(map(str, arguments))
+    if imports_nonebot(path):
+        return f"{imports_nonebot.__module__}:run_file", (path, *arguments)
+    return path, arguments

@@ -19,6 +19,7 @@ hook. While NoneBot runs, all runs on its loop, except sync hooks and what obser
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import errno
 import os
@@ -26,6 +27,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
+from functools import wraps
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,7 @@ from ..comm.loop.worker import Threads
 from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
 from ..process import loaded
+from ..process.child import script
 from ..process.child.request import calls_ready, ready
 from ..pyproject import read_table
 from .uvicorn import FirstServer
@@ -82,18 +85,10 @@ def run(
     Plugins and adapters are given as modules, e.g. "nonebot.adapters.onebot.v11". `config` goes
     to `nonebot.init`. Returns when NoneBot has shut down; SystemExit 3 when it could not start.
     """
-    _expect_loop()
     import nonebot
-    from nonebot.config import Config, Env
-    from nonebot.log import default_filter, logger_id
 
-    log.take_in(nonebot.logger, logger_id, level=0, filter=default_filter)
-    if "driver" not in config:
-        environment = Env().environment
-        config["driver"] = Config(_env_file=(".env", f".env.{environment}")).driver
-    if _MIXIN not in config["driver"].split("+"):
-        config["driver"] += f"+{_MIXIN}"
-    nonebot.init(**config)
+    _begin()
+    nonebot.init(**_with_mixin(config))
     driver = nonebot.get_driver()
     table = read_table(pyproject, "nonebot")
     plugins, plugin_dirs = list(plugins), list(plugin_dirs)
@@ -113,6 +108,74 @@ def run(
     if not (modules or adapters or nonebot.get_available_plugin_names()):
         _warn_of_nothing(pyproject)
     nonebot.run()
+
+
+@calls_ready
+def run_file(path: str, *arguments: str) -> None:
+    """Run a file that calls `nonebot.init()` and `nonebot.run()` itself: the target of a child.
+
+    NoneBot gets the mixin, whatever driver the file asks for, and its log is the main process's.
+    """
+    import nonebot
+
+    _begin()
+    init = nonebot.init
+
+    @wraps(init)
+    def init_with_mixin(**config: Any) -> None:
+        init(**_with_mixin(config))
+
+    nonebot.init = init_with_mixin
+    script.run_file(path, *arguments)
+
+
+def imports_nonebot(path: str) -> bool:
+    """Return whether a Python file imports NoneBot. One that can't be read or parsed does not."""
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.append(str(node.module))
+    return any(name.partition(".")[0] == "nonebot" for name in names)
+
+
+def _begin() -> None:
+    """Prepare this process for NoneBot, which must not be initialised yet."""
+    _expect_loop()
+    import nonebot
+    from nonebot.log import default_filter, logger_id
+
+    try:
+        nonebot.get_driver()
+    except ValueError:
+        log.take_in(nonebot.logger, logger_id, level=0, filter=default_filter)
+        return
+    _Startup().failed(
+        "NoneBot is initialised already: bot.py, which each child imports, calls nonebot.init() "
+        "at its top. Move that, with nonebot.run() and what stands between, to a file of its own, "
+        'such as nonebot_bot.py, and give it as the target: add_process(NAME, "nonebot_bot.py")'
+    )
+    raise SystemExit(3)
+
+
+def _with_mixin(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose driver has the mixin."""
+    from nonebot.config import Config, Env
+
+    driver = config.get("driver")
+    if driver is None:
+        given = config.get("_env_file") or f".env.{Env().environment}"
+        files: Any = (".env", given) if isinstance(given, (str, os.PathLike)) else given
+        driver = Config(_env_file=files).driver
+    if _MIXIN not in driver.split("+"):
+        driver += f"+{_MIXIN}"
+    return {**config, "driver": driver}
 
 
 def _warn_of_nothing(pyproject: str | os.PathLike[str] | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from .. import log
 from ..comm.store.cells import Cells
 from ..comm.wire.endpoint import Endpoint
 from .child.output import WriteEnd
+from .child.script import run_file
 from .report import Report
 
 
@@ -45,13 +47,20 @@ def pack_call(
     return pickle.dumps((target, args, kwargs))
 
 
+def is_file(target: object) -> bool:
+    """Return whether a target is the path of a Python file."""
+    return isinstance(target, str) and target.endswith((".py", ".pyw"))
+
+
 def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return the callable that `"pkg.mod:func"` names.
+    """Return the callable that `"pkg.mod:func"` names, or that runs a file.
 
     Raises what the import raises, `AttributeError` or `TypeError`.
     """
     if not isinstance(target, str):
         return target
+    if is_file(target):
+        return partial(run_file, target)
     module, _, path = target.partition(":")
     found: Any = import_module(module)
     for name in path.split("."):

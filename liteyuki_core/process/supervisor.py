@@ -32,7 +32,7 @@ from .planned import Planned
 from .pool import Pool
 from .program.course import ProgramCourse
 from .program.spec import Program
-from .spec import pack_call
+from .spec import is_file, pack_call
 from .starting import Starting
 from .state import ChildProcess, ProcessState
 from .task import Tasks
@@ -110,9 +110,10 @@ class Supervisor:
         self._check_new(name)
         if isinstance(target, str):
             module, colon, path = target.partition(":")
-            if not (module and colon and path):
+            if not (module and colon and path) and not is_file(target):
                 raise ProcessStartError(
-                    f"process {name}: target {target!r} must look like 'package.module:function'",
+                    f"process {name}: target {target!r} must look like 'package.module:function', "
+                    "or be the path of a Python file",
                     name,
                 )
             text = target

@@ -33,6 +33,9 @@ def compare(
 ) -> int:
     """Measure and print what the command line asks for; return the exit code."""
     asked = _options(about, rows)
+    asked.json = asked.json and asked.json.absolute()
+    asked.v6 = asked.v6 and asked.v6.absolute()
+    leave_project()
     chosen = {row: sides for row, sides in rows.items() if row.key in asked.rows}
     os.environ["LITEYUKI_LOG_LEVEL"] = "ERROR"
     if asked.uvloop:
@@ -53,6 +56,11 @@ def compare(
     if asked.json is not None:
         write_figures(asked.json, facts, results)
     return int(any(result.wrong for result in found.values()))
+
+
+def leave_project() -> None:
+    """Leave the project's folder: its pyproject.toml lists a plugin for another bot than ours."""
+    os.chdir(Path(__file__).parent)
 
 
 def write_figures(

@@ -20,6 +20,7 @@ from time import monotonic
 
 import side_liteyuki as ours
 import side_pipe as pipe
+from comparison import leave_project
 from table import Result, machine, print_facts, print_lines
 from workloads import SIZES, WORKLOADS
 
@@ -140,6 +141,9 @@ def options() -> argparse.Namespace:
 def main() -> int:
     """Measure, print and draw."""
     asked = options()
+    asked.json = asked.json and asked.json.absolute()
+    asked.picture = asked.picture and asked.picture.absolute()
+    leave_project()
     repetitions = asked.repetitions or (1 if asked.quick else 3)
     os.environ["LITEYUKI_LOG_LEVEL"] = "ERROR"
     begun = monotonic()

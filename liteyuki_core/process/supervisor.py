@@ -220,6 +220,8 @@ class Supervisor:
     async def _until_running(self, name: str, others: tuple[str, ...]) -> None:
         """Wait until all others are RUNNING. Raises `ProcessStartError` if one has ended."""
         for other in others:
+            if self.children[other].state is not ProcessState.RUNNING:
+                log.logger.info(f"process {name} waits for process {other}, on which it depends")
             try:
                 await self.get(other).wait_ready(None)
             except ProcessStartError as error:

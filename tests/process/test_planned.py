@@ -35,6 +35,8 @@ def test_dependencies(tmp_path: Path, environment: Environment) -> None:
         assert set(started.split()) == {"started", "web", "napcat", "free"}
         assert runs == "runs web 0 napcat 1 bot 0 page 0 free 0"
         assert ends == "ends page bot napcat"
+        assert program.found("process bot waits for process napcat, on which it depends")
+        assert program.found("process page waits for process bot, on which it depends")
 
 
 @unix

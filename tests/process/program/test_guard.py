@@ -1,6 +1,7 @@
 """The guard of a program: it starts it, passes on signals, and leaves nobody behind.
 
-Tests process/program/guard.py, process/program/tree.py.
+Tests process/program/direct.py, process/program/guard.py, process/program/guarded.py,
+process/program/input.py, process/program/tree.py.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import psutil
 import pytest
 
 from liteyuki_core.errors import ProcessStartError
-from liteyuki_core.process.program import tree
+from liteyuki_core.process.program.guarded import Guarded
 from liteyuki_core.process.program.spec import Line, Program, checked
 from liteyuki_core.process.program.tree import Tree, started
 from tests.conftest import DEADLINE, ROOT, wait_until
@@ -179,10 +180,15 @@ def test_what_cannot_be_started(way: str, argv: list[str], said: str) -> None:
 def test_what_is_no_program(way: str, tmp_path: Path) -> None:
     """A script without a first line that names its interpreter."""
     script = tmp_path / "run"
-    script.write_text("echo hi\n")
-    script.chmod(0o755)
-    with pytest.raises(ProcessStartError, match="name its interpreter first"), running(str(script)):
-        pass
+    for text, said in (
+        ("echo hi\n", "'./run' is no program .* name its interpreter first"),
+        ("#!/no/such/interpreter\n", "'./run' is a script, and there is no interpreter"),
+        ("#!/bin/sh\r\necho hi\r\n", "'./run' is a script, .* ends as on Windows"),
+    ):
+        script.write_bytes(text.encode())
+        script.chmod(0o755)
+        with pytest.raises(ProcessStartError, match=said), running("./run", cwd=tmp_path):
+            pass
 
 
 def test_a_folder_that_has_gone(way: str, tmp_path: Path) -> None:
@@ -205,12 +211,20 @@ def members_of(it: Running, detached: bool) -> list[psutil.Process]:
     return members
 
 
-@pytest.mark.parametrize("detached", [False, True])
-@pytest.mark.parametrize("end", ["ends", "killed", "kill", "guard killed", "main dies"])
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a guard adopt others")
+
+ENDS = "ends", "killed", "kill", "main dies"
+
+
+@pytest.mark.parametrize(
+    ("end", "detached"),
+    [
+        *[(end, False) for end in (*ENDS, "guard killed")],
+        *[pytest.param(end, True, marks=linux) for end in ENDS],
+    ],
+)
 def test_nobody_is_left(end: str, detached: bool) -> None:
     """However it ends, and though none of them ends when asked, and one has left the group."""
-    if detached and (sys.platform != "linux" or end == "guard killed"):
-        pytest.skip("only a guard on Linux that lives finds who has left the group")
     arguments = [*(["ends"] if end == "ends" else []), *(["detached"] if detached else [])]
     with running(*program_command("executables:family", *arguments)) as it:
         members = members_of(it, detached)
@@ -221,7 +235,7 @@ def test_nobody_is_left(end: str, detached: bool) -> None:
         elif end == "guard killed":
             os.kill(it.tree.root, signal.SIGKILL)
         elif end == "main dies":
-            assert isinstance(it.tree, tree.Guarded)
+            assert isinstance(it.tree, Guarded)
             os.close(it.tree._control)
             it.tree._control = os.open(os.devnull, os.O_WRONLY)
         assert it.over.wait(DEADLINE)
@@ -240,20 +254,18 @@ def test_what_a_program_leaves_is_asked_first() -> None:
         assert it.over.wait(DEADLINE)
 
 
+@linux
 def test_who_is_adopted_is_reaped() -> None:
     """What a program starts and forgets becomes no zombie while the program runs."""
-    if sys.platform != "linux":
-        pytest.skip("only Linux has a guard adopt them")
     with running("sh", "-c", "(true & true & true &); echo done; sleep 1000") as it:
         assert it.line() == "done"
         guard = psutil.Process(it.tree.root)
         wait_until(lambda: [child.pid for child in guard.children()] == [it.tree.pid])
 
 
+@linux
 def test_a_guard_does_nothing_meanwhile() -> None:
     """It is not woken once."""
-    if sys.platform != "linux":
-        pytest.skip("this system does not count")
     with running("sh", "-c", "echo ready; sleep 1000") as it:
         assert it.line() == "ready"
         guard = psutil.Process(it.tree.root)

@@ -101,11 +101,11 @@ def family() -> None:
     # Its parent ends at once, so it has none any more.
     away = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {inner!r}])"
     subprocess.run([sys.executable, "-c", away], start_new_session="detached" in sys.argv)
+    _ignore_terminate()
     say("member", os.getpid())
     if "ends" in sys.argv:
         time.sleep(0.5)
         sys.exit(7)
-    _ignore_terminate()
     _sleep()
 
 

@@ -593,6 +593,11 @@ class LiteyukiBot:
 
     async def _start(self) -> None:
         self._in_background(self._reload.run())
+        if not (self._supervisor.children or self._loader.plugins or self._hooks.are_there):
+            log.logger.warning(
+                "there is nothing to do: no process, program, plugin or hook was added; a NoneBot "
+                'child is bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")'
+            )
         await self._hooks.call_all("on_before_start")
         self._children_start = True
         await self._supervisor.start_all()

@@ -46,6 +46,11 @@ class Hooks:
         """Return the hooks of a kind, in the order in which they were added."""
         return list(self._hooks[kind])
 
+    @property
+    def are_there(self) -> bool:
+        """Whether any hook was added."""
+        return any(self._hooks.values())
+
     async def call(self, hook: Callable[..., Any], kind: Kind, *args: Any) -> None:
         """Call one hook and wait until it ends. A sync hook goes on when this call is cancelled."""
         try:

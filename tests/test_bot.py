@@ -50,6 +50,20 @@ def test_runs_until_stopped(tmp_path: Path, environment: Environment) -> None:
         assert not bot.found("Traceback|has not stopped")
 
 
+def test_a_bot_with_nothing_to_do_says_so(tmp_path: Path, environment: Environment) -> None:
+    """It runs all the same: another thread may add a process."""
+    bot = """
+        from liteyuki_core import LiteyukiBot
+
+        if __name__ == "__main__":
+            LiteyukiBot().run()
+    """
+    write_files(tmp_path, {"bot.py": bot})
+    with running(tmp_path, environment) as program:
+        program.wait_for_line("there is nothing to do: no process, program, plugin or hook")
+        assert program.stop() == 0
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -605,6 +605,9 @@ class Channels(RuleBasedStateMachine):
             if half.who != "w":
                 continue
             half.handles.clear()
+            if how != "restart" and half.other.state == "closed":
+                # Nobody has waited for its last messages to reach the hub, as `_arrived` does.
+                half.out.unsure |= half.out.excused - half.out.given
             if half.state == "absent" and half.conduit.name is not None and how == "lost":
                 half.state, half.written_off = "lost", True
             if half.state == "closed":

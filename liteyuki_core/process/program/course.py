@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ..course import Course, Services
 from ..health import Hang
 from ..living import Living
-from ..state import ChildProcess, ProcessState
+from ..state import ChildProcess
 from ..terms import Terms
 from .life import ProgramLife
 from .spec import Program
@@ -33,12 +33,20 @@ class ProgramCourse(Course):
     def _make_life(self, on_end: Callable[[], None]) -> Living:
         services = self._services
         threads = services.main.context.dispatcher.threads
-        return ProgramLife(self._program, services.writer, threads, on_end, self._on_pid)
+        life = ProgramLife(
+            self._program,
+            services.writer,
+            threads,
+            lambda: self.ready(life, True),
+            on_end,
+            self._on_pid,
+        )
+        return life
 
     def _spawned(self, life: Living) -> None:
         super()._spawned(life)
         assert isinstance(life, ProgramLife)
-        if self._program.ready is None:
+        if life.is_ready:
             self.ready(life, True)
         else:
             self._services.tasks.run(self._await_ready(life))
@@ -49,5 +57,5 @@ class ProgramCourse(Course):
         return self._program.terminal
 
     async def _await_ready(self, life: ProgramLife) -> None:
-        if await life.until_ready() and self.child.state is ProcessState.STARTING:
+        if await life.until_ready() and self._life is life and not life.is_ready:
             self.ready(life, True)

@@ -31,7 +31,11 @@ _TERMINATE_SECONDS = 2.0
 
 
 class ProgramLife:
-    """One process of a program: see `Living`. `on_end` and `on_pid` are as those of `Life`."""
+    """One process of a program: see `Living`. `on_end` and `on_pid` are as those of `Life`.
+
+    `on_ready` is called on the loop when the program has written the line that shows that it is
+    ready: before its end is handled, though it may follow at once.
+    """
 
     has_crashed = False
 
@@ -40,6 +44,7 @@ class ProgramLife:
         program: Program,
         writer: Writer,
         threads: Threads,
+        on_ready: Callable[[], None],
         on_end: Callable[[], None],
         on_pid: Callable[[int | None], None],
     ) -> None:
@@ -54,6 +59,7 @@ class ProgramLife:
         self._program = program
         self._writer = writer
         self._threads = threads
+        self._on_ready = on_ready
         self._on_end = on_end
         self._on_pid = on_pid
         self._loop = asyncio.get_running_loop()
@@ -86,7 +92,9 @@ class ProgramLife:
                 await asyncio.wait({starting})
             except asyncio.CancelledError as error:
                 cancelled = error
-        if starting.exception() is None:
+        if starting.exception() is not None:
+            self.close()
+        else:
             tree = self._tree = starting.result()
             self.pid = tree.pid
             self._on_pid(self.pid)
@@ -138,7 +146,17 @@ class ProgramLife:
         ready = self._program.ready
         if self._looks and isinstance(ready, LogLine) and ready.matches(line):
             self._looks = False
-            self._soon(self._line_found.set)
+            self._soon(self._found)
+
+    def _found(self) -> None:
+        self._line_found.set()
+        if self.is_spawned and not self.is_late:
+            self._on_ready()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing more has to show that it is ready. Of a port it is not known here."""
+        return self._program.ready is None or self._line_found.is_set()
 
     async def until_ready(self) -> bool:
         """Wait until the program is ready. Return False if it has ended or its time is up.
@@ -224,7 +242,7 @@ class ProgramLife:
 
     def close(self) -> None:
         """Close the pipes and forget the callbacks, which refer to this life."""
-        self._on_end = self._on_pid = _nothing
+        self._on_ready = self._on_end = self._on_pid = _nothing
         if self._tree is not None:
             self._tree.close()
 

@@ -41,8 +41,8 @@ _GROWING_SECONDS = 2.0
 class Output:
     """The main process's side of one program's output.
 
-    `to` is called with groups of lines, `look` with each line as it is written but without
-    colours, `on_end` at the end.
+    `to` is called with groups of lines, and before that `look` with each line as soon as it has
+    come, without colours; `on_end` at the end.
     """
 
     def __init__(
@@ -82,11 +82,15 @@ class Output:
                         self._give(lines)
                         lines = []
                     elif partial := text.partial(monotonic()):
+                        self._look(log.plain(partial))
                         self._give([partial])
                     continue
                 now = monotonic()
                 begun = begun if lines else now
-                lines += text.feed(data, now) if data else text.end()
+                found = text.feed(data, now) if data else text.end()
+                for line in found:
+                    self._look(log.plain(line))
+                lines += found
                 if not data or now - begun > _GROUP_SECONDS or len(lines) > _GROUP_LINES:
                     self._give(lines)
                     lines = []
@@ -96,8 +100,6 @@ class Output:
             self._on_end()
 
     def _give(self, lines: list[str]) -> None:
-        for line in lines:
-            self._look(log.plain(line))
         if lines:
             self._to([redacted(line) for line in lines])
 

@@ -164,9 +164,10 @@ def test_lines_that_never_pause() -> None:
 
 
 def test_who_looks_for_a_line() -> None:
-    """Sees it as it was written, without colours. What is passed on hides secrets."""
+    """Sees it as it was written, without colours, at once. What is passed on hides secrets."""
     taken = Taken()
     taken.write(b"\x1b[32mtoken=abc\x1b[0m\n")
+    wait_until(lambda: taken.seen)
     taken.close()
     assert taken.seen == ["token=abc"]
     assert taken.groups == [["\x1b[32mtoken=***\x1b[0m"]]

@@ -39,6 +39,14 @@ def says_later() -> None:
     _sleep()
 
 
+def says_when() -> None:
+    """Say the words as soon as there is a file of that name."""
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    say(*sys.argv[2:])
+    _sleep()
+
+
 def exits() -> None:
     """End with an exit code."""
     say("ends now")

@@ -87,11 +87,14 @@ def lives() -> None:
         assert pid == waits.last_pid
         os.kill(pid, 0)
         kill(pid)
-        await until(lambda: waits.restarts == 1 and waits.state is ProcessState.RUNNING, "again")
+        after = "on_after_restart waits"
+        await until(lambda: called.count(after) == 1, "again")
+        assert waits.state is ProcessState.RUNNING
         assert waits.pid not in (None, pid)
         bot.restart_process("waits")
         bot.restart_process("waits")
-        await until(lambda: waits.restarts == 2 and waits.state is ProcessState.RUNNING, "again")
+        await until(lambda: called.count(after) == 2, "again")
+        assert waits.state is ProcessState.RUNNING
         bot.stop_process("waits")
         await until_state(bot, "waits", ProcessState.STOPPED)
         assert waits.pid is None
@@ -343,14 +346,17 @@ def depends() -> None:
     bot = LiteyukiBot()
     states = States(bot)
     bot.add_program("web", run("waits"))
-    bot.add_program("napcat", run("says_later", 0.5, "ok"), ready=LogLine("ok"))
+    bot.add_program("napcat", run("says_when", "go", "ok"), ready=LogLine("ok"))
     bot.add_process("bot", "tests.children.targets:receives", depends_on=("napcat", "web"))
     bot.add_program("page", run("waits"), depends_on=["bot"])
     bot.add_process("free", "tests.children.targets:receives")
 
     async def act() -> None:
         say("> started", *(name for name, c in bot.processes.items() if c.started_at is not None))
+        await bot.wait_ready("free", 30)
+        Path("go").touch()
         await bot.wait_ready("page", 30)
+        await until(lambda: ("page", "running") in states.all, "hooks are told")
         starts = [name for name, state in states.all if state == "running"]
         assert starts.index("napcat") < starts.index("bot") < starts.index("page"), starts
         assert starts.index("free") < starts.index("napcat"), starts

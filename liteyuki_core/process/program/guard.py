@@ -66,6 +66,8 @@ class Guard:
         self._pid = 0
         self._code: int | None = None
         self._main_lives = True
+        self._kills = False
+        """Whether main has asked to kill, so that nobody gets any more time."""
         self._before = {name: _ignore(name) for name in _IGNORED}
         self._woken, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -143,6 +145,7 @@ class Guard:
         """Pass on the signals that the main process has asked for, or note that it has died."""
         numbers = os.read(self._control, 64)
         self._main_lives = bool(numbers)
+        self._kills |= signal.SIGKILL in numbers
         for number in numbers:
             self._signal(number, everybody=number == signal.SIGKILL)
 
@@ -187,14 +190,17 @@ class Guard:
 
     def _end(self, grace: float) -> None:
         """End everybody who is left: ask, then kill."""
-        self._signal(signal.SIGTERM, everybody=True)
         begun = time.monotonic()
+        is_asked = False
         while self._reap():
             seconds = time.monotonic() - begun
             if seconds > grace + _KILL_SECONDS:
                 return
-            if seconds > grace:
+            if seconds > grace or self._kills:
                 self._signal(signal.SIGKILL, everybody=True)
+            elif not is_asked:
+                self._signal(signal.SIGTERM, everybody=True)
+                is_asked = True
             heard = [self._control] if self._main_lives else []
             found, _, _ = select.select(heard, [], [], _LOOK_SECONDS)
             if found:

@@ -116,6 +116,7 @@ class ProgramLife:
             program.encoding,
             lambda lines: self._writer.lines(self.name, lines, together=True),
             self._look,
+            lambda: self._soon(self._found),
             lambda: self._soon(self._output_ended.set),
         )
         try:
@@ -141,12 +142,13 @@ class ProgramLife:
 
     # ------------------------------------------------------------- readiness
 
-    def _look(self, line: str) -> None:
-        """Look for the line that shows that the program is ready. On the output's thread."""
+    def _look(self, line: str) -> bool:
+        """Return whether the line shows that the program is ready. On the output's thread."""
         ready = self._program.ready
         if self._looks and isinstance(ready, LogLine) and ready.matches(line):
             self._looks = False
-            self._soon(self._found)
+            return True
+        return False
 
     def _found(self) -> None:
         self._line_found.set()

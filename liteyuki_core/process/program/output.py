@@ -41,8 +41,9 @@ _GROWING_SECONDS = 2.0
 class Output:
     """The main process's side of one program's output.
 
-    `to` is called with groups of lines, and before that `look` with each line as soon as it has
-    come, without colours; `on_end` at the end.
+    `to` is called with groups of lines, and `on_end` at the end. `look` is called with each line as
+    soon as it has come, without colours. If it returns True, this line is passed on at once, and
+    then `on_found` is called.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Output:
         name: str,
         encoding: str,
         to: Callable[[list[str]], None],
-        look: Callable[[str], None],
+        look: Callable[[str], bool],
+        on_found: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
         self._to = to
         self._look = look
+        self._on_found = on_found
         self._on_end = on_end
         self._text = Text(encoding)
         self._pieces: Queue[bytes] = Queue(_PIECES)
@@ -82,18 +85,25 @@ class Output:
                         self._give(lines)
                         lines = []
                     elif partial := text.partial(monotonic()):
-                        self._look(log.plain(partial))
                         self._give([partial])
+                        if self._look(log.plain(partial)):
+                            self._on_found()
                     continue
                 now = monotonic()
                 begun = begun if lines else now
                 found = text.feed(data, now) if data else text.end()
-                for line in found:
-                    self._look(log.plain(line))
                 lines += found
-                if not data or now - begun > _GROUP_SECONDS or len(lines) > _GROUP_LINES:
+                is_found = any(self._look(log.plain(line)) for line in found)
+                if (
+                    is_found
+                    or not data
+                    or now - begun > _GROUP_SECONDS
+                    or len(lines) > _GROUP_LINES
+                ):
                     self._give(lines)
                     lines = []
+                if is_found:
+                    self._on_found()
                 if not data:
                     return
         finally:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _TRY_SECONDS = 5.0
@@ -76,7 +75,7 @@ class TcpPort:
 
     async def wait(self) -> None:
         """Wait until the port accepts a connection."""
-        await _until(self._accepts)
+        await until(self._accepts)
 
     async def _accepts(self) -> bool:
         _, writer = await asyncio.open_connection(self.host, self.port)
@@ -118,7 +117,7 @@ class HttpOk:
 
     async def wait(self) -> None:
         """Wait until the URL is answered so."""
-        await _until(self._is_ok)
+        await until(self._is_ok)
 
     async def _is_ok(self) -> bool:
         from urllib.parse import urlsplit
@@ -144,12 +143,25 @@ class HttpOk:
 Ready = LogLine | TcpPort | HttpOk
 
 
-async def _until(shows: Callable[[], Awaitable[bool]]) -> None:
+async def until(shows: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+    """Try again and again until `shows` returns True. What it raises counts as False."""
     pause = _FIRST_PAUSE
-    while True:
-        # ValueError: the answer's first line is longer than any honest one.
-        with suppress(OSError, asyncio.TimeoutError, ValueError):
-            if await asyncio.wait_for(shows(), _TRY_SECONDS):
-                return
+    while not await _try(shows):
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+async def _try(shows: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+    # Not by wait_for: up to Python 3.11 it loses a cancellation that comes as the try ends.
+    trying = asyncio.ensure_future(shows())
+    trying.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    try:
+        done, _ = await asyncio.wait({trying}, timeout=_TRY_SECONDS)
+    finally:
+        trying.cancel()
+    if not done:
+        return False
+    try:
+        return trying.result()
+    except (OSError, ValueError):  # ValueError: an answer's first line that never ends.
+        return False

@@ -111,10 +111,19 @@ class Taken:
     def __init__(self, encoding: str = "utf-8") -> None:
         self.groups: list[list[str]] = []
         self.seen: list[str] = []
+        self.found: list[int] = []
+        """How many groups were passed on when a line was found."""
         self.ended = threading.Event()
         self._output = Output(
-            "napcat", encoding, self.groups.append, self.seen.append, self.ended.set
+            "napcat", encoding, self.groups.append, self._look, self._on_found, self.ended.set
         )
+
+    def _look(self, line: str) -> bool:
+        self.seen.append(line)
+        return "up" in line
+
+    def _on_found(self) -> None:
+        self.found.append(len(self.groups))
 
     def write(self, data: bytes) -> None:
         """Write as the program does."""
@@ -171,6 +180,19 @@ def test_who_looks_for_a_line() -> None:
     taken.close()
     assert taken.seen == ["token=abc"]
     assert taken.groups == [["\x1b[32mtoken=***\x1b[0m"]]
+
+
+def test_a_line_that_is_found() -> None:
+    """Is passed on before anybody is told. What follows is another group."""
+    taken = Taken()
+    taken.write(b"first\nup\n")
+    wait_until(lambda: taken.found)
+    taken.write(b"then\n")
+    taken.write(b"up> ")
+    wait_until(lambda: len(taken.found) == 2)
+    taken.close()
+    assert taken.groups == [["first", "up"], ["then"], ["up> "]]
+    assert taken.found == [1, 3]
 
 
 # ------------------------------------------------------------- on standard output

@@ -131,7 +131,7 @@ def test_not_ready_in_time(tmp_path: Path, environment: Environment) -> None:
 @pytest.mark.parametrize("way", ["guarded", "frozen"])
 def test_ways_to_stop(tmp_path: Path, environment: Environment, way: str) -> None:
     """A signal, a line, the end of input; who ends by none is killed in time."""
-    with bot(tmp_path, environment, "stops", way, LITEYUKI_STOP_TIMEOUT="4") as program:
+    with bot(tmp_path, environment, "stops", way, LITEYUKI_STOP_TIMEOUT="8") as program:
         went_well(program)
         codes = "codes int 0 term 0 line 0 close 0 deaf -15 stubborn -9"
         assert codes in spoken(program), program.output

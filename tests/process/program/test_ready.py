@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from liteyuki_core.process import HttpOk, LogLine, TcpPort
+from liteyuki_core.process.program.ready import until
 from tests.conftest import DEADLINE, free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -71,6 +72,29 @@ async def waits(ready: TcpPort | HttpOk) -> bool:
     except asyncio.TimeoutError:
         return True
     return False
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_gives_up_is_obeyed(turns: int) -> None:
+    """Also at the very moment at which a try ends, in whatever turn of the loop that is."""
+    tried, gate = 0, asyncio.Event()
+
+    async def shows() -> bool:
+        nonlocal tried
+        tried += 1
+        await gate.wait()
+        return False
+
+    waiting = asyncio.ensure_future(until(shows))
+    while not tried:
+        await asyncio.sleep(0)
+    gate.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=1)
+    assert waiting.cancelled()
+    assert tried == 1
 
 
 async def test_a_port_that_accepts() -> None:

@@ -302,7 +302,7 @@ def test_own_project_runs_napcat(folder: Path, environment: dict[str, str]) -> N
     )
     with project(folder, environment, "bot.py with NapCat") as program:
         program.wait_for_line("process napcat is ready")
-        assert program.found(r"^napcat \| \[WebUi\] \S+webui\?token=\*\*\*$"), program.output
+        program.wait_for_line(r"^napcat \| \[WebUi\] \S+webui\?token=\*\*\*$")
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
         order = [line for line in program.lines if re.search("is ready,|was ended|exited", line)]

@@ -248,8 +248,10 @@ def test_healthy_children(tmp_path: Path, environment: Environment) -> None:
     """Busy, flooded, slow to import or slow to be spawned: none of them hangs."""
     plugin = nonebot_plugin("import time\ntime.sleep(5)\nlogger.info('imported')\n")
     write_files(tmp_path, {"own.py": plugin, "pyproject.toml": listing("own")})
+    # A forked child may be connected, and watched, before it can be stopped here.
+    settings = {"LITEYUKI_START_METHOD": "spawn", "LITEYUKI_HANG_TIMEOUT": "4"}
     with running_program(
-        tmp_path, environment, "hangs:healthy", LITEYUKI_HANG_TIMEOUT="4", PORT=str(free_port())
+        tmp_path, environment, "hangs:healthy", **settings, PORT=str(free_port())
     ) as bot:
         with stopped(pid(bot, "spawned")):
             bot.wait_for_line("imported$")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
     from . import errors as errors
     from .bot import LiteyukiBot as LiteyukiBot
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from .plugin import load_plugin as load_plugin
     from .plugin import load_plugins as load_plugins
     from .plugin import require as require
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "LiteyukiBot": "bot",

@@ -17,6 +17,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from importlib import import_module
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -154,6 +156,8 @@ class LiteyukiBot:
         """The exception that a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
+        self.started_at: datetime | None = None
+        """When `run` was called, in UTC."""
         self._stop = Stop(self._settings.stop_timeout, self._end_by_force)
         self._stop_early = False
         # A signal asks for an end. It cancels a restart.
@@ -513,12 +517,16 @@ class LiteyukiBot:
         if self._has_run:
             raise LiteyukiError("this LiteyukiBot has run; create a new one")
         self._has_run = True
+        self.started_at = datetime.now(timezone.utc)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
+        door = self._door()
         try:
             self._lock.acquire()
             self._writer.start()
             self._loader.load_listed()
+            if door is not None:
+                door.open()
             main = loop.create_task(self._main(loop), name="liteyuki-main")
             try:
                 loop.run_until_complete(main)
@@ -542,6 +550,8 @@ class LiteyukiBot:
                 if _bot is self:
                     _bot = None
                 self._writer.close(max(_FLUSH_SECONDS, self._stop.remaining()))
+                if door is not None:
+                    door.close()
                 self._stop.close()
                 self._lock.release()
         if self._fault is not None:
@@ -657,6 +667,13 @@ class LiteyukiBot:
                     "more"
                 )
         loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def _door(self) -> Any:
+        """Return the control socket's door, or None where there is to be none."""
+        if not self._settings.control:
+            return None
+        # By its name: control is above this floor, and a bot runs without it as well.
+        return import_module(f"{__package__}.control.door").Door(self)
 
     # ------------------------------------------------------------- stopping
 

@@ -30,6 +30,8 @@ _FILE = ".env"
 _PYPROJECT = "pyproject.toml"
 _TABLE = "liteyuki"
 _TABLE_KEYS = ("plugins", "plugin_dirs")
+_LISTS = tuple(_PREFIX + name.upper() for name in _TABLE_KEYS)
+"""The settings that have what all places list, and not what the last one says."""
 
 PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST", "LITEYUKI_COMM_FORWARD")
 """The keys in the same file that the NoneBot plugin reads."""
@@ -123,6 +125,8 @@ class Settings:
     """The plugins of the main process: modules and paths. Those of pyproject.toml come first."""
     plugin_dirs: Annotated[tuple[str, ...], _LISTED] = ()
     """The folders whose plugins the main process loads, likewise."""
+    control: bool = True
+    """Whether the user's other processes may ask and command this bot, by `.liteyuki`."""
 
     @classmethod
     def load(cls) -> Settings:
@@ -171,6 +175,17 @@ class Settings:
         return FileConfig(
             self.log_file, self.log_rotation, self.log_retention, self.log_compression
         )
+
+
+def places() -> dict[str, str]:
+    """Return where each setting that is set now was found, by its key. Raises `ConfigError`."""
+    found = {
+        _key(name): f"[tool.{_TABLE}] of {_PYPROJECT}" for name, some in _tabled().items() if some
+    }
+    for place, texts in {**_files(), "the environment": os.environ}.items():
+        for key in _read(texts):
+            found[key] = f"{found[key]} and {place}" if key in _LISTS and key in found else place
+    return found
 
 
 def unknown_keys() -> list[str]:

@@ -16,6 +16,9 @@ from typing import Any, Literal
 
 from . import log
 from .comm.loop.worker import Threads
+from .ring import Ring
+
+_RECENT_STATES = 1_000
 
 Kind = Literal[
     "on_before_start",
@@ -37,6 +40,8 @@ class Hooks:
         self._states: asyncio.Queue[tuple[str, Enum]] = asyncio.Queue()
         self.observe_state: Callable[[str, Any], object] | None = None
         """Is called at once with each change of a child's state, before any hook. Never waits."""
+        self.recent: Ring[tuple[str, Enum]] = Ring(_RECENT_STATES, _RECENT_STATES)
+        """The last changes of state: name and state. Any thread may read it."""
 
     def add(self, kind: Kind, hook: Callable[..., Any]) -> None:
         """Register a hook."""
@@ -102,6 +107,7 @@ class Hooks:
         """Queue a change of state. `tell_states` calls the hooks for it."""
         if self.observe_state is not None:
             self.observe_state(name, state)
+        self.recent.add([(name, state)], lambda _: 1)
         if self._hooks["on_process_state"]:
             self._states.put_nowait((name, state))
 

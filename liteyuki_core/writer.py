@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from . import files, log
 from .errors import ConfigError
+from .ring import Ring
 
 _LINES = 10_000
 _CHARACTERS = 16 * 1024 * 1024
@@ -38,6 +39,10 @@ _CHARACTERS = 16 * 1024 * 1024
 
 _PATIENCE = 0.5
 """Seconds that a child waits while standard output or the log file takes nothing."""
+
+_RECENT_LINES = 5_000
+_RECENT_CHARACTERS = 2 * 1024 * 1024
+"""The last lines that are kept in memory, for those who ask for them."""
 
 _BATCH = 256
 _FILE_CHARACTERS = 8192
@@ -62,12 +67,18 @@ _BLOCKS = re.compile(rf"(?:[\u2580-\u259f]\s*){{4}}|(?:{_COLOURED}(?:{_ESCAPE})*
 """and more than a few blocks, or spaces that are coloured or inverted."""
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
+    """A line as it was written, or several that belong together."""
+
     child: str | None
     """The name of the child that wrote it. None: a line of main's logger, which is complete."""
     text: str
     place: str = ""
     """Where it stands on standard output if names are shown. "": after the child's name."""
+
+
+def _length(line: Line) -> int:
+    return len(line.text)
 
 
 class Writer:
@@ -78,6 +89,8 @@ class Writer:
         self._file_config = file
         self._file: Any = None
         self._console = _Console()
+        self.recent: Ring[Line] = Ring(_RECENT_LINES, _RECENT_CHARACTERS)
+        """The last lines, as they are written."""
         self._failed: set[str] = set()
         """Where writing has failed. The log says so once for each."""
         self._prefixes: dict[str, str] = {}
@@ -91,13 +104,13 @@ class Writer:
         self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
-        self._queue: deque[_Line | Counter[str]] = deque()
+        self._queue: deque[Line | Counter[str]] = deque()
         self._queued = {"main": [0, 0], "children": [0, 0]}
         """How many lines and how many characters each has in the queue."""
         self._dropped: dict[str, Counter[str]] = {"main": Counter(), "children": Counter()}
         self._stuck = False
         self._closing = False
-        self._said: list[_Line] = []
+        self._said: list[Line] = []
         """Lines that the thread writes next, also those that it has logged itself."""
 
     def add_process(self, name: str) -> None:
@@ -144,12 +157,12 @@ class Writer:
         if os.getpid() != self._pid:
             return False  # This is a fork of the main process, without the thread.
         if threading.current_thread() is self._thread:
-            self._said.append(_Line(None, text))
+            self._said.append(Line(None, text))
             return True
         with self._lock:
             if self._thread is None:
                 return False
-            self._put(_Line(None, text))
+            self._put(Line(None, text))
         return True
 
     def lines(self, child: str, texts: list[str], *, together: bool = False) -> None:
@@ -158,9 +171,9 @@ class Writer:
         With `together` they belong together: the child's name stands before the first only, and a
         picture such as a QR code stands alone, as wide as it is.
         """
-        lines = _arranged(child, texts) if together else [_Line(child, text) for text in texts]
+        lines = _arranged(child, texts) if together else [Line(child, text) for text in texts]
         if self._config.json:
-            lines = [_Line(child, log.line_as_json(child, text)) for text in texts]
+            lines = [Line(child, log.line_as_json(child, text)) for text in texts]
         with self._lock:
             if self._thread is not None:
                 for line in lines:
@@ -178,7 +191,7 @@ class Writer:
         lines, characters = self._queued[whose]
         return lines < _LINES and characters < _CHARACTERS
 
-    def _put(self, line: _Line) -> None:
+    def _put(self, line: Line) -> None:
         whose = "main" if line.child is None else "children"
         if not self._has_space(whose):
             self._dropped[whose][line.child or "main"] += 1
@@ -210,7 +223,7 @@ class Writer:
             except OSError as error:
                 self._failed_to_write("log file", error)
 
-    def _take(self) -> list[_Line | Counter[str]]:
+    def _take(self) -> list[Line | Counter[str]]:
         """Wait for lines to write and return them; return none when closed and all is written."""
         with self._lock:
             while not self._queue and not self._closing:
@@ -221,7 +234,7 @@ class Writer:
                     batch.append(dropped)
                     self._dropped[whose] = Counter()
             for item in batch:
-                if isinstance(item, _Line):
+                if isinstance(item, Line):
                     queued = self._queued["main" if item.child is None else "children"]
                     queued[0] -= 1
                     queued[1] -= len(item.text)
@@ -245,7 +258,8 @@ class Writer:
         except Exception:  # A handler that a user has added has failed. The thread goes on.
             traceback.print_exc()
 
-    def _write(self, lines: list[_Line]) -> None:
+    def _write(self, lines: list[Line]) -> None:
+        self.recent.add(lines, _length)
         if self._file is not None:
             try:
                 for text in _joined(map(self._for_file, lines)):
@@ -266,7 +280,7 @@ class Writer:
                 "once, and writing is tried again for each line",
             )
 
-    def _for_console(self, line: _Line) -> str:
+    def _for_console(self, line: Line) -> str:
         above, self._above = self._above, line.child
         if line.child is None or self._config.json:
             return line.text
@@ -278,20 +292,20 @@ class Writer:
                 prefix = "" if line.place == _BARE else self._indents[line.child]
         return f"{prefix}{line.text}\n"
 
-    def _for_file(self, line: _Line) -> str:
+    def _for_file(self, line: Line) -> str:
         if line.child is None or self._config.json:
             return log.plain(line.text)
         return f"{line.child} | {log.plain(line.text)}\n"
 
 
-def _arranged(child: str, texts: list[str]) -> list[_Line]:
+def _arranged(child: str, texts: list[str]) -> list[Line]:
     """Return lines that belong together, each with its place."""
     rows = [_ROW.fullmatch(text) is not None for text in texts]
     has_picture = any(row and _BLOCKS.search(text) for row, text in zip(rows, texts, strict=True))
     places = [_BARE if row and has_picture else _UNDER for row in rows]
     if places and places[0] == _UNDER:
         places[0] = ""
-    return [_Line(child, *some) for some in zip(texts, places, strict=True)]
+    return [Line(child, *some) for some in zip(texts, places, strict=True)]
 
 
 def _joined(texts: Iterable[str]) -> Iterator[str]:

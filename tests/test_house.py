@@ -18,7 +18,7 @@ from tests.program import python
 CORE = ROOT / "liteyuki_core"
 
 FLOORS: list[set[str]] = [
-    {"errors", "files", "log", "redaction"},
+    {"errors", "files", "log", "redaction", "ring", "version"},
     {"pyproject", "writer"},
     {"comm.loop"},
     {"comm.wire"},
@@ -35,6 +35,7 @@ FLOORS: list[set[str]] = [
     {"frameworks", "plugin"},
     {"session"},
     {"bot"},
+    {"control"},
     {""},
 ]
 """The rooms from the lowest floor up. A room is a file, or a folder with all that has no room of
@@ -172,6 +173,8 @@ REBUILDS = {
     "comm.workers: end.receiving.load": "the result of a call, for whoever has called",
     "comm.workers: pickle.loads": "what the function has raised, likewise",
     "process.child.worker: source.load": "in a worker: a call, which it is there for",
+    "control.plain: pickle.Unpickler": "plain data that an operator looks at: it finds no class",
+    "control.plain: _Plain(io.BytesIO(data)).load": "the same",
     "process.child.entry: pickle.loads": "in a child: the call that the main process gave it",
 }
 """Where bytes become objects, and why no child can run code in the main process there: that one

@@ -241,6 +241,21 @@ class Course:
                 self.name,
             ) from None
 
+    async def wait_over(self, timeout: float | None) -> None:
+        """Wait until the child is STOPPED or FAILED. Raises `ProcessTimeout`."""
+        try:
+            await asyncio.wait_for(self._until_over(), timeout)
+        except asyncio.TimeoutError:
+            raise ProcessTimeout(
+                f"process {self.name} did not end within {timeout:g} s: it is "
+                f"{self.child.state.value}",
+                self.name,
+            ) from None
+
+    async def _until_over(self) -> None:
+        while self.child.state not in _OVER:
+            await self._changed()
+
     async def _until_ready(self) -> None:
         child = self.child
         while child.state is not ProcessState.RUNNING:

@@ -179,6 +179,16 @@ class Store:
         self._change(key, None, expired=True)
         return None
 
+    def look(self, prefix: str) -> list[tuple[str, Entry]]:
+        """Return the keys that begin with `prefix`, sorted, with their entries. From any thread."""
+        now = time.monotonic()
+        with self._lock:
+            found = [(key, e) for key, e in self.entries.items() if key.startswith(prefix)]
+        return sorted(
+            ((key, e) for key, e in found if e.deadline is None or e.deadline > now),
+            key=lambda pair: pair[0],
+        )
+
     def close(self, timeout: float) -> None:
         """Write what remains for the file, within `timeout` seconds. Not under the lock."""
         self._expiry.close()

@@ -1,0 +1,344 @@
+"""The API: which path is which method of `Control`, and how it is asked over HTTP.
+
+All is JSON. What is asked stands in the path, in the query of a GET, and in the body of anything
+else. An error is a `Problem`. Its status says of which kind: 404 there is no such thing, 409 it
+can't be done now, 422 it was asked wrongly, 504 it was not done in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from .. import log
+from ..errors import (
+    ChannelNotFound,
+    ChannelTypeError,
+    LiteyukiError,
+    MessageTooLarge,
+    ProcessNotFound,
+    SendError,
+)
+from ..version import __version__
+from . import metrics, models
+from .control import Control, NotFound
+from .lines import Reading
+from .stream import Stream, number_after
+
+_BODY_BYTES = 1024 * 1024
+_BODY_SECONDS = 10.0
+_LINES = 5000
+
+
+class Call(NamedTuple):
+    """One thing that may be asked: its method and path, what is asked, and what is answered."""
+
+    verb: str
+    path: str
+    does: Callable[..., Any]
+    takes: type[BaseModel]
+    answers: Any
+
+
+CALLS = (
+    Call("GET", "/status", Control.status, models.Nothing, models.Status),
+    Call("GET", "/processes", Control.processes, models.Nothing, list[models.Process]),
+    Call("GET", "/processes/{name}", Control.process, models.OfProcess, models.Process),
+    Call("POST", "/processes/{name}/start", Control.start, models.OfProcess, models.Process),
+    Call("POST", "/processes/{name}/stop", Control.stop, models.OfProcess, models.Process),
+    Call("POST", "/processes/{name}/restart", Control.restart, models.OfProcess, models.Process),
+    Call("POST", "/processes/{name}/wait", Control.wait, models.Wait, models.Process),
+    Call("GET", "/channels", Control.channels, models.Nothing, list[models.Channel]),
+    Call("POST", "/channels/{name}/send", Control.send, models.Send, models.Done),
+    Call("GET", "/dead-letters", Control.dead_letters, models.Nothing, list[models.DeadLetter]),
+    Call("POST", "/dead-letters/{id}/put-back", Control.put_back, models.OfLetter, models.Done),
+    Call("POST", "/dead-letters/{id}/discard", Control.discard, models.OfLetter, models.Done),
+    Call("GET", "/store", Control.store_keys, models.Keys, list[models.StoreKey]),
+    Call("GET", "/store/{key:path}", Control.store_get, models.OfKey, models.StoreValue),
+    Call("PUT", "/store/{key:path}", Control.store_set, models.SetKey, models.Done),
+    Call("DELETE", "/store/{key:path}", Control.store_delete, models.OfKey, models.Existed),
+    Call("GET", "/log", Control.log, models.Lines, list[models.Line]),
+    Call("GET", "/settings", Control.settings, models.Nothing, list[models.Setting]),
+    Call("POST", "/shutdown", Control.shutdown, models.Nothing, models.Done),
+)
+
+_NOT_FOUND = (ProcessNotFound, ChannelNotFound, NotFound)
+_WRONG = (ValueError, TypeError, SendError, ChannelTypeError, MessageTooLarge)
+
+
+class Api:
+    """Serves a `Control`. It runs on the server's loop, `loop` is LiteyukiBot's.
+
+    `ended` is set when streams are to end. With a `token`, who does not show it gets nothing.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        loop: Callable[[], asyncio.AbstractEventLoop | None],
+        ended: asyncio.Event,
+        token: str | None,
+    ) -> None:
+        self._control = control
+        self._loop = loop
+        self._ended = ended
+        self._token = token
+        self._document: bytes | None = None
+        self._application = self._routed()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as an ASGI application."""
+        if self._token is not None:
+            shown = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(shown, f"Bearer {self._token}".encode()):
+                refusal = _problem(401, "HTTPError", "the token is missing or wrong")
+                await refusal(scope, receive, send)
+                return
+        await self._application(scope, receive, send)
+
+    def _routed(self) -> Starlette:
+        routes = [
+            Route(call.path, self._guarded(self._call(call)), methods=[call.verb]) for call in CALLS
+        ]
+        for path, does in (
+            ("/log/follow", self._follow_log),
+            ("/events", self._follow_events),
+            ("/metrics", self._metrics),
+            ("/openapi.json", self._openapi),
+        ):
+            routes.append(Route(path, self._guarded(does), methods=["GET"]))
+        found = Starlette(routes=routes, exception_handlers={HTTPException: self._refused})
+        found.router.redirect_slashes = False
+        return found
+
+    # ------------------------------------------------------------- one request
+
+    def _guarded(
+        self, does: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await does(request)
+            except (HTTPException, ClientDisconnect):
+                raise
+            except ValidationError as error:
+                about = "; ".join(
+                    f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}"
+                    for each in error.errors(include_input=False, include_url=False)
+                )
+                return _problem(422, "ValidationError", about)
+            except Exception as error:
+                return self._failed(error)
+
+        return endpoint
+
+    def _failed(self, error: Exception) -> Response:
+        status = 409
+        if isinstance(error, _NOT_FOUND):
+            status = 404
+        elif isinstance(error, asyncio.TimeoutError | TimeoutError):
+            status = 504
+        elif isinstance(error, _WRONG):
+            status = 422
+        elif not isinstance(error, LiteyukiError):
+            log.logger.opt(exception=error).error(f"the control API has failed: {error!r}")
+            return _problem(500, "InternalError", "LiteyukiBot's log says what has failed")
+        return _problem(status, type(error).__name__, str(error))
+
+    async def _refused(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _problem(error.status_code, "HTTPError", error.detail)
+
+    def _call(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
+        answers = TypeAdapter(call.answers)
+        is_async = inspect.iscoroutinefunction(call.does)
+
+        async def endpoint(request: Request) -> Response:
+            asked = await _asked(request, call.takes, has_body=call.verb in ("POST", "PUT"))
+            found = call.does(self._control, asked)
+            if is_async:
+                found = await self._on_bot_loop(found)
+            return Response(answers.dump_json(found), media_type="application/json")
+
+        return endpoint
+
+    async def _on_bot_loop(self, call: Any) -> Any:
+        loop = self._loop()
+        try:
+            if loop is None:
+                raise RuntimeError("it does not run")
+            running = asyncio.run_coroutine_threadsafe(call, loop)
+        except RuntimeError:
+            call.close()
+            raise HTTPException(503, "the bot has stopped, or does not run yet") from None
+        return await asyncio.wrap_future(running)
+
+    # ------------------------------------------------------------- streams
+
+    async def _follow_log(self, request: Request) -> Response:
+        asked = await _asked(request, models.Lines, has_body=False)
+        ring, life = self._control.lines, self._control.life
+        reading = Reading(life, asked)
+        number = number_after(request.headers.get("last-event-id"), life)
+        if number is not None:
+            # Those that it has: lines after them may have no level of their own.
+            reading.read([entry for entry in ring.after(0)[0] if entry.number <= number])
+            return Stream(ring, number, reading.read, self._ended)
+        entries, _ = ring.after(0)
+        shown = reading.read(entries)
+        first = shown[len(shown) - min(len(shown), asked.lines) :]
+        last = entries[-1].number if entries else 0
+        return Stream(ring, last, reading.read, self._ended, first)
+
+    async def _follow_events(self, request: Request) -> Response:
+        asked = await _asked(request, models.Events, has_body=False)
+        ring = self._control.states
+        number = number_after(request.headers.get("last-event-id"), self._control.life)
+        if number is None:
+            number = max(0, ring.last - asked.events)
+        return Stream(ring, number, self._control.events_of, self._ended)
+
+    # ------------------------------------------------------------- documents
+
+    async def _metrics(self, request: Request) -> Response:
+        text = metrics.text(self._control.status(), self._control.channels())
+        return Response(text, media_type=metrics.TYPE)
+
+    async def _openapi(self, request: Request) -> Response:
+        if self._document is None:
+            self._document = openapi()
+        return Response(self._document, media_type="application/json")
+
+
+async def _asked(request: Request, takes: type[BaseModel], *, has_body: bool) -> Any:
+    """Return what a request asks. Raises `ValidationError` and `HTTPException`."""
+    fields: dict[str, Any] = {}
+    if has_body:
+        body = await _body(request)
+        if body:
+            try:
+                found = TypeAdapter(dict[str, Any]).validate_json(body)
+            except ValidationError:
+                raise HTTPException(422, "the body is no JSON object") from None
+            fields.update(found)
+    else:
+        for key, value in request.query_params.multi_items():
+            many = takes.model_fields.get(key)
+            if many is not None and many.annotation == list[models.Name]:
+                fields.setdefault(key, []).append(value)
+            else:
+                fields[key] = value
+    return takes.model_validate({**fields, **request.path_params})
+
+
+async def _body(request: Request) -> bytes:
+    async def read() -> bytes:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _BODY_BYTES:
+                raise HTTPException(413, f"a body has at most {_BODY_BYTES} bytes")
+        return body
+
+    try:
+        return await asyncio.wait_for(read(), _BODY_SECONDS)
+    except asyncio.TimeoutError:
+        raise HTTPException(408, f"the body did not come within {_BODY_SECONDS:g} s") from None
+
+
+def _problem(status: int, error: str, message: str) -> Response:
+    body = models.Problem(error=error, message=message).model_dump_json()
+    return Response(body, status, media_type="application/json")
+
+
+def openapi() -> bytes:
+    """Return the OpenAPI document of all calls, as JSON."""
+    from pydantic_core import to_json
+
+    adapters = {call: TypeAdapter(call.answers) for call in CALLS}
+    kinds: set[type[BaseModel]] = {models.Problem, models.Line, models.Event, models.Lost}
+    kinds |= {call.takes for call in CALLS} | {models.Events}
+    template = "#/components/schemas/{model}"
+    _, found = models_json_schema([(kind, "validation") for kind in kinds], ref_template=template)
+    schemas = found["$defs"]
+    paths: dict[str, Any] = {}
+    for call, adapter in adapters.items():
+        schema = adapter.json_schema(ref_template=template, mode="serialization")
+        schemas.update(schema.pop("$defs", {}))
+        paths.setdefault(call.path.replace(":path", ""), {})[call.verb.lower()] = {
+            "operationId": call.does.__name__,
+            "summary": (inspect.getdoc(call.does) or "").partition("\n")[0],
+            **_takes(call.path, call.verb, call.takes, schemas),
+            "responses": {
+                "200": _answer("what was asked for", "application/json", schema),
+                "default": _answer(
+                    "what went wrong", "application/json", {"$ref": "#/components/schemas/Problem"}
+                ),
+            },
+        }
+    for path, takes, media in (
+        ("/log/follow", models.Lines, "text/event-stream"),
+        ("/events", models.Events, "text/event-stream"),
+        ("/metrics", models.Nothing, "text/plain"),
+    ):
+        paths[path] = {
+            "get": {
+                "operationId": path.strip("/").replace("/", "_"),
+                **_takes(path, "GET", takes, schemas),
+                "responses": {"200": _answer("as it comes", media, {"type": "string"})},
+            }
+        }
+    return to_json(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "LiteyukiBot control", "version": __version__},
+            "paths": paths,
+            "components": {"schemas": schemas},
+        }
+    )
+
+
+def _takes(path: str, verb: str, takes: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = schemas[takes.__name__]
+    inside = {name for name in schema.get("properties", {}) if f"{{{name}" in path}
+    rest = {k: v for k, v in schema.get("properties", {}).items() if k not in inside}
+    required = set(schema.get("required", ()))
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": schema["properties"][name]}
+        for name in sorted(inside)
+    ]
+    if verb in ("GET", "DELETE"):
+        parameters += [
+            {"name": name, "in": "query", "required": name in required, "schema": each}
+            for name, each in rest.items()
+        ]
+        return {"parameters": parameters} if parameters else {}
+    body = {
+        "type": "object",
+        "properties": rest,
+        "required": sorted(required - inside),
+        "additionalProperties": False,
+    }
+    return {
+        "parameters": parameters,
+        "requestBody": {
+            "required": bool(required - inside),
+            "content": {"application/json": {"schema": body}},
+        },
+    }
+
+
+def _answer(about: str, media: str, schema: Any) -> dict[str, Any]:
+    return {"description": about, "content": {media: {"schema": schema}}}

@@ -1,0 +1,334 @@
+"""What may be asked of a running bot: each thing once, as a method with typed models.
+
+The API calls these methods, and so may a plugin of the main process.
+
+Ownership. A `Control` owns nothing of the bot, but looks into its rooms, as nobody else does. It
+keeps the last figures of processor time.
+
+Threads. Plain methods answer at once, on any thread, also while LiteyukiBot's loop is blocked; one
+thread at a time calls those that have to do with processes. Async methods run on LiteyukiBot's
+loop, so that what they have changed can be seen when they return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import fields
+from datetime import datetime, timezone
+from enum import Enum
+from secrets import token_hex
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..comm.hub.letters import DeadLetter as Letter
+from ..comm.queue import get_queue
+from ..comm.registry import get_channel
+from ..comm.storage import shared_memory
+from ..comm.store.table import Entry
+from ..config import Settings, places
+from ..errors import ChannelNotFound, LiteyukiError, ProcessNotFound
+from ..process.state import ChildProcess
+from ..ring import Entry as RingEntry
+from ..ring import Ring
+from ..version import __version__
+from ..writer import Line as Written
+from . import models, plain
+from .lines import MASK, Reading, masked
+from .usage import Taken, Usage
+
+if TYPE_CHECKING:
+    from ..bot import LiteyukiBot
+
+_SECRET_KEYS = ("TOKEN", "SECRET", "PASSWORD", "URLS")
+
+
+class NotFound(LiteyukiError, KeyError):
+    """There is no such key or dead letter."""
+
+
+class Control:
+    """What may be asked of `bot`, while it runs."""
+
+    def __init__(self, bot: LiteyukiBot) -> None:
+        self._bot = bot
+        self._usage = Usage()
+        self.life = token_hex(4)
+        """Begins the numbers of lines and events, which begin anew with each bot."""
+        self._letters: dict[str, Letter] = {}
+
+    # ------------------------------------------------------------- processes
+
+    def status(self, asked: models.Nothing | None = None) -> models.Status:
+        """Return the bot's state and that of all its processes."""
+        usage = self._usage_of_all()
+        processes = self._processes(usage)
+        pid = os.getpid()
+        taken = usage.get(pid)
+        begun = self._bot.started_at or datetime.now(timezone.utc)
+        return models.Status(
+            version=__version__,
+            pid=pid,
+            directory=os.getcwd(),
+            started_at=begun,
+            uptime=_since(begun),
+            ok=not any(p.state in ("failed", "backoff") for p in processes),
+            dead_letters=len(self._bot.dead_letters()),
+            memory=None if taken is None else taken.memory,
+            cpu_seconds=None if taken is None else taken.seconds,
+            processes=processes,
+        )
+
+    def processes(self, asked: models.Nothing | None = None) -> list[models.Process]:
+        """Return all child processes, in the order in which they were added."""
+        return self._processes(self._usage_of_all())
+
+    def _usage_of_all(self) -> dict[int, Taken]:
+        children = list(self._bot.processes.values())
+        pids = {os.getpid(), *(pid for child in children if (pid := child.pid) is not None)}
+        self._usage.forget(pids)
+        return self._usage.of(pids)
+
+    def _processes(self, usage: dict[int, Taken]) -> list[models.Process]:
+        return [self._process(child, usage) for child in list(self._bot.processes.values())]
+
+    def process(self, asked: models.OfProcess) -> models.Process:
+        """Return one child process. Raises `ProcessNotFound`."""
+        child = self._child(asked.name)
+        pid = child.pid
+        return self._process(child, self._usage.of([pid] if pid is not None else []))
+
+    def _child(self, name: str) -> ChildProcess:
+        try:
+            return self._bot.processes[name]
+        except KeyError:
+            known = ", ".join(sorted(self._bot.processes)) or "none"
+            raise ProcessNotFound(
+                f"no process is named {name!r} (there are: {known})", name
+            ) from None
+
+    def _process(self, child: ChildProcess, usage: dict[int, Taken]) -> models.Process:
+        pid, begun = child.pid, child.started_at
+        uptime = None if pid is None or begun is None else _since(begun)
+        taken = None if pid is None else usage.get(pid)
+        percent = None
+        if pid is not None and taken is not None and uptime is not None:
+            percent = self._usage.percent(pid, taken.seconds, uptime)
+        return models.Process(
+            name=child.name,
+            target=child.target,
+            state=child.state.value,
+            pid=pid,
+            started_at=begun,
+            uptime=uptime,
+            restarts=child.restarts,
+            exit_code=child.exitcode,
+            outcome=None if child.outcome is None else masked(plain.clean(child.outcome)),
+            cpu=percent,
+            cpu_seconds=None if taken is None else taken.seconds,
+            memory=None if taken is None else taken.memory,
+            loop_lag=child.loop_lag,
+        )
+
+    async def start(self, asked: models.OfProcess) -> models.Process:
+        """Start a child that does not run. Returns at once. Raises `ProcessNotFound`."""
+        self._bot.start_process(asked.name)
+        return self.process(asked)
+
+    async def stop(self, asked: models.OfProcess) -> models.Process:
+        """Stop a child. Returns at once. Raises `ProcessNotFound`."""
+        self._bot.stop_process(asked.name)
+        return self.process(asked)
+
+    async def restart(self, asked: models.OfProcess) -> models.Process:
+        """Stop a child and start it again. Returns at once. Raises `ProcessNotFound`."""
+        self._bot.restart_process(asked.name)
+        return self.process(asked)
+
+    async def wait(self, asked: models.Wait) -> models.Process:
+        """Wait until a child runs, or until it has ended.
+
+        Raises `ProcessNotFound`, `ProcessTimeout`, and `ProcessStartError` if it will not run.
+        """
+        if asked.state == "running":
+            await self._bot.wait_ready(asked.name, asked.timeout)
+        else:
+            await self._bot._supervisor.get(asked.name).wait_over(asked.timeout)
+        return self.process(models.OfProcess(name=asked.name))
+
+    async def shutdown(self, asked: models.Nothing | None = None) -> models.Done:
+        """Stop the bot, as a SIGTERM does. Returns at once."""
+        # After the answer: it could not leave a loop that is about to end.
+        asyncio.get_running_loop().call_soon(self._bot.stop)
+        return models.Done()
+
+    # ------------------------------------------------------------- channels
+
+    def channels(self, asked: models.Nothing | None = None) -> list[models.Channel]:
+        """Return the counts of all channels and queues that have a name, sorted."""
+        counts: Any = self._bot.channels
+        return [models.Channel(name=name, **counts[name]) for name in sorted(counts)]
+
+    async def send(self, asked: models.Send) -> models.Done:
+        """Send JSON from the main process's end of a channel, or into a queue.
+
+        Raises `ChannelFull` at once where there is no room, and what `send` raises.
+        """
+        if asked.name not in self._bot.channels:
+            known = ", ".join(sorted(self._bot.channels)) or "none"
+            raise ChannelNotFound(
+                f"no channel is named {asked.name!r} (there are: {known})", asked.name
+            )
+        try:
+            channel: Any = get_channel(asked.name)
+        except ChannelNotFound:
+            channel = get_queue(asked.name)
+        channel.send(asked.data)
+        return models.Done()
+
+    def dead_letters(self, asked: models.Nothing | None = None) -> list[models.DeadLetter]:
+        """Return the messages that were set aside, the oldest first, without what is in them."""
+        known = {id(letter): key for key, letter in self._letters.items()}
+        self._letters = {
+            known.get(id(letter)) or token_hex(4): letter for letter in self._bot.dead_letters()
+        }
+        return [
+            models.DeadLetter(
+                id=key,
+                channel=letter.channel,
+                process=letter.process,
+                crashes=letter.crashes,
+                size=letter.size,
+                time=letter.time,
+            )
+            for key, letter in self._letters.items()
+        ]
+
+    def put_back(self, asked: models.OfLetter) -> models.Done:
+        """Send a dead letter again, behind what waits on its channel. Raises `LiteyukiError`."""
+        self._letter(asked.id).put_back()
+        return models.Done()
+
+    def discard(self, asked: models.OfLetter) -> models.Done:
+        """Throw a dead letter away. Raises `LiteyukiError`."""
+        self._letter(asked.id).discard()
+        return models.Done()
+
+    def _letter(self, key: str) -> Letter:
+        self.dead_letters()
+        if key not in self._letters:
+            raise NotFound(
+                f"there is no dead letter {key}: it was put back or discarded before, or the bot "
+                "was started anew"
+            )
+        return self._letters[key]
+
+    # ------------------------------------------------------------- store
+
+    def store_keys(self, asked: models.Keys) -> list[models.StoreKey]:
+        """Return keys of the store, sorted, without their values."""
+        found = self._bot._comm.store.look(asked.prefix)[: asked.limit]
+        return [models.StoreKey(**_about(key, entry)) for key, entry in found]
+
+    def store_get(self, asked: models.OfKey) -> models.StoreValue:
+        """Return a key of the store, with its value if it is plain data. Raises `NotFound`.
+
+        The value is not rebuilt as `get` would: a child may have set it, and no code of it runs.
+        """
+        entry = dict(self._bot._comm.store.look(asked.key)).get(asked.key)
+        if entry is None:
+            raise NotFound(f"the store has no key {asked.key!r}")
+        try:
+            shown, is_plain = plain.of_value(entry.value), True
+        except plain.NotPlain:
+            shown, is_plain = None, False
+        return models.StoreValue(**_about(asked.key, entry), plain=is_plain, value=shown)
+
+    async def store_set(self, asked: models.SetKey) -> models.Done:
+        """Set a key of the store to JSON. Raises `StoreError`."""
+        await shared_memory.async_set(asked.key, asked.value, ttl=asked.ttl)
+        return models.Done()
+
+    async def store_delete(self, asked: models.OfKey) -> models.Existed:
+        """Delete a key of the store."""
+        return models.Existed(existed=await shared_memory.async_delete(asked.key))
+
+    # ------------------------------------------------------------- log, events, settings
+
+    def log(self, asked: models.Lines) -> list[models.Line]:
+        """Return the last lines of the log that match, the oldest first.
+
+        The last 5,000 lines are kept, at most 2 MB. Tokens and passwords are shown as ***.
+        """
+        entries, _ = self.lines.after(0)
+        found = Reading(self.life, asked).read(entries)
+        return found[len(found) - min(len(found), asked.lines) :]
+
+    @property
+    def lines(self) -> Ring[Written]:
+        """The last lines of the log, as they are written."""
+        return self._bot._writer.recent
+
+    @property
+    def states(self) -> Ring[tuple[str, Enum]]:
+        """The last changes of state, as they happen."""
+        return self._bot._hooks.recent
+
+    def events_of(self, entries: list[RingEntry[tuple[str, Enum]]]) -> list[models.Event]:
+        """Return changes of state as they are shown."""
+        return [
+            models.Event(
+                id=f"{self.life}-{number}",
+                time=datetime.fromtimestamp(time, timezone.utc),
+                process=name,
+                state=state.value,
+            )
+            for number, time, (name, state) in entries
+        ]
+
+    def settings(self, asked: models.Nothing | None = None) -> list[models.Setting]:
+        """Return all settings, in the order of the README."""
+        return explained(self._bot._settings)
+
+
+def _about(key: str, entry: Entry) -> dict[str, Any]:
+    remains = None if entry.deadline is None else max(0.0, entry.deadline - monotonic())
+    return {
+        "key": plain.clean(key),
+        "size": len(entry.value.data),
+        "expires_in": remains,
+        "persistent": entry.kept,
+    }
+
+
+def explained(running: Settings | None) -> list[models.Setting]:
+    """Return what the settings of this directory are now, and which a running bot has otherwise.
+
+    Raises `ConfigError`.
+    """
+    now, found = Settings.load(), places()
+    settings = []
+    for field in fields(Settings):
+        key = f"LITEYUKI_{field.name.upper()}"
+        value = getattr(running or now, field.name)
+        settings.append(
+            models.Setting(
+                key=key,
+                value=_shown(key, value),
+                source=found.get(key),
+                changed=value != getattr(now, field.name),
+            )
+        )
+    return settings
+
+
+def _shown(key: str, value: Any) -> Any:
+    if value and any(word in key for word in _SECRET_KEYS):
+        return MASK
+    if isinstance(value, tuple):
+        return [masked(str(each)) for each in value]
+    return masked(value) if isinstance(value, str) else value
+
+
+def _since(then: datetime) -> float:
+    return max(0.0, (datetime.now(timezone.utc) - then).total_seconds())

@@ -1,0 +1,105 @@
+"""Lines of the log as they are shown: who wrote them, of which level they are, without secrets.
+
+The log's writer keeps lines as they are written, so that this costs nothing while nobody asks.
+A line that has no level of its own, of a traceback for example, is of the level of the line before
+it of the same process.
+
+Ownership. A `Reading` is one client's way through the lines, for one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any, get_args
+
+from ..log import LEVELS, plain
+from ..ring import Entry
+from ..writer import Line as Written
+from .models import Level, Line, Lines
+from .plain import clean
+
+_LEVELS: tuple[Level, ...] = get_args(Level)
+_RANK = {level: rank for rank, level in enumerate(_LEVELS)}
+_NAMES = {name: level for level in _LEVELS for name in (level, LEVELS[level][0])}
+
+_LEVEL = re.compile(rf"\[[^\[\]]{{0,4}}?({'|'.join(_NAMES)})\s*\]")
+_BEGINS = 60
+"""A level stands so near to the beginning of a line: the time alone is before it."""
+
+_SECRET = re.compile(
+    r"""(?ix)
+    ( (?: access[_-]?token | token | secret | password | passwd | api[_-]?key )
+      ["']? \s* [=:] \s* ["']?
+    | authorization ["']? \s* [=:] \s* ["']? (?: (?: bearer | basic | token ) \s+ )?
+    | \b (?: bearer | basic ) \s+ (?= \S{8} )
+    | [a-z][a-z0-9+.-]{1,20}:// [^\s:@/]{0,100} : (?= [^\s@/]{1,200} @ )
+    )
+    [^\s"'&,;@]+
+    """
+)
+MASK = "***"
+
+
+def masked(text: str) -> str:
+    """Return a text without the tokens and passwords that can be told from the rest of it."""
+    return _SECRET.sub(rf"\1{MASK}", text)
+
+
+class Reading:
+    """Makes shown lines of written ones, and leaves out those that do not match.
+
+    Every line must be given to it, in order, for the levels of lines that have none.
+    """
+
+    def __init__(self, life: str, wanted: Lines) -> None:
+        self._life = life
+        self._processes = {name.lower() for name in wanted.process}
+        self._rank = _RANK[wanted.level] if wanted.level else None
+        self._text = wanted.text.lower()
+        self._levels: dict[str, Level] = {}
+
+    def read(self, entries: Iterable[Entry[Written]]) -> list[Line]:
+        """Return the lines that match."""
+        return [line for line in map(self._line, entries) if line is not None]
+
+    def _line(self, entry: Entry[Written]) -> Line | None:
+        number, time, (child, text) = entry
+        process, level, text = child or "main", None, plain(text).rstrip("\n")
+        if text.startswith("{"):
+            level, text = _of_json(text)
+        else:
+            found = _LEVEL.search(text, 0, _BEGINS)
+            level = _NAMES[found[1]] if found else None
+        if level is not None:
+            self._levels[process] = level
+        rank = _RANK[level or self._levels.get(process, "INFO")]
+        if (
+            (self._rank is not None and rank < self._rank)
+            or (self._processes and process.lower() not in self._processes)
+            or (self._text and self._text not in text.lower())
+        ):
+            return None
+        return Line(
+            id=f"{self._life}-{number}",
+            time=datetime.fromtimestamp(time, timezone.utc),
+            process=process,
+            level=level,
+            text=masked(clean(text)),
+        )
+
+
+def _of_json(text: str) -> tuple[Level | None, str]:
+    """Return the level and the message of a line that is a JSON object of the log."""
+    try:
+        found: Any = json.loads(text)
+        level, message = found["level"], found["message"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None, text
+    if not isinstance(message, str):
+        return None, text
+    if isinstance(found.get("exception"), str):
+        message += "\n" + found["exception"]
+    return (level if level in _RANK else None), message

@@ -1,0 +1,227 @@
+"""What the API takes and answers, as typed models. Scripts depend on their fields."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Level = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"]
+State = Literal["starting", "running", "stopping", "backoff", "stopped", "failed"]
+Name = Annotated[str, Field(min_length=1, max_length=1024)]
+Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# ------------------------------------------------------------- answers
+
+
+class Process(BaseModel):
+    """A child process. Times are in UTC, durations in seconds, sizes in bytes.
+
+    `cpu` is percent of one processor, since it was last asked for or since the start. `cpu`,
+    `cpu_seconds` and `memory` count all that the process has started itself. None: not known.
+    """
+
+    name: str
+    target: str
+    state: State
+    pid: int | None
+    started_at: datetime | None
+    uptime: float | None
+    restarts: int
+    exit_code: int | None
+    outcome: str | None
+    cpu: float | None
+    cpu_seconds: float | None
+    memory: int | None
+    loop_lag: float | None
+
+
+class Status(BaseModel):
+    """The bot and its processes. `ok` says whether all of them run, or were stopped on purpose."""
+
+    version: str
+    pid: int
+    directory: str
+    started_at: datetime
+    uptime: float
+    ok: bool
+    dead_letters: int
+    memory: int | None
+    cpu_seconds: float | None
+    processes: list[Process]
+
+
+class Channel(BaseModel):
+    """The counts of a channel or queue that has a name, both directions together."""
+
+    name: str
+    sent: int
+    acknowledged: int
+    redelivered: int
+    dropped: int
+    backlog: int
+    capacity: int
+    bytes: int
+
+
+class DeadLetter(BaseModel):
+    """A message that was set aside. `plain` says whether `data` shows it: text, numbers, lists."""
+
+    id: str
+    channel: str
+    process: str
+    crashes: int
+    size: int
+    time: datetime
+
+
+class StoreKey(BaseModel):
+    """A key of the store, without its value. `expires_in` is in seconds."""
+
+    key: str
+    size: int
+    expires_in: float | None
+    persistent: bool
+
+
+class StoreValue(StoreKey):
+    """A key of the store. `plain` says whether `value` shows it: it is of text, numbers, lists."""
+
+    plain: bool
+    value: Any
+
+
+class Line(BaseModel):
+    """A line of the log, or several that belong together. `level` is None for what is printed."""
+
+    id: str
+    time: datetime
+    process: str
+    level: Level | None
+    text: str
+
+
+class Event(BaseModel):
+    """A process has entered a state."""
+
+    id: str
+    time: datetime
+    process: str
+    state: State
+
+
+class Lost(BaseModel):
+    """So many lines or events came too quickly for this client, or before it asked again."""
+
+    lost: int
+
+
+class Setting(BaseModel):
+    """A setting. `changed` says that it has another value by now, for the next start.
+
+    `source` is where it is set now; None: nowhere, it is the default. A secret is shown as ***.
+    """
+
+    key: str
+    value: Any
+    source: str | None
+    changed: bool
+
+
+class Done(BaseModel):
+    """What was asked for is done."""
+
+    done: Literal[True] = True
+
+
+class Existed(BaseModel):
+    """Whether there was such a key."""
+
+    existed: bool
+
+
+class Problem(BaseModel):
+    """What went wrong: the error's class, and what it says."""
+
+    error: str
+    message: str
+
+
+# ------------------------------------------------------------- questions
+
+
+class Nothing(_Asked):
+    """Nothing has to be said."""
+
+
+class OfProcess(_Asked):
+    """The process that is meant."""
+
+    name: Name
+
+
+class Wait(OfProcess):
+    """Wait until a process is in a state, at most `timeout` seconds.
+
+    `stopped` also ends when it has failed; `running` ends with an error then.
+    """
+
+    state: Literal["running", "stopped"] = "running"
+    timeout: Seconds = 60.0
+
+
+class Send(_Asked):
+    """Send JSON on the channel or queue `name`, from the main process's side."""
+
+    name: Name
+    data: Any
+
+
+class OfLetter(_Asked):
+    """The dead letter that is meant."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{1,32}$")]
+
+
+class Keys(_Asked):
+    """The keys that begin with `prefix`, at most `limit`."""
+
+    prefix: Annotated[str, Field(max_length=1024)] = ""
+    limit: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
+class OfKey(_Asked):
+    """The key that is meant."""
+
+    key: Name
+
+
+class SetKey(OfKey):
+    """Set a key to JSON. After `ttl` seconds it is gone; None: never."""
+
+    value: Any
+    ttl: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+
+
+class Lines(_Asked):
+    """The last `lines` lines that match: of these processes, of `level` or above, with `text`.
+
+    The main process is called `main`. Upper and lower case are the same.
+    """
+
+    lines: Annotated[int, Field(ge=0, le=5000)] = 100
+    process: Annotated[list[Name], Field(max_length=100)] = []
+    level: Level | None = None
+    text: Annotated[str, Field(max_length=1024)] = ""
+
+
+class Events(_Asked):
+    """The last `events` changes of state, and those to come."""
+
+    events: Annotated[int, Field(ge=0, le=1000)] = 0

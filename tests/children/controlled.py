@@ -1,0 +1,72 @@
+"""A bot to ask and to command, with children that echo, wait, and die of a message."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+
+from liteyuki_core import LiteyukiBot, Queue, get_channel, logger, shared_memory
+from liteyuki_core.comm import active_channel
+from liteyuki_core.control import address
+from tests.children import acting
+from tests.children.targets import echo, waits
+
+
+def fragile() -> None:
+    """Die of one message, and send back every other."""
+    for data in active_channel:
+        if data == "die":
+            os._exit(7)
+        active_channel.send(data)
+
+
+def mortal() -> None:
+    """End with an exit code of its own when a message comes."""
+    active_channel.receive()
+    sys.exit(9)
+
+
+def works() -> None:
+    """Work at what comes in a queue."""
+    for data in Queue[object]("work"):
+        acting.say("worked at", data)
+
+
+class Custom:
+    """A class of the user's, which no other process is to import."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("code has run",)
+
+
+def main() -> None:
+    """Argument: `port` for a port in place of a Unix socket, as Windows has it."""
+    address.by_port = "port" in sys.argv
+    bot = LiteyukiBot()
+    bot.add_process("echo", echo)
+    bot.add_process("waits", waits)
+    bot.add_process("fragile", fragile, restart=acting.AGAIN)
+    bot.add_process("works", works)
+    bot.add_process("mortal", mortal, restart=acting.NEVER)
+
+    @bot.on_after_start
+    async def after_start() -> None:
+        shared_memory.set("custom", Custom())
+        logger.warning("token=abcdef0123456789 is a secret")
+        answers = get_channel("echo-active")
+        await asyncio.gather(*(bot.wait_ready(name, 30) for name in bot.processes))
+        acting.say("all run")
+        while True:
+            data = await answers.async_receive()
+            if data == "block":
+                acting.say("blocks")
+                time.sleep(3)
+            if data == "chat":
+                for number in range(30_000):
+                    logger.info(f"line {number} of many")
+                acting.say("chatted")
+            logger.info(f"echoed {data}")
+
+    bot.run()

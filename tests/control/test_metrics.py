@@ -1,0 +1,62 @@
+"""Figures for Prometheus."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from liteyuki_core.control import Client
+from liteyuki_core.control.metrics import text
+from liteyuki_core.control.models import Channel, Status
+from tests.control.conftest import CHILDREN
+from tests.program import Program
+
+LINE = re.compile(
+    r"# (HELP|TYPE) liteyuki_\w+ .+"
+    r'|liteyuki_\w+(\{[a-z]+="([^"\\\n]|\\["\\n])*"(,[a-z]+="([^"\\\n]|\\["\\n])*")*\})? [0-9.e+-]+'
+)
+
+
+def test_a_running_bot_has_figures(bot: Program) -> None:
+    """In the text format, each family once."""
+    found = Client().text("/metrics")
+    assert found.endswith("\n")
+    for line in found.splitlines():
+        assert LINE.fullmatch(line), line
+    for name in CHILDREN:
+        assert f'liteyuki_process_up{{process="{name}"}} 1.0' in found
+    assert "liteyuki_dead_letters 0.0" in found
+    types = re.findall(r"^# TYPE (\S+)", found, re.MULTILINE)
+    assert len(types) == len(set(types)) == 8
+
+
+def test_names_are_escaped() -> None:
+    """A channel may have any name; what is not known has no line."""
+    now = datetime.now(timezone.utc)
+    status = Status(
+        version="1",
+        pid=1,
+        directory="",
+        started_at=now,
+        uptime=1,
+        ok=True,
+        dead_letters=0,
+        memory=None,
+        cpu_seconds=None,
+        processes=[],
+    )
+    channel = Channel(
+        name='a"b\\c\nd',
+        sent=2,
+        acknowledged=1,
+        redelivered=0,
+        dropped=0,
+        backlog=1,
+        capacity=9,
+        bytes=1,
+    )
+    found = text(status, [channel])
+    assert 'liteyuki_channel_backlog{channel="a\\"b\\\\c\\nd"} 1.0' in found
+    assert "memory_bytes{" not in found
+    for line in found.splitlines():
+        assert LINE.fullmatch(line), line

@@ -189,6 +189,24 @@ def test_bot_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> 
         assert stopped_by_itself(program), program.output
 
 
+def test_the_command_line_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> None:
+    """`liteyuki status` has the columns, the process and the last line that are shown."""
+
+    def alike_status(text: str) -> list[list[str]]:
+        figures = [
+            re.sub(r"[\d.]+ ?(?:[%smhd]|ms|MB)?(?= |,|$)", "N", x) for x in text.splitlines()
+        ]
+        return [re.sub("-|N N", "N", " ".join(line.split())).split() for line in figures]
+
+    with project(folder, environment, "bot.py") as program:
+        program.wait_for_line("process nonebot is ready")
+        command = ("-m", "liteyuki_core.cli", "status")
+        with running(folder, environment, *command, LITEYUKI_LOG_LANG="en") as status:
+            assert status.wait() == 0, status.output
+            assert alike_status(status.output) == alike_status(block(PRINTS, "liteyuki status"))
+        assert program.stop() == 0
+
+
 def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str]) -> None:
     """The short bot.py runs a NoneBot that has loaded both plugins."""
     with project(folder, environment, "bot.py") as program:

@@ -36,6 +36,7 @@ FLOORS: list[set[str]] = [
     {"session"},
     {"bot"},
     {"control"},
+    {"cli"},
     {""},
 ]
 """The rooms from the lowest floor up. A room is a file, or a folder with all that has no room of

@@ -54,6 +54,10 @@ def test_the_wheel_holds_both_packages_typed(wheel: Path) -> None:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         assert f"Name: {NAME}\n" in archive.read(metadata).decode("utf-8")
+        (points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        scripts = archive.read(points).decode("utf-8")
+    for group in ("console_scripts", "nb_scripts"):
+        assert f"[{group}]\nliteyuki = liteyuki_core.cli:main\n" in scripts
     tops = {name.partition("/")[0] for name in names}
     assert tops == {*PACKAGES, metadata.partition("/")[0]}
     for package in PACKAGES:

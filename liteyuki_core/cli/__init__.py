@@ -1,0 +1,28 @@
+"""The command line: `liteyuki`. It asks the bot of a directory by its control socket.
+
+Exit codes: 0 all is well, 1 it has failed, 2 it was asked wrongly, 3 something is down, 4 no bot
+runs here.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line with the process's arguments, and end the process."""
+    try:
+        import click  # noqa: F401
+        import rich  # noqa: F401
+    except ImportError as error:
+        print(
+            f"the command line needs {error.name}: "
+            'python -m pip install "nonebot-plugin-liteyuki-comm[cli]"',
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    # Their commands join the group.
+    from . import commands, local, logs, store  # noqa: F401
+    from .group import liteyuki
+
+    liteyuki(prog_name="liteyuki")

@@ -1,0 +1,272 @@
+"""The commands that ask a running bot: about processes, channels and dead letters."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from ..control import Client
+from ..process.project_lock import ProjectLock
+from . import output
+from .group import as_json, liteyuki, parsed, timeout_option
+from .output import DOWN, console, in_bytes, in_words, show, show_json, waiting
+from .text import t
+
+_WATCH_SECONDS = 2.0
+_END_SECONDS = 3700.0
+"""Longer than the longest LITEYUKI_STOP_TIMEOUT."""
+
+# ------------------------------------------------------------- processes
+
+
+@liteyuki.command(help=t("Show the processes and how they are."))
+@click.option("--watch", is_flag=True, help=t("Show it again every 2 seconds, until Ctrl+C."))
+@as_json
+def status(watch: bool, as_json: bool) -> None:
+    """Show the bot's status; the exit code says whether something is down."""
+    if watch and not as_json:
+        _watch()
+        return
+    found = Client().ask("GET", "/status")
+    if as_json:
+        show_json(found)
+    else:
+        console.print(_status(found))
+    if not found["ok"]:
+        raise SystemExit(DOWN)
+
+
+def _watch() -> None:
+    screen = Live(console=console, auto_refresh=False, screen=True)
+    try:
+        with screen if console.is_terminal else nullcontext():
+            while True:
+                found = _status(Client().ask("GET", "/status"))
+                if console.is_terminal:
+                    screen.update(found, refresh=True)
+                else:
+                    console.print(found)
+                time.sleep(_WATCH_SECONDS)
+    except KeyboardInterrupt:
+        pass
+
+
+def _status(found: dict[str, Any]) -> Group:
+    parts: list[Any] = []
+    if found["processes"]:
+        heads = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG")
+        rows = [_process(process) for process in found["processes"]]
+        parts.append(output.rows([t(head) for head in heads], rows, styled=1, right="23567"))
+    else:
+        parts.append(Text(t("there are no processes")))
+    parts += [
+        Text(t("{name}: {outcome}").format(**process), "red")
+        for process in found["processes"]
+        if process["state"] in ("failed", "backoff") and process["outcome"]
+    ]
+    if found["dead_letters"]:
+        line = t("{count} messages are set aside: liteyuki dead-letters")
+        parts.append(Text(line.format(count=found["dead_letters"]), "yellow"))
+    line = t("LiteyukiBot {version}, pid {pid}, up {uptime}, {memory}").format(
+        version=found["version"],
+        pid=found["pid"],
+        uptime=in_words(found["uptime"]),
+        memory=in_bytes(found["memory"]),
+    )
+    parts.append(Text(line, "dim"))
+    return Group(*parts)
+
+
+def _process(process: dict[str, Any]) -> list[str]:
+    restarts = str(process["restarts"])
+    if process["exit_code"] is not None:
+        restarts += f" ({process['exit_code']})"
+    cpu, lag = process["cpu"], process["loop_lag"]
+    return [
+        process["name"],
+        t(process["state"]),
+        "-" if process["pid"] is None else str(process["pid"]),
+        in_words(process["uptime"]),
+        restarts,
+        "-" if cpu is None else f"{cpu:.1f}%",
+        in_bytes(process["memory"]),
+        "-" if lag is None else f"{lag * 1000:.0f} ms",
+    ]
+
+
+def _of_processes(verb: str, help: str, until: str) -> None:
+    """Add a command that does something to processes and waits until they are in a state."""
+
+    @liteyuki.command(verb, help=t(help))
+    @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+    @click.option("--no-wait", is_flag=True, help=t("Return at once."))
+    @timeout_option
+    @as_json
+    def command(names: tuple[str, ...], no_wait: bool, timeout: float, as_json: bool) -> None:
+        client = Client()
+        for name in names:  # Before anything is done: a name may be misspelled.
+            client.ask("GET", f"/processes/{name}")
+        found = [client.ask("POST", f"/processes/{name}/{verb}") for name in names]
+        if not no_wait:
+            found = [_wait(name, until, timeout) for name in names]
+        _show_processes(found, as_json)
+
+
+for _verb, _help, _until in (
+    ("start", "Start processes, and wait until they run.", "running"),
+    ("stop", "Stop processes, and wait until they have ended.", "stopped"),
+    ("restart", "Restart processes, and wait until they run again.", "running"),
+):
+    _of_processes(_verb, _help, _until)
+
+
+@liteyuki.command(help=t("Wait until a process runs, or has stopped."))
+@click.argument("name")
+@click.option(
+    "--state",
+    type=click.Choice(["running", "stopped"]),
+    default="running",
+    show_default=True,
+    help=t("What to wait for."),
+)
+@timeout_option
+@as_json
+def wait(name: str, state: str, timeout: float, as_json: bool) -> None:
+    """Wait for one process."""
+    _show_processes([_wait(name, state, timeout)], as_json)
+
+
+def _wait(name: str, state: str, timeout: float) -> Any:
+    with waiting(t("waiting for {name} ...").format(name=name)):
+        body = {"state": state, "timeout": timeout}
+        return Client().ask("POST", f"/processes/{name}/wait", body=body, timeout=timeout)
+
+
+def _show_processes(found: list[Any], as_json: bool) -> None:
+    if as_json:
+        show_json(found)
+        return
+    for process in found:
+        show(t("{name} is {state}").format(name=process["name"], state=t(process["state"])))
+
+
+@liteyuki.command(help=t("Stop the bot and wait until it has ended."))
+@timeout_option
+@as_json
+def shutdown(timeout: float, as_json: bool) -> None:
+    """Stop the bot."""
+    found = Client().ask("GET", "/status")
+    Client().ask("POST", "/shutdown")
+    deadline = time.monotonic() + timeout
+    with waiting(t("waiting for the bot to end ...")):
+        while _runs(found["pid"]):
+            if time.monotonic() > deadline:
+                output.fail(t("the bot did not end within {timeout:g} s").format(timeout=timeout))
+            time.sleep(0.05)
+    if as_json:
+        show_json({"pid": found["pid"], "stopped": True})
+    else:
+        show(t("the bot has stopped"))
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a bot holds the project's lock: the next one can start when none does."""
+    from ..errors import AlreadyRunning
+
+    try:
+        ProjectLock().look()
+    except AlreadyRunning:
+        return True
+    return False
+
+
+# ------------------------------------------------------------- channels
+
+
+@liteyuki.command(help=t("Show the channels and what went over them."))
+@as_json
+def channels(as_json: bool) -> None:
+    """Show the counts of channels."""
+    found = Client().ask("GET", "/channels")
+    if as_json:
+        show_json(found)
+        return
+    heads = ("CHANNEL", "SENT", "DONE", "AGAIN", "DROPPED", "BACKLOG", "BYTES")
+    fields = ("sent", "acknowledged", "redelivered", "dropped", "backlog")
+    rows = [
+        [each["name"], *(str(each[field]) for field in fields), in_bytes(each["bytes"])]
+        for each in found
+    ]
+    console.print(output.rows([t(head) for head in heads], rows, right="123456"))
+
+
+@liteyuki.command(help=t("Send JSON on a channel, from the main process."))
+@click.argument("channel")
+@click.argument("data", metavar="JSON")
+@as_json
+def send(channel: str, data: str, as_json: bool) -> None:
+    """Send one message."""
+    found = Client().ask("POST", f"/channels/{channel}/send", body={"data": parsed(data)})
+    if as_json:
+        show_json(found)
+    else:
+        show(t("sent"))
+
+
+@liteyuki.group(
+    "dead-letters",
+    invoke_without_command=True,
+    help=t("Show messages that were set aside, put them back or discard them."),
+)
+@as_json
+@click.pass_context
+def dead_letters(ctx: click.Context, as_json: bool) -> None:
+    """Show the messages that were set aside."""
+    if ctx.invoked_subcommand is not None:
+        return
+    found = Client().ask("GET", "/dead-letters")
+    if as_json:
+        show_json(found)
+    elif not found:
+        show(t("no messages are set aside"))
+    else:
+        heads = ("ID", "CHANNEL", "PROCESS", "CRASHES", "SIZE", "TIME")
+        rows = [
+            [
+                *(each["id"], each["channel"], each["process"], str(each["crashes"])),
+                *(in_bytes(each["size"]), each["time"][:19].replace("T", " ")),
+            ]
+            for each in found
+        ]
+        console.print(output.rows([t(head) for head in heads], rows, right="34"))
+
+
+def _of_letters(verb: str, help: str, said: str) -> None:
+    """Add a command that does something to dead letters."""
+
+    @dead_letters.command(verb, help=t(help))
+    @click.argument("ids", metavar="[ID]...", nargs=-1)
+    @click.option("--all", "every", is_flag=True, help=t("All of them."))
+    @as_json
+    def command(ids: tuple[str, ...], every: bool, as_json: bool) -> None:
+        if bool(ids) == every:
+            raise click.UsageError(t("name a message, or say --all"))
+        client = Client()
+        if every:
+            ids = tuple(letter["id"] for letter in client.ask("GET", "/dead-letters"))
+        for each in ids:
+            client.ask("POST", f"/dead-letters/{each}/{verb}")
+        if as_json:
+            show_json(list(ids))
+        else:
+            show(t(said).format(count=len(ids)))
+
+
+_of_letters("put-back", "Send a message again.", "put back: {count}")
+_of_letters("discard", "Throw a message away.", "discarded: {count}")

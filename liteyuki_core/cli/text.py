@@ -1,0 +1,146 @@
+"""The texts of the command line, in English and Chinese, as LITEYUKI_LOG_LANG says.
+
+English texts stand where they are used. What the bot itself answers stays English.
+"""
+
+from __future__ import annotations
+
+from ..config import Settings
+from ..errors import ConfigError
+
+
+def _language() -> str:
+    try:
+        return Settings.load().log_lang
+    except ConfigError:
+        return Settings().log_lang  # `liteyuki config explain` says what is wrong.
+
+
+def t(text: str) -> str:
+    """Return a text in the user's language."""
+    return CHINESE[text] if _LANGUAGE == "zh" else text
+
+
+_LANGUAGE = _language()
+
+CHINESE = {
+    # -- commands
+    "Ask and command the LiteyukiBot of this directory.": "查询和控制当前目录里的 LiteyukiBot。",
+    "The bot's directory; this one if not given.": "机器人所在的目录，默认为当前目录。",
+    "Write JSON.": "输出 JSON。",
+    "Show the processes and how they are.": "显示各个进程及其状况。",
+    "Show it again every 2 seconds, until Ctrl+C.": "每 2 秒刷新一次，按 Ctrl+C 结束。",
+    "Start processes, and wait until they run.": "启动进程，并等到它们运行起来。",
+    "Stop processes, and wait until they have ended.": "停止进程，并等到它们结束。",
+    "Restart processes, and wait until they run again.": "重启进程，并等到它们重新运行。",
+    "Return at once.": "立即返回，不等待。",
+    "Seconds to wait.": "等待的秒数。",
+    "Wait until a process runs, or has stopped.": "等到一个进程运行起来，或停止。",
+    "What to wait for.": "等待哪种状态。",
+    "Show the last lines of the log.": "显示日志的最后几行。",
+    "Go on with those to come.": "继续显示之后的行。",
+    "How many lines.": "多少行。",
+    "Only this level and above.": "只显示此等级及以上。",
+    "Only lines with this text.": "只显示含有此文字的行。",
+    "Show the channels and what went over them.": "显示各个通道及其消息数。",
+    "Send JSON on a channel, from the main process.": "从主进程向通道发送 JSON。",
+    "Show messages that were set aside, put them back or discard them.": (
+        "显示被搁置的消息，放回或丢弃它们。"
+    ),
+    "Send a message again.": "重新发送一条消息。",
+    "Throw a message away.": "丢弃一条消息。",
+    "All of them.": "全部。",
+    "Look at the shared store and change it.": "查看和修改共享存储。",
+    "Show keys.": "显示键。",
+    "Show the value of a key.": "显示一个键的值。",
+    "Set a key to JSON.": "把一个键设为 JSON 值。",
+    "Seconds after which the key is gone.": "多少秒后此键消失。",
+    "Delete a key.": "删除一个键。",
+    "Stop the bot and wait until it has ended.": "停止机器人，并等到它结束。",
+    "The settings.": "设置。",
+    "Show each setting and where it comes from.": "显示每项设置及其来源。",
+    "Start the bot: run FILE, which is bot.py if not given.": (
+        "启动机器人：运行 FILE，默认为 bot.py。"
+    ),
+    "In the background; return when its processes run.": "在后台运行，等各个进程运行起来后返回。",
+    # -- status
+    "NAME": "名称",
+    "STATE": "状态",
+    "PID": "PID",
+    "UPTIME": "运行时间",
+    "RESTARTS": "重启",
+    "CPU": "CPU",
+    "MEM": "内存",
+    "LAG": "延迟",
+    "starting": "启动中",
+    "running": "运行中",
+    "stopping": "停止中",
+    "backoff": "等待重启",
+    "stopped": "已停止",
+    "failed": "失败",
+    "LiteyukiBot {version}, pid {pid}, up {uptime}, {memory}": (
+        "LiteyukiBot {version}，pid {pid}，已运行 {uptime}，{memory}"
+    ),
+    "{count} messages are set aside: liteyuki dead-letters": (
+        "有 {count} 条消息被搁置：liteyuki dead-letters"
+    ),
+    "{name}: {outcome}": "{name}：{outcome}",
+    "there are no processes": "没有进程",
+    # -- tables
+    "CHANNEL": "通道",
+    "SENT": "已发送",
+    "DONE": "已处理",
+    "AGAIN": "重发",
+    "DROPPED": "丢弃",
+    "BACKLOG": "积压",
+    "BYTES": "字节",
+    "ID": "编号",
+    "PROCESS": "进程",
+    "CRASHES": "崩溃",
+    "SIZE": "大小",
+    "TIME": "时间",
+    "KEY": "键",
+    "EXPIRES": "过期",
+    "KEPT": "持久",
+    "VALUE": "值",
+    "FROM": "来源",
+    "yes": "是",
+    "default": "默认值",
+    "{source}; another value from the next start on": "{source}；下次启动时会变",
+    "no messages are set aside": "没有被搁置的消息",
+    "the store has no such keys": "存储里没有这样的键",
+    # -- what happens
+    "no bot runs here": "这里没有机器人在运行",
+    "no bot runs here; it would start with these": "这里没有机器人在运行；它启动时将使用这些设置",
+    "{name} is {state}": "{name} {state}",
+    "waiting for {name} ...": "正在等待 {name} ……",
+    "waiting for the bot to end ...": "正在等待机器人结束……",
+    "waiting for the bot's processes ...": "正在等待机器人的进程……",
+    "the bot has stopped": "机器人已停止",
+    "the bot did not end within {timeout:g} s": "机器人没有在 {timeout:g} 秒内结束",
+    "the bot has ended": "机器人已结束",
+    "{count} lines were lost: they came too quickly": "丢了 {count} 行：来得太快",
+    "the key {key} is set": "键 {key} 已设置",
+    "the key {key} is deleted": "键 {key} 已删除",
+    "the store has no key {key}": "存储里没有键 {key}",
+    "the value of {key} is {size} bytes that are no plain data; nothing is rebuilt here": (
+        "{key} 的值有 {size} 字节，不是普通数据，这里不会还原它"
+    ),
+    "sent": "已发送",
+    "this is no JSON: {error}": "这不是 JSON：{error}",
+    "put back: {count}": "已放回：{count}",
+    "discarded: {count}": "已丢弃：{count}",
+    "name a message, or say --all": "请写出消息编号，或使用 --all",
+    # -- run
+    "there is no file {file} in {directory}": "{directory} 里没有文件 {file}",
+    "a bot runs here already, with pid {pid}": "这里已有机器人在运行，pid 为 {pid}",
+    "the bot runs (pid {pid}); its log: {path}": "机器人已在运行（pid {pid}），日志：{path}",
+    "the bot has ended with exit code {code}; it wrote:": "机器人已退出，退出码 {code}，它写道：",
+    "not all processes run after {timeout:g} s; the log: {path}": (
+        "{timeout:g} 秒后仍有进程未运行，日志：{path}"
+    ),
+    "a process does not run; the log: {path}": "有进程没有运行，日志：{path}",
+    "LITEYUKI_CONTROL is false: without the control socket nobody sees when it runs": (
+        "LITEYUKI_CONTROL 为 false：没有控制套接字就无法得知它是否在运行"
+    ),
+}

@@ -188,6 +188,17 @@ def places() -> dict[str, str]:
     return found
 
 
+def other_key(key: str) -> str | None:
+    """Return what a key that is not ours is set to, NoneBot's for example.
+
+    Raises `ConfigError`.
+    """
+    value = None
+    for texts in (*_files().values(), os.environ):
+        value = {name.upper(): text for name, text in texts.items()}.get(key) or value
+    return value
+
+
 def unknown_keys() -> list[str]:
     """Return one line of text about each LITEYUKI_ key that is set and is no setting."""
     known = [*(_key(field.name) for field in fields(Settings)), *PLUGIN_KEYS]

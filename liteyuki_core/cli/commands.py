@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..control import Client
-from ..process.project_lock import ProjectLock
+from ..process.project_lock import is_locked
 from . import output
 from .group import as_json, liteyuki, parsed, timeout_option
 from .output import DOWN, console, in_bytes, in_words, show, show_json, waiting
@@ -165,7 +165,8 @@ def shutdown(timeout: float, as_json: bool) -> None:
     Client().ask("POST", "/shutdown")
     deadline = time.monotonic() + timeout
     with waiting(t("waiting for the bot to end ...")):
-        while _runs(found["pid"]):
+        # The next one can start when nobody holds the lock any more.
+        while is_locked():
             if time.monotonic() > deadline:
                 output.fail(t("the bot did not end within {timeout:g} s").format(timeout=timeout))
             time.sleep(0.05)
@@ -173,17 +174,6 @@ def shutdown(timeout: float, as_json: bool) -> None:
         show_json({"pid": found["pid"], "stopped": True})
     else:
         show(t("the bot has stopped"))
-
-
-def _runs(pid: int) -> bool:
-    """Return whether a bot holds the project's lock: the next one can start when none does."""
-    from ..errors import AlreadyRunning
-
-    try:
-        ProjectLock().look()
-    except AlreadyRunning:
-        return True
-    return False
 
 
 # ------------------------------------------------------------- channels

@@ -63,6 +63,11 @@ CHINESE = {
         "启动机器人：运行 FILE，默认为 bot.py。"
     ),
     "In the background; return when its processes run.": "在后台运行，等各个进程运行起来后返回。",
+    "Look for what keeps a bot from running, and say what to do.": (
+        "检查有什么妨碍机器人运行，并说明怎么办。"
+    ),
+    "Make a project that runs at once.": "创建一个可以立即运行的项目。",
+    "With NoneBot, or with a plain Python child.": "带 NoneBot，或只带一个普通的 Python 子进程。",
     # -- status
     "NAME": "名称",
     "STATE": "状态",
@@ -143,4 +148,38 @@ CHINESE = {
     "LITEYUKI_CONTROL is false: without the control socket nobody sees when it runs": (
         "LITEYUKI_CONTROL 为 false：没有控制套接字就无法得知它是否在运行"
     ),
+    # -- doctor and init
+    "not installed: {packages}": "没有安装：{packages}",
+    "NoneBot's event loop will be asyncio's own": "NoneBot 的事件循环将是 asyncio 自带的",
+    "uvloop is quicker: {command}": "uvloop 更快：{command}",
+    "NoneBot's event loop will be uvloop's": "NoneBot 的事件循环将是 uvloop",
+    "there is no bot.py in {directory}": "{directory} 里没有 bot.py",
+    "go to the project's directory, or make a project: liteyuki init": (
+        "请进入项目目录，或新建一个项目：liteyuki init"
+    ),
+    "{directory} can be written to": "{directory} 可以写入",
+    "{directory} can't be written to": "{directory} 无法写入",
+    "the bot keeps its lock and its control socket there: change its owner or mode": (
+        "机器人的锁和控制套接字放在那里：请修改其所有者或权限"
+    ),
+    "the settings are allowed: liteyuki config explain": "设置没有问题：liteyuki config explain",
+    "other users can read {file}, which has secrets": "其他用户可以读取 {file}，里面有密钥",
+    "the log and the store need space: make some": "日志和存储需要空间：请清理一些",
+    "{free} are free on this disk": "磁盘剩余 {free}",
+    "a bot runs here: liteyuki status": "这里有机器人在运行：liteyuki status",
+    "a bot runs here, but its control socket does not answer": (
+        "这里有机器人在运行，但它的控制套接字没有应答"
+    ),
+    "see its log: LITEYUKI_CONTROL may be false, or the bot hangs": (
+        "请看它的日志：LITEYUKI_CONTROL 可能为 false，或者机器人卡住了"
+    ),
+    "PORT={port} is no port": "PORT={port} 不是端口",
+    "nobody can listen on {address}: {error}": "无法监听 {address}：{error}",
+    "this bot listens on {address}": "这个机器人正在监听 {address}",
+    "{address} is taken": "{address} 已被占用",
+    "{address} is taken by {name}, pid {pid}": "{address} 已被 {name} 占用，pid 为 {pid}",
+    "end that program, or set another PORT in .env": "请结束那个程序，或在 .env 里另设 PORT",
+    "{address} is free": "{address} 可用",
+    "there is {path} already; nothing was written": "{path} 已存在，没有写入任何文件",
+    "start it: {command}": "启动它：{command}",
 }

@@ -114,6 +114,19 @@ class ProjectLock:
             os.close(file)
 
 
+def is_locked() -> bool:
+    """Return whether another process holds the lock on the working directory. Creates no file."""
+    if not os.path.lexists(FILE):
+        return False
+    try:
+        ProjectLock().look()
+    except AlreadyRunning:
+        return True
+    except LiteyukiError:
+        return False  # It is a symbolic link, which no bot locks.
+    return False
+
+
 def _lock_patiently(file: int) -> bool:
     deadline = monotonic() + _PATIENCE
     while not _lock(file):

@@ -35,7 +35,7 @@ from ..version import __version__
 from . import metrics, models
 from .control import Control, NotFound
 from .lines import Reading
-from .stream import Stream, number_after
+from .stream import Stream, gone, number_after
 
 _BODY_BYTES = 1024 * 1024
 _BODY_SECONDS = 10.0
@@ -169,12 +169,13 @@ class Api:
             asked = await _asked(request, call.takes, has_body=call.verb in ("POST", "PUT"))
             found = call.does(self._control, asked)
             if is_async:
-                found = await self._on_bot_loop(found)
+                found = await self._on_bot_loop(found, request)
             return Response(answers.dump_json(found), media_type="application/json")
 
         return endpoint
 
-    async def _on_bot_loop(self, call: Any) -> Any:
+    async def _on_bot_loop(self, call: Any, request: Request) -> Any:
+        """Return what a call on LiteyukiBot's loop returns. Who has gone is waited for no more."""
         loop = self._loop()
         try:
             if loop is None:
@@ -183,7 +184,16 @@ class Api:
         except RuntimeError:
             call.close()
             raise HTTPException(503, "the bot has stopped, or does not run yet") from None
-        return await asyncio.wrap_future(running)
+        answer = asyncio.ensure_future(asyncio.wrap_future(running))
+        leaving = asyncio.ensure_future(gone(request.receive))
+        try:
+            await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise HTTPException(499, "the client has gone")
+            return answer.result()
+        finally:
+            leaving.cancel()
+            answer.cancel()
 
     # ------------------------------------------------------------- streams
 

@@ -45,10 +45,13 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self.token: str | None = None
+        self.link: socket.socket
+        """Its socket. `sock` is None as soon as the head of the only answer has come."""
 
     def connect(self) -> None:
         assert isinstance(self.timeout, float)
-        self.sock, self.token = address.connect(self.timeout)
+        self.link, self.token = address.connect(self.timeout)
+        self.sock = self.link
 
 
 class Client:
@@ -100,8 +103,7 @@ class Client:
         try:
             headers = {} if last is None else {"Last-Event-ID": last}
             response = _request(connection, "GET", path, query, None, headers)
-            assert isinstance(connection.sock, socket.socket)
-            connection.sock.settimeout(None)
+            connection.link.settimeout(None)
         except BaseException as error:
             connection.close()
             if isinstance(error, OSError | http.client.HTTPException):

@@ -36,7 +36,7 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-lengt
 
 
 class _Connection(H11Protocol):
-    """One connection. A new one and one that waits for its next request have little time."""
+    """One connection, for one request, which has little time to come."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -66,6 +66,7 @@ class _Server(uvicorn.Server):
         self._ended = ended
 
     async def main_loop(self) -> None:
+        self.server_state.default_headers = self.config.encoded_headers
         await asyncio.get_running_loop().sock_recv(self._closing, 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -115,5 +116,6 @@ async def _serve(
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        headers=[("connection", "close")],
     )
     await _Server(config, closing, ended).serve([listening])

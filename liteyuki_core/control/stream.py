@@ -67,7 +67,7 @@ class Stream(Response):
             added.set()
 
         sending = asyncio.ensure_future(self._send(send, added))
-        leaving = asyncio.ensure_future(_gone(receive))
+        leaving = asyncio.ensure_future(gone(receive))
         tasks = [sending, leaving, asyncio.ensure_future(wake_at_end())]
         self._ring.listen(wake)
         try:
@@ -104,7 +104,8 @@ def _event(model: BaseModel) -> str:
     return f"{key}event: {type(model).__name__.lower()}\ndata: {model.model_dump_json()}\n\n"
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Wait until the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

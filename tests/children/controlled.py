@@ -63,6 +63,8 @@ def main() -> None:
             if data == "block":
                 acting.say("blocks")
                 time.sleep(3)
+            if data == "tasks":
+                logger.info(f"tasks: {len(asyncio.all_tasks())}")
             if data == "chat":
                 for number in range(30_000):
                     logger.info(f"line {number} of many")

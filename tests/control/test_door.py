@@ -219,6 +219,38 @@ def test_a_slow_client_is_closed_and_holds_nobody_up(bot: Program) -> None:
         assert header.recv(100) == b""
 
 
+def test_a_connection_is_for_one_request(bot: Program) -> None:
+    """So each request has its ten seconds, and none can be left half sent for ever."""
+    with connected() as connection:
+        request = b"GET /channels HTTP/1.1\r\nhost: x\r\n\r\n"
+        connection.sendall(request + request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        assert answer.count(b"HTTP/1.1 200") == 1
+
+
+def test_who_has_gone_is_waited_for_no_more(bot: Program) -> None:
+    """A client that asks for a long wait and leaves, leaves nothing in the bot."""
+    body = b'{"state": "stopped", "timeout": 80000}'
+    head = b"POST /processes/waits/wait HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+
+    def waiting() -> int:
+        count = len(bot.found("echoed tasks"))
+        Client().ask("POST", "/channels/echo-active/send", body={"data": "tasks"})
+        bot.wait_for_line("echoed tasks", count=count + 1)
+        return int(bot.found(r"tasks: (\d+)$")[-1][1])
+
+    before = waiting()
+    connections = [connected() for _ in range(5)]
+    for connection in connections:
+        connection.sendall(head % len(body) + body)
+    wait_until(lambda: waiting() >= before + 5, "five wait")
+    for connection in connections:
+        connection.close()
+    wait_until(lambda: waiting() <= before, "none waits")
+
+
 def test_a_bot_stops_while_clients_follow(bot: Program, environment: dict[str, str]) -> None:
     """One that reads nothing any more does not make it late."""
     with connected() as stuck:

@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -155,7 +156,8 @@ def _request(
         content = json.dumps(body).encode()
         headers["Content-Type"] = "application/json"
     path = quote(path) + ("?" + urlencode(query, doseq=True) if query else "")
-    connection.request(verb, path, content, headers)
+    with suppress(BrokenPipeError, ConnectionResetError):  # It answers a body that is too long
+        connection.request(verb, path, content, headers)  # before it has all of it.
     response = connection.getresponse()
     if response.status != 200:
         raise _problem(response)

@@ -133,7 +133,7 @@ def test_what_a_child_sends_at_its_end_arrives(tmp_path: Path, environment: Envi
 def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, environment: Environment) -> None:
     """Asked, terminated, then killed by the deadline; the others have stopped before."""
     with running_program(
-        tmp_path, environment, "bot_stops:hosts", "stubborn", "echo", LITEYUKI_STOP_TIMEOUT="2"
+        tmp_path, environment, "bot_stops:hosts", "stubborn", "echo", LITEYUKI_STOP_TIMEOUT="4"
     ) as bot:
         bot.wait_for_line(READY)
         assert bot.stop() == 0

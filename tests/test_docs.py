@@ -193,10 +193,11 @@ def test_the_command_line_prints_what_is_shown(folder: Path, environment: dict[s
     """`liteyuki status` has the columns, the process and the last line that are shown."""
 
     def alike_status(text: str) -> list[list[str]]:
-        figures = [
-            re.sub(r"[\d.]+ ?(?:[%smhd]|ms|MB)?(?= |,|$)", "N", x) for x in text.splitlines()
-        ]
-        return [re.sub("-|N N", "N", " ".join(line.split())).split() for line in figures]
+        """Return the cells of each line, of a process its name, its state and how many it has."""
+        header, *rows = [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
+        times = r"(?:\d+[dhm] )*\d+[dhms]\b|\d[\d.]*"
+        figures = [[re.sub(times, "N", x) for x in row] for row in rows]
+        return [header, *[[*row[:2], str(len(row))] if len(row) > 2 else row for row in figures]]
 
     with project(folder, environment, "bot.py") as program:
         program.wait_for_line("process nonebot is ready")

@@ -244,12 +244,12 @@ def asks_for_a_billion() -> None:
 
 @act("given back that it was not given")
 def gives_back_what_it_has_not() -> None:
-    out(opened(N), word(N, op="give_back", period=1, ranges=[[0, 5], [7, 1 << 60]]))
+    out(opened(N), word(N, op="give_back", period=1, ranges=[[0, 5], [7, 1 << 60]], requests=False))
 
 
 @act("given back are malformed")
 def gives_back_in_no_ranges() -> None:
-    out(opened(N), word(N, op="give_back", period=1, ranges=[[True, "x"]]))
+    out(opened(N), word(N, op="give_back", period=1, ranges=[[True, "x"]], requests=False))
 
 
 @act(None)

@@ -21,12 +21,15 @@ def an_unknown_word() -> None:
 
 @act(None)
 def ready_a_million_times() -> None:
-    out(*[word(op="ready", called=False)] * 100_000)
+    out(*[word(op="ready", called=False, lacks=[])] * 100_000)
 
 
 @act("words about itself")
 def ready_and_not() -> None:
-    out(*[word(op="ready", called=True), word(op="ready", called=False)] * 100_000)
+    out(
+        *[word(op="ready", called=True, lacks=[]), word(op="ready", called=False, lacks=[])]
+        * 100_000
+    )
 
 
 @act("words about itself")

@@ -253,16 +253,22 @@ class Answering(Inbox):
         if not given or self._state.closed or self._state.lost:
             return
         self._turns.pass_on()  # What the callbacks have sent leaves before their answers.
+        if len(given) == 1:
+            ((number, item, length, failed),) = given
+            batch = pack_text(0, [item]) if length == -1 else pack(0, [item], [length])
+            batch.headers = Headers(None, (number,), False, failed)
+            self._port.give_answers(self._number, batch)
+            return
         at = 0
         while at < len(given):
             stop = _like_the_first(given, at)
             some = given[at:stop]
-            numbers = tuple([number for number, *_ in some])
             items = [item for _, item, _, _ in some]
             if some[0][2] == -1:
                 batch = pack_text(0, items)
             else:
                 batch = pack(0, items, [length for _, _, length, _ in some])
+            numbers = tuple([number for number, *_ in some])
             batch.headers = Headers(answer=numbers, failed=some[0][3])
             self._port.give_answers(self._number, batch)
             at = stop

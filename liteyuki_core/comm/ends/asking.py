@@ -56,7 +56,8 @@ class Asking:
         time is over, the request is taken back.
         """
         deadline = None if timeout is None else monotonic() + timeout
-        asked = yield from self.until_accepted(new_waiter, item, length, timeout, once)
+        asked = Asked(Kind(once, traceparent.get(), False), self._accepted)
+        yield from self._sending.until_accepted(new_waiter, item, length, timeout, request=asked)
         yield from self.until_outcome(new_waiter, asked, timeout, deadline)
         return asked
 

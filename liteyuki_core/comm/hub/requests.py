@@ -168,8 +168,8 @@ class Requests(Side):
         holder.outstanding -= 1
         if entry.links:
             entry.unlink()
-        told = Headers(None, (request,), False, headers.failed)
-        asker[0].answered(asker[1], batch.with_headers(told))
+        batch.headers = Headers(None, (request,), False, headers.failed)
+        asker[0].answered(asker[1], batch)
         if self.waiting:
             self.push()
         return True

@@ -225,26 +225,25 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
     if len(body) < _SEQUENCE.size:
         raise FrameError(f"data frame of {len(body)} bytes is shorter than its head")
     first, count = _SEQUENCE.unpack_from(body)
-    if frame.flags & HEADERS:
-        headers, end = split(body, _SEQUENCE.size, count)
-        flags, body = frame.flags & ~HEADERS, body[: _SEQUENCE.size] + body[end:]
-        batch = unpack(Frame(frame.kind, flags, frame.channel, body, frame.segments), kept)
-        batch.headers = headers
-        return batch
-    rest = len(body) - _SEQUENCE.size
-    flags = frame.flags
+    flags, at, headers = frame.flags, _SEQUENCE.size, None
+    if flags & HEADERS:
+        headers, at = split(body, at, count)
+        flags &= ~HEADERS
+    rest = len(body) - at
     if flags & LONG:
         if count != 1 or rest or not frame.segments or flags & (TEXT | LINKED | SPLIT):
             raise FrameError("a long message's frame is not whole")
-        return Batch(first, 1, frame.segments, (), None, flags, kept)
+        return Batch(first, 1, frame.segments, (), None, flags, kept, headers)
     if flags & SPLIT:
-        return _unpack_split(frame, first, count, kept)
+        texts = body[at:]
+        joined = _text_of(texts, flags, count)
+        return Batch(first, count, (texts,), (), joined, flags, kept, headers)
     if not 0 < count <= rest // 4:
         raise FrameError(f"data frame says {count} messages in {rest} bytes")
-    content: Buffer = body[_SEQUENCE.size :] if rest < 4096 else memoryview(body)[_SEQUENCE.size :]
+    content: Buffer = body[at:] if rest < 4096 else memoryview(body)[at:]
     lengths: Sequence[int]
     lengths = numbers_of(content[: 4 * count]) if count > 1 else U32.unpack_from(content)
-    text = None
+    text: str | None = None
     if flags & TEXT:
         text = _decode(memoryview(content)[4 * count :])
         whole = sum(lengths) == len(text)
@@ -255,17 +254,16 @@ def unpack(frame: Frame, kept: bool = True) -> Batch:
         raise FrameError("data frame's message lengths do not add up")
     if flags & LINKED and (count != 1 or text is not None):
         raise FrameError("data frame with channels has more than one message")
-    return Batch(first, count, (content,), lengths, text, flags, kept)
+    return Batch(first, count, (content,), lengths, text, flags, kept, headers)
 
 
-def _unpack_split(frame: Frame, first: int, count: int, kept: bool) -> Batch:
-    content = frame.body[_SEQUENCE.size :]
+def _text_of(content: Buffer, flags: int, count: int) -> str:
     text = _decode(content)
-    if not frame.flags & TEXT or frame.flags & LINKED or count < 1:
+    if not flags & TEXT or flags & LINKED or count < 1:
         raise FrameError("a frame of texts with a NUL between them has other flags, or no text")
     if count > 1 and text.count("\0") != count - 1:
         raise FrameError(f"data frame says {count} texts and has {text.count(chr(0)) + 1}")
-    return Batch(first, count, (content,), (), text, frame.flags, kept)
+    return text
 
 
 def _decode(content: Buffer) -> str:

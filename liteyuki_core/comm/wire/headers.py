@@ -51,6 +51,11 @@ class Headers(NamedTuple):
 
     def block(self) -> bytes:
         """Return the length of the header block as a u32, and the block."""
+        if self[2:] == _PLAIN and len(self.answer) < 2:
+            # Most are a lone request or a lone answer without anything else.
+            number = self.request
+            text = f"answer={self.answer[0]}" if number is None else f"request={number}"
+            return U32.pack(len(text)) + text.encode("ascii")
         items = []
         if self.request is not None:
             items.append(f"request={self.request}")
@@ -70,6 +75,9 @@ class Headers(NamedTuple):
         return U32.pack(len(block)) + block
 
 
+_PLAIN = Headers()[2:]
+
+
 def split(body: Buffer, at: int, count: int) -> tuple[Headers, int]:
     """Return the headers of a batch of `count` messages, and where its header block ends.
 
@@ -83,12 +91,19 @@ def split(body: Buffer, at: int, count: int) -> tuple[Headers, int]:
     if length > _MOST_BYTES or len(body) < stop:
         raise FrameError(f"a header block of {length} bytes in a frame of {len(body)}")
     try:
-        return _read(str(memoryview(body)[start:stop], "ascii"), count), stop
+        return _read(str(body[start:stop], "ascii"), count), stop
     except ValueError as error:
         raise FrameError("a header block is malformed") from error
 
 
 def _read(block: str, count: int) -> Headers:
+    name, _, value = block.partition("=")
+    if len(value) < 19 and value.isdecimal():
+        # Most are a lone number. With 18 digits it is below `MOST_NUMBER`.
+        if name == "request":
+            return Headers(int(value))
+        if name == "answer" and count == 1:
+            return Headers(None, (int(value),))
     first, *rest = block.split(";")
     name, _, value = first.partition("=")
     request: int | None = None

@@ -62,7 +62,9 @@ def main() -> None:
             data = await answers.async_receive()
             if data == "block":
                 acting.say("blocks")
-                time.sleep(3)
+                deadline = time.monotonic() + 30
+                while not os.path.exists("unblock") and time.monotonic() < deadline:
+                    time.sleep(0.05)
             if data == "tasks":
                 logger.info(f"tasks: {len(asyncio.all_tasks())}")
             if data == "chat":

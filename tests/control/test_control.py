@@ -106,7 +106,7 @@ def test_a_process_that_is_not_there(bot: Program, what: str) -> None:
     )
 
 
-def test_the_bot_answers_while_its_loop_is_blocked(bot: Program) -> None:
+def test_the_bot_answers_while_its_loop_is_blocked(bot: Program, here: Path) -> None:
     """What only looks needs nobody's loop."""
     ask("POST", "/channels/echo-active/send", body={"data": "block"})
     bot.wait_for_line("^blocks$")
@@ -114,6 +114,8 @@ def test_the_bot_answers_while_its_loop_is_blocked(bot: Program) -> None:
     assert ask("GET", "/log")
     assert ask("GET", "/channels")
     assert not bot.found("echoed block")
+    (here / "unblock").touch()
+    bot.wait_for_line("echoed block")
 
 
 def test_shutdown(bot: Program, here: Path) -> None:

@@ -137,6 +137,7 @@ class LiteyukiBot:
             self._writer,
             self._hooks,
             self._broken,
+            self._all_failed,
             store_cache_bytes=self._settings.store_cache_bytes,
             stop_timeout=self._settings.stop_timeout,
             hang_timeout=self._settings.hang_timeout,
@@ -163,6 +164,8 @@ class LiteyukiBot:
         # A signal asks for an end. It cancels a restart.
         self._signals = Signals(self._stop, self._replacement.forget, self._supervisor.kill_all)
         self._has_run = False
+        self._keep = False
+        """Whether the bot goes on when every child has FAILED."""
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._context.dispatcher.on_exit = self._exits
         self._loader = Loader(self._settings.plugins, self._settings.plugin_dirs)
@@ -498,7 +501,7 @@ class LiteyukiBot:
 
     # ------------------------------------------------------------- running
 
-    def run(self) -> None:
+    def run(self, *, keep: bool = False) -> None:
         """Start everything and return when stopped: by `stop`, SIGINT or SIGTERM.
 
         Call it once, on the main thread if signals are to stop the bot. Stopping takes at most
@@ -508,7 +511,9 @@ class LiteyukiBot:
         be loaded are logged.
 
         If a callback or the import of a plugin raises SystemExit or KeyboardInterrupt, everything
-        is stopped too, and then `run` raises that exception.
+        is stopped too, and then `run` raises that exception. It raises SystemExit with code 1 when
+        every child has FAILED, unless a changed file would start one again. With `keep` the bot
+        goes on without them.
 
         Raises `AlreadyRunning` if another LiteyukiBot runs in this working directory, and
         `ConfigError` if the log file can't be opened.
@@ -517,6 +522,7 @@ class LiteyukiBot:
         if self._has_run:
             raise LiteyukiError("this LiteyukiBot has run; create a new one")
         self._has_run = True
+        self._keep = keep
         self.started_at = datetime.now(timezone.utc)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -680,6 +686,15 @@ class LiteyukiBot:
     def _exits(self, error: BaseException) -> None:
         self._exit = self._exit or error
         self._stop.ask(repr(error))
+
+    def _all_failed(self) -> None:
+        if not (self._keep or self._reload.restarts_failed or self._stop.asked.is_set()):
+            log.logger.critical(
+                "every process has failed and none is started again: LiteyukiBot ends with exit "
+                "code 1; run(keep=True) would keep it"
+            )
+            self._exit = self._exit or SystemExit(1)
+            self._stop.ask("every process has failed")
 
     def _broken(self, error: BaseException) -> None:
         self._fault = self._fault or error

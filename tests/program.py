@@ -33,7 +33,7 @@ if __name__ == "__main__":
     async def hook():
         {hook}
 
-    bot.run()
+    bot.run(keep={keep})
 """
 
 _PLUGIN = """
@@ -61,12 +61,12 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
 
 
-def main_process(*hook: str, **kwargs: object) -> str:
+def main_process(*hook: str, keep: bool = False, **kwargs: object) -> str:
     """Return a bot.py with one NoneBot child, launched with `kwargs`.
 
     The lines of `hook` run once it is started; they have `active` and `passive`.
     """
-    return _MAIN.format(hook="\n        ".join(hook or ["pass"]), kwargs=kwargs)
+    return _MAIN.format(hook="\n        ".join(hook or ["pass"]), keep=keep, kwargs=kwargs)
 
 
 def nonebot_plugin(*parts: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,61 @@ def test_a_target_that_can_not_run(
         assert bot.found("main got ChannelBroken")
 
 
+_ENDS = """
+from liteyuki_core import LiteyukiBot
+from liteyuki_core.process import RestartPolicy
+
+def fails():
+    raise SystemExit(3)
+
+def ends():
+    pass
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    once = RestartPolicy(mode="never")
+    bot.add_process("a", fails, restart=once)
+    bot.add_process("b", {second}, restart=once{watch})
+    bot.run({keep})
+"""
+_ALL_FAILED = "every process has failed"
+
+
+def test_when_all_have_failed_it_ends_with_exit_code_1(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """So that whoever has started it notices. One line says so."""
+    write_files(tmp_path, {"bot.py": _ENDS.format(second="fails", watch="", keep="")})
+    with running(tmp_path, environment) as bot:
+        assert bot.wait() == 1
+        assert len(bot.found(f"严重.*{_ALL_FAILED}")) == 1
+        assert bot.found("LiteyukiBot has stopped")
+        assert not bot.found("Traceback")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"second": "fails", "keep": "keep=True"},
+        {"second": "fails", "watch": ', watch=["bot.py"]'},
+        {"second": "ends"},
+    ],
+    ids=["kept", "a change would start one", "one has ended as it should"],
+)
+def test_otherwise_it_goes_on(
+    tmp_path: Path, environment: Environment, how: dict[str, str]
+) -> None:
+    """When it was asked to, or not all of its processes have failed for good."""
+    write_files(tmp_path, {"bot.py": _ENDS.format(**{"watch": "", "keep": "", **how})})
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("process a exited with code 3")
+        bot.wait_for_line("process b exited with code")
+        with pytest.raises(subprocess.TimeoutExpired):
+            bot.process.wait(0.5)
+        assert bot.stop() == 0
+        assert not bot.found(_ALL_FAILED)
+
+
 def test_a_missing_guard_is_explained(tmp_path: Path, environment: Environment) -> None:
     """Without `if __name__ == "__main__":` each child says what to do."""
     bot = """
@@ -301,7 +357,7 @@ def test_a_missing_guard_is_explained(tmp_path: Path, environment: Environment) 
     with running(tmp_path, environment) as bot:
         bot.wait_for_line("__main__.*:` *$|if __name__ == ")
         bot.wait_for_line("process echo exited with code 1")
-        assert bot.stop() == 0
+        assert bot.wait() == 1
 
 
 @pytest.mark.parametrize(
@@ -361,7 +417,7 @@ def test_a_missing_guard_in_a_module_that_bot_py_imports(
     with running(tmp_path, environment) as bot:
         bot.wait_for_line("LiteyukiError: bot.py is imported again by each child process")
         bot.wait_for_line("process echo exited with code 1")
-        assert bot.stop() == 0
+        assert bot.wait() == 1
 
 
 @unix

@@ -79,6 +79,8 @@ class Services(NamedTuple):
     until_running: Callable[[str, tuple[str, ...]], Awaitable[None]]
     """Waits until the children of these names are RUNNING. Raises `ProcessStartError`, for the
     child that depends on them."""
+    on_failed: Callable[[], None]
+    """Is called when a child has FAILED."""
     on_word: OnWord
     """Returns the call that the loop is to make for a child's word, or None. The thread that reads
     the child's link calls it. Raises `FrameError` if the child may not say the word."""
@@ -481,6 +483,8 @@ class Course:
         if verdict.delay is None:
             self._enter(verdict.state, verdict.line, verdict.level)
             hub.process_ended(self.name, verdict.error, verdict.reason)
+            if verdict.state is ProcessState.FAILED:
+                self._services.on_failed()
             return
         hub.process_ended(self.name, verdict.error, verdict.reason, for_good=False)
         if verdict.state is ProcessState.BACKOFF:

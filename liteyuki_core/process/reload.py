@@ -95,6 +95,11 @@ class Reload:
         """Begin to watch the places that were added."""
         self._look_again.set()
 
+    @property
+    def restarts_failed(self) -> bool:
+        """Whether a child that has failed is started again when a file changes."""
+        return self._folder is not None or bool(self._watch)
+
     # ------------------------------------------------------------- watching
 
     async def run(self) -> None:

@@ -48,7 +48,8 @@ _WORKER = f"{__package__}.child.worker:serve"
 class Supervisor:
     """Starts and stops the children.
 
-    The loop calls `on_broken` with an error in the supervisor's own code, or in the hub's.
+    The loop calls `on_broken` with an error in the supervisor's own code, or in the hub's, and
+    `on_all_failed` when every child has FAILED.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Supervisor:
         writer: Writer,
         hooks: Hooks,
         on_broken: Callable[[BaseException], None],
+        on_all_failed: Callable[[], None],
         *,
         store_cache_bytes: int,
         stop_timeout: float,
@@ -86,8 +88,10 @@ class Supervisor:
             stop_timeout=stop_timeout,
             may_start=lambda: not self._stopping,
             until_running=self._until_running,
+            on_failed=self._failed,
             on_word=self._word,
         )
+        self._on_all_failed = on_all_failed
         self._stopping = False
         self._planned = Planned(self._tasks, main.context.dispatcher.threads, self.restart)
         self._questions: dict[int, tuple[Course, asyncio.Future[words.Loaded]]] = {}
@@ -248,6 +252,11 @@ class Supervisor:
         """Stop a child. It is not started again by itself."""
         if course.stop():
             self._stop_soon(course)
+
+    def _failed(self) -> None:
+        children = self.children.values()
+        if not self._stopping and all(child.state is ProcessState.FAILED for child in children):
+            self._on_all_failed()
 
     # ------------------------------------------------------------- questions
 

@@ -43,8 +43,8 @@ async def until(
 
 
 def run(bot: LiteyukiBot) -> None:
-    """Run `bot`, and say when that has returned."""
-    bot.run()
+    """Run `bot` until it is stopped, and say when that has returned."""
+    bot.run(keep=True)
     print("run returned")
 
 
@@ -62,4 +62,4 @@ def main(bot: LiteyukiBot, act: Callable[[], Awaitable[None]]) -> None:
         finally:
             bot.stop()
 
-    bot.run()
+    bot.run(keep=True)

@@ -27,7 +27,7 @@ def run_until_all_have_ended(bot: LiteyukiBot) -> None:
         await asyncio.sleep(0)
         bot.stop()
 
-    bot.run()
+    bot.run(keep=True)
 
 
 # ------------------------------------------------------------- all ways of writing

@@ -64,7 +64,10 @@ def test_run_in_the_background_that_fails(here: Path, liteyuki: Liteyuki) -> Non
     write_files(here, {"bot.py": "raise SystemExit('nothing to do')\n"})
     text = liteyuki("run", "-d", code=1)
     assert text == "the bot has ended with exit code 1; it wrote:\nnothing to do\n"
-    write_files(here, {"bot.py": BOT.replace('"child", child', '"child", "no_module:child"')})
+    broken = BOT.replace('"child", child', '"child", "no_module:child"')
+    write_files(here, {"bot.py": broken})
+    assert "the bot has ended with exit code 1; it wrote:" in liteyuki("run", "-d", code=1)
+    write_files(here, {"bot.py": broken.replace("bot.run()", "bot.run(keep=True)")})
     try:
         assert "a process does not run; the log: " in liteyuki("run", "-d", code=3)
     finally:

@@ -135,6 +135,7 @@ def test_a_hook_that_raises_ends_nonebot_only(
         'nonebot = bot.processes["nonebot"]',
         "while nonebot.exitcode is None: await asyncio.sleep(0.05)",
         'logger.info(f"main sees {nonebot.exitcode} {nonebot.state.name}")',
+        keep=True,
     )
     write_files(project, {"bot.py": main, "hooks.py": nonebot_plugin(hook)})
     with running(project, environment, DRIVER=driver) as program:

@@ -91,4 +91,4 @@ def test_a_bot_py_that_initialises_nonebot_at_its_top(
         line = program.wait_for_line("process nonebot exited with code 3: (.*)$")[1]
         assert "bot.py, which each child imports, calls nonebot.init() at its top" in line
         assert 'add_process(NAME, "nonebot_bot.py")' in line
-        assert program.stop() == 0
+        assert program.wait() == 1

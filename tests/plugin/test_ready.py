@@ -89,7 +89,7 @@ def test_a_failing_hook_keeps_it_from_ever_running(
         async def failing():
             raise ValueError("broken")
     """
-    files = {"bot.py": main_process(*WATCH), "hooks.py": nonebot_plugin(SLOW, failing)}
+    files = {"bot.py": main_process(*WATCH, keep=True), "hooks.py": nonebot_plugin(SLOW, failing)}
     write_files(project, files)
     with running(project, environment) as program:
         assert program.wait_for_line(r"\] then: (.*)$")[1] == "FAILED"

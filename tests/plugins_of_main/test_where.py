@@ -56,18 +56,7 @@ def test_in_a_child(project: Project, method: str) -> None:
         """,
         "working.py": "from liteyuki_core import require\nrequire('own')\ndef work(): ...\n",
     }
-    lines = """
-        from liteyuki_core.process import ProcessState
-        failed = set()
-
-        @bot.on_process_state
-        def on_state(name, state):
-            if state is ProcessState.FAILED:
-                failed.add(name)
-                if failed == {"own", "needs"}:
-                    bot.stop()
-    """
-    output = project.run(files, lines, stops=False, plugin_dirs="plugins", start_method=method)
+    output = project.run(files, code=1, stops=False, plugin_dirs="plugins", start_method=method)
     says = "this is child process {}, and {}: put what a child runs into a module that "
     main = "get_bot() belongs to its main process"
     assert says.format("own", main) + "does not call get_bot()" in output
@@ -87,10 +76,9 @@ def test_bot_py_without_its_guard(project: Project) -> None:
         load_plugin("one")
         if __name__ == "__main__":
             bot.add_process("x", work)
-            bot.on_process_state(lambda name, state: state.value == "failed" and bot.stop())
             bot.run()
     """
-    output = project.run({"one.py": TELLS}, bot=bot, start_method="spawn")
+    output = project.run({"one.py": TELLS}, bot=bot, start_method="spawn", code=1)
     assert "NotConnected: there is no LiteyukiBot in this process: plugins of the main" in output
     assert told(output) == ["one"]
 

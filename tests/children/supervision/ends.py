@@ -94,7 +94,7 @@ def family() -> None:
         await until(lambda: bot.processes["parent"].exitcode is not None, "its end")
         say("ended", bot.processes["parent"].exitcode)
 
-    bot.run()
+    bot.run(keep=True)
 
 
 # ------------------------------------------------------------- main restarts itself

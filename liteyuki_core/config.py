@@ -33,7 +33,11 @@ _TABLE_KEYS = ("plugins", "plugin_dirs")
 _LISTS = tuple(_PREFIX + name.upper() for name in _TABLE_KEYS)
 """The settings that have what all places list, and not what the last one says."""
 
-PLUGIN_KEYS = ("LITEYUKI_COMM_REQUIRE_HOST", "LITEYUKI_COMM_FORWARD")
+PLUGIN_KEYS = (
+    "LITEYUKI_COMM_REQUIRE_HOST",
+    "LITEYUKI_COMM_FORWARD",
+    "LITEYUKI_COMM_COMMANDS",
+)
 """The keys in the same file that the NoneBot plugin reads."""
 
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}

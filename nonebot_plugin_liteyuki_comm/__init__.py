@@ -34,6 +34,8 @@ from liteyuki_core.errors import (
 from liteyuki_core.frameworks.nonebot import bind_lifespan
 from liteyuki_core.log import logger
 
+from . import commands
+from .bots import wait_bot, watch
 from .bridge import check_host
 from .config import Config
 
@@ -57,11 +59,14 @@ __plugin_meta__ = PluginMetadata(
 config = get_plugin_config(Config)
 driver = get_driver()
 bind_lifespan(driver)
+watch(driver)
 process = check_host(driver, config)
 if process is not None and config.liteyuki_comm_forward:
     from .forward import forward
 
     forward(driver, process)
+if process is not None and config.liteyuki_comm_commands:
+    commands.add(driver, process)
 
 __all__ = [
     "Channel",
@@ -88,5 +93,6 @@ __all__ = [
     "set_channel",
     "set_channels",
     "shared_memory",
+    "wait_bot",
     "workers",
 ]

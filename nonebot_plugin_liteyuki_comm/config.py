@@ -10,3 +10,5 @@ class Config(BaseModel):
     """Refuse to load if NoneBot was not started by a LiteyukiBot main process."""
     liteyuki_comm_forward: bool = False
     """Forward message events to the main process, whose plugins handle them."""
+    liteyuki_comm_commands: bool = True
+    """Answer the chat command `liteyuki` of SUPERUSERS."""

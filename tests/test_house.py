@@ -18,7 +18,7 @@ from tests.program import python
 CORE = ROOT / "liteyuki_core"
 
 FLOORS: list[set[str]] = [
-    {"errors", "files", "log", "redaction", "ring", "version"},
+    {"errors", "files", "log", "redaction", "ring", "units", "version"},
     {"pyproject", "writer"},
     {"comm.loop"},
     {"comm.wire"},

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from ..control import Client
 from ..process.project_lock import is_locked
+from ..units import in_bytes, in_words
 from . import output
 from .group import as_json, liteyuki, parsed, timeout_option
-from .output import DOWN, console, in_bytes, in_words, show, show_json, waiting
+from .output import DOWN, console, show, show_json, waiting
 from .text import t
 
 _WATCH_SECONDS = 2.0

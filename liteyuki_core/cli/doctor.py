@@ -23,10 +23,11 @@ from ..control import Client, ControlError, NoBot
 from ..control.lines import masked
 from ..errors import ConfigError
 from ..process.project_lock import is_locked
+from ..units import in_bytes
 from ..version import __version__
 from . import listener
 from .group import as_json, liteyuki
-from .output import FAILED, in_bytes, show, show_json
+from .output import FAILED, show, show_json
 from .text import t
 
 _PACKAGES = ("nonebot2", "nonebot-adapter-onebot", "fastapi", "uvicorn", "pydantic", "loguru")

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from ..control import Client
+from ..units import in_bytes, in_words
 from . import output
 from .group import as_json, liteyuki, parsed
-from .output import console, in_bytes, in_words, show, show_json
+from .output import console, show, show_json
 from .text import t
 
 

@@ -1,4 +1,4 @@
-"""Tables and blocks, durations and sizes, and what a terminal must not be told."""
+"""Tables and blocks, and what a terminal must not be told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from liteyuki_core.cli import output
-from liteyuki_core.cli.output import in_bytes, in_words
 
 ROWS = [["nonebot", "running", "3"], ["轻雪的工人", "failed", "-"]]
 HEADS = ["NAME", "STATE", "RESTARTS"]
@@ -59,21 +58,3 @@ def test_nothing_is_done_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     output.show("a\x1b]0;title\x07\x1b[2J[bold]b\r\x9b1mc")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == "a]0;title[2J[bold]b1mc\n"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, "-"), (0.4, "0s"), (59, "59s"), (61, "1m 1s"), (7500, "2h 5m"), (360000, "4d 4h")],
-)
-def test_durations(seconds: float | None, words: str) -> None:
-    """The two largest units."""
-    assert in_words(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(None, "-"), (12, "12 B"), (2048, "2 KB"), (90_000_000, "86 MB"), (3 * 2**30, "3.0 GB")],
-)
-def test_sizes(size: float | None, words: str) -> None:
-    """As people say them."""
-    assert in_bytes(size) == words

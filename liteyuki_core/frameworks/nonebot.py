@@ -242,6 +242,13 @@ def bind_lifespan(driver: Driver) -> None:
     driver.on_startup(bind)
 
 
+def _is_child() -> bool:
+    try:
+        return current.current().process is not None
+    except NotConnected:
+        return False
+
+
 def _expect_loop() -> None:
     try:
         current.current().dispatcher.use_other_loop()
@@ -400,6 +407,15 @@ def _make_mixin() -> type[BaseMixin]:
         @property
         def type(self) -> str:
             return "liteyuki"
+
+        def register_adapter(self, adapter: Any, **kwargs: Any) -> None:
+            if adapter.get_name() == "Console" and _is_child():
+                log.logger.error(
+                    "NoneBot's console adapter is left out: it needs a terminal of its own, which "
+                    "a child process has not; for it, run this project with nb run"
+                )
+                return
+            super().register_adapter(adapter, **kwargs)  # type: ignore[misc]
 
         def on_startup(self, func: Callable[[], Any]) -> Callable[[], Any]:
             hook = _Hook(

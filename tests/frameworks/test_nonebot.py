@@ -102,6 +102,36 @@ def test_adapters_and_plugins_may_be_named_in_add_process(
         program.wait_for_line(r"\] setting: from bot\.py$")
 
 
+CONSOLE = "nonebot.adapters.console"
+
+
+def test_the_console_adapter_is_left_out(project: Path, environment: dict[str, str]) -> None:
+    """A child has no terminal: one line says so, and the rest of NoneBot runs."""
+    main = main_process(adapters=[CONSOLE, "nonebot.adapters.onebot.v11"])
+    write_files(project, {"bot.py": main})
+    with running(project, environment) as program:
+        program.wait_for_line("NoneBot's console adapter is left out: it needs a terminal")
+        program.wait_for_line(r"\] adapters: \['OneBot V11'\]$")
+        program.wait_for_line(STARTED)
+        assert program.stop() == 0
+        assert not program.found("Traceback")
+
+
+def test_without_a_host_the_console_adapter_stays(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """NoneBot by itself has the terminal."""
+    code = f"""
+        import nonebot
+        from {CONSOLE} import Adapter
+        nonebot.init(driver="~none+{MIXIN}")
+        nonebot.get_driver().register_adapter(Adapter)
+        print("adapters:", list(nonebot.get_adapters()))
+    """
+    done = python(code, tmp_path, environment)
+    assert "adapters: ['Console']" in done.stdout
+
+
 MIXIN = "liteyuki_core.frameworks.nonebot"
 
 

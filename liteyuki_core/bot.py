@@ -402,8 +402,11 @@ class LiteyukiBot:
         course = self._supervisor.get(name)
         self._on_loop(lambda: self._supervisor.stop(course))
 
-    def restart_process(self, name: str) -> None:
+    def restart_process(self, name: str, *, load_first: bool = False) -> None:
         """Stop a child, if it runs, and start it again. Returns at once. From any thread.
+
+        With `load_first` a Python child that is RUNNING goes on until its next process has loaded
+        what it is to run. If that fails, it goes on for good, and the log says why.
 
         The messages under way on its channels are kept for its successor. If this is called again
         before the child has ended, the child is still started again once. Raises
@@ -411,7 +414,7 @@ class LiteyukiBot:
         """
         course = self._supervisor.get(name)
         self._hub.process_comes(name)
-        self._on_loop(lambda: self._supervisor.restart(course))
+        self._on_loop(lambda: self._supervisor.restart(course, load_first=load_first))
 
     # ------------------------------------------------------------- plugins
 

@@ -128,7 +128,7 @@ def test_imports_have_no_circle() -> None:
 
 def test_what_runs_in_a_child_knows_no_main_process() -> None:
     """Of `process` the child's folder imports, besides itself, what both sides share."""
-    shared = {f"process.{name}" for name in ("group", "loaded", "report", "spec")}
+    shared = {f"process.{name}" for name in ("group", "report", "sources", "spec")}
     found = {
         other
         for module, other in ARROWS

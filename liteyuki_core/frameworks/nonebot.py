@@ -39,9 +39,10 @@ from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
 from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
-from ..process import loaded
+from ..process import sources
 from ..process.child import script
 from ..process.child.request import calls_ready, ready
+from ..process.child.turn import calls_loaded, loaded
 from ..pyproject import read_table
 from .uvicorn import FirstServer
 
@@ -69,6 +70,7 @@ _END_SECONDS = 3.0
 long for hooks that still run."""
 
 
+@calls_loaded
 @calls_ready
 def run(
     *,
@@ -110,6 +112,7 @@ def run(
     nonebot.run()
 
 
+@calls_loaded
 @calls_ready
 def run_file(path: str, *arguments: str) -> None:
     """Run a file that calls `nonebot.init()` and `nonebot.run()` itself: the target of a child.
@@ -193,11 +196,11 @@ def _note_files(
 ) -> None:
     """Note these files for hot reload, also those of a plugin that can't be imported now."""
     if pyproject is not None:
-        loaded.note(pyproject)
-    loaded.note(*plugin_dirs)
+        sources.note(pyproject)
+    sources.note(*plugin_dirs)
     for plugin in plugins:
         path = os.path.join(*plugin.split("."))
-        loaded.note(path, f"{path}.py")
+        sources.note(path, f"{path}.py")
 
 
 def _entries(listed: Any) -> list[Any]:
@@ -218,7 +221,7 @@ def bind_lifespan(driver: Driver) -> None:
     if getattr(driver, "_liteyuki_bound", False):
         return
     driver._liteyuki_bound = True  # type: ignore[attr-defined]
-    loaded.note(".env", f".env.{driver.env}")
+    sources.note(".env", f".env.{driver.env}")
     _expect_loop()
 
     async def bind() -> None:
@@ -429,6 +432,7 @@ def _make_mixin() -> type[BaseMixin]:
             return func
 
         def run(self, *args: Any, **kwargs: Any) -> None:
+            loaded(_not_loaded())
             # If the driver does not serve, a uvicorn server on its loop is a plugin's.
             serves = isinstance(self, ASGIMixin)
             with self._liteyuki_startup.server if serves else nullcontext():

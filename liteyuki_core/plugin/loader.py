@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from .. import log
 from ..errors import PluginCycle, PluginError, PluginExists, PluginFailed, PluginNotFound
-from ..process import loaded
+from ..process import sources
 from .model import Plugin, PluginMetadata
 from .source import Place, Source, locate, members, source_of
 
@@ -97,7 +97,7 @@ class Loader:
         """Load the plugins in some folders. Return those that are loaded, in order."""
         found: list[Source] = []
         for folder in folders:
-            loaded.note(folder)
+            sources.note(folder)
             try:
                 found += members(folder)
             except OSError as error:
@@ -218,10 +218,10 @@ class Loader:
         # Hot reload is to hear of a change in each file that may be the cause.
         frames = cut
         while frames is not None:
-            loaded.note(frames.tb_frame.f_code.co_filename)
+            sources.note(frames.tb_frame.f_code.co_filename)
             frames = frames.tb_next
         if isinstance(error, SyntaxError) and error.filename:
-            loaded.note(error.filename)
+            sources.note(error.filename)
         log.logger.opt(exception=error.with_traceback(cut)).error(
             f"plugin {name} could not be loaded: {reason}"
         )
@@ -238,7 +238,7 @@ def _note(place: Place) -> None:
     """Have hot reload know the file of a plugin, also if it can't be imported."""
     if place.file is not None:
         folder, last = os.path.split(place.file)
-        loaded.note(place.file, *([folder] if last == "__init__.py" else []))
+        sources.note(place.file, *([folder] if last == "__init__.py" else []))
 
 
 def _metadata(name: str, module: ModuleType) -> PluginMetadata | None:

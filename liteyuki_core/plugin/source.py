@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from ..errors import PluginError, PluginExists, PluginNotFound
-from ..process import loaded
+from ..process import sources
 
 _PACKAGE = "__init__.py"
 
@@ -44,7 +44,7 @@ class Place(NamedTuple):
         """Return whether both are one module."""
         if self.file is None or other.file is None:
             return self.module == other.module
-        return loaded.place(self.file) == loaded.place(other.file)
+        return sources.place(self.file) == sources.place(other.file)
 
 
 def source_of(given: str | os.PathLike[str]) -> Source:
@@ -132,7 +132,7 @@ def _locate_file(name: str, file: str, stem: str) -> Place:
         module = os.path.relpath(stem, folder).replace(os.sep, ".")
         spec = _spec(module)
         if spec is not None and spec.origin is not None:
-            if loaded.place(spec.origin) == loaded.place(file):
+            if sources.place(spec.origin) == sources.place(file):
                 return Place(module, file)
             other = spec.origin
     if other is not None:
@@ -157,7 +157,7 @@ def _folders_above(path: str) -> list[str]:
     found = []
     for entry in sys.path:
         folder = os.path.realpath(entry or os.curdir)
-        if loaded.is_in(os.path.normcase(path), os.path.normcase(folder)):
+        if sources.is_in(os.path.normcase(path), os.path.normcase(folder)):
             rest = os.path.relpath(path, folder)
             if rest != os.curdir and "." not in rest:
                 found.append(folder)

@@ -1,6 +1,7 @@
 """Child processes: the names for users."""
 
 from .child.request import calls_ready, ready, request_restart
+from .child.turn import calls_loaded, loaded
 from .program.ready import HttpOk, LogLine, TcpPort
 from .program.spec import Line
 from .restart import RestartPolicy
@@ -14,7 +15,9 @@ __all__ = [
     "ProcessState",
     "RestartPolicy",
     "TcpPort",
+    "calls_loaded",
     "calls_ready",
+    "loaded",
     "ready",
     "request_restart",
 ]

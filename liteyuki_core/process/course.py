@@ -1,9 +1,10 @@
 """The course of one child: its states, and one process after another.
 
 Ownership. A course owns the public view of its child (`child`), the task that starts the child,
-its `Life`, the `Watch` on that life, the count of its restarts, and its listening sockets. The
-supervisor says what is wanted. If a method of the course returns that the process must be stopped,
-the supervisor stops it.
+its `Life`, the `Successor` that is to take that life's place and those that were dropped, the
+`Watch` on that life, the count of its restarts, and its listening sockets. The supervisor says what
+is wanted. If a method of the course returns that the process must be stopped, the supervisor stops
+it.
 
 Threads. LiteyukiBot's loop calls everything, except that any thread may read `child` and `watch`
 and call `kill`.
@@ -51,6 +52,7 @@ from .restart import Restarts
 from .spec import ChildSpec
 from .starting import Starting
 from .state import ChildProcess, ProcessState
+from .successor import Successor
 from .task import Tasks
 from .terms import Terms
 from .verdict import ProcessEnd, Verdict, judge
@@ -113,6 +115,9 @@ class Course:
         self._listening = Listening()
         self._starting: asyncio.Task[None] | None = None
         self._life: Living | None = None
+        self._successor: Successor | None = None
+        self._successors: dict[Life, Successor] = {}
+        """All that have not ended: the one that loads, and those that were dropped."""
         self._watch: Watch | None = None
         self._again = False
         """Whether the child is started again when its present life is over."""
@@ -133,13 +138,33 @@ class Course:
         return self._watch
 
     @property
+    def newest(self) -> Living | None:
+        """The life that has loaded the newest files, if it can be asked: a successor goes first."""
+        successor = self._successor
+        if successor is not None and successor.life.is_spawned:
+            return successor.life
+        asked = self.child.state in (ProcessState.STARTING, ProcessState.RUNNING)
+        return self.life if asked else None
+
+    @property
+    def leftover(self) -> list[Life]:
+        """The lives of successors that were dropped and have not ended yet."""
+        return [life for life in self._successors if life.is_spawned]
+
+    def is_successor(self, life: Life) -> bool:
+        """Return whether a life is not the child's yet, or never will be. From any thread."""
+        return life in self._successors
+
+    @property
     def has_begun(self) -> bool:
         """Whether the child's last process may have loaded files as they were before a change.
 
-        True if the child runs or has failed. Any other child loads the files as they are now, if
-        it is started at all.
+        True if the child runs or has failed, or if a successor loads. Any other child loads the
+        files as they are now, if it is started at all.
         """
         state = self.child.state
+        if self._successor is not None:
+            return True
         if state is ProcessState.STARTING:
             return self.life is not None
         return state in (ProcessState.RUNNING, ProcessState.BACKOFF, ProcessState.FAILED)
@@ -154,6 +179,37 @@ class Course:
         elif self._life is None and self.child.state is not ProcessState.STARTING:
             self._begin(0.0)
 
+    def load_successor(self) -> bool:
+        """Load the child's next process while the present one runs on.
+
+        Return False if it has none that is ready: then there is nothing that could go on.
+        """
+        life = self.life
+        if self.child.state is not ProcessState.RUNNING or not isinstance(life, Life):
+            return False
+        self.drop_successor()
+        lacked = life.said_ready.lacks if life.said_ready is not None else []
+        successor = Successor(self._new_life(waits=True), lacked, self._services.tasks)
+        self._successor = self._successors[successor.life] = successor
+        self._services.tasks.run(self._load(successor))
+        return True
+
+    async def _load(self, successor: Successor) -> None:
+        await successor.spawn()
+        if not successor.life.is_spawned:
+            del self._successors[successor.life]
+
+    def has_loaded(self, life: Life, lacks: Sequence[str]) -> bool:
+        """Return whether a process that has loaded all but `lacks` is to take over now."""
+        successor = self._successor
+        return successor is not None and successor.life is life and successor.has_loaded(lacks)
+
+    def drop_successor(self) -> None:
+        """Give up the process that loads, if there is one."""
+        successor, self._successor = self._successor, None
+        if successor is not None:
+            successor.drop()
+
     def restart(self) -> bool:
         """Start the child again. Return whether its process must be stopped first."""
         self._budget.reset()
@@ -167,6 +223,7 @@ class Course:
     def stop(self) -> bool:
         """Note that the child is to stop and to stay stopped. Return as `leave` does."""
         self._again = False
+        self.drop_successor()
         return self.leave()
 
     def leave(self) -> bool:
@@ -224,6 +281,8 @@ class Course:
         life = self._life  # Read once: the loop may change it meanwhile.
         if life is not None:
             life.kill()
+        for successor in list(self._successors):
+            successor.kill()
 
     # ------------------------------------------------------------- waiting
 
@@ -290,6 +349,7 @@ class Course:
             if not change.done():
                 change.set_result(None)
         if state in _OVER:
+            self.drop_successor()
             self._listening.close()
         if line:
             log.logger.log(level, line)
@@ -356,10 +416,15 @@ class Course:
                 self._starting = None
 
     async def _spawn(self) -> None:
-        def on_end() -> None:
-            self._services.tasks.run(self._ended(life))
-
-        life = self._life = self._make_life(on_end)
+        successor, self._successor = self._successor, None
+        taken = successor.take() if successor is not None else None
+        if taken is not None:
+            del self._successors[taken]
+            self._life = taken
+            taken.begin()
+            self._spawned(taken)
+            return
+        life = self._life = self._make_life()
         try:
             await life.spawn()
         except Exception as error:
@@ -376,13 +441,27 @@ class Course:
             if life.is_spawned:
                 self._spawned(life)
 
-    def _make_life(self, on_end: Callable[[], None]) -> Living:
+    def _make_life(self) -> Living:
+        """Return a life for the child's next process."""
+        return self._new_life()
+
+    def _new_life(self, *, waits: bool = False) -> Life:
         services = self._services
 
         def on_word(word: words.OfProcess) -> None:
             act = services.on_word(self, life, word)
             if act is not None:
                 life.soon(act)
+
+        def on_end() -> None:
+            if life in self._successors:
+                self._successors[life].ended()
+            else:
+                services.tasks.run(self._ended(life))
+
+        def on_pid(pid: int | None) -> None:
+            if life not in self._successors:
+                self._on_pid(pid)
 
         life = Life(
             self.name,
@@ -391,9 +470,10 @@ class Course:
             services.processes,
             on_word,
             on_end,
-            self._on_pid,
-            self._spec,
+            on_pid,
+            partial(self._spec, waits),
             self._listening,
+            waits=waits,
         )
         return life
 
@@ -407,7 +487,12 @@ class Course:
         self.child.last_pid = pid or self.child.last_pid
 
     def _spec(
-        self, link: Endpoint, output: WriteEnd, way: Endpoint | None, report: Report | None
+        self,
+        waits: bool,
+        link: Endpoint,
+        output: WriteEnd,
+        way: Endpoint | None,
+        report: Report | None,
     ) -> ChildSpec:
         services = self._services
         return ChildSpec(
@@ -424,6 +509,7 @@ class Course:
             services.store_cache_bytes,
             services.main.context.access.keeps,
             services.stop_timeout,
+            waits,
         )
 
     def _spawned(self, life: Living) -> None:
@@ -442,6 +528,7 @@ class Course:
             self._listening.close_way()
             self._services.health.forget(self.child)
             life.close()
+            self._on_pid(None)
             self._life = self._watch = None
             how = describe(code)
             if self.child.state is ProcessState.STOPPING:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import threading
 from collections import deque
@@ -31,7 +32,7 @@ from ..errors import FrameError
 from ..writer import Writer
 from .child.output import WriteEnd
 from .group import Group
-from .listening import Listening
+from .listening import Listening, way_pair
 from .output import Output
 from .report import Report, shared
 from .spec import ChildSpec
@@ -59,7 +60,8 @@ class Life:
     when the process has ended. `on_pid` is called with the pid on the loop when the process is
     spawned. It is called with None on another thread when the process has ended, where the system
     allows it before another process can get that pid. `make_spec` is called with the process's
-    ends of its link, its output and the way for its listening sockets, and with the report.
+    ends of its link, its output and the way for its listening sockets, and with the report. A
+    process that `waits` loads all that it is to run, and starts up when `begin` is called.
     """
 
     is_late = False
@@ -75,6 +77,8 @@ class Life:
         on_pid: Callable[[int | None], None],
         make_spec: MakeSpec,
         listening: Listening,
+        *,
+        waits: bool = False,
     ) -> None:
         self.name = name
         self.begun = monotonic()
@@ -102,6 +106,9 @@ class Life:
         self._processes = processes
         self._make_spec = make_spec
         self._listening = listening
+        self._waits = waits
+        self._way: socket.socket | None = None
+        """The way for its listening sockets, while it waits."""
         self._process: SpawnProcess | None = None
         self._group: Group | None = None
         self._code: int | None = None
@@ -123,6 +130,11 @@ class Life:
         return self._process is not None
 
     @property
+    def is_over(self) -> bool:
+        """Whether the process has ended."""
+        return self._is_over
+
+    @property
     def is_clean(self) -> bool:
         """Whether the process has said that it ends as it should, or was asked to."""
         return self.peer.clean
@@ -138,7 +150,6 @@ class Life:
         Waits for a worker thread, also when it is cancelled, so that it is known afterwards
         whether there is a process. Raises what spawning raises.
         """
-        listening = self._listening
         cancelled: asyncio.CancelledError | None = None
         threads = self._main.context.dispatcher.threads
         with ExitStack() as kept:
@@ -150,8 +161,8 @@ class Life:
                 ours, theirs = connection_pair()
                 kept.callback(ours.close)
                 handed.callback(theirs.close)
-                way = listening.open_way()
-                kept.callback(listening.close_way)
+                self._way, way = way_pair()
+                kept.callback(self._close_way)
                 if way is not None:
                     handed.callback(way.close)
                 self.report = shared()
@@ -167,12 +178,32 @@ class Life:
                         cancelled = error
             if spawning.exception() is None:
                 kept.callback(_discard, process)
-                self._peer = self._main.connect(self.name, ours, self._on_link_ended, self._on_word)
+                self._peer = self._main.connect(
+                    self.name, ours, self._on_link_ended, self._on_word, waits=self._waits
+                )
                 kept.pop_all()
+                if not self._waits:
+                    self._use_way()
                 self._watch(process)
         if cancelled is not None:
             raise cancelled
         spawning.result()
+
+    def begin(self) -> None:
+        """Have a process that waits start up: it is the child's process now."""
+        self.begun = monotonic()
+        self._on_pid(None if self._is_over else self.pid)
+        self._use_way()
+        self.peer.begin()
+
+    def _use_way(self) -> None:
+        way, self._way = self._way, None
+        self._listening.use_way(way)
+
+    def _close_way(self) -> None:
+        if self._way is not None:
+            self._way.close()
+            self._way = None
 
     def _on_over(self) -> None:
         self._is_over = True
@@ -269,6 +300,7 @@ class Life:
         So the life is freed at once. Called when nobody reads the report any more, or when no
         process was spawned.
         """
+        self._close_way()
         self._on_word = self._on_end = self._on_pid = _nothing
         self._make_spec = _no_spec
         if self.report is not None:

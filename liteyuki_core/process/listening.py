@@ -32,7 +32,8 @@ class Listening:
     """The main process's side of one child's listening sockets. On LiteyukiBot's loop only.
 
     `close` closes the sockets. They are passed to a process of the child over a socket pair, the
-    "way": `open_way` makes one for each process, `close_way` closes this side of it.
+    "way": `way_pair` makes one for each process, `use_way` begins to answer over it, `close_way`
+    closes this side of it.
     """
 
     def __init__(self) -> None:
@@ -41,14 +42,10 @@ class Listening:
         self._way: socket.socket | None = None
         self._asking = 0
 
-    def open_way(self) -> Endpoint | None:
-        """Return the other side for the child's next process; None if it binds its own sockets."""
-        if sys.platform == "win32":
-            return None
+    def use_way(self, way: socket.socket | None) -> None:
+        """Answer over this way from now on: the process at its other side is the child's."""
         self.close_way()
-        self._way, theirs = socket.socketpair()
-        self._way.setblocking(False)
-        return Endpoint(theirs)
+        self._way = way
 
     def close_way(self) -> None:
         """Close this side of the way. Idempotent."""
@@ -95,6 +92,15 @@ class Listening:
                 self.close()  # The asking process is gone. Its successor asks again.
         if way is self._way:
             _pass(way, {}, self._sockets)
+
+
+def way_pair() -> tuple[socket.socket, Endpoint] | tuple[None, None]:
+    """Return both sides of a way for a new process; None if it is to bind its own sockets."""
+    if sys.platform == "win32":
+        return None, None
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return ours, Endpoint(theirs)
 
 
 def _pass(way: socket.socket, answer: dict[str, Any], sockets: list[socket.socket]) -> None:

@@ -9,8 +9,9 @@ asked what it had loaded, so all changes concern it.
 
 Invariants: a changed file stays in `_pending` for a child until the child is restarted. The child
 is restarted only when all its files in `_pending` compile. A child whose successor has not been
-spawned yet needs no restart: the successor loads the files as they are. So however many files
-change during a restart, and however often, at most one more restart follows.
+spawned yet needs no restart: the successor loads the files as they are. One whose successor loads
+already is asked what that has loaded. So however many files change during a restart, and however
+often, at most one more restart follows.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ from typing import Any, NamedTuple
 from .. import log
 from ..comm.loop.worker import Threads
 from ..errors import ProcessStartError
-from . import loaded
-from .state import ProcessState
+from . import sources
 from .supervisor import Supervisor
 
 _QUIET_MILLISECONDS = 100
@@ -53,7 +53,7 @@ def find_watched(name: str, paths: Iterable[str | os.PathLike[str]]) -> tuple[st
                 f"process {name}: there is no {os.fspath(path)!r} to watch in {os.getcwd()}", name
             )
         # If the path is a link to a folder, that folder is watched.
-        found.append(loaded.place(os.path.realpath(path) if os.path.isdir(path) else path))
+        found.append(sources.place(os.path.realpath(path) if os.path.isdir(path) else path))
     return tuple(found)
 
 
@@ -75,7 +75,7 @@ class Reload:
         self._supervisor = supervisor
         self._threads = threads
         self._restart_main = restart_main
-        self._folder = loaded.place(os.curdir) if everywhere else None
+        self._folder = sources.place(os.curdir) if everywhere else None
         self._watch: dict[str, tuple[str, ...]] = {}
         self._look_again = asyncio.Event()
         self._changed: set[str] = set()
@@ -139,8 +139,8 @@ class Reload:
         flat = {os.path.dirname(path) for path in watched}
         if self._folder is not None:
             folder = self._folder
-            deep = {path for path in deep if not loaded.is_in(path, folder)} | {folder}
-            flat = {path for path in flat if not loaded.is_in(path, folder)}
+            deep = {path for path in deep if not sources.is_in(path, folder)} | {folder}
+            flat = {path for path in flat if not sources.is_in(path, folder)}
         return [
             asyncio.create_task(self._watch_paths(paths, recursive), name="liteyuki-watch")
             for paths, recursive in ((deep, True), (flat, False))
@@ -154,9 +154,9 @@ class Reload:
         watched = {path for watch in self._watch.values() for path in watch}
 
         def is_wanted(change: Change, path: str) -> bool:
-            if loaded.place(path) in watched:
+            if sources.place(path) in watched:
                 return True
-            root = max((p for p in paths if loaded.is_in(path, p)), key=len, default=None)
+            root = max((p for p in paths if sources.is_in(path, p)), key=len, default=None)
             # The filter sees no folder above the root: its name could exclude the whole root.
             if not recursive or root is None or not ignores(change, os.path.relpath(path, root)):
                 return False
@@ -170,7 +170,7 @@ class Reload:
             *paths, watch_filter=is_wanted, step=_QUIET_MILLISECONDS, recursive=recursive
         )
         async for found in changes:
-            places = {loaded.place(path) for _, path in found}
+            places = {sources.place(path) for _, path in found}
             self._changed |= places
             self._has_changed.set()
             if not recursive and places & watched:
@@ -201,20 +201,20 @@ class Reload:
                 course = self._supervisor.get(name)
                 if course.has_begun:
                     log.logger.info(f"process {name} is restarted: {_changed(files)}")
-                    self._supervisor.restart(course)
+                    self._supervisor.restart(course, load_first=True)
 
     async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
         """Return the name of each process that some of `paths` concern, and these paths."""
         mains: list[str] = []
         near_main: list[str] = []
         if self._folder is not None:
-            mains, near_main = await self._threads.run(lambda: loaded.compare(paths))
+            mains, near_main = await self._threads.run(lambda: sources.compare(paths))
         rest = [path for path in paths if path not in mains]
         begun = [course.name for course in self._supervisor.courses if course.has_begun]
         answers = await asyncio.gather(*(self._ask(name, rest) for name in begun))
         known = {path for answer in answers for path in answer.loaded}
         # Not all that is near: main has imported this package, and its folders are no plugins'.
-        new = [path for path in near_main if path not in known and loaded.is_of_noted(path)]
+        new = [path for path in near_main if path not in known and sources.is_of_noted(path)]
         concerned = [(_MAIN, [*mains, *filter(os.path.isfile, new)])]
         for name, answer in zip(begun, answers, strict=True):
             near = [p for p in answer.near if p not in known and os.path.isfile(p)]
@@ -225,10 +225,10 @@ class Reload:
         watch = self._watch.get(name, ())
         if self._supervisor.get(name).is_program:
             # It can't be asked what it has loaded.
-            found = [p for p in paths if any(loaded.is_in(p, place) for place in watch)]
+            found = [p for p in paths if any(sources.is_in(p, place) for place in watch)]
             return _Answer([p for p in found if p in watch or _is_source(p, scripts=True)], [], [])
         if watch:
-            paths = [path for path in paths if any(loaded.is_in(path, p) for p in watch)]
+            paths = [path for path in paths if any(sources.is_in(path, p) for p in watch)]
             sure = [path for path in paths if path in watch or _is_source(path)]
         else:
             paths = paths if self._folder is not None else []
@@ -236,10 +236,8 @@ class Reload:
         asked = [path for path in paths if path not in sure]
         if not asked:
             return _Answer(sure, [], [])
-        answer = None
         course = self._supervisor.get(name)
-        if course.child.state in (ProcessState.STARTING, ProcessState.RUNNING):
-            answer = await self._supervisor.ask_loaded(course, asked, _ANSWER_SECONDS)
+        answer = await self._supervisor.ask_loaded(course, asked, _ANSWER_SECONDS)
         if answer is None:
             return _Answer([*sure, *filter(_is_source, asked)], [], [])
         # Whatever a child answers, only files that it was asked about count.
@@ -328,8 +326,8 @@ def _forget_compiled(paths: Iterable[str]) -> None:
 
 
 def _shown(path: str) -> str:
-    folder = loaded.place(os.curdir)
-    return os.path.relpath(path, folder) if loaded.is_in(path, folder) else path
+    folder = sources.place(os.curdir)
+    return os.path.relpath(path, folder) if sources.is_in(path, folder) else path
 
 
 def _changed(paths: set[str]) -> str:

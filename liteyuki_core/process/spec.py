@@ -38,6 +38,8 @@ class ChildSpec(NamedTuple):
     store_cache_bytes: int
     keeps_store: bool
     stop_timeout: float
+    waits: bool
+    """Whether it replaces a process that still runs, and waits for its turn."""
 
 
 def pack_call(

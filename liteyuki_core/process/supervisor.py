@@ -41,6 +41,9 @@ from .terms import Terms, waves
 _WHY_CHARACTERS = 1000
 """At most so many characters of a child's text go into the log."""
 
+_EARLY = (words.WaitsForTurn, words.Failed, words.Loaded)
+"""What a process may say about itself before its turn."""
+
 _WORKER = f"{__package__}.child.worker:serve"
 """The target of every worker."""
 
@@ -239,10 +242,17 @@ class Supervisor:
         self._planned.add(course)
         course.start()
 
-    def restart(self, course: Course) -> None:
-        """Stop a child if it has a process, and start it again."""
-        if self._stopping:
+    def restart(self, course: Course, *, load_first: bool = False) -> None:
+        """Stop a child if it has a process, and start it again.
+
+        With `load_first` a process that is ready goes on until its successor has loaded.
+        """
+        if self._stopping or (load_first and course.load_successor()):
             return
+        course.drop_successor()
+        self._restart(course)
+
+    def _restart(self, course: Course) -> None:
         self._hub.process_comes(course.name)
         self._planned.add(course)
         if course.restart():
@@ -264,7 +274,7 @@ class Supervisor:
         self, course: Course, paths: list[str], timeout: float
     ) -> words.Loaded | None:
         """Ask a child which files it has loaded. Return its answer, or None if none comes."""
-        life = course.life
+        life = course.newest
         if not isinstance(life, Life):
             return None
         self._asked += 1
@@ -297,6 +307,8 @@ class Supervisor:
         if word == life.said_ready:
             return None  # The child has said it already.
         life.count_word()
+        if course.is_successor(life) and not isinstance(word, _EARLY):
+            raise FrameError(f"control frame {word!r:.400} comes before its turn")
         match word:
             case words.Ready(called, lacks):
                 life.said_ready = word
@@ -304,6 +316,8 @@ class Supervisor:
             case words.Failed(why):
                 why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: life.note_failure(why)
+            case words.WaitsForTurn(lacks) if course.is_successor(life):
+                return lambda: self._loaded(course, life, lacks)
             case words.Pulse() if (watch := course.watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(word) else None
             case words.Listen(host, port, backlog):
@@ -315,6 +329,10 @@ class Supervisor:
                 return lambda: self._answered(course, word)
             case _:
                 raise FrameError(f"control frame {word!r:.400} is not known")
+
+    def _loaded(self, course: Course, life: Life, lacks: list[str]) -> None:
+        if not self._stopping and course.has_loaded(life, lacks):
+            self._restart(course)
 
     def _restart_asked(self, course: Course, name: str | None) -> None:
         try:
@@ -341,6 +359,9 @@ class Supervisor:
             now = monotonic()
             share = max(0.0, deadline - now) / (len(stops) - number)
             await self._stop([leaving[name] for name in names], now + share)
+        dropped = [asyncio.ensure_future(x.ended.wait()) for c in self.courses for x in c.leftover]
+        if dropped:
+            await asyncio.wait(dropped, timeout=max(0.0, deadline - monotonic()))
 
     def _stop_soon(self, course: Course) -> None:
         self._tasks.run(self._stop([course], monotonic() + self._stop_timeout))

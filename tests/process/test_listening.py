@@ -24,7 +24,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from liteyuki_core.process.listening import Listening
+from liteyuki_core.process.listening import Listening, way_pair
 from tests.conftest import DEADLINE, a_little, free_port, wait_until
 from tests.program import Environment, Program, running_program, write_files
 
@@ -275,8 +275,9 @@ def test_what_cannot_be_listened_on_is_said(host: str, port: int, said: str) -> 
         return function()
 
     listening = Listening()
-    way = listening.open_way()
+    ours, way = way_pair()
     assert way is not None
+    listening.use_way(ours)
     asyncio.run(listening.asked(host, port, 1, run))
     listening.close_way()
     with way.connection as theirs:

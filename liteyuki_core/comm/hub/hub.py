@@ -57,6 +57,8 @@ class Hub:
         """By key: the prefixes of the peers that were given a message that carries the channel."""
         self._peers: list[ChildPeer] = []
         """The children whose process runs."""
+        self._early: list[ChildPeer] = []
+        """Processes whose turn has not come: they are told the names, and hold nothing."""
         self._last_key = 0
         self._unsent: set[ChildPeer] = set()
         self._notes = Notes()
@@ -79,8 +81,16 @@ class Hub:
 
     def attach(self, child: ChildPeer) -> None:
         """Take in a child whose process was just started; tell it the names. Under the lock."""
+        if child in self._early:
+            self._early.remove(child)
+        else:
+            child.renamed(self.names(), [])
         self._peers.append(child)
         self._revive(child.process)
+
+    def announce(self, child: ChildPeer) -> None:
+        """Tell the names to a process that is to be attached later. Under the lock."""
+        self._early.append(child)
         child.renamed(self.names(), [])
 
     def process_comes(self, process: str) -> None:
@@ -363,8 +373,9 @@ class Hub:
 
     def detach(self, peer: ChildPeer) -> None:
         """Take back all ends of a child whose process has ended. Under the lock. Idempotent."""
-        if peer in self._peers:
-            self._peers.remove(peer)
+        for peers in (self._peers, self._early):
+            if peer in peers:
+                peers.remove(peer)
         peer.detach()
         for number, (route, i) in peer.ends.items():
             side = route.sides[i]
@@ -742,13 +753,13 @@ class Hub:
     def _name(self, name: str, route: Route) -> None:
         route.name = route.called = name
         self._names[name] = route
-        for peer in self._peers:
+        for peer in (*self._peers, *self._early):
             peer.renamed({name: (route.capacity, route.key)}, [])
 
     def _remove_name(self, route: Route) -> None:
         name, route.name = route.name, None
         if name is not None and self._names.pop(name, None) is not None:
-            for peer in self._peers:
+            for peer in (*self._peers, *self._early):
                 peer.renamed({}, [name])
             if route.is_queue and not route.links:
                 self._forget(route)  # Another queue may have its name now, and so its key.

@@ -15,6 +15,7 @@ Invariants.
 - A child has one end of a channel at a time. It may open a channel again while the close of its
   older end is still on its way, in another stream. Then the new end is in `_later`, and what comes
   for it waits there, until the older end is closed. So messages of both keep their order.
+- While `_early` is there, the process waits for its turn: the hub has only told it the names.
 - `_behind` counts the messages that the hub still has of ends that the child has closed.
 """
 
@@ -40,6 +41,7 @@ from ..wire.bundle import data_frame, handled, unbundle
 from ..wire.endpoint import Endpoint
 from ..wire.link import Link
 from ..wire.outbox import Asked, Told
+from .early import Early
 from .hub import Hub
 from .route import Route
 
@@ -97,7 +99,7 @@ class LinkPeer:
     process that ends otherwise has crashed. Both hooks are called where the link is read. `on_word`
     is called under the lock with a word about the process. `on_end` is called by the reader's
     thread, after the ends of the child are taken back, with what was wrong with the bytes that
-    came, or None.
+    came, or None. A process that `waits` for its turn is attached to the hub when it begins.
     """
 
     eager = True
@@ -112,6 +114,8 @@ class LinkPeer:
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
         on_word: Callable[[words.OfProcess], None],
+        *,
+        waits: bool = False,
     ) -> None:
         self._hub = hub
         self._store = store
@@ -140,11 +144,12 @@ class LinkPeer:
         self._values_bytes = 0
         self.clean = False
         self.serves_since = inf
+        self._early = Early(on_word) if waits else None
         self.link = Link(
             endpoint,
             process,
             max_message_bytes=site.max_message_bytes,
-            on_frames=self._on_frames,
+            on_frames=self._on_early if waits else self._on_frames,
             on_end=self._on_end,
         )
 
@@ -154,6 +159,13 @@ class LinkPeer:
         """Send a word to the process. From any thread, not under the lock."""
         self.link.queue(0, Told(words.encode(word)))
         self.pump()
+
+    def begin(self) -> None:
+        """Tell a process that waits that its turn has come. From any thread, not under the lock."""
+        with self._hub.lock:
+            if self._early is not None:
+                self._early.allow()
+        self.say(words.YourTurn())
 
     def pump(self) -> None:
         """Send the queued frames; end the link of a child that leaves too much unread."""
@@ -244,6 +256,15 @@ class LinkPeer:
                 del self._behind[number]
 
     # ------------------------------------------------------------- from the child
+
+    def _on_early(self, arrived: list[frames.Frame]) -> list[Wake]:
+        with self._hub.lock:
+            if self._early is not None and not self.detached:
+                arrived, begins = self._early.sift(arrived)
+                if begins:
+                    self._early = None
+                    self._hub.attach(self)
+        return self._on_frames(arrived)
 
     def _on_frames(self, arrived: list[frames.Frame]) -> list[Wake]:
         hub = self._hub

@@ -50,10 +50,13 @@ class Main:
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
         on_word: Callable[[words.OfProcess], None],
+        *,
+        waits: bool = False,
     ) -> LinkPeer:
         """Return the peer of a process that was just started. Its link is being read.
 
-        `process` is the name of the child. `LinkPeer` says what the two hooks are.
+        `process` is the name of the child. `LinkPeer` says what the two hooks are. A process that
+        `waits` for its turn holds no channel before.
         """
 
         def ended(why: str | None) -> None:
@@ -72,9 +75,10 @@ class Main:
                 endpoint,
                 on_end=ended,
                 on_word=on_word,
+                waits=waits,
             )
             self._peers.append(peer)
-            self.hub.attach(peer)
+            (self.hub.announce if waits else self.hub.attach)(peer)
         peer.link.start()
         self.hub.pump()
         return peer

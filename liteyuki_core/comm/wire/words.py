@@ -275,6 +275,21 @@ class Failed(NamedTuple):
     why: str
 
 
+@_said(FROM_CHILD, "waits_for_turn", lacks=_TEXTS)
+class WaitsForTurn(NamedTuple):
+    """The process has loaded what it is to run, all but what it `lacks`.
+
+    It replaces another one, and goes on when main has said that its turn has come.
+    """
+
+    lacks: list[str]
+
+
+@_said(FROM_CHILD, "takes_turn")
+class TakesTurn(NamedTuple):
+    """The process begins: what it has sent before counts from now on."""
+
+
 @_said(FROM_CHILD, "restart", name=_or_none(_TEXT))
 class Restart(NamedTuple):
     """Main should restart the child `name`; None is the child that says this."""
@@ -394,6 +409,11 @@ class Stop(NamedTuple):
     seconds: float
 
 
+@_said(FROM_MAIN, "your_turn")
+class YourTurn(NamedTuple):
+    """The process's predecessor is gone, and it may begin."""
+
+
 @_said(FROM_MAIN, "ask_pulse", at=_TIME, stack=_BOOL, quietly=_BOOL)
 class AskPulse(NamedTuple):
     """Does the process answer, and do its loops turn? See `Pulse.answer` in `pulse.py`."""
@@ -411,7 +431,7 @@ class AskLoaded(NamedTuple):
     paths: list[str]
 
 
-OfProcess = Ready | Failed | Restart | Listen | Pulse | Loaded
+OfProcess = Ready | Failed | WaitsForTurn | TakesTurn | Restart | Listen | Pulse | Loaded
 """What a child says about its process to the supervisor."""
 
 FromChild = (
@@ -430,7 +450,7 @@ FromChild = (
     | OfProcess
 )
 
-ToProcess = Stop | AskPulse | AskLoaded
+ToProcess = Stop | YourTurn | AskPulse | AskLoaded
 """What main says to a child's process."""
 
 FromMain = Names | Dropped | Shared | Refused | Cancelled | Gone | Returned | Registered | ToProcess

@@ -1,4 +1,4 @@
 """What runs in a child process, and nothing else.
 
-Of the other files of `process` it imports only what both sides use: group, loaded, report, spec.
+Of the other files of `process` it imports only what both sides use: group, report, sources, spec.
 """

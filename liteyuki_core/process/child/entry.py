@@ -29,13 +29,14 @@ from ...comm.store.access import Access
 from ...comm.store.copies import Copies
 from ...comm.wire import words
 from ...errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiError
-from .. import loaded
+from .. import sources
 from ..group import leave_with_group
 from ..spec import ChildSpec, load_target
 from .leaving import INTERRUPTED, Leaving
 from .pulse import Pulse
 from .request import will_call_ready
 from .sockets import use_way
+from .turn import Turn, loaded, use_turn, will_call_loaded
 
 _CONNECT_SECONDS = 10.0
 _CRASH_SECONDS = 5.0
@@ -48,6 +49,7 @@ def main(spec: ChildSpec) -> None:
     spec.output.take_over(bool(spec.log.colour))
     log.configure(spec.log)
     leaving = Leaving(spec.name, spec.output)
+    turn = Turn(spec.waits)
     context = Context(
         spec.name,
         max_message_bytes=spec.max_message_bytes,
@@ -62,8 +64,11 @@ def main(spec: ChildSpec) -> None:
             case words.AskPulse(at, stack, quietly):
                 pulse.answer(at, stack, quietly)
             case words.AskLoaded(request, paths):
-                had, near = loaded.compare(paths)
+                had, near = sources.compare(paths)
                 port.word(words.Loaded(request, had, near))
+            case words.YourTurn():
+                port.word(words.TakesTurn())
+                turn.come()
 
     context.dispatcher.on_exit = leaving.leave
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
@@ -74,6 +79,7 @@ def main(spec: ChildSpec) -> None:
     current.install(context)
     context.stop.target.add(receiver.of_thread())
     use_way(spec.listening)
+    use_turn(turn)
     code: int | str | None = 1
     handled = False
     try:
@@ -133,6 +139,8 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
             f"process {spec.name}: {spec.target} can't be imported"
         )
         return 1
+    if not will_call_loaded(function):
+        loaded()
     if not will_call_ready(function):
         port.word(words.Ready(False, []))
     result = function(*args, **kwargs)

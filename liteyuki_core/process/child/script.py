@@ -6,12 +6,12 @@ import os
 import runpy
 import sys
 
-from .. import loaded
+from .. import sources
 
 
 def run_file(path: str, *arguments: str) -> None:
     """Run a file as the program of this process. Raises what it raises."""
-    loaded.note(path)
+    sources.note(path)
     sys.argv = [path, *arguments]
     sys.path.insert(0, os.path.dirname(path))
     runpy.run_path(path, run_name="__main__")

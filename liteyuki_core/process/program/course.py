@@ -5,8 +5,6 @@ As `course.py`, except that readiness is looked for and that nothing is asked ov
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..course import Course, Services
 from ..health import Hang
 from ..living import Living
@@ -30,9 +28,13 @@ class ProgramCourse(Course):
         super().__init__(child, b"", terms, _NEVER, services)
         self._program = program
 
-    def _make_life(self, on_end: Callable[[], None]) -> Living:
+    def _make_life(self) -> Living:
         services = self._services
         threads = services.main.context.dispatcher.threads
+
+        def on_end() -> None:
+            services.tasks.run(self._ended(life))
+
         life = ProgramLife(
             self._program,
             services.writer,

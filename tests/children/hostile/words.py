@@ -37,6 +37,16 @@ def restarts_without_end() -> None:
     out(*[word(op="restart", name="nobody")] * 100_000)
 
 
+@act("is not known")
+def a_turn_that_is_not_its() -> None:
+    out(word(op="takes_turn"))
+
+
+@act("is not known")
+def it_waits_for_a_turn() -> None:
+    out(word(op="waits_for_turn", lacks=[]))
+
+
 @act("a control frame of")
 def ten_megabytes_of_why() -> None:
     body = json.dumps({"op": "failed", "why": "x" * 10_000_000}).encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from liteyuki_core.process import loaded
+from liteyuki_core.process import sources
 from tests.program import write_files
 
 
@@ -17,7 +17,7 @@ from tests.program import write_files
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that modules can be imported from; what was imported is forgotten afterwards."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(loaded, "_noted", set())
+    monkeypatch.setattr(sources, "_noted", set())
     for name in ("loaded_one", "loaded_package", "loaded_package.inner", "loaded_later"):
         monkeypatch.setitem(sys.modules, name, None)  # So that it is put back.
         monkeypatch.delitem(sys.modules, name)
@@ -33,8 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def compare(folder: Path, *paths: str) -> tuple[list[str], list[str]]:
     """Return which paths are loaded and which are near, as they were given."""
-    places = {loaded.place(folder / path): path for path in paths}
-    had, near = loaded.compare(places)
+    places = {sources.place(folder / path): path for path in paths}
+    had, near = sources.compare(places)
     return [places[path] for path in had], [places[path] for path in near]
 
 
@@ -58,13 +58,13 @@ def test_a_package_and_what_is_in_it(folder: Path) -> None:
 
 def test_what_was_noted(folder: Path) -> None:
     """A noted file counts whether it is there or not; what is below a noted folder is near."""
-    loaded.note(folder / ".env", folder / "plugins")
+    sources.note(folder / ".env", folder / "plugins")
     paths = (".env", ".env.prod", "plugins/one.py", "plugins/deep/two.py", "plugins.py")
     assert compare(folder, *paths) == (
         [".env"],
         ["plugins/one.py", "plugins/deep/two.py"],
     )
-    below = [path for path in paths if loaded.is_of_noted(loaded.place(folder / path))]
+    below = [path for path in paths if sources.is_of_noted(sources.place(folder / path))]
     assert below == [".env", "plugins/one.py", "plugins/deep/two.py"]
 
 

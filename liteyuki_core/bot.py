@@ -142,6 +142,7 @@ class LiteyukiBot:
             stop_timeout=self._settings.stop_timeout,
             hang_timeout=self._settings.hang_timeout,
             fork=self._settings.start_method == "forkserver",
+            spare=self._settings.spare,
         )
         self._fault: BaseException | None = None
         self._reload = Reload(

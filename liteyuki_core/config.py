@@ -112,6 +112,8 @@ class Settings:
     """Seconds without an answer, or with a blocked loop, after which a child hangs; 0: off."""
     hang_action: Annotated[Literal["warn", "restart"], _LOWER] = "warn"
     """What is done about a child that hangs."""
+    spare: bool = False
+    """Whether each Python child has a spare process, which takes over quickly after a crash."""
     reload: bool = False
     """Whether a changed file restarts the processes that have loaded it."""
     max_message_bytes: Annotated[int, Interval(ge=1024, le=MAX_MESSAGE_BYTES)] = 64 * 1024 * 1024

@@ -52,12 +52,14 @@ from .restart import Restarts
 from .spec import ChildSpec
 from .starting import Starting
 from .state import ChildProcess, ProcessState
-from .successor import Successor
+from .successor import Spare, Successor
 from .task import Tasks
 from .terms import Terms
 from .verdict import ProcessEnd, Verdict, judge
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
+_SPARE_SECONDS = 5.0
+"""So long after a process is ready its spare one is made: it still imports until then."""
 _MOST_LACKS = 10
 """Most names of what a process could not load that the log shows."""
 
@@ -76,6 +78,8 @@ class Services(NamedTuple):
     processes: Starting
     store_cache_bytes: int
     stop_timeout: float
+    spare: bool
+    """Whether each Python child has a spare process."""
     may_start: Callable[[], bool]
     """Returns whether children may still be started."""
     until_running: Callable[[str, tuple[str, ...]], Awaitable[None]]
@@ -116,8 +120,9 @@ class Course:
         self._starting: asyncio.Task[None] | None = None
         self._life: Living | None = None
         self._successor: Successor | None = None
-        self._successors: dict[Life, Successor] = {}
-        """All that have not ended: the one that loads, and those that were dropped."""
+        self._spare: Spare | None = None
+        self._early: dict[Life, Spare] = {}
+        """All whose turn has not come and that have not ended, those that were dropped too."""
         self._watch: Watch | None = None
         self._again = False
         """Whether the child is started again when its present life is over."""
@@ -148,12 +153,12 @@ class Course:
 
     @property
     def leftover(self) -> list[Life]:
-        """The lives of successors that were dropped and have not ended yet."""
-        return [life for life in self._successors if life.is_spawned]
+        """The lives that were dropped before their turn and have not ended yet."""
+        return [life for life in self._early if life.is_spawned]
 
-    def is_successor(self, life: Life) -> bool:
+    def is_early(self, life: Life) -> bool:
         """Return whether a life is not the child's yet, or never will be. From any thread."""
-        return life in self._successors
+        return life in self._early
 
     @property
     def has_begun(self) -> bool:
@@ -189,15 +194,39 @@ class Course:
             return False
         self.drop_successor()
         lacked = life.said_ready.lacks if life.said_ready is not None else []
-        successor = Successor(self._new_life(waits=True), lacked, self._services.tasks)
-        self._successor = self._successors[successor.life] = successor
-        self._services.tasks.run(self._load(successor))
+        self._successor = Successor(self._new_life(waits=True), lacked)
+        self._services.tasks.run(self._spawn_early(self._successor))
         return True
 
-    async def _load(self, successor: Successor) -> None:
-        await successor.spawn()
-        if not successor.life.is_spawned:
-            del self._successors[successor.life]
+    def make_spare(self, imports: Sequence[str]) -> None:
+        """Make a spare process, which imports these modules."""
+        if self._spare is None and self.child.state is ProcessState.RUNNING:
+            life = self._new_life(waits=True, imports=tuple(imports))
+            self._spare = Spare(life)
+            self._services.tasks.run(self._spawn_early(self._spare))
+
+    async def _spawn_early(self, spare: Spare) -> None:
+        self._early[spare.life] = spare
+        await spare.spawn()
+        if not spare.life.is_spawned:
+            del self._early[spare.life]
+
+    async def _end_early(self, life: Life) -> None:
+        try:
+            await self._early[life].clean_up()
+        finally:
+            del self._early[life]
+
+    def _take_early(self) -> Life | None:
+        """Return the life whose turn it is now, if one has been made before: a successor first."""
+        successor, self._successor = self._successor, None
+        life = successor.take() if successor is not None else None
+        if life is None and self._spare is not None:
+            spare, self._spare = self._spare, None
+            life = spare.take()
+        if life is not None:
+            del self._early[life]
+        return life
 
     def has_loaded(self, life: Life, lacks: Sequence[str]) -> bool:
         """Return whether a process that has loaded all but `lacks` is to take over now."""
@@ -209,6 +238,11 @@ class Course:
         successor, self._successor = self._successor, None
         if successor is not None:
             successor.drop()
+
+    def _drop_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.drop()
 
     def restart(self) -> bool:
         """Start the child again. Return whether its process must be stopped first."""
@@ -281,8 +315,8 @@ class Course:
         life = self._life  # Read once: the loop may change it meanwhile.
         if life is not None:
             life.kill()
-        for successor in list(self._successors):
-            successor.kill()
+        for early in list(self._early):
+            early.kill()
 
     # ------------------------------------------------------------- waiting
 
@@ -350,6 +384,7 @@ class Course:
                 change.set_result(None)
         if state in _OVER:
             self.drop_successor()
+            self._drop_spare()
             self._listening.close()
         if line:
             log.logger.log(level, line)
@@ -375,6 +410,13 @@ class Course:
         self._enter(ProcessState.RUNNING, line, "WARNING" if lacks else "INFO")
         if self._is_restart:
             self._services.tasks.run(self._services.hooks.call_all("on_after_restart", self.name))
+        if self._services.spare and self._pool is None:
+            asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._ask_imported, life)
+
+    def _ask_imported(self, life: Living) -> None:
+        """Ask what a spare process could import, if this life still runs."""
+        if self._life is life and isinstance(life, Life) and self._spare is None:
+            life.peer.say(words.AskImported())
 
     def listen(self, host: str, port: int, backlog: int) -> None:
         """Pass the child the listening sockets of the address that it has asked for."""
@@ -416,10 +458,8 @@ class Course:
                 self._starting = None
 
     async def _spawn(self) -> None:
-        successor, self._successor = self._successor, None
-        taken = successor.take() if successor is not None else None
+        taken = self._take_early()
         if taken is not None:
-            del self._successors[taken]
             self._life = taken
             taken.begin()
             self._spawned(taken)
@@ -445,7 +485,7 @@ class Course:
         """Return a life for the child's next process."""
         return self._new_life()
 
-    def _new_life(self, *, waits: bool = False) -> Life:
+    def _new_life(self, *, waits: bool = False, imports: tuple[str, ...] | None = None) -> Life:
         services = self._services
 
         def on_word(word: words.OfProcess) -> None:
@@ -454,13 +494,13 @@ class Course:
                 life.soon(act)
 
         def on_end() -> None:
-            if life in self._successors:
-                self._successors[life].ended()
+            if life in self._early:
+                services.tasks.run(self._end_early(life))
             else:
                 services.tasks.run(self._ended(life))
 
         def on_pid(pid: int | None) -> None:
-            if life not in self._successors:
+            if life not in self._early:
                 self._on_pid(pid)
 
         life = Life(
@@ -471,7 +511,7 @@ class Course:
             on_word,
             on_end,
             on_pid,
-            partial(self._spec, waits),
+            partial(self._spec, waits, imports),
             self._listening,
             waits=waits,
         )
@@ -489,6 +529,7 @@ class Course:
     def _spec(
         self,
         waits: bool,
+        imports: tuple[str, ...] | None,
         link: Endpoint,
         output: WriteEnd,
         way: Endpoint | None,
@@ -510,6 +551,7 @@ class Course:
             services.main.context.access.keeps,
             services.stop_timeout,
             waits,
+            imports,
         )
 
     def _spawned(self, life: Living) -> None:

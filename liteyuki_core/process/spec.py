@@ -39,7 +39,9 @@ class ChildSpec(NamedTuple):
     keeps_store: bool
     stop_timeout: float
     waits: bool
-    """Whether it replaces a process that still runs, and waits for its turn."""
+    """Whether it is not its turn yet: it loads what it is to run, and waits."""
+    imports: tuple[str, ...] | None
+    """What a spare process imports before its turn; it loads nothing else. None: it is no spare."""
 
 
 def pack_call(

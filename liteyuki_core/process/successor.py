@@ -1,14 +1,15 @@
-"""A process that loads while the child's present one still runs, and then takes its place.
+"""Processes of a child before their turn: one that loads to take over, and one that is spare.
 
-If it can't load, the present one goes on as before, and the log says so.
+A `Successor` loads while the child's present process still runs, and then takes its place. If it
+can't load, the present one goes on as before, and the log says so. A `Spare` has imported the
+child's libraries, and takes over when the present process has ended.
 
-Ownership. A `Successor` owns its `Life` until the course takes it. LiteyukiBot's loop calls
-everything.
+Ownership. Each owns its `Life` until the course takes it. LiteyukiBot's loop calls everything.
 
 Invariant: it ends in one of two ways, once: the course takes its life, or it is dropped, which
 kills its process.
 
-Tested with real processes in tests/process/test_load_first.py.
+Tested with real processes in tests/process/: test_load_first.py, test_spare.py.
 """
 
 from __future__ import annotations
@@ -19,42 +20,75 @@ from collections.abc import Sequence
 from .. import log
 from .ending import describe
 from .life import Life
-from .task import Tasks
 
 _LOAD_SECONDS = 120.0
 """A successor that has not loaded then is given up."""
 _MOST_LACKS = 10
 
 
-class Successor:
-    """The next life of a child, which lets the present one go on until it has loaded."""
+class Spare:
+    """A life before its turn."""
 
-    def __init__(self, life: Life, lacked: Sequence[str], tasks: Tasks) -> None:
+    def __init__(self, life: Life) -> None:
         self.life = life
-        self._lacked = lacked
-        """What the present life could not load either."""
-        self._tasks = tasks
-        self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         """Whether it was taken or dropped."""
 
     async def spawn(self) -> None:
-        """Spawn the process, which then loads."""
+        """Spawn the process."""
         try:
             await self.life.spawn()
         except Exception as error:
             self._give_up(f"it can't be started: {error!r}")
-            return
+        else:
+            self._spawned()
         finally:
             if self._is_over and self.life.is_spawned:
                 self.life.kill()  # It was dropped meanwhile.
+
+    async def clean_up(self) -> None:
+        """Do what follows when the process has ended before its turn."""
+        try:
+            code = await self.life.drain()
+            self._give_up(self.life.failure or f"it {describe(code)}: see its lines above")
+            self.life.close()
+        finally:
+            self.life.ended.set()
+
+    def take(self) -> Life | None:
+        """Return the life, which is the course's from now on; None if it has ended."""
+        if self._is_over or not self.life.is_spawned or self.life.is_over:
+            self.drop()
+            return None
+        self._is_over = True
+        return self.life
+
+    def drop(self) -> None:
+        """Kill the process, if there is one. Idempotent."""
+        self._is_over = True
+        self.life.kill()
+
+    def _give_up(self, why: str) -> None:
         if not self._is_over:
-            log.logger.info(
-                f"process {self.life.name}: its successor loads, while it goes on "
-                f"(pid {self.life.pid})"
-            )
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(_LOAD_SECONDS, self._too_late)
+            self.drop()
+            self._say_given_up(why)
+
+    def _spawned(self) -> None:
+        log.logger.debug(f"process {self.life.name} has a spare one (pid {self.life.pid})")
+
+    def _say_given_up(self, why: str) -> None:
+        log.logger.warning(
+            f"process {self.life.name} has no spare one until it is started anew, because {why}"
+        )
+
+
+class Successor(Spare):
+    """The next life of a child, which lets the present one go on until it has loaded."""
+
+    def __init__(self, life: Life, lacked: Sequence[str]) -> None:
+        super().__init__(life)
+        self._lacked = lacked
+        """What the present life could not load either."""
 
     def has_loaded(self, lacks: Sequence[str]) -> bool:
         """Return whether the process is to take over, now that it has loaded all but `lacks`."""
@@ -67,43 +101,18 @@ class Successor:
         self._give_up(f"it lacks {', '.join(missing[:_MOST_LACKS])}{more}: see its errors above")
         return False
 
-    def ended(self) -> None:
-        """Learn that the process has ended before its turn."""
-        self._tasks.run(self._clean_up())
-
-    async def _clean_up(self) -> None:
-        try:
-            code = await self.life.drain()
-            self._give_up(self.life.failure or f"it {describe(code)}: see its lines above")
-            self.life.close()
-        finally:
-            self.life.ended.set()
-
-    def take(self) -> Life | None:
-        """Return the life, which is the course's from now on; None if it has ended."""
-        self._finish()
-        if not self.life.is_spawned or self.life.is_over:
-            self.drop()
-            return None
-        return self.life
-
-    def drop(self) -> None:
-        """Kill the process, if there is one. Idempotent."""
-        self._finish()
-        self.life.kill()
+    def _spawned(self) -> None:
+        if not self._is_over:
+            log.logger.info(
+                f"process {self.life.name}: its successor loads, while it goes on "
+                f"(pid {self.life.pid})"
+            )
+            asyncio.get_running_loop().call_later(_LOAD_SECONDS, self._too_late)
 
     def _too_late(self) -> None:
         self._give_up(f"it has not loaded within {_LOAD_SECONDS:g} s")
 
-    def _give_up(self, why: str) -> None:
-        if not self._is_over:
-            self.drop()
-            log.logger.error(
-                f"process {self.life.name} goes on as it was: its successor was given up, because "
-                f"{why}"
-            )
-
-    def _finish(self) -> None:
-        self._is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
+    def _say_given_up(self, why: str) -> None:
+        log.logger.error(
+            f"process {self.life.name} goes on as it was: its successor was given up, because {why}"
+        )

@@ -68,6 +68,7 @@ class Supervisor:
         stop_timeout: float,
         hang_timeout: float,
         fork: bool,
+        spare: bool,
     ) -> None:
         self._hub = main.hub
         self._writer = writer
@@ -89,6 +90,7 @@ class Supervisor:
             processes=self._processes,
             store_cache_bytes=store_cache_bytes,
             stop_timeout=stop_timeout,
+            spare=spare,
             may_start=lambda: not self._stopping,
             until_running=self._until_running,
             on_failed=self._failed,
@@ -307,7 +309,7 @@ class Supervisor:
         if word == life.said_ready:
             return None  # The child has said it already.
         life.count_word()
-        if course.is_successor(life) and not isinstance(word, _EARLY):
+        if course.is_early(life) and not isinstance(word, _EARLY):
             raise FrameError(f"control frame {word!r:.400} comes before its turn")
         match word:
             case words.Ready(called, lacks):
@@ -316,7 +318,7 @@ class Supervisor:
             case words.Failed(why):
                 why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: life.note_failure(why)
-            case words.WaitsForTurn(lacks) if course.is_successor(life):
+            case words.WaitsForTurn(lacks) if course.is_early(life):
                 return lambda: self._loaded(course, life, lacks)
             case words.Pulse() if (watch := course.watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(word) else None
@@ -325,6 +327,8 @@ class Supervisor:
             case words.Restart(name):
                 short = name and name[:_WHY_CHARACTERS]
                 return lambda: self._restart_asked(course, short)
+            case words.Imported(modules) if self._services.spare:
+                return lambda: course.make_spare(modules)
             case words.Loaded():
                 return lambda: self._answered(course, word)
             case _:

@@ -316,6 +316,13 @@ class Pulse(NamedTuple):
     stack: str
 
 
+@_said(FROM_CHILD, "imported", modules=_TEXTS)
+class Imported(NamedTuple):
+    """The answer to `AskImported`: modules that the process has imported and that do not change."""
+
+    modules: list[str]
+
+
 @_said(FROM_CHILD, "loaded", request=_INT, loaded=_TEXTS, near=_TEXTS)
 class Loaded(NamedTuple):
     """The answer to `AskLoaded`: the files that the process has loaded, and others near them."""
@@ -423,6 +430,11 @@ class AskPulse(NamedTuple):
     quietly: bool
 
 
+@_said(FROM_MAIN, "ask_imported")
+class AskImported(NamedTuple):
+    """Which modules could a spare process import before its turn? `Imported` is the answer."""
+
+
 @_said(FROM_MAIN, "ask_loaded", request=_INT, paths=_TEXTS)
 class AskLoaded(NamedTuple):
     """Which of these files has the process loaded? `Loaded` is the answer."""
@@ -431,7 +443,7 @@ class AskLoaded(NamedTuple):
     paths: list[str]
 
 
-OfProcess = Ready | Failed | WaitsForTurn | TakesTurn | Restart | Listen | Pulse | Loaded
+OfProcess = Ready | Failed | WaitsForTurn | TakesTurn | Restart | Listen | Pulse | Loaded | Imported
 """What a child says about its process to the supervisor."""
 
 FromChild = (
@@ -450,7 +462,7 @@ FromChild = (
     | OfProcess
 )
 
-ToProcess = Stop | YourTurn | AskPulse | AskLoaded
+ToProcess = Stop | YourTurn | AskPulse | AskLoaded | AskImported
 """What main says to a child's process."""
 
 FromMain = Names | Dropped | Shared | Refused | Cancelled | Gone | Returned | Registered | ToProcess

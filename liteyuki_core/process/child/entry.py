@@ -36,6 +36,7 @@ from .leaving import INTERRUPTED, Leaving
 from .pulse import Pulse
 from .request import will_call_ready
 from .sockets import use_way
+from .spare import imported, preload
 from .turn import Turn, loaded, use_turn, will_call_loaded
 
 _CONNECT_SECONDS = 10.0
@@ -66,6 +67,8 @@ def main(spec: ChildSpec) -> None:
             case words.AskLoaded(request, paths):
                 had, near = sources.compare(paths)
                 port.word(words.Loaded(request, had, near))
+            case words.AskImported():
+                port.word(words.Imported(imported()))
             case words.YourTurn():
                 port.word(words.TakesTurn())
                 turn.come()
@@ -91,6 +94,9 @@ def main(spec: ChildSpec) -> None:
                 pass  # Somebody has closed it. If the target uses it, it gets an error.
         leaving.begin()
         try:
+            if spec.imports is not None:
+                preload(spec.imports)
+                turn.wait()
             code = _run(spec, context, pulse)
             handled = not code
         finally:

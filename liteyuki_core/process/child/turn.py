@@ -31,11 +31,14 @@ class Turn:
         """Let the process start up."""
         self._has_come.set()
 
-    def wait(self, lacks: Iterable[str] = ()) -> None:
+    def has_loaded(self, lacks: Iterable[str]) -> None:
         """Say that this process has loaded all but what it `lacks`, and wait for its turn."""
-        if self._has_come.is_set():
-            return
-        current().port.word(words.WaitsForTurn(list(lacks)))
+        if not self._has_come.is_set():
+            current().port.word(words.WaitsForTurn(list(lacks)))
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for the turn of this process."""
         while not self._has_come.wait(_LOOK_SECONDS):
             pass
 
@@ -69,4 +72,4 @@ def loaded(lacks: Iterable[str] = ()) -> None:
     that is decorated with `calls_loaded`, before anything is started; not on an event loop, which
     it would block.
     """
-    _turn.wait(lacks)
+    _turn.has_loaded(lacks)

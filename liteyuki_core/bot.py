@@ -24,6 +24,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from . import log
+from .accounts import Account, Accounts
+from .accounts.revival import Revival
 from .comm import current
 from .comm.channel import check_name
 from .comm.context import Context
@@ -58,6 +60,7 @@ from .writer import Writer
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
 StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
+AccountHook = TypeVar("AccountHook", bound=Callable[[Account], Any])
 
 _FLUSH_SECONDS = 1.0
 """Standard output and the log file have at least this time to take the end of the log."""
@@ -171,7 +174,10 @@ class LiteyukiBot:
         self._context.dispatcher.on_exit = self._exits
         self._loader = Loader(self._settings.plugins, self._settings.plugin_dirs)
         self._sessions = Sessions(self._context.dispatcher, self._supervisor.children)
-        self._hooks.observe_state = self._sessions.process_state
+        self._accounts = Accounts(self._account_changed)
+        self._revival = Revival(self._settings.alert_after, self.restart_process)
+        self._supervisor.on_accounts = self._accounts.told
+        self._hooks.observe_state = self._state_changed
         current.install(self._context)
         plugin_current.install(self._loader)
         session_current.install(self._sessions)
@@ -192,6 +198,7 @@ class LiteyukiBot:
         max_memory: str | None = None,
         restart_at: str | None = None,
         depends_on: Iterable[str] = (),
+        restart_when_offline: str | None = None,
         watch: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`. From any thread.
@@ -220,14 +227,20 @@ class LiteyukiBot:
         stop stops it before them. They must have been added before. If one of them has FAILED or
         was stopped, this one can't start, and fails too. Where it runs already, it goes on.
 
+        `restart_when_offline` names a process or program that was added before, or this one. It is
+        restarted when an account in this child was OFFLINE for LITEYUKI_ALERT_AFTER seconds, and
+        again after twice, four times and more of that, up to an hour, if that has not helped.
+
         Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, `ProcessNotFound` for an
-        unknown name in `depends_on`, and `ValueError` or `TypeError` for a name that no channel
-        can have or an argument that is not allowed.
+        unknown name in `depends_on` or `restart_when_offline`, and `ValueError` or `TypeError` for
+        a name that no channel can have or an argument that is not allowed.
         """
         if is_file(target):
             target, args = _of_file(name, str(target), args, kwargs)
         known = self._supervisor.children
         terms = checked_terms(name, restart, max_memory, restart_at, depends_on, known)
+        if restart_when_offline not in (None, name):
+            self._supervisor.get(restart_when_offline)
         watched = find_watched(name, watch)
         settings = self._settings
         hang = Hang(
@@ -236,6 +249,8 @@ class LiteyukiBot:
         )
         self._sessions.add_process(name)
         self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), terms, hang)
+        if restart_when_offline is not None:
+            self._revival.add(name, restart_when_offline)
         self._added(name, watched)
 
     def add_program(
@@ -417,6 +432,24 @@ class LiteyukiBot:
         self._hub.process_comes(name)
         self._on_loop(lambda: self._supervisor.restart(course, load_first=load_first))
 
+    # ------------------------------------------------------------- accounts
+
+    @property
+    def accounts(self) -> list[Account]:
+        """The accounts that the children's bots have, each as it is now. From any thread.
+
+        `nonebot_plugin_liteyuki_comm` tells of them. One that was known once stays here.
+        """
+        return self._accounts.all()
+
+    def _account_changed(self, account: Account) -> None:
+        self._hooks.account(account)
+        self._revival.account(account)
+
+    def _state_changed(self, name: str, state: ProcessState) -> None:
+        self._sessions.process_state(name, state)
+        self._accounts.process_state(name, state)
+
     # ------------------------------------------------------------- plugins
 
     @property
@@ -501,6 +534,15 @@ class LiteyukiBot:
         The hooks are called one after another, in order. A slow call delays the calls after it.
         """
         self._hooks.add("on_process_state", hook)
+        return hook
+
+    def on_account(self, hook: AccountHook) -> AccountHook:
+        """Decorate a hook, sync or async, that gets an `Account` each time its state changes.
+
+        The hooks are called one after another, in order. Where they are slower than accounts
+        change, at most 1,000 changes wait for them.
+        """
+        self._hooks.add("on_account", hook)
         return hook
 
     # ------------------------------------------------------------- running
@@ -591,7 +633,7 @@ class LiteyukiBot:
         self._thread = threading.get_ident()
         self._signals.catch(loop)
         self._context.dispatcher.bind(loop)
-        telling = loop.create_task(self._hooks.tell_states(), name="liteyuki-states")
+        telling = loop.create_task(self._hooks.tell(), name="liteyuki-changes")
         try:
             if self._stop_early:
                 return
@@ -644,6 +686,7 @@ class LiteyukiBot:
 
     async def _shutdown(self) -> None:
         self._stop.ask("stopping")
+        self._revival.close()
         for task in self._hook_tasks:
             task.cancel()
         # While the children run, handlers of messages can still send what they are about to.
@@ -652,7 +695,7 @@ class LiteyukiBot:
         await self._supervisor.stop_all(monotonic() + self._stop.remaining())
         self._sessions.close()
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))
-        await self._hooks.states_told(min(_DRAIN_SECONDS, self._stop.remaining()))
+        await self._hooks.told(min(_DRAIN_SECONDS, self._stop.remaining()))
         self._context.dispatcher.unbind()
         for hook in reversed(self._hooks.of("on_after_shutdown")):
             guarded = asyncio.ensure_future(self._hooks.call(hook, "on_after_shutdown"))

@@ -40,6 +40,8 @@ PLUGIN_KEYS = (
 )
 """The keys in the same file that the NoneBot plugin reads."""
 
+_SECRET_KEYS = ("TOKEN", "SECRET", "PASSWORD", "URLS")
+
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 _NUMBERS = {int: re.compile("[0-9]{1,15}"), float: re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")}
 
@@ -133,6 +135,12 @@ class Settings:
     """The folders whose plugins the main process loads, likewise."""
     control: bool = True
     """Whether the user's other processes may ask and command this bot, by `.liteyuki`."""
+    alert_urls: Annotated[tuple[str, ...], _LISTED] = ()
+    """Where alerts are sent, as URLs of apprise. They have secrets."""
+    alert_after: Annotated[float, Interval(ge=0, le=86400)] = 60.0
+    """An account that is not online for so many seconds is worth an alert, or a restart."""
+    alert_per_hour: Annotated[int, Interval(ge=1, le=10_000)] = 20
+    """How many alerts are sent in an hour at most."""
 
     @classmethod
     def load(cls) -> Settings:
@@ -163,8 +171,9 @@ class Settings:
             return TypeAdapter(cls).validate_python(given)
         except ValidationError as error:
             lines = [
-                f"{_key(str(problem['loc'][0]))}={problem['input']!s}: {problem['msg']}"
+                f"{key}={'***' if is_secret(key) else problem['input']}: {problem['msg']}"
                 for problem in error.errors()
+                for key in (_key(str(problem["loc"][0])),)
             ]
         raise ConfigError(f"{'; '.join(lines)} ({_places()})")
 
@@ -181,6 +190,11 @@ class Settings:
         return FileConfig(
             self.log_file, self.log_rotation, self.log_retention, self.log_compression
         )
+
+
+def is_secret(key: str) -> bool:
+    """Return whether the value of a setting has secrets, which nobody is shown."""
+    return any(word in key for word in _SECRET_KEYS)
 
 
 def places() -> dict[str, str]:

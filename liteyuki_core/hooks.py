@@ -28,7 +28,14 @@ Kind = Literal[
     "on_before_process_restart",
     "on_after_restart",
     "on_process_state",
+    "on_account",
 ]
+
+_TOLD: tuple[Kind, ...] = ("on_process_state", "on_account")
+"""The hooks that are told of changes, each kind one after another."""
+
+_MOST_UNTOLD = 1_000
+"""Most changes of accounts that wait for slow hooks: how many there are is up to the children."""
 
 
 class Hooks:
@@ -37,7 +44,11 @@ class Hooks:
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._hooks: defaultdict[Kind, list[Callable[..., Any]]] = defaultdict(list)
-        self._states: asyncio.Queue[tuple[str, Enum]] = asyncio.Queue()
+        self._untold: dict[Kind, asyncio.Queue[tuple[Any, ...]]] = {
+            kind: asyncio.Queue() for kind in _TOLD
+        }
+        self._is_slow = False
+        """Whether the last change of an account was left out."""
         self.observe_state: Callable[[str, Any], object] | None = None
         """Is called at once with each change of a child's state, before any hook. Never waits."""
         self.recent: Ring[tuple[str, Enum]] = Ring(_RECENT_STATES, _RECENT_STATES)
@@ -104,27 +115,46 @@ class Hooks:
             )
 
     def state(self, name: str, state: Enum) -> None:
-        """Queue a change of state. `tell_states` calls the hooks for it."""
+        """Queue a change of state. `tell` calls the hooks for it."""
         if self.observe_state is not None:
             self.observe_state(name, state)
         self.recent.add([(name, state)], lambda _: 1)
-        if self._hooks["on_process_state"]:
-            self._states.put_nowait((name, state))
+        self._tell("on_process_state", name, state)
 
-    async def tell_states(self) -> None:
-        """Call the hooks for queued changes of state, in order, until cancelled."""
+    def account(self, account: object) -> None:
+        """Queue a change of an account, likewise."""
+        is_slow = self._untold["on_account"].qsize() >= _MOST_UNTOLD
+        if not is_slow:
+            self._tell("on_account", account)
+        elif not self._is_slow:
+            log.logger.warning(
+                f"on_account hooks are too slow: {_MOST_UNTOLD} changes of accounts wait for them, "
+                "and they are not told of those that come now"
+            )
+        self._is_slow = is_slow
+
+    def _tell(self, kind: Kind, *args: Any) -> None:
+        if self._hooks[kind]:
+            self._untold[kind].put_nowait(args)
+
+    async def tell(self) -> None:
+        """Call the hooks for queued changes, in order, until cancelled."""
+        await asyncio.gather(*map(self._tell_all, _TOLD))
+
+    async def _tell_all(self, kind: Kind) -> None:
+        untold = self._untold[kind]
         while True:
-            name, state = await self._states.get()
-            await self.call_all("on_process_state", name, state)
-            self._states.task_done()
+            await self.call_all(kind, *await untold.get())
+            untold.task_done()
 
-    async def states_told(self, timeout: float) -> None:
+    async def told(self, timeout: float) -> None:
         """Wait until the hooks for all queued changes have ended, at most `timeout` seconds."""
-        try:
-            await asyncio.wait_for(self._states.join(), timeout)
-        except asyncio.TimeoutError:
+        waits = {asyncio.ensure_future(some.join()): kind for kind, some in self._untold.items()}
+        _, late = await asyncio.wait(waits, timeout=timeout)
+        for wait in late:
+            wait.cancel()
             log.logger.error(
-                "on_process_state hooks did not end in time and are not waited for any more"
+                f"{waits[wait]} hooks did not end in time and are not waited for any more"
             )
 
 

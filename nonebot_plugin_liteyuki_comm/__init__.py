@@ -34,7 +34,7 @@ from liteyuki_core.errors import (
 from liteyuki_core.frameworks.nonebot import bind_lifespan
 from liteyuki_core.log import logger
 
-from . import commands
+from . import accounts, commands
 from .bots import wait_bot, watch
 from .bridge import check_host
 from .config import Config
@@ -61,6 +61,8 @@ driver = get_driver()
 bind_lifespan(driver)
 watch(driver)
 process = check_host(driver, config)
+if process is not None:
+    accounts.watch(driver)
 if process is not None and config.liteyuki_comm_forward:
     from .forward import forward
 

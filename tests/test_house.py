@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"config", "hooks", "replacement", "stop"},
     {"signals"},
     {"process"},
-    {"frameworks", "plugin"},
+    {"accounts", "frameworks", "plugin"},
     {"session"},
     {"bot"},
     {"control"},

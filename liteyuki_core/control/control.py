@@ -26,7 +26,7 @@ from ..comm.queue import get_queue
 from ..comm.registry import get_channel
 from ..comm.storage import shared_memory
 from ..comm.store.table import Entry
-from ..config import Settings, places
+from ..config import Settings, is_secret, places
 from ..errors import ChannelNotFound, LiteyukiError, ProcessNotFound
 from ..process.state import ChildProcess
 from ..ring import Entry as RingEntry
@@ -39,8 +39,6 @@ from .usage import Taken, Usage
 
 if TYPE_CHECKING:
     from ..bot import LiteyukiBot
-
-_SECRET_KEYS = ("TOKEN", "SECRET", "PASSWORD", "URLS")
 
 
 class NotFound(LiteyukiError, KeyError):
@@ -323,7 +321,7 @@ def explained(running: Settings | None) -> list[models.Setting]:
 
 
 def _shown(key: str, value: Any) -> Any:
-    if value and any(word in key for word in _SECRET_KEYS):
+    if value and is_secret(key):
         return MASK
     if isinstance(value, tuple):
         return [masked(str(each)) for each in value]

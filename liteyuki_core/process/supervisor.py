@@ -97,6 +97,8 @@ class Supervisor:
             on_word=self._word,
         )
         self._on_all_failed = on_all_failed
+        self.on_accounts: Callable[[str, list[words.Account]], object] | None = None
+        """Is called on the loop with a child's name and its accounts that have changed."""
         self._stopping = False
         self._planned = Planned(self._tasks, main.context.dispatcher.threads, self.restart)
         self._questions: dict[int, tuple[Course, asyncio.Future[words.Loaded]]] = {}
@@ -331,6 +333,8 @@ class Supervisor:
                 return lambda: course.make_spare(modules)
             case words.Loaded():
                 return lambda: self._answered(course, word)
+            case words.Accounts(accounts):
+                return lambda: self._accounts_told(course, life, accounts)
             case _:
                 raise FrameError(f"control frame {word!r:.400} is not known")
 
@@ -348,6 +352,10 @@ class Supervisor:
             return  # Whoever stops it has said whether it is started again.
         log.logger.info(f"process {course.name} has asked for a restart of {wanted.name}")
         self.restart(wanted)
+
+    def _accounts_told(self, course: Course, life: Life, accounts: list[words.Account]) -> None:
+        if course.life is life and self.on_accounts is not None:
+            self.on_accounts(course.name, accounts)
 
     # ------------------------------------------------------------- stopping
 

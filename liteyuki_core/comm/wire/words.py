@@ -40,6 +40,15 @@ QUEUE = "queue:"
 
 _MOST_SECONDS = 1e12
 
+MOST_ACCOUNTS = 50
+"""Most accounts in one word."""
+MOST_CHARACTERS = 200
+"""Most characters of an account's adapter, id or nickname."""
+ACCOUNT_STATES = ("online", "offline", "disconnected")
+
+Account = tuple[str, str, str, str]
+"""An account: its adapter, its id, its state and its nickname."""
+
 Ranges = list[tuple[int, int]]
 """Messages: the number of the first and how many."""
 
@@ -105,6 +114,21 @@ def _read_numbers(given: Any) -> list[int]:
     return [_REQUEST.read(each) for each in given]
 
 
+def _read_accounts(given: Any) -> list[Account]:
+    if type(given) is not list or len(given) > MOST_ACCOUNTS:
+        raise ValueError
+    return [_read_account(*each) for each in given]
+
+
+def _read_account(adapter: Any, id: Any, state: Any, nickname: Any) -> Account:
+    for text in (adapter, id, nickname):
+        if type(text) is not str or len(text) > MOST_CHARACTERS:
+            raise ValueError
+    if state not in ACCOUNT_STATES:
+        raise ValueError
+    return adapter, id, state, nickname
+
+
 def _write_ranges(ranges: Ranges) -> str:
     return f"[{','.join([f'[{first},{count}]' for first, count in ranges])}]"
 
@@ -124,6 +148,7 @@ _REQUEST = _whole(0, MOST_REQUESTS - 1)
 _RANGES = _Field(_read_ranges, _write_ranges)
 _NUMBERS = _Field(_read_numbers)
 _CHANNELS = _Field(_read_channels)
+_ACCOUNTS = _Field(_read_accounts)
 
 
 class _Form(NamedTuple):
@@ -330,6 +355,13 @@ class Loaded(NamedTuple):
     request: int
     loaded: list[str]
     near: list[str]
+
+
+@_said(FROM_CHILD, "accounts", accounts=_ACCOUNTS)
+class Accounts(NamedTuple):
+    """These accounts of bots in the process have changed; this is how they are now."""
+
+    accounts: list[Account]
 
 
 # ------------------------------------------------------------------ from main, about channels

@@ -81,6 +81,33 @@ def an_answer_nobody_asked_for() -> None:
     out(word(op="loaded", request=1, loaded=["/etc/passwd"], near=[]))
 
 
+for number, odd in enumerate(
+    (
+        None,
+        [1],
+        [["a", "b", "online"]],
+        [["a", "b", "running", ""]],
+        [["a", 5, "online", ""]],
+        [["a", "x" * 201, "online", ""]],
+        [["a", "b", "online", ""]] * 51,
+    )
+):
+    act("is not known", name=f"accounts_{number}")(partial(out, word(op="accounts", accounts=odd)))
+
+
+@act(None)
+def accounts_without_number() -> None:
+    for first in range(0, 40_000, 50):
+        told = [["a\n\x1b[2J", f"{first + n}", "offline", "x" * 200] for n in range(50)]
+        out(word(op="accounts", accounts=told))
+
+
+@act("words about itself")
+def accounts_without_end() -> None:
+    states = [word(op="accounts", accounts=[["a", "b", s, ""]]) for s in ("online", "offline")]
+    out(*states * 10_000)
+
+
 @act(None)
 def listens_to_nonsense() -> None:
     for host in ("\0", "x" * 100_000, "\udc80", "256.256.256.256"):

@@ -37,6 +37,8 @@ FROM_CHILD: list[words.FromChild] = [
     words.Pulse(2.5, None, None, ""),
     words.Pulse(5, 1e-17, 0.1, "  File ..."),
     words.Loaded(1, ["/a.py"], []),
+    words.Accounts([]),
+    words.Accounts([("OneBot V11", "10001", "offline", "名"), ("a", "", "online", "x" * 200)]),
 ]
 FROM_MAIN: list[words.FromMain] = [
     words.Names({"名": (4, "0.1"), "b": (1024, "hub.2")}, ["gone"], "1."),

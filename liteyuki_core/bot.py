@@ -66,6 +66,8 @@ _FLUSH_SECONDS = 1.0
 """Standard output and the log file have at least this time to take the end of the log."""
 _DRAIN_SECONDS = 2.0
 """Callbacks have at most this time to end after the children. It is part of a stop's time."""
+_ALERT_SECONDS = 5.0
+"""Alerts have at most this time to be sent after the children. It is part of a stop's time."""
 
 _bot: LiteyukiBot | None = None
 
@@ -124,6 +126,7 @@ class LiteyukiBot:
         self._lock = ProjectLock()
         if self._settings.store_path is not None:
             self._lock.look()  # Before the store is opened: this error names the pid.
+        self._alerts = self._make_alerts()  # Before the store is opened: its settings may be wrong.
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
@@ -445,10 +448,30 @@ class LiteyukiBot:
     def _account_changed(self, account: Account) -> None:
         self._hooks.account(account)
         self._revival.account(account)
+        if self._alerts is not None:
+            self._alerts.account(account)
 
     def _state_changed(self, name: str, state: ProcessState) -> None:
         self._sessions.process_state(name, state)
         self._accounts.process_state(name, state)
+        if self._alerts is not None:
+            self._alerts.process_state(name, state, self._accounts)
+
+    def _make_alerts(self) -> Any:
+        """Return what sends alerts, or None where they go nowhere. Raises `ConfigError`."""
+        settings = self._settings
+        if not settings.alert_urls:
+            return None
+        from .alerts import Alerts
+
+        return Alerts(
+            settings.alert_urls,
+            settings.alert_after,
+            settings.alert_per_hour,
+            settings.log_lang,
+            lambda call: self._context.dispatcher.threads.run(call),
+            lambda name: self._supervisor.children[name],
+        )
 
     # ------------------------------------------------------------- plugins
 
@@ -633,6 +656,9 @@ class LiteyukiBot:
         self._thread = threading.get_ident()
         self._signals.catch(loop)
         self._context.dispatcher.bind(loop)
+        if (alerts := self._alerts) is not None:
+            site = self._context.site
+            self._hub.observe_letters(lambda one: site.soon(lambda: alerts.letter(one), loop))
         telling = loop.create_task(self._hooks.tell(), name="liteyuki-changes")
         try:
             if self._stop_early:
@@ -697,6 +723,8 @@ class LiteyukiBot:
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))
         await self._hooks.told(min(_DRAIN_SECONDS, self._stop.remaining()))
         self._context.dispatcher.unbind()
+        if self._alerts is not None:
+            await self._alerts.close(min(_ALERT_SECONDS, self._stop.remaining() / 2))
         for hook in reversed(self._hooks.of("on_after_shutdown")):
             guarded = asyncio.ensure_future(self._hooks.call(hook, "on_after_shutdown"))
             done, _ = await asyncio.wait({guarded}, timeout=self._stop.remaining())

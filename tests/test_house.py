@@ -33,7 +33,7 @@ FLOORS: list[set[str]] = [
     {"signals"},
     {"process"},
     {"accounts", "frameworks", "plugin"},
-    {"session"},
+    {"alerts", "session"},
     {"bot"},
     {"control"},
     {"cli"},

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.accounts.onebot import OF, beat, fall_offline, running_bot
 from tests.children.acting import KILL
-from tests.conftest import free_port
-from tests.program import Environment, Program, running_program, spoken, stopped_by_itself
-from tests.session.onebot import Client, address_of, onebot
-
-OF = "OneBot V11 10001 nonebot"
-
-
-@contextmanager
-def running_bot(
-    folder: Path, environment: Environment, *arguments: str, **settings: str
-) -> Iterator[Program]:
-    """Run the bot; it must end as it should."""
-    more = {"HOST": "127.0.0.1", "PORT": str(free_port()), **settings}
-    with running_program(folder, environment, "accounts", *arguments, **more) as program:
-        yield program
-        assert program.stop() == 0, program.output
-        assert stopped_by_itself(program), program.output
+from tests.program import Environment, Program, spoken
+from tests.session.onebot import address_of, onebot
 
 
 @pytest.fixture
@@ -34,18 +19,6 @@ def program(tmp_path: Path, environment: Environment) -> Iterator[Program]:
     """The bot, which runs."""
     with running_bot(tmp_path, environment) as started:
         yield started
-
-
-def beat(client: Client, online: bool) -> None:
-    """Send a heartbeat as NapCat does."""
-    status = {"online": online, "good": True}
-    client.tell(post_type="meta_event", meta_event_type="heartbeat", status=status, interval=30000)
-
-
-def fall_offline(client: Client) -> None:
-    """Send the notice that NapCat sends when the account was logged out."""
-    about = {"user_id": 10001, "tag": "KickedOffLine", "message": "x"}
-    client.tell(post_type="notice", notice_type="bot_offline", **about)
 
 
 def wait_for(program: Program, *states: str) -> None:
@@ -92,3 +65,18 @@ def test_after_a_crash_it_is_disconnected_until_it_connects_again(program: Progr
     with onebot(address):
         program.wait_until(lambda: len(spoken(program)) > before, "it is connected")
         assert spoken(program)[before:] == [f"online {OF}"]
+
+
+def test_its_program_is_restarted(tmp_path: Path, environment: Environment) -> None:
+    """When the account is offline for a while; NoneBot is not."""
+    settings = {"LITEYUKI_ALERT_AFTER": "0.3"}
+    with (
+        running_bot(tmp_path, environment, "revives", **settings) as program,
+        onebot(address_of(program)) as client,
+    ):
+        fall_offline(client)
+        program.wait_for_line("process implementation is restarted: account .* is still offline")
+        program.wait_for_line(r"process implementation started", count=2)
+        beat(client, True)
+        program.wait_for_line(f"^> online {OF}$")
+        assert len(program.found("process nonebot started")) == 1

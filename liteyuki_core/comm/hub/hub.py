@@ -23,7 +23,7 @@ Invariants.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -466,6 +466,10 @@ class Hub:
     def dead_letters(self) -> list[DeadLetter]:
         """Return the messages that are set aside, the oldest first."""
         return self._letters.kept()
+
+    def observe_letters(self, observe: Callable[[DeadLetter], object]) -> None:
+        """Have `observe` called with each message that is set aside. Under the lock."""
+        self._letters.observe = observe
 
     # ------------------------------------------------------------- to the links and the log
 

@@ -96,6 +96,8 @@ class Letters:
         self._notes = notes
         self._pump = pump
         self._kept: list[DeadLetter] = []
+        self.observe: Callable[[DeadLetter], object] | None = None
+        """Is called with each message that is set aside. Under the lock, so it never waits."""
 
     def kept(self) -> list[DeadLetter]:
         """Return the messages that are set aside, the oldest first. From any thread."""
@@ -109,6 +111,8 @@ class Letters:
         settle = partial(self._settle, route, i, entry)
         letter = DeadLetter(route.name or "(unnamed)", processes, crashes, entry.batch, settle)
         self._kept.append(letter)
+        if self.observe is not None:
+            self.observe(letter)
         self._notes.add(
             "ERROR",
             f"{route.title}: a message of {letter.size} bytes was being handled in "

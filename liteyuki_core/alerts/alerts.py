@@ -1,0 +1,96 @@
+"""What an operator must know: it is put in words here, and `Sender` sends it.
+
+Ownership. LiteyukiBot makes one `Alerts` where LITEYUKI_ALERT_URLS is set, and closes it. It owns
+its `Sender` and its `Outages`.
+
+Threads. LiteyukiBot's loop calls everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..accounts import Account, Accounts, AccountState
+from ..accounts.outage import Outages
+from ..comm.hub.letters import DeadLetter
+from ..process.state import ChildProcess, ProcessState
+from ..redaction import redacted
+from .sender import Run, Sender
+from .text import Lang, in_words, text
+
+_LONGEST = 500
+"""Most characters of a text that a child may have written."""
+
+
+class Alerts:
+    """Sends alerts about accounts, processes and dead letters.
+
+    Raises `ConfigError` as `Sender` does.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        after: float,
+        per_hour: int,
+        lang: Lang,
+        run: Run,
+        child: Callable[[str], ChildProcess],
+    ) -> None:
+        self._after = after
+        self._lang = lang
+        self._child = child
+        self._sender = Sender(
+            urls, per_hour, run, lambda n: text(lang, "more", count=n, limit=per_hour)
+        )
+        self._outages = Outages(after, child, self._lasts, self._ends)
+
+    def account(self, account: Account) -> None:
+        """Learn that an account has a new state."""
+        self._outages.account(account)
+
+    def process_state(self, process: str, state: ProcessState, accounts: Accounts) -> None:
+        """Learn that a child has a new state, after `accounts` has."""
+        self._outages.process_state(process, accounts)
+        if state is ProcessState.FAILED:
+            outcome = self._child(process).outcome or text(self._lang, "unknown")
+            self._send(f"process {process}", "failed", process=process, outcome=_short(outcome))
+
+    def letter(self, letter: DeadLetter) -> None:
+        """Learn that a message was set aside."""
+        channel, process = _short(letter.channel), _short(letter.process)
+        self._send(
+            f"channel {channel}",
+            "letter",
+            channel=channel,
+            process=process,
+            crashes=letter.crashes,
+        )
+
+    async def close(self, timeout: float) -> None:
+        """Send what is still to be sent, for at most `timeout` seconds."""
+        self._outages.close()
+        await self._sender.close(timeout)
+
+    def _lasts(self, account: Account) -> None:
+        is_offline = account.state is AccountState.OFFLINE
+        self._about(account, "offline" if is_offline else "disconnected", self._after)
+
+    def _ends(self, account: Account, seconds: float) -> None:
+        self._about(account, "back", seconds)
+
+    def _about(self, account: Account, key: str, seconds: float) -> None:
+        lang = self._lang
+        name = f"{account.nickname} ({account.id})" if account.nickname else account.id
+        process = account.process
+        called = text(lang, "account", name=name, adapter=account.adapter, process=process)
+        self._send(account.title, key, account=called, time=in_words(lang, seconds))
+
+    def _send(self, subject: str, key: str, **fields: object) -> None:
+        words = text(self._lang, key, **fields)
+        self._sender.send(subject, redacted(words[:1].upper() + words[1:]))
+
+
+def _short(outcome: str) -> str:
+    """Return a text in one line, without what could do something to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in outcome[:_LONGEST])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -22,6 +23,9 @@ from .text import t
 _WATCH_SECONDS = 2.0
 _END_SECONDS = 3700.0
 """Longer than the longest LITEYUKI_STOP_TIMEOUT."""
+
+_MISSING = {"offline": "red", "disconnected": "yellow"}
+"""The states of an account that is not online, and their colours."""
 
 # ------------------------------------------------------------- processes
 
@@ -61,15 +65,24 @@ def _watch() -> None:
 def _status(found: dict[str, Any]) -> Group:
     parts: list[Any] = []
     if found["processes"]:
-        heads = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG")
+        heads = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG"]
         rows = [_process(process) for process in found["processes"]]
-        parts.append(output.rows([t(head) for head in heads], rows, styled=1, right="23567"))
+        if found["accounts"]:
+            heads.append("ACCOUNTS")
+            for row in rows:
+                row.append(_accounts(row[0], found["accounts"]))
+        parts.append(output.rows([t(head) for head in heads], rows, styled=1, right="235678"))
     else:
         parts.append(Text(t("there are no processes")))
     parts += [
         Text(t("{name}: {outcome}").format(**process), "red")
         for process in found["processes"]
         if process["state"] in ("failed", "backoff") and process["outcome"]
+    ]
+    parts += [
+        Text(_not_online(account), _MISSING[account["state"]])
+        for account in found["accounts"]
+        if account["state"] in _MISSING
     ]
     if found["dead_letters"]:
         line = t("{count} messages are set aside: liteyuki dead-letters")
@@ -99,6 +112,25 @@ def _process(process: dict[str, Any]) -> list[str]:
         in_bytes(process["memory"]),
         "-" if lag is None else f"{lag * 1000:.0f} ms",
     ]
+
+
+def _accounts(process: str, accounts: list[dict[str, Any]]) -> str:
+    """Return how many accounts of a process are online, and how many there are."""
+    states = [account["state"] for account in accounts if account["process"] == process]
+    return f"{states.count('online')}/{len(states)}" if states else "-"
+
+
+def _not_online(account: dict[str, Any]) -> str:
+    since = datetime.fromisoformat(account["since"].replace("Z", "+00:00"))  # For Python 3.10.
+    seconds = (datetime.now(timezone.utc) - since).total_seconds()
+    nickname, id = account["nickname"], account["id"]
+    return t("account {name} ({adapter}, {process}): {state} for {time}").format(
+        name=f"{nickname} ({id})" if nickname else id,
+        adapter=account["adapter"],
+        process=account["process"],
+        state=t(account["state"]),
+        time=in_words(max(0.0, seconds)),
+    )
 
 
 def _of_processes(verb: str, help: str, until: str) -> None:

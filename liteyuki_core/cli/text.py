@@ -77,6 +77,12 @@ CHINESE = {
     "CPU": "CPU",
     "MEM": "内存",
     "LAG": "延迟",
+    "ACCOUNTS": "账号",
+    "offline": "已离线",
+    "disconnected": "已断开",
+    "account {name} ({adapter}, {process}): {state} for {time}": (
+        "账号 {name}（{adapter}，{process}）：{state} {time}"
+    ),
     "starting": "启动中",
     "running": "运行中",
     "stopping": "停止中",

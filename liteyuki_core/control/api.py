@@ -60,6 +60,7 @@ CALLS = (
     Call("POST", "/processes/{name}/stop", Control.stop, models.OfProcess, models.Process),
     Call("POST", "/processes/{name}/restart", Control.restart, models.OfProcess, models.Process),
     Call("POST", "/processes/{name}/wait", Control.wait, models.Wait, models.Process),
+    Call("GET", "/accounts", Control.accounts, models.Nothing, list[models.Account]),
     Call("GET", "/channels", Control.channels, models.Nothing, list[models.Channel]),
     Call("POST", "/channels/{name}/send", Control.send, models.Send, models.Done),
     Call("GET", "/dead-letters", Control.dead_letters, models.Nothing, list[models.DeadLetter]),

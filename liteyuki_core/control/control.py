@@ -75,6 +75,7 @@ class Control:
             memory=None if taken is None else taken.memory,
             cpu_seconds=None if taken is None else taken.seconds,
             processes=processes,
+            accounts=self.accounts(),
         )
 
     def processes(self, asked: models.Nothing | None = None) -> list[models.Process]:
@@ -159,6 +160,22 @@ class Control:
         # After the answer: it could not leave a loop that is about to end.
         asyncio.get_running_loop().call_soon(self._bot.stop)
         return models.Done()
+
+    # ------------------------------------------------------------- accounts
+
+    def accounts(self, asked: models.Nothing | None = None) -> list[models.Account]:
+        """Return the accounts that the processes' bots have, those of one process together."""
+        return [
+            models.Account(
+                adapter=account.adapter,
+                id=account.id,
+                process=account.process,
+                state=account.state.value,
+                since=account.since,
+                nickname=account.nickname,
+            )
+            for account in self._bot.accounts
+        ]
 
     # ------------------------------------------------------------- channels
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .models import Channel, Status
+from .models import Account, Channel, Status
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -72,8 +72,23 @@ def text(status: Status, channels: list[Channel]) -> str:
             "Messages that were set aside.",
             [({}, status.dead_letters)],
         ),
+        (
+            "liteyuki_account_online",
+            "gauge",
+            "Whether an account is connected and logged in.",
+            _online(status.accounts),
+        ),
     ]
     return "".join(line + "\n" for family in families for line in _lines(*family))
+
+
+def _online(accounts: list[Account]) -> list[Sample]:
+    """Return one sample for each account, also if it is in several processes."""
+    found: dict[tuple[str, str], bool] = {}
+    for account in accounts:
+        key = (account.adapter, account.id)
+        found[key] = found.get(key, False) or account.state == "online"
+    return [({"adapter": key[0], "account": key[1]}, online) for key, online in found.items()]
 
 
 def _known(samples: Iterable[tuple[dict[str, str], float | None]]) -> list[Sample]:

@@ -42,6 +42,20 @@ class Process(BaseModel):
     loop_lag: float | None
 
 
+class Account(BaseModel):
+    """An account of a bot in a process. `since` says when it entered its state, in UTC.
+
+    It is `offline` if it is connected but not logged in. `nickname` is "" where it is not known.
+    """
+
+    adapter: str
+    id: str
+    process: str
+    state: Literal["online", "offline", "disconnected"]
+    since: datetime
+    nickname: str
+
+
 class Status(BaseModel):
     """The bot and its processes. `ok` says whether all of them run, or were stopped on purpose."""
 
@@ -55,6 +69,7 @@ class Status(BaseModel):
     memory: int | None
     cpu_seconds: float | None
     processes: list[Process]
+    accounts: list[Account] = []
 
 
 class Channel(BaseModel):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from liteyuki_core.control import Client
 from tests.accounts.onebot import OF, beat, fall_offline, running_bot
 from tests.children.acting import KILL
 from tests.program import Environment, Program, spoken
@@ -80,3 +82,23 @@ def test_its_program_is_restarted(tmp_path: Path, environment: Environment) -> N
         beat(client, True)
         program.wait_for_line(f"^> online {OF}$")
         assert len(program.found("process nonebot started")) == 1
+
+
+def test_who_asks_the_bot_gets_them(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the control socket, and as a figure."""
+    monkeypatch.chdir(tmp_path)
+    assert Client().ask("GET", "/accounts") == []
+    with onebot(address_of(program)) as client:
+        fall_offline(client)
+        program.wait_for_line(f"^> offline {OF}$")
+        (account,) = Client().ask("GET", "/accounts")
+        since = datetime.fromisoformat(account.pop("since").replace("Z", "+00:00"))
+        assert 0 <= (datetime.now(timezone.utc) - since).total_seconds() < 60
+        assert account == {
+            **{"adapter": "OneBot V11", "id": "10001", "process": "nonebot"},
+            **{"state": "offline", "nickname": ""},
+        }
+        figures = Client().text("/metrics")
+    assert 'liteyuki_account_online{adapter="OneBot V11",account="10001"} 0.0' in figures

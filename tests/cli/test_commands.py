@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.accounts.onebot import fall_offline, running_bot
 from tests.cli.conftest import Liteyuki
 from tests.conftest import wait_until
 from tests.control.conftest import CHILDREN
 from tests.program import Program
+from tests.session.onebot import address_of, onebot
 
 ASKING = [
     ("status",),
@@ -86,13 +88,36 @@ def test_status(bot: Program, liteyuki: Liteyuki) -> None:
     assert lines[-1].startswith(f"LiteyukiBot {found['version']}, pid {bot.process.pid}, up ")
     assert set(found) == {
         *("version", "pid", "directory", "started_at", "uptime", "ok", "dead_letters"),
-        *("memory", "cpu_seconds", "processes"),
+        *("memory", "cpu_seconds", "processes", "accounts"),
     }
     assert set(found["processes"][0]) == {
         *("name", "target", "state", "pid", "started_at", "uptime", "restarts", "exit_code"),
         *("outcome", "cpu", "cpu_seconds", "memory", "loop_lag"),
     }
     assert "\x1b" not in "".join(lines)
+
+
+def test_accounts(here: Path, environment: dict[str, str], liteyuki: Liteyuki) -> None:
+    """A column says how many of a process's are online; a line names each that is not."""
+    with running_bot(here, environment) as bot:
+        address = address_of(bot)
+        bot.wait_for_line("process nonebot is ready")
+        assert "ACCOUNTS" not in liteyuki("status")
+        with onebot(address) as client, onebot(address, 10002):
+            bot.wait_for_line("^> online .* 10001")
+            bot.wait_for_line("^> online .* 10002")
+            fall_offline(client)
+            bot.wait_for_line("^> offline .* 10001")
+            heads, program, nonebot, missing, _ = liteyuki("status").splitlines()
+            assert heads.split()[-1] == "ACCOUNTS"
+            assert (program.split()[-1], nonebot.split()[-1]) == ("-", "1/2")
+            assert missing.startswith("account 10001 (OneBot V11, nonebot): offline for ")
+            assert "账号 10001（OneBot V11，nonebot）：已离线 " in liteyuki(
+                "status", LITEYUKI_LOG_LANG="zh"
+            )
+            found = json.loads(liteyuki("status", "--json"))
+            assert found["ok"] is True
+            assert [account["state"] for account in found["accounts"]] == ["offline", "online"]
 
 
 def test_status_in_chinese(bot: Program, liteyuki: Liteyuki) -> None:

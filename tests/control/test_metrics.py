@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from typing import Any
 
 from liteyuki_core.control import Client
 from liteyuki_core.control.metrics import text
-from liteyuki_core.control.models import Channel, Status
+from liteyuki_core.control.models import Account, Channel, Status
 from tests.control.conftest import CHILDREN
 from tests.program import Program
 
@@ -15,6 +16,23 @@ LINE = re.compile(
     r"# (HELP|TYPE) liteyuki_\w+ .+"
     r'|liteyuki_\w+(\{[a-z]+="([^"\\\n]|\\["\\n])*"(,[a-z]+="([^"\\\n]|\\["\\n])*")*\})? [0-9.e+-]+'
 )
+
+
+def empty(now: datetime, accounts: list[Account]) -> Status:
+    """Return the status of a bot without processes."""
+    return Status(
+        version="1",
+        pid=1,
+        directory="",
+        started_at=now,
+        uptime=1,
+        ok=True,
+        dead_letters=0,
+        memory=None,
+        cpu_seconds=None,
+        processes=[],
+        accounts=accounts,
+    )
 
 
 def test_a_running_bot_has_figures(bot: Program) -> None:
@@ -27,24 +45,12 @@ def test_a_running_bot_has_figures(bot: Program) -> None:
         assert f'liteyuki_process_up{{process="{name}"}} 1.0' in found
     assert "liteyuki_dead_letters 0.0" in found
     types = re.findall(r"^# TYPE (\S+)", found, re.MULTILINE)
-    assert len(types) == len(set(types)) == 8
+    assert len(types) == len(set(types)) == 9
 
 
 def test_names_are_escaped() -> None:
     """A channel may have any name; what is not known has no line."""
-    now = datetime.now(timezone.utc)
-    status = Status(
-        version="1",
-        pid=1,
-        directory="",
-        started_at=now,
-        uptime=1,
-        ok=True,
-        dead_letters=0,
-        memory=None,
-        cpu_seconds=None,
-        processes=[],
-    )
+    status = empty(datetime.now(timezone.utc), [])
     channel = Channel(
         name='a"b\\c\nd',
         sent=2,
@@ -58,5 +64,24 @@ def test_names_are_escaped() -> None:
     found = text(status, [channel])
     assert 'liteyuki_channel_backlog{channel="a\\"b\\\\c\\nd"} 1.0' in found
     assert "memory_bytes{" not in found
+    assert "liteyuki_account_online{" not in found
     for line in found.splitlines():
         assert LINE.fullmatch(line), line
+
+
+def test_an_account_has_one_line() -> None:
+    """Also if it is in two processes: it is online if it is in one of them."""
+    now = datetime.now(timezone.utc)
+    states: list[tuple[str, str, Any]] = [
+        *(("1", "w", "online"), ("1", "x", "disconnected")),
+        *(("2", "w", "offline"), ("2", "x", "disconnected")),
+    ]
+    accounts = [
+        Account(adapter="A", id=id, process=process, state=state, since=now, nickname="n")
+        for id, process, state in states
+    ]
+    lines = text(empty(now, accounts), []).splitlines()
+    assert [line for line in lines if line.startswith("liteyuki_account")] == [
+        'liteyuki_account_online{adapter="A",account="1"} 1.0',
+        'liteyuki_account_online{adapter="A",account="2"} 0.0',
+    ]

@@ -230,20 +230,24 @@ class LiteyukiBot:
         stop stops it before them. They must have been added before. If one of them has FAILED or
         was stopped, this one can't start, and fails too. Where it runs already, it goes on.
 
-        `restart_when_offline` names a process or program that was added before, or this one. It is
-        restarted when an account in this child was OFFLINE for LITEYUKI_ALERT_AFTER seconds, and
-        again after twice, four times and more of that, up to an hour, if that has not helped.
+        `restart_when_offline` names a process or program, which may be added later: the one that
+        logs the accounts in. It is restarted when an account in this child was OFFLINE for
+        LITEYUKI_ALERT_AFTER seconds, and again after twice, four times and more of that, up to an
+        hour, if that has not helped.
 
         Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, `ProcessNotFound` for an
-        unknown name in `depends_on` or `restart_when_offline`, and `ValueError` or `TypeError` for
-        a name that no channel can have or an argument that is not allowed.
+        unknown name in `depends_on`, and `ValueError` or `TypeError` for a name that no channel can
+        have or an argument that is not allowed.
         """
         if is_file(target):
             target, args = _of_file(name, str(target), args, kwargs)
         known = self._supervisor.children
         terms = checked_terms(name, restart, max_memory, restart_at, depends_on, known)
-        if restart_when_offline not in (None, name):
-            self._supervisor.get(restart_when_offline)
+        if restart_when_offline is not None and not isinstance(restart_when_offline, str):
+            raise TypeError(
+                f"process {name}: restart_when_offline must be the name of a process or program, "
+                f"not {restart_when_offline!r}"
+            )
         watched = find_watched(name, watch)
         settings = self._settings
         hang = Hang(
@@ -688,6 +692,7 @@ class LiteyukiBot:
             )
         await self._hooks.call_all("on_before_start")
         self._children_start = True
+        self._revival.check(self._supervisor.children)
         await self._supervisor.start_all()
         for hook in self._hooks.of("on_after_start"):
             self._in_background(self._hooks.call(hook, "on_after_start"))

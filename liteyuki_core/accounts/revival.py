@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from time import monotonic
 
 from .. import log
+from ..errors import ProcessNotFound
 from .account import Account, AccountState
 
 _HOUR = 3600.0
@@ -51,6 +52,15 @@ class Revival:
         """Have `restarted` restarted when an account of `process` is OFFLINE. From any thread."""
         self._revived.setdefault(restarted, _Revived())
         self._wanted[process] = restarted
+
+    def check(self, known: Container[str]) -> None:
+        """Log which of those to restart are not known."""
+        for process, restarted in self._wanted.items():
+            if restarted not in known:
+                log.logger.error(
+                    f"process {process}: restart_when_offline names {restarted!r}, and no such "
+                    "process was added; it can't be restarted"
+                )
 
     def account(self, account: Account) -> None:
         """Learn that an account has a new state."""
@@ -93,4 +103,7 @@ class Revival:
         log.logger.warning(f"process {name} is restarted: {account.title} is still offline")
         revived.restarts.append(monotonic())
         self._set_timer(name, revived)
-        self._restart(name)
+        try:
+            self._restart(name)
+        except ProcessNotFound as error:
+            log.logger.error(f"process {account.process}: restart_when_offline: {error}")

@@ -89,8 +89,9 @@ def test_who_asks_the_bot_gets_them(
 ) -> None:
     """By the control socket, and as a figure."""
     monkeypatch.chdir(tmp_path)
+    address = address_of(program)
     assert Client().ask("GET", "/accounts") == []
-    with onebot(address_of(program)) as client:
+    with onebot(address) as client:
         fall_offline(client)
         program.wait_for_line(f"^> offline {OF}$")
         (account,) = Client().ask("GET", "/accounts")

@@ -10,7 +10,6 @@ from datetime import timedelta
 
 import pytest
 
-from liteyuki_core import log
 from liteyuki_core.accounts import Account, Accounts, AccountState
 from liteyuki_core.accounts.known import _MOST
 from liteyuki_core.comm.wire.words import ACCOUNT_STATES
@@ -20,12 +19,11 @@ ONLINE, OFFLINE, DISCONNECTED = AccountState.ONLINE, AccountState.OFFLINE, Accou
 
 
 class Known:
-    """Accounts, what was said of changes, and the lines of the log."""
+    """Accounts, and what was said of changes."""
 
     def __init__(self) -> None:
         self.changes: list[Account] = []
         self.accounts = Accounts(self.changes.append)
-        self.lines: list[str] = []
 
     def tell(self, process: str, *told: tuple[str, str, str, str]) -> list[AccountState]:
         """Have a child say this; return the states that were entered."""
@@ -38,15 +36,6 @@ class Known:
 def known() -> Known:
     """No account is known yet."""
     return Known()
-
-
-@pytest.fixture
-def lines() -> object:
-    """The lines that are logged."""
-    found: list[str] = []
-    sink = log.logger.add(found.append, format="{level} {message}")
-    yield found
-    log.logger.remove(sink)
 
 
 def test_the_states_have_the_names_that_children_say() -> None:
@@ -106,23 +95,23 @@ def test_without_a_process_they_are_disconnected(known: Known, state: ProcessSta
         assert known.tell("w", ("a", "1", "online", "")) == [ONLINE]
 
 
-def test_lines(known: Known, lines: list[str]) -> None:
+def test_lines(known: Known, logged: list[str]) -> None:
     """The log says what NoneBot does not say itself: OFFLINE, and the end of that."""
     for state in ("online", "offline", "online", "disconnected", "online"):
         known.tell("w", ("OneBot V11", "1", state, "name"))
-    assert lines == [
+    assert logged == [
         "WARNING account name (1) of OneBot V11 in process w is offline: it is connected, but not "
         "logged in\n",
         "INFO account name (1) of OneBot V11 in process w is online again\n",
     ]
 
 
-def test_there_are_not_too_many(known: Known, lines: list[str]) -> None:
+def test_there_are_not_too_many(known: Known, logged: list[str]) -> None:
     """Of a child; one line says so, and those that are known go on."""
     for number in range(_MOST + 10):
         known.tell("w", ("a", str(number), "online", ""))
     assert len(known.accounts.all()) == _MOST
-    (line,) = lines
+    (line,) = logged
     assert "process w has 1000 accounts" in line
     assert known.tell("w", ("a", "0", "disconnected", "")) == [DISCONNECTED]
     assert known.tell("x", ("a", "0", "online", "")) == [ONLINE]

@@ -12,6 +12,7 @@ import pytest
 from liteyuki_core.accounts import AccountState
 from liteyuki_core.accounts import revival as module
 from liteyuki_core.accounts.revival import Revival
+from liteyuki_core.errors import ProcessNotFound
 from tests.accounts.told import account
 from tests.conftest import DEADLINE
 
@@ -113,3 +114,24 @@ async def test_the_wait_is_an_hour_at_most(
     assert timer is not None
     remains = timer.when() - asyncio.get_running_loop().time()
     assert remains == pytest.approx(min(3600.0, AFTER * 2**12), abs=5)
+
+
+async def test_one_that_is_not_there(logged: list[str]) -> None:
+    """The log says so at the start, and when it would have been restarted."""
+
+    def restart(name: str) -> None:
+        raise ProcessNotFound(f"no process is named {name!r}", name)
+
+    revival = Revival(0.0, restart)
+    revival.add("w", "wrong")
+    revival.add("x", "x")
+    revival.check({"w", "x"})
+    (line,) = logged
+    assert "process w: restart_when_offline names 'wrong', and no such process was added" in line
+    revival.account(account(OFFLINE))
+    until = monotonic() + DEADLINE
+    while len(logged) < 3 and monotonic() < until:
+        await asyncio.sleep(0.005)
+    revival.close()
+    assert "is restarted" in logged[1]
+    assert logged[2].startswith("ERROR process w: restart_when_offline: no process is named")

@@ -11,24 +11,15 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core import log
 from liteyuki_core.alerts import sender as module
 from liteyuki_core.alerts.sender import Sender
 from liteyuki_core.comm.loop.worker import Threads
 from liteyuki_core.errors import ConfigError
+from tests.accounts.conftest import logged as logged
 from tests.alerts.receivers import PASSWORD, Web, mail_server, web
 from tests.conftest import DEADLINE
 
 PER_HOUR = 3
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """The lines that are logged."""
-    found: list[str] = []
-    sink = log.logger.add(found.append, format="{level} {message}")
-    yield found
-    log.logger.remove(sink)
 
 
 @pytest.fixture
@@ -136,7 +127,7 @@ async def test_the_same_is_not_sent_twice(
 
 
 async def test_so_many_an_hour(
-    make: Make, receiver: Web, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+    make: Make, receiver: Web, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
     """Then one line says how many more there were, when the hour is over."""
     monkeypatch.setattr(module, "_HOUR", 0.5)
@@ -145,7 +136,7 @@ async def test_so_many_an_hour(
         sender.send(str(number), str(number))
     await until(lambda: len(receiver.taken) == PER_HOUR + 1)
     assert receiver.texts == ["0", "1", "2", "and 4 more"]
-    assert sum("others are left out" in line for line in lines) == 1
+    assert sum("others are left out" in line for line in logged) == 1
     sender.send("later", "later")
     await until(lambda: receiver.texts[-1] == "later")
 
@@ -165,7 +156,7 @@ async def test_what_was_left_out_may_be_sent_later(
 
 
 async def test_a_service_that_refuses_is_tried_again(
-    make: Make, receiver: Web, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+    make: Make, receiver: Web, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
     """It alone."""
     monkeypatch.setattr(module, "_RETRIES", (0.01, 0.01, 10.0))
@@ -176,25 +167,25 @@ async def test_a_service_that_refuses_is_tried_again(
         receiver.status = 200
         await until(lambda: receiver.taken)
         assert len(other.taken) == 1
-    assert all("could not be sent to alert URL 1 (json://***): " in line for line in lines)
-    assert lines
+    assert all("could not be sent to alert URL 1 (json://***): " in line for line in logged)
+    assert logged
 
 
 async def test_a_service_that_is_not_there_is_given_up(
-    make: Make, receiver: Web, monkeypatch: pytest.MonkeyPatch, lines: list[str], capfd: Any
+    make: Make, receiver: Web, monkeypatch: pytest.MonkeyPatch, logged: list[str], capfd: Any
 ) -> None:
     """An error says which alert, and no line has a secret. apprise itself writes nothing."""
     monkeypatch.setattr(module, "_RETRIES", (0.01,))
     receiver.server.server_close()
     sender = make(receiver.url)
     sender.send("a", "text")
-    await until(lambda: any(line.startswith("ERROR") for line in lines))
-    assert len(lines) == 3, lines
-    assert lines[-1] == (
+    await until(lambda: any(line.startswith("ERROR") for line in logged))
+    assert len(logged) == 3, logged
+    assert logged[-1] == (
         "ERROR an alert is given up that alert URL 1 (json://***) has not taken: text\n"
     )
-    assert "onnection" in lines[0]
-    assert PASSWORD not in "".join(lines)
+    assert "onnection" in logged[0]
+    assert PASSWORD not in "".join(logged)
     out, err = capfd.readouterr()
     assert PASSWORD not in out + err
     assert "apprise" not in err
@@ -254,7 +245,7 @@ async def test_at_the_end_all_is_sent(make: Make, receiver: Web) -> None:
 
 
 async def test_the_end_waits_for_nobody_for_long(
-    make: Make, receiver: Web, lines: list[str]
+    make: Make, receiver: Web, logged: list[str]
 ) -> None:
     """A service that does not answer is left, with an error."""
     receiver.holds.clear()
@@ -263,19 +254,19 @@ async def test_the_end_waits_for_nobody_for_long(
     sender.send("b", "2")
     await until(lambda: receiver.asked)
     await sender.close(0.05)
-    assert lines == ["ERROR 2 alerts could not be sent before the bot had to end\n"]
+    assert logged == ["ERROR 2 alerts could not be sent before the bot had to end\n"]
     receiver.holds.set()
     await until(lambda: receiver.taken)
 
 
 async def test_the_end_does_not_wait_to_try_again(
-    make: Make, receiver: Web, lines: list[str]
+    make: Make, receiver: Web, logged: list[str]
 ) -> None:
     """A service that has refused an alert does not get it; the log has it."""
     receiver.status = 500
     sender = make(receiver.url)
     sender.send("a", "text")
-    await until(lambda: lines)
+    await until(lambda: logged)
     await sender.close(DEADLINE)
-    assert "an alert is given up" in lines[-1]
+    assert "an alert is given up" in logged[-1]
     assert receiver.asked == 1

@@ -20,7 +20,9 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from liteyuki_core import __version__
+from liteyuki_core.alerts.sender import _services as services
 from liteyuki_core.config import PLUGIN_KEYS, Settings
+from tests.alerts.receivers import web
 from tests.conftest import DEADLINE, ROOT, free_port
 from tests.program import Program, running, stopped_by_itself
 
@@ -327,6 +329,34 @@ def test_own_project_runs_napcat(folder: Path, environment: dict[str, str]) -> N
         order = [line for line in program.lines if re.search("is ready,|was ended|exited", line)]
         names = [re.search("process ([a-z]+) ", line) for line in order]
         assert [found[1] for found in names if found] == ["nonebot", "napcat", "napcat", "nonebot"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="this system has no bash")
+def test_own_project_watches_accounts(folder: Path, environment: dict[str, str]) -> None:
+    """Its hook is called, NapCat is restarted, and an alert is sent, to a stand-in of both."""
+    (folder / "NapCat").mkdir()
+    (folder / "NapCat" / "launcher.sh").write_text("sleep 1000\n")
+    with web() as receiver:
+        environment.update(LITEYUKI_ALERT_URLS=receiver.url, LITEYUKI_ALERT_AFTER="0.3")
+        with (
+            project(folder, environment, "bot.py with accounts") as program,
+            onebot(address_of(program)) as client,
+        ):
+            tell(client, post_type="notice", notice_type="bot_offline", tag="x", message="x")
+            program.wait_for_line(r"10001 fell offline at \d\d:\d\d:\d\d UTC$")
+            program.wait_for_line("process napcat is restarted: account 10001 .* still offline")
+            assert "10001" in receiver.wait_for(1)[0]
+            assert program.stop() == 0
+            assert stopped_by_itself(program), program.output
+
+
+def test_alert_urls_are_what_apprise_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are shown, one after another."""
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_text(block(PROJECT, ".env with alerts"), encoding="utf-8")
+    urls = Settings.load().alert_urls
+    assert [url.partition(":")[0] for url in urls] == ["mailto", "bark"]
+    assert len(services(urls)) == 2
 
 
 @contextmanager

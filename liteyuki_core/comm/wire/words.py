@@ -475,7 +475,18 @@ class AskLoaded(NamedTuple):
     paths: list[str]
 
 
-OfProcess = Ready | Failed | WaitsForTurn | TakesTurn | Restart | Listen | Pulse | Loaded | Imported
+OfProcess = (
+    Ready
+    | Failed
+    | WaitsForTurn
+    | TakesTurn
+    | Restart
+    | Listen
+    | Pulse
+    | Loaded
+    | Imported
+    | Accounts
+)
 """What a child says about its process to the supervisor."""
 
 FromChild = (

@@ -31,12 +31,15 @@ FROM_CHILD: list[words.FromChild] = [
     words.Ready(True, []),
     words.Ready(False, ["a.plugin"]),
     words.Failed("\ud800 is no text\n"),
+    words.WaitsForTurn(["a.plugin"]),
+    words.TakesTurn(),
     words.Restart(None),
     words.Restart("other"),
     words.Listen("::", 8080, 2048),
     words.Pulse(2.5, None, None, ""),
     words.Pulse(5, 1e-17, 0.1, "  File ..."),
     words.Loaded(1, ["/a.py"], []),
+    words.Imported(["a", "a.b"]),
     words.Accounts([]),
     words.Accounts([("OneBot V11", "10001", "offline", "名"), ("a", "", "online", "x" * 200)]),
 ]
@@ -52,6 +55,8 @@ FROM_MAIN: list[words.FromMain] = [
     words.Registered(7, None, ["exists already", "name"]),
     words.Stop(0.25),
     words.AskPulse(2.5, False, True),
+    words.YourTurn(),
+    words.AskImported(),
     words.AskLoaded(3, ["/a.py", "/名.py"]),
 ]
 BOTH: list[tuple[Any, Any]] = [

@@ -70,7 +70,7 @@ def main() -> None:
             if data == "chat":
                 for number in range(30_000):
                     logger.info(f"line {number} of many")
-                acting.say("chatted")
+                logger.info("chatted")
             logger.info(f"echoed {data}")
 
     bot.run()

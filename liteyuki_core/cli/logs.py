@@ -9,6 +9,7 @@ import click
 
 from ..control import Client
 from . import output
+from .following import follow
 from .group import as_json, liteyuki
 from .text import t
 
@@ -17,7 +18,7 @@ _LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
 @liteyuki.command(help=t("Show the last lines of the log."))
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("-f", "--follow", is_flag=True, help=t("Go on with those to come."))
+@click.option("-f", "--follow", "goes_on", is_flag=True, help=t("Go on with those to come."))
 @click.option(
     "-n",
     "--lines",
@@ -34,7 +35,7 @@ _LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 @click.option("--grep", "text", metavar="TEXT", default="", help=t("Only lines with this text."))
 @as_json
 def logs(
-    names: tuple[str, ...], follow: bool, lines: int, level: str | None, text: str, as_json: bool
+    names: tuple[str, ...], goes_on: bool, lines: int, level: str | None, text: str, as_json: bool
 ) -> None:
     """Show lines of the log."""
     query: dict[str, Any] = {"lines": lines, "process": list(names), "text": text}
@@ -44,20 +45,12 @@ def logs(
     for name in names:
         if name != "main":
             client.ask("GET", f"/processes/{name}")
-    if not follow:
+    if not goes_on:
         for line in client.ask("GET", "/log", query=query):
             _show(line, as_json)
         return
-    try:
-        for sent in client.follow("/log/follow", query=query):
-            if sent.kind == "line":
-                _show(sent.data, as_json)
-            else:
-                count = sent.data["lost"]
-                output.warn(t("{count} lines were lost: they came too quickly").format(count=count))
-    except KeyboardInterrupt:
-        return
-    output.warn(t("the bot has ended"))
+    lost = t("{count} lines were lost: they came too quickly")
+    follow("/log/follow", query, lambda line: _show(line, as_json), lost)
 
 
 def _show(line: dict[str, Any], as_json: bool) -> None:

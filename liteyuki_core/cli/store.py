@@ -10,6 +10,7 @@ import click
 from ..control import Client
 from ..units import in_bytes, in_words
 from . import output
+from .following import clock, follow
 from .group import as_json, liteyuki, parsed
 from .output import console, show, show_json
 from .text import t
@@ -86,3 +87,29 @@ def delete(key: str, as_json: bool) -> None:
         show(t("the key {key} is deleted").format(key=key))
     if not found["existed"]:
         output.fail(t("the store has no key {key}").format(key=key))
+
+
+@store.command(help=t("Show keys as they change."))
+@click.argument("prefix", default="")
+@as_json
+def watch(prefix: str, as_json: bool) -> None:
+    """Show changes of the keys that begin with a text."""
+    lost = t("{count} changes were not shown: they came too quickly")
+    follow("/store-changes", {"prefix": prefix}, lambda change: _show(change, as_json), lost)
+
+
+def _show(change: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(change, ensure_ascii=False))
+        return
+    when, key = clock(change["time"]), change["key"]
+    if change["expired"]:
+        text, style = t("{key} has expired"), "dim"
+    elif change["deleted"]:
+        text, style = t("{key} is deleted"), "dim"
+    elif change["plain"]:
+        text, style = "{key} = {value}", ""
+    else:
+        text, style = t("{key} is set to {size} that are no plain data"), ""
+    value, size = json.dumps(change["value"], ensure_ascii=False), in_bytes(change["size"])
+    show(f"{when}  {text.format(key=key, value=value, size=size)}", style)

@@ -44,6 +44,10 @@ CHINESE = {
     "Only lines with this text.": "只显示含有此文字的行。",
     "Show the channels and what went over them.": "显示各个通道及其消息数。",
     "Send JSON on a channel, from the main process.": "从主进程向通道发送 JSON。",
+    "Show the messages of a channel as they come, without what is in them.": (
+        "实时显示通道里的消息，不显示其内容。"
+    ),
+    "Also what messages say that are texts.": "同时显示文本消息的内容。",
     "Show messages that were set aside, put them back or discard them.": (
         "显示被搁置的消息，放回或丢弃它们。"
     ),
@@ -56,6 +60,7 @@ CHINESE = {
     "Set a key to JSON.": "把一个键设为 JSON 值。",
     "Seconds after which the key is gone.": "多少秒后此键消失。",
     "Delete a key.": "删除一个键。",
+    "Show keys as they change.": "实时显示键的变化。",
     "Stop the bot and wait until it has ended.": "停止机器人，并等到它结束。",
     "The settings.": "设置。",
     "Show each setting and where it comes from.": "显示每项设置及其来源。",
@@ -131,6 +136,13 @@ CHINESE = {
     "the bot did not end within {timeout:g} s": "机器人没有在 {timeout:g} 秒内结束",
     "the bot has ended": "机器人已结束",
     "{count} lines were lost: they came too quickly": "丢了 {count} 行：来得太快",
+    "{count} messages were not shown: they came too quickly": "有 {count} 条消息没有显示：来得太快",
+    "request": "请求",
+    "again": "重发",
+    "{count} changes were not shown: they came too quickly": "有 {count} 次变化没有显示：来得太快",
+    "{key} has expired": "{key} 已过期",
+    "{key} is deleted": "{key} 已删除",
+    "{key} is set to {size} that are no plain data": "{key} 已设置，内容有 {size}，不是普通数据",
     "the key {key} is set": "键 {key} 已设置",
     "the key {key} is deleted": "键 {key} 已删除",
     "the store has no key {key}": "存储里没有键 {key}",

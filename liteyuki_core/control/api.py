@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from ..version import __version__
 from . import metrics, models
 from .control import Control, NotFound
 from .lines import Reading
+from .peeking import changes, messages
 from .stream import Stream, gone, number_after
 
 _BODY_BYTES = 1024 * 1024
@@ -74,6 +76,16 @@ CALLS = (
     Call("GET", "/settings", Control.settings, models.Nothing, list[models.Setting]),
     Call("POST", "/shutdown", Control.shutdown, models.Nothing, models.Done),
 )
+
+_EVENTS = "text/event-stream"
+_FOLLOWED: tuple[tuple[str, type[BaseModel], str], ...] = (
+    ("/log/follow", models.Lines, _EVENTS),
+    ("/events", models.Events, _EVENTS),
+    ("/channels/{name}/tail", models.Tail, _EVENTS),
+    ("/store-changes", models.Prefix, _EVENTS),
+    ("/metrics", models.Nothing, "text/plain"),
+)
+"""What is not answered as JSON."""
 
 _NOT_FOUND = (ProcessNotFound, ChannelNotFound, NotFound)
 _WRONG = (ValueError, TypeError, SendError, ChannelTypeError, MessageTooLarge)
@@ -116,6 +128,8 @@ class Api:
         for path, does in (
             ("/log/follow", self._follow_log),
             ("/events", self._follow_events),
+            ("/channels/{name}/tail", self._follow_channel),
+            ("/store-changes", self._follow_store),
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
         ):
@@ -221,6 +235,15 @@ class Api:
             number = max(0, ring.last - asked.events)
         return Stream(ring, number, self._control.events_of, self._ended)
 
+    async def _follow_channel(self, request: Request) -> Response:
+        asked = await _asked(request, models.Tail, has_body=False)
+        source = self._control.tail(asked)
+        return Stream(source, 0, lambda entries: messages(asked, entries), self._ended)
+
+    async def _follow_store(self, request: Request) -> Response:
+        asked = await _asked(request, models.Prefix, has_body=False)
+        return Stream(self._control.store_watch(asked), 0, changes, self._ended)
+
     # ------------------------------------------------------------- documents
 
     async def _metrics(self, request: Request) -> Response:
@@ -280,7 +303,8 @@ def openapi() -> bytes:
 
     adapters = {call: TypeAdapter(call.answers) for call in CALLS}
     kinds: set[type[BaseModel]] = {models.Problem, models.Line, models.Event, models.Lost}
-    kinds |= {call.takes for call in CALLS} | {models.Events}
+    kinds |= {call.takes for call in CALLS} | {models.Message, models.Change}
+    kinds |= {takes for _, takes, _ in _FOLLOWED}
     template = "#/components/schemas/{model}"
     _, found = models_json_schema([(kind, "validation") for kind in kinds], ref_template=template)
     schemas = found["$defs"]
@@ -299,14 +323,10 @@ def openapi() -> bytes:
                 ),
             },
         }
-    for path, takes, media in (
-        ("/log/follow", models.Lines, "text/event-stream"),
-        ("/events", models.Events, "text/event-stream"),
-        ("/metrics", models.Nothing, "text/plain"),
-    ):
+    for path, takes, media in _FOLLOWED:
         paths[path] = {
             "get": {
-                "operationId": path.strip("/").replace("/", "_"),
+                "operationId": re.sub(r"\W+", "_", path).strip("_"),
                 **_takes(path, "GET", takes, schemas),
                 "responses": {"200": _answer("as it comes", media, {"type": "string"})},
             }

@@ -22,6 +22,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..comm.hub.letters import DeadLetter as Letter
+from ..comm.hub.peeks import Passed
 from ..comm.queue import get_queue
 from ..comm.registry import get_channel
 from ..comm.storage import shared_memory
@@ -35,6 +36,7 @@ from ..version import __version__
 from ..writer import Line as Written
 from . import models, plain
 from .lines import MASK, Reading, masked
+from .peeking import Changed, Peeking, at_channel, at_store
 from .usage import Taken, Usage
 
 if TYPE_CHECKING:
@@ -189,17 +191,23 @@ class Control:
 
         Raises `ChannelFull` at once where there is no room, and what `send` raises.
         """
-        if asked.name not in self._bot.channels:
-            known = ", ".join(sorted(self._bot.channels)) or "none"
-            raise ChannelNotFound(
-                f"no channel is named {asked.name!r} (there are: {known})", asked.name
-            )
+        self._check_channel(asked.name)
         try:
             channel: Any = get_channel(asked.name)
         except ChannelNotFound:
             channel = get_queue(asked.name)
         channel.send(asked.data)
         return models.Done()
+
+    def tail(self, asked: models.Tail) -> Peeking[Passed]:
+        """Return what shows the messages of a channel. Raises `ChannelNotFound`."""
+        self._check_channel(asked.name)
+        return at_channel(self._bot._hub, asked.name)
+
+    def _check_channel(self, name: str) -> None:
+        if name not in self._bot.channels:
+            known = ", ".join(sorted(self._bot.channels)) or "none"
+            raise ChannelNotFound(f"no channel is named {name!r} (there are: {known})", name)
 
     def dead_letters(self, asked: models.Nothing | None = None) -> list[models.DeadLetter]:
         """Return the messages that were set aside, the oldest first, without what is in them."""
@@ -258,6 +266,10 @@ class Control:
         except plain.NotPlain:
             shown, is_plain = None, False
         return models.StoreValue(**_about(asked.key, entry), plain=is_plain, value=shown)
+
+    def store_watch(self, asked: models.Prefix) -> Peeking[Changed]:
+        """Return what shows changes of the store."""
+        return at_store(self._bot._comm.store, self._bot._hub.lock, asked.prefix)
 
     async def store_set(self, asked: models.SetKey) -> models.Done:
         """Set a key of the store to JSON. Raises `StoreError`."""

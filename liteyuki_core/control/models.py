@@ -85,6 +85,28 @@ class Channel(BaseModel):
     bytes: int
 
 
+class Message(BaseModel):
+    """A message of a channel, as it was given to a process. It may be given again after a crash.
+
+    `number` is its place among those in its direction. `direction` is `out` from the side that has
+    made the channel, `in` to that side, and `queue` for a queue. `sender` and `receiver` are names
+    of processes or `main`; a dead letter that was put back has no sender. `size` is in bytes.
+    `body` is there if it was asked for and `form` is `text`: nothing is rebuilt to show it.
+    """
+
+    time: datetime
+    channel: str
+    number: int
+    direction: Literal["out", "in", "queue"]
+    kind: Literal["message", "request"]
+    sender: str | None
+    receiver: str
+    size: int
+    form: Literal["text", "bytes", "pickle"]
+    redelivered: bool
+    body: str | None
+
+
 class DeadLetter(BaseModel):
     """A message that was set aside. `plain` says whether `data` shows it: text, numbers, lists."""
 
@@ -112,6 +134,18 @@ class StoreValue(StoreKey):
     value: Any
 
 
+class Change(BaseModel):
+    """A key of the store was set or deleted. `plain` says whether `value` shows its value now."""
+
+    time: datetime
+    key: str
+    deleted: bool
+    expired: bool
+    size: int
+    plain: bool
+    value: Any
+
+
 class Line(BaseModel):
     """A line of the log, or several that belong together. `level` is None for what is printed."""
 
@@ -132,7 +166,7 @@ class Event(BaseModel):
 
 
 class Lost(BaseModel):
-    """So many lines or events came too quickly for this client, or before it asked again."""
+    """So much of what is followed came too quickly for this client, or before it asked again."""
 
     lost: int
 
@@ -198,6 +232,13 @@ class Send(_Asked):
     data: Any
 
 
+class Tail(_Asked):
+    """The messages of the channel or queue `name` from now on; with `bodies` what texts say."""
+
+    name: Name
+    bodies: bool = False
+
+
 class OfLetter(_Asked):
     """The dead letter that is meant."""
 
@@ -209,6 +250,12 @@ class Keys(_Asked):
 
     prefix: Annotated[str, Field(max_length=1024)] = ""
     limit: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
+class Prefix(_Asked):
+    """The changes of the keys that begin with `prefix`, from now on."""
+
+    prefix: Annotated[str, Field(max_length=1024)] = ""
 
 
 class OfKey(_Asked):

@@ -1,23 +1,23 @@
-"""Lines and events as they come, as server-sent events (https://html.spec.whatwg.org, 9.2).
+"""What goes on, as it comes, as server-sent events (https://html.spec.whatwg.org, 9.2).
 
 A client that comes again with `Last-Event-ID` goes on where it has stopped. One that reads slowly
 holds nobody up: it waits alone, and what is forgotten meanwhile is told it as `lost`. One that
 takes nothing for a minute is gone.
 
-Ownership. A `Stream` owns nothing but its place in the ring. It runs on the server's loop.
+Ownership. A `Stream` owns nothing but its place in the source. It runs on the server's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..ring import Entry, Ring
+from ..ring import Entry
 from .models import Lost
 
 T = TypeVar("T")
@@ -27,8 +27,21 @@ _PATIENCE = 60.0
 """Seconds that a client may take nothing."""
 
 
+class Source(Protocol[T]):
+    """What is followed: a `Ring`, or a `Peeking`."""
+
+    def after(self, number: int, most: int) -> tuple[list[Entry[T]], int]:
+        """Return the first entries after one, at most about `most`, and how many are forgotten."""
+
+    def listen(self, call: Callable[[], object]) -> None:
+        """Have `call` called when there may be new entries, until `unlisten`."""
+
+    def unlisten(self, call: Callable[[], object]) -> None:
+        """Call it no more."""
+
+
 class Stream(Response):
-    """Sends what is added to `ring` after entry `number`, until the client is gone or `ended`.
+    """Sends what comes in `source` after entry `number`, until the client is gone or `ended`.
 
     `read` makes the models that are sent of entries. Those of `first` are sent before.
     """
@@ -37,7 +50,7 @@ class Stream(Response):
 
     def __init__(
         self,
-        ring: Ring[T],
+        source: Source[T],
         number: int,
         read: Callable[[list[Entry[T]]], Iterable[BaseModel]],
         ended: asyncio.Event,
@@ -45,7 +58,7 @@ class Stream(Response):
     ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
-        self._ring: Ring[Any] = ring
+        self._source: Source[Any] = source
         self._number = number
         self._read: Callable[[list[Entry[Any]]], Iterable[BaseModel]] = read
         self._ended = ended
@@ -69,11 +82,11 @@ class Stream(Response):
         sending = asyncio.ensure_future(self._send(send, added))
         leaving = asyncio.ensure_future(gone(receive))
         tasks = [sending, leaving, asyncio.ensure_future(wake_at_end())]
-        self._ring.listen(wake)
+        self._source.listen(wake)
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._ring.unlisten(wake)
+            self._source.unlisten(wake)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -87,7 +100,7 @@ class Stream(Response):
                 body = {"type": "http.response.body", "body": text.encode(), "more_body": True}
                 await asyncio.wait_for(send(body), _PATIENCE)
             added.clear()
-            entries, lost = self._ring.after(self._number, _AT_ONCE)
+            entries, lost = self._source.after(self._number, _AT_ONCE)
             text = _event(Lost(lost=lost)) if lost else ""
             if entries:
                 self._number = entries[-1].number

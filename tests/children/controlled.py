@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from liteyuki_core import LiteyukiBot, Queue, get_channel, logger, shared_memory
+from liteyuki_core import LiteyukiBot, Queue, get_channel, get_queue, logger, shared_memory
 from liteyuki_core.comm import active_channel
 from liteyuki_core.control import address
 from tests.children import acting
@@ -31,7 +31,8 @@ def mortal() -> None:
 def works() -> None:
     """Work at what comes in a queue."""
     for data in Queue[object]("work"):
-        acting.say("worked at", data)
+        if not isinstance(data, float):
+            acting.say("worked at", data)
 
 
 class Custom:
@@ -65,6 +66,12 @@ def main() -> None:
                 deadline = time.monotonic() + 30
                 while not os.path.exists("unblock") and time.monotonic() < deadline:
                     time.sleep(0.05)
+            if data == "flood":
+                for number in range(30_000):
+                    await get_queue("work").async_send(float(number))
+                acting.say("flooded")
+            if data == "custom":
+                shared_memory.set("custom", Custom())
             if data == "tasks":
                 logger.info(f"tasks: {len(asyncio.all_tasks())}")
             if data == "chat":

@@ -28,6 +28,7 @@ ASKING = [
     ("logs",),
     ("logs", "-f", "x"),
     ("channels",),
+    ("tail", "x"),
     ("send", "x", "1"),
     ("dead-letters",),
     ("dead-letters", "put-back", "x"),
@@ -36,6 +37,7 @@ ASKING = [
     ("store", "get", "x"),
     ("store", "set", "x", "1"),
     ("store", "delete", "x"),
+    ("store", "watch"),
     ("shutdown",),
 ]
 

@@ -28,12 +28,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
+from ...unread import Unread
 from ..wire import frames
 from ..wire.batch import Batch
 from ..wire.words import QUEUE, Ranges
 from .calls import Calls, Pool
 from .letters import DeadLetter, Letters
 from .notes import Notes
+from .peeks import Passed, Peeks
 from .reminder import Reminder
 from .requests import Asker
 from .route import ChildPeer, Peer, Route
@@ -64,6 +66,7 @@ class Hub:
         self._notes = Notes()
         self._letters = Letters(lock, self._notes, self.pump)
         self._reminder = Reminder(lock, self._notes, self.pump)
+        self._peeks = Peeks()
 
     # ------------------------------------------------------------- children
 
@@ -463,6 +466,16 @@ class Hub:
         with self.lock:
             return {name: route.statistics() for name, route in self._names.items()}
 
+    def peek(self, name: str, unread: Unread[Passed]) -> None:
+        """Add to `unread` what is given to holders of the channel `name`, until `unpeek`."""
+        with self.lock:
+            self._peeks.add(name, unread, self._keys.values())
+
+    def unpeek(self, name: str, unread: Unread[Passed]) -> None:
+        """Add nothing to it any more."""
+        with self.lock:
+            self._peeks.remove(name, unread, self._keys.values())
+
     def dead_letters(self) -> list[DeadLetter]:
         """Return the messages that are set aside, the oldest first."""
         return self._letters.kept()
@@ -757,6 +770,7 @@ class Hub:
     def _name(self, name: str, route: Route) -> None:
         route.name = route.called = name
         self._names[name] = route
+        self._peeks.see_to(route)
         for peer in (*self._peers, *self._early):
             peer.renamed({name: (route.capacity, route.key)}, [])
 

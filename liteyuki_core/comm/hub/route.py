@@ -19,7 +19,7 @@ from typing import Protocol
 
 from ...errors import ChannelError
 from .requests import Requests
-from .side import Holder, Recipient, Side
+from .side import Entry, Holder, Recipient, Side
 
 
 class Peer(Recipient, Protocol):
@@ -101,6 +101,7 @@ class Route:
                 Requests(self.sides[1].process),
             )
             for side, requests in zip(self.sides, self._requests, strict=True):
+                requests.peek = side.peek
                 for peer, holder in side.holders.items():
                     requests.holders[peer] = Holder(peer, holder.number, False)
         return self._requests[i]
@@ -110,8 +111,15 @@ class Route:
         assert self.is_queue
         assert self._requests is None
         self._requests = (requests, Requests(None))
+        requests.peek = self.sides[0].peek
         for peer, holder in self.sides[0].holders.items():
             requests.holders[peer] = Holder(peer, holder.number, False)
+
+    def be_peeked_at(self, i: int, peek: Callable[[Entry, Holder], object] | None) -> None:
+        """Have `peek` see what is given to the holders of side `i`; None: nobody peeks."""
+        self.sides[i].peek = peek
+        if self._requests is not None:
+            self._requests[i].peek = peek
 
     @property
     def has_requests(self) -> bool:

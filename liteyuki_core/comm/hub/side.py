@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from time import monotonic
 from typing import Protocol
 
@@ -254,6 +254,8 @@ class Side:
         self.bytes = 0
         self.redelivered = 0
         self.dropped = 0
+        self.peek: Callable[[Entry, Holder], object] | None = None
+        """Sees what is given to holders; None while nobody peeks at the channel, see `peeks.py`."""
 
     @property
     def under_way(self) -> int:
@@ -530,6 +532,8 @@ class Side:
         elif starts[bisect_right(starts, first) - 1] != first:
             insort(starts, first)
         holder.peer.deliver(holder.number, entry.batch)
+        if self.peek is not None:
+            self.peek(entry, holder)
 
     def take_off(self, count: int) -> Entry:
         """Take up to so many messages off the front of those that wait."""

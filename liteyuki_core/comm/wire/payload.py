@@ -42,9 +42,14 @@ class Long:
         self.segments = segments
         self.kept = kept
 
+    @property
+    def is_bytes(self) -> bool:
+        """Whether the message is a `bytes` object."""
+        return self.segments[0] == _BYTES
+
     def __len__(self) -> int:
         head, *buffers = self.segments
-        return sum(map(len, buffers)) + (0 if head == _BYTES else len(head))
+        return sum(map(len, buffers)) + (0 if self.is_bytes else len(head))
 
     def rebuild(self) -> Any:
         """Rebuild the message. May raise anything."""

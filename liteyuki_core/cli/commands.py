@@ -65,7 +65,7 @@ def _watch() -> None:
 def _status(found: dict[str, Any]) -> Group:
     parts: list[Any] = []
     if found["processes"]:
-        heads = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG"]
+        heads = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG", "QUEUE"]
         rows = [_process(process) for process in found["processes"]]
         if found["accounts"]:
             heads.append("ACCOUNTS")
@@ -111,6 +111,7 @@ def _process(process: dict[str, Any]) -> list[str]:
         "-" if cpu is None else f"{cpu:.1f}%",
         in_bytes(process["memory"]),
         "-" if lag is None else f"{lag * 1000:.0f} ms",
+        str(process["queue"]),
     ]
 
 

@@ -88,6 +88,7 @@ CHINESE = {
     "account {name} ({adapter}, {process}): {state} for {time}": (
         "账号 {name}（{adapter}，{process}）：{state} {time}"
     ),
+    "QUEUE": "待处理",
     "starting": "启动中",
     "running": "运行中",
     "stopping": "停止中",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from dataclasses import fields
 from datetime import datetime, timezone
 from enum import Enum
@@ -91,13 +92,15 @@ class Control:
         return self._usage.of(pids)
 
     def _processes(self, usage: dict[int, Taken]) -> list[models.Process]:
-        return [self._process(child, usage) for child in list(self._bot.processes.values())]
+        queues = self._bot._hub.backlogs()
+        return [self._process(each, usage, queues) for each in list(self._bot.processes.values())]
 
     def process(self, asked: models.OfProcess) -> models.Process:
         """Return one child process. Raises `ProcessNotFound`."""
         child = self._child(asked.name)
         pid = child.pid
-        return self._process(child, self._usage.of([pid] if pid is not None else []))
+        usage = self._usage.of([pid] if pid is not None else [])
+        return self._process(child, usage, self._bot._hub.backlogs())
 
     def _child(self, name: str) -> ChildProcess:
         try:
@@ -108,7 +111,9 @@ class Control:
                 f"no process is named {name!r} (there are: {known})", name
             ) from None
 
-    def _process(self, child: ChildProcess, usage: dict[int, Taken]) -> models.Process:
+    def _process(
+        self, child: ChildProcess, usage: dict[int, Taken], queues: Counter[str]
+    ) -> models.Process:
         pid, begun = child.pid, child.started_at
         uptime = None if pid is None or begun is None else _since(begun)
         taken = None if pid is None else usage.get(pid)
@@ -129,6 +134,7 @@ class Control:
             cpu_seconds=None if taken is None else taken.seconds,
             memory=None if taken is None else taken.memory,
             loop_lag=child.loop_lag,
+            queue=queues[child.name],
         )
 
     async def start(self, asked: models.OfProcess) -> models.Process:

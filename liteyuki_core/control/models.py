@@ -25,6 +25,7 @@ class Process(BaseModel):
 
     `cpu` is percent of one processor, since it was last asked for or since the start. `cpu`,
     `cpu_seconds` and `memory` count all that the process has started itself. None: not known.
+    `queue` is how many messages and requests wait for it, with those that it has in hand.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Process(BaseModel):
     cpu_seconds: float | None
     memory: int | None
     loop_lag: float | None
+    queue: int
 
 
 class Account(BaseModel):

@@ -15,8 +15,9 @@ from tests.accounts.onebot import fall_offline, running_bot
 from tests.cli.conftest import Liteyuki
 from tests.conftest import wait_until
 from tests.control.conftest import CHILDREN
-from tests.program import Program
+from tests.program import Program, unix
 from tests.session.onebot import address_of, onebot
+from tests.terminal import Terminal
 
 ASKING = [
     ("status",),
@@ -82,7 +83,9 @@ def test_wrong_usage(liteyuki: Liteyuki, command: tuple[str, ...]) -> None:
 def test_status(bot: Program, liteyuki: Liteyuki) -> None:
     """A line for each process, with its pid; as JSON with keys that scripts depend on."""
     lines = liteyuki("status").splitlines()
-    assert lines[0].split() == ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG"]
+    assert lines[0].split() == [
+        *("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG", "QUEUE"),
+    ]
     found = json.loads(liteyuki("status", "--json"))
     assert [line.split()[0] for line in lines[1:-1]] == list(CHILDREN)
     for line, process in zip(lines[1:-1], found["processes"], strict=True):
@@ -94,7 +97,7 @@ def test_status(bot: Program, liteyuki: Liteyuki) -> None:
     }
     assert set(found["processes"][0]) == {
         *("name", "target", "state", "pid", "started_at", "uptime", "restarts", "exit_code"),
-        *("outcome", "cpu", "cpu_seconds", "memory", "loop_lag"),
+        *("outcome", "cpu", "cpu_seconds", "memory", "loop_lag", "queue"),
     }
     assert "\x1b" not in "".join(lines)
 
@@ -127,6 +130,34 @@ def test_status_in_chinese(bot: Program, liteyuki: Liteyuki) -> None:
     heads, first, *_ = liteyuki("status", LITEYUKI_LOG_LANG="zh").splitlines()
     assert heads.split()[:2] == ["名称", "状态"]
     assert "运行中" in first
+
+
+@unix
+@pytest.mark.parametrize("columns", [80, 40])
+def test_status_on_a_terminal(
+    bot: Program, liteyuki: Liteyuki, here: Path, environment: dict[str, str], columns: int
+) -> None:
+    """No line is longer than the terminal is wide, and nothing is cut off."""
+    for _ in range(3):
+        liteyuki("send", "waits-active", "1")
+    command = [sys.executable, "-m", "liteyuki_core.cli", "status"]
+    terminal = Terminal(command, here, {**environment, "LITEYUKI_LOG_LANG": "en"}, columns)
+    try:
+        assert terminal.wait() == 0
+        assert "\x1b[" in terminal.raw
+        lines = terminal.text.splitlines()
+    finally:
+        terminal.close()
+    assert max(map(len, lines[:-1])) <= columns
+    if columns == 80:
+        assert lines[0].split()[-1] == "QUEUE"
+        (waits,) = [line.split() for line in lines if line.startswith("waits ")]
+        assert waits[-1] == "3"
+    else:
+        at = lines.index("waits")
+        end = lines.index(CHILDREN[CHILDREN.index("waits") + 1])
+        assert "QUEUE 3" in " ".join(lines[at:end])
+        assert set(CHILDREN) < set(lines)
 
 
 def test_status_from_elsewhere(bot: Program, liteyuki: Liteyuki) -> None:

@@ -106,6 +106,23 @@ def test_a_process_that_is_not_there(bot: Program, what: str) -> None:
     )
 
 
+def test_what_waits_for_a_process(bot: Program) -> None:
+    """Each process has its own queue; who handles what it gets has none."""
+    for number in range(5):
+        ask("POST", "/channels/waits-active/send", body={"data": number})
+        ask("POST", "/channels/echo-passive/send", body={"data": number})
+    wait_until(lambda: ask("GET", "/processes/waits")["queue"] == 5, "they are there")
+    ask("POST", "/channels/echo-active/send", body={"data": "x"})
+    bot.wait_for_line("echoed x$")
+    queues = {each["name"]: each["queue"] for each in ask("GET", "/processes")}
+    assert queues.pop("waits") == 5
+    assert queues.pop("echo") >= 5
+    assert set(queues.values()) == {0}
+    ask("POST", "/processes/waits/stop")
+    ask("POST", "/processes/waits/wait", body={"state": "stopped"})
+    assert ask("GET", "/processes/waits")["queue"] == 5
+
+
 def test_the_bot_answers_while_its_loop_is_blocked(bot: Program, here: Path) -> None:
     """What only looks needs nobody's loop."""
     ask("POST", "/channels/echo-active/send", body={"data": "block"})

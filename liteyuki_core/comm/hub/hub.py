@@ -466,6 +466,17 @@ class Hub:
         with self.lock:
             return {name: route.statistics() for name, route in self._names.items()}
 
+    def backlogs(self) -> Counter[str]:
+        """Return how many messages wait for each child, or were given to it and are not handled.
+
+        What any of several processes may handle counts when one was given it.
+        """
+        counts: Counter[str] = Counter()
+        with self.lock:
+            for route in self._keys.values():
+                route.count_by_process(counts)
+        return counts
+
     def peek(self, name: str, unread: Unread[Passed]) -> None:
         """Add to `unread` what is given to holders of the channel `name`, until `unpeek`."""
         with self.lock:

@@ -205,6 +205,11 @@ class Route:
             self.over = False
             self.tell(1 - i)
 
+    def count_by_process(self, counts: Counter[str]) -> None:
+        """Add how many messages and requests wait for each process."""
+        for side in (*self.sides, *(self._requests or ())):
+            side.count_by_process(counts)
+
     def statistics(self) -> dict[str, int]:
         """Return the counts of both directions together."""
         sides = (*self.sides, *(self._requests or ()))

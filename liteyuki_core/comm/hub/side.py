@@ -34,7 +34,7 @@ set aside.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence, Set
 from time import monotonic
 from typing import Protocol
@@ -261,6 +261,17 @@ class Side:
     def under_way(self) -> int:
         """How many messages are in custody."""
         return sum(entry.remaining for entry in (*self.waiting, *self.sent.values()))
+
+    def count_by_process(self, counts: Counter[str]) -> None:
+        """Add how many messages each process was given, or waits for it alone; `MAIN` is main."""
+        for holder in self.holders.values():
+            counts[holder.peer.process or MAIN] += holder.outstanding
+        owner = self.process
+        if owner is None and len(self.holders) == 1:
+            (holder,) = self.holders.values()
+            owner = holder.peer.process or MAIN
+        if owner is not None:
+            counts[owner] += sum(entry.remaining for entry in self.waiting)
 
     @property
     def is_empty(self) -> bool:

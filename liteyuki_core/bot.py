@@ -118,6 +118,10 @@ class LiteyukiBot:
             )
         if _bot is not None and _bot._loop is not None:
             raise LiteyukiError("a LiteyukiBot runs in this process already")
+        if sys.platform == "linux" and os.getpid() == 1:
+            from .process.pid_one import stand_behind
+
+            stand_behind()
         self._settings = Settings.load()
         log_config = log.configure(self._settings.log)
         self._writer = Writer(log_config, self._settings.log_to)
@@ -164,6 +168,8 @@ class LiteyukiBot:
         """The exception that a callback has raised to end this process."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
+        self._systemd: Any = None
+        """Tells systemd how this bot is, if it has asked for that."""
         self.started_at: datetime | None = None
         """When `run` was called, in UTC."""
         self._stop = Stop(self._settings.stop_timeout, self._end_by_force)
@@ -664,6 +670,10 @@ class LiteyukiBot:
             site = self._context.site
             self._hub.observe_letters(lambda one: site.soon(lambda: alerts.letter(one), loop))
         telling = loop.create_task(self._hooks.tell(), name="liteyuki-changes")
+        if os.environ.get("NOTIFY_SOCKET"):
+            from .systemd import Systemd
+
+            self._systemd = Systemd(loop, self._supervisor.children, self._hooks.recent)
         try:
             if self._stop_early:
                 return
@@ -682,6 +692,8 @@ class LiteyukiBot:
             finally:
                 telling.cancel()
                 self._signals.release()
+                if self._systemd is not None:
+                    self._systemd.close()
 
     async def _start(self) -> None:
         self._in_background(self._reload.run())
@@ -694,6 +706,8 @@ class LiteyukiBot:
         self._children_start = True
         self._revival.check(self._supervisor.children)
         await self._supervisor.start_all()
+        if self._systemd is not None:
+            self._systemd.started()
         for hook in self._hooks.of("on_after_start"):
             self._in_background(self._hooks.call(hook, "on_after_start"))
 
@@ -718,6 +732,8 @@ class LiteyukiBot:
     async def _shutdown(self) -> None:
         self._stop.ask("stopping")
         self._revival.close()
+        if self._systemd is not None:
+            self._systemd.stopping(self._replacement.wanted)
         for task in self._hook_tasks:
             task.cancel()
         # While the children run, handlers of messages can still send what they are about to.

@@ -25,6 +25,11 @@ class Replacement:
         """Have `replace` run the command that started this process once more."""
         self._command = [sys.executable, *sys.orig_argv[1:]]
 
+    @property
+    def wanted(self) -> bool:
+        """Whether `replace` will replace this process."""
+        return self._command is not None
+
     def forget(self) -> None:
         """Have `replace` do nothing."""
         self._command = None

@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"config", "hooks", "replacement", "stop"},
     {"signals"},
     {"process"},
-    {"accounts", "frameworks", "plugin"},
+    {"accounts", "frameworks", "plugin", "systemd"},
     {"alerts", "session"},
     {"bot"},
     {"control"},

@@ -55,7 +55,7 @@ def _detach(command: list[str], timeout: float, as_json: bool) -> None:
         output.fail(
             t("LITEYUKI_CONTROL is false: without the control socket nobody sees when it runs")
         )
-    running = _status()
+    running = status_now()
     if running is not None:
         output.fail(t("a bot runs here already, with pid {pid}").format(pid=running["pid"]))
     make_folder()
@@ -96,7 +96,7 @@ def _until_it_runs(process: subprocess.Popen[bytes], deadline: float) -> Any:
             with open(START, encoding="utf-8", errors="replace") as errors:
                 text = t("the bot has ended with exit code {code}; it wrote:").format(code=code)
                 output.fail(f"{text}\n{errors.read()[-_LAST_CHARACTERS:]}".rstrip())
-        found = _status()
+        found = status_now()
         if found is not None and all(
             each["started_at"] is not None and each["state"] != "starting"
             for each in found["processes"]
@@ -106,7 +106,8 @@ def _until_it_runs(process: subprocess.Popen[bytes], deadline: float) -> Any:
     return found
 
 
-def _status() -> Any:
+def status_now() -> Any:
+    """Return the status of the bot that runs here, or None."""
     try:
         return Client().ask("GET", "/status")
     except NoBot:

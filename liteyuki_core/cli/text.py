@@ -62,6 +62,10 @@ CHINESE = {
     "Delete a key.": "删除一个键。",
     "Show keys as they change.": "实时显示键的变化。",
     "Stop the bot and wait until it has ended.": "停止机器人，并等到它结束。",
+    "Have the system start the bot, and start it now.": "让系统启动机器人，并且现在就启动它。",
+    "Have the system start the bot no more.": "不再由系统启动机器人。",
+    "The service's name; made of the directory's if not given.": "服务的名称，默认由目录名得出。",
+    "Only show what would be written.": "只显示将要写入的内容。",
     "The settings.": "设置。",
     "Show each setting and where it comes from.": "显示每项设置及其来源。",
     "Start the bot: run FILE, which is bot.py if not given.": (
@@ -136,6 +140,23 @@ CHINESE = {
     "the bot has stopped": "机器人已停止",
     "the bot did not end within {timeout:g} s": "机器人没有在 {timeout:g} 秒内结束",
     "the bot has ended": "机器人已结束",
+    "the service {name} is installed: {path}": "服务 {name} 已安装：{path}",
+    "a bot runs here already; the service starts the next one": (
+        "这里已经有机器人在运行，下一次由服务启动"
+    ),
+    "it starts when you log in; with the machine after: loginctl enable-linger": (
+        "它在你登录时启动；要随机器启动，请运行：loginctl enable-linger"
+    ),
+    "there is no service {name}": "没有服务 {name}",
+    "the service {name} is removed": "服务 {name} 已移除",
+    "there are services for Linux and Windows alone: start it with `liteyuki run`": (
+        "只支持 Linux 和 Windows 的服务，请用 `liteyuki run` 启动"
+    ),
+    "the service {name} is for {directory}; choose another --name": (
+        "服务 {name} 属于 {directory}，请用 --name 另选名称"
+    ),
+    "{why}; run this yourself: {commands}": "{why}；请自行运行：{commands}",
+    "{command} is not here": "这里没有 {command}",
     "{count} lines were lost: they came too quickly": "丢了 {count} 行：来得太快",
     "{count} messages were not shown: they came too quickly": "有 {count} 条消息没有显示：来得太快",
     "request": "请求",

@@ -77,6 +77,7 @@ CALLS = (
     Call("POST", "/shutdown", Control.shutdown, models.Nothing, models.Done),
 )
 
+_JSON = "application/json"
 _EVENTS = "text/event-stream"
 _FOLLOWED: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("/log/follow", models.Lines, _EVENTS),
@@ -185,7 +186,7 @@ class Api:
             found = call.does(self._control, asked)
             if is_async:
                 found = await self._on_bot_loop(found, request)
-            return Response(answers.dump_json(found), media_type="application/json")
+            return Response(answers.dump_json(found), media_type=_JSON)
 
         return endpoint
 
@@ -253,7 +254,7 @@ class Api:
     async def _openapi(self, request: Request) -> Response:
         if self._document is None:
             self._document = openapi()
-        return Response(self._document, media_type="application/json")
+        return Response(self._document, media_type=_JSON)
 
 
 async def _asked(request: Request, takes: type[BaseModel], *, has_body: bool) -> Any:
@@ -294,7 +295,7 @@ async def _body(request: Request) -> bytes:
 
 def _problem(status: int, error: str, message: str) -> Response:
     body = models.Problem(error=error, message=message).model_dump_json()
-    return Response(body, status, media_type="application/json")
+    return Response(body, status, media_type=_JSON)
 
 
 def openapi() -> bytes:
@@ -308,6 +309,7 @@ def openapi() -> bytes:
     template = "#/components/schemas/{model}"
     _, found = models_json_schema([(kind, "validation") for kind in kinds], ref_template=template)
     schemas = found["$defs"]
+    wrong = _answer("what went wrong", _JSON, {"$ref": "#/components/schemas/Problem"})
     paths: dict[str, Any] = {}
     for call, adapter in adapters.items():
         schema = adapter.json_schema(ref_template=template, mode="serialization")
@@ -316,19 +318,17 @@ def openapi() -> bytes:
             "operationId": call.does.__name__,
             "summary": (inspect.getdoc(call.does) or "").partition("\n")[0],
             **_takes(call.path, call.verb, call.takes, schemas),
-            "responses": {
-                "200": _answer("what was asked for", "application/json", schema),
-                "default": _answer(
-                    "what went wrong", "application/json", {"$ref": "#/components/schemas/Problem"}
-                ),
-            },
+            "responses": {"200": _answer("what was asked for", _JSON, schema), "default": wrong},
         }
     for path, takes, media in _FOLLOWED:
         paths[path] = {
             "get": {
                 "operationId": re.sub(r"\W+", "_", path).strip("_"),
                 **_takes(path, "GET", takes, schemas),
-                "responses": {"200": _answer("as it comes", media, {"type": "string"})},
+                "responses": {
+                    "200": _answer("as it comes", media, {"type": "string"}),
+                    "default": wrong,
+                },
             }
         }
     return to_json(

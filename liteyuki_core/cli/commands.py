@@ -16,6 +16,8 @@ from ..control import Client
 from ..process.project_lock import is_locked
 from ..units import in_bytes, in_words
 from . import output
+from .completion import channels as channel_names
+from .completion import processes
 from .group import as_json, liteyuki, parsed, timeout_option
 from .output import DOWN, console, show, show_json, waiting
 from .text import t
@@ -138,7 +140,7 @@ def _of_processes(verb: str, help: str, until: str) -> None:
     """Add a command that does something to processes and waits until they are in a state."""
 
     @liteyuki.command(verb, help=t(help))
-    @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+    @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=processes)
     @click.option("--no-wait", is_flag=True, help=t("Return at once."))
     @timeout_option
     @as_json
@@ -161,7 +163,7 @@ for _verb, _help, _until in (
 
 
 @liteyuki.command(help=t("Wait until a process runs, or has stopped."))
-@click.argument("name")
+@click.argument("name", shell_complete=processes)
 @click.option(
     "--state",
     type=click.Choice(["running", "stopped"]),
@@ -231,7 +233,7 @@ def channels(as_json: bool) -> None:
 
 
 @liteyuki.command(help=t("Send JSON on a channel, from the main process."))
-@click.argument("channel")
+@click.argument("channel", shell_complete=channel_names)
 @click.argument("data", metavar="JSON")
 @as_json
 def send(channel: str, data: str, as_json: bool) -> None:

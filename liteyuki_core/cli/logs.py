@@ -9,6 +9,7 @@ import click
 
 from ..control import Client
 from . import output
+from .completion import processes
 from .following import follow
 from .group import as_json, liteyuki
 from .text import t
@@ -17,7 +18,7 @@ _LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
 
 @liteyuki.command(help=t("Show the last lines of the log."))
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=processes)
 @click.option("-f", "--follow", "goes_on", is_flag=True, help=t("Go on with those to come."))
 @click.option(
     "-n",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from . import output
+from .completion import channels
 from .following import clock, follow
 from .group import as_json, liteyuki
 from .output import in_bytes
@@ -15,7 +16,7 @@ from .text import t
 
 
 @liteyuki.command(help=t("Show the messages of a channel as they come, without what is in them."))
-@click.argument("channel")
+@click.argument("channel", shell_complete=channels)
 @click.option("--bodies", is_flag=True, help=t("Also what messages say that are texts."))
 @as_json
 def tail(channel: str, bodies: bool, as_json: bool) -> None:

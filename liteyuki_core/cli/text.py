@@ -66,6 +66,9 @@ CHINESE = {
     "Have the system start the bot no more.": "不再由系统启动机器人。",
     "The service's name; made of the directory's if not given.": "服务的名称，默认由目录名得出。",
     "Only show what would be written.": "只显示将要写入的内容。",
+    "Print what a shell runs to complete commands and names.": (
+        "输出 shell 用来补全命令和名称的脚本。"
+    ),
     "The settings.": "设置。",
     "Show each setting and where it comes from.": "显示每项设置及其来源。",
     "Start the bot: run FILE, which is bot.py if not given.": (

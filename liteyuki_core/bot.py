@@ -669,11 +669,11 @@ class LiteyukiBot:
         if (alerts := self._alerts) is not None:
             site = self._context.site
             self._hub.observe_letters(lambda one: site.soon(lambda: alerts.letter(one), loop))
-        telling = loop.create_task(self._hooks.tell(), name="liteyuki-changes")
         if os.environ.get("NOTIFY_SOCKET"):
             from .systemd import Systemd
 
             self._systemd = Systemd(loop, self._supervisor.children, self._hooks.recent)
+        telling = loop.create_task(self._hooks.tell(), name="liteyuki-changes")
         try:
             if self._stop_early:
                 return

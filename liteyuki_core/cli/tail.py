@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from ..units import in_bytes
 from . import output
 from .completion import channels
 from .following import clock, follow
 from .group import as_json, liteyuki
-from .output import in_bytes
 from .text import t
 
 

@@ -481,6 +481,7 @@ class LiteyukiBot:
             settings.log_lang,
             lambda call: self._context.dispatcher.threads.run(call),
             lambda name: self._supervisor.children[name],
+            lambda account: self._accounts.newest(account),
         )
 
     # ------------------------------------------------------------- plugins
@@ -668,6 +669,7 @@ class LiteyukiBot:
         self._context.dispatcher.bind(loop)
         if (alerts := self._alerts) is not None:
             site = self._context.site
+            self._supervisor.observe_memory(alerts.memory)
             self._hub.observe_letters(lambda one: site.soon(lambda: alerts.letter(one), loop))
         if os.environ.get("NOTIFY_SOCKET"):
             from .systemd import Systemd

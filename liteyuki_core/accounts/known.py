@@ -47,6 +47,10 @@ class Accounts:
         """Return the accounts of one child."""
         return list(self._known.get(process, {}).values())
 
+    def newest(self, account: Account) -> Account:
+        """Return an account as it is now; its nickname may have come later than its state."""
+        return self._known[account.process][account.adapter, account.id]
+
     def told(self, process: str, accounts: list[Told]) -> None:
         """Take in what a child says of its accounts."""
         for told in accounts:

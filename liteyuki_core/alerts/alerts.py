@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ..accounts import Account, Accounts, AccountState
 from ..accounts.outage import Outages
 from ..comm.hub.letters import DeadLetter
+from ..process.memory import in_words as in_bytes
 from ..process.state import ChildProcess, ProcessState
 from ..redaction import redacted
 from .sender import Run, Sender
@@ -23,7 +24,7 @@ _LONGEST = 500
 
 
 class Alerts:
-    """Sends alerts about accounts, processes and dead letters.
+    """Sends alerts about accounts, processes, their memory, and dead letters.
 
     Raises `ConfigError` as `Sender` does.
     """
@@ -36,10 +37,12 @@ class Alerts:
         lang: Lang,
         run: Run,
         child: Callable[[str], ChildProcess],
+        newest: Callable[[Account], Account],
     ) -> None:
         self._after = after
         self._lang = lang
         self._child = child
+        self._newest = newest
         self._sender = Sender(
             urls, per_hour, run, lambda n: text(lang, "more", count=n, limit=per_hour)
         )
@@ -52,9 +55,15 @@ class Alerts:
     def process_state(self, process: str, state: ProcessState, accounts: Accounts) -> None:
         """Learn that a child has a new state, after `accounts` has."""
         self._outages.process_state(process, accounts)
-        if state is ProcessState.FAILED:
+        if state is ProcessState.RUNNING:
+            self._sender.forget(f"process {process}")
+        elif state is ProcessState.FAILED:
             outcome = self._child(process).outcome or text(self._lang, "unknown")
             self._send(f"process {process}", "failed", process=process, outcome=_short(outcome))
+
+    def memory(self, process: str, limit: int) -> None:
+        """Learn that a child is restarted because it has more memory than `limit` bytes."""
+        self._send(f"memory of {process}", "memory", process=process, limit=in_bytes(limit))
 
     def letter(self, letter: DeadLetter) -> None:
         """Learn that a message was set aside."""
@@ -81,10 +90,12 @@ class Alerts:
 
     def _about(self, account: Account, key: str, seconds: float) -> None:
         lang = self._lang
+        account = self._newest(account)
         name = f"{account.nickname} ({account.id})" if account.nickname else account.id
         process = account.process
         called = text(lang, "account", name=name, adapter=account.adapter, process=process)
-        self._send(account.title, key, account=called, time=in_words(lang, seconds))
+        subject = f"account {account.id} of {account.adapter} in {process}"  # Without its nickname.
+        self._send(subject, key, account=called, time=in_words(lang, seconds))
 
     def _send(self, subject: str, key: str, **fields: object) -> None:
         words = text(self._lang, key, **fields)

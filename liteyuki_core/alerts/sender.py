@@ -95,6 +95,10 @@ class Sender:
         self._last[subject] = now, text
         self._post(text)
 
+    def forget(self, subject: str) -> None:
+        """Forget what was sent about a subject: it is not as it was."""
+        self._last.pop(subject, None)
+
     def _leave_out(self, now: float) -> None:
         self._left_out += 1
         if self._timer is None:

@@ -14,6 +14,7 @@ _TEXTS: Mapping[Lang, Mapping[str, str]] = {
         "disconnected": "{account} has been disconnected for {time}, though its process runs.",
         "back": "{account} is online again, after {time}.",
         "failed": "Process {process} has failed and is not started again: {outcome}.",
+        "memory": "Process {process} is restarted: it had more memory than its limit, {limit}.",
         "letter": "A message on channel {channel} is set aside: process {process} has crashed "
         "{crashes} times in a row while it handled it. See: liteyuki dead-letters",
         "more": "And {count} more: at most {limit} alerts an hour are sent. See the log.",
@@ -28,6 +29,7 @@ _TEXTS: Mapping[Lang, Mapping[str, str]] = {
         "disconnected": "{account}已断开连接 {time}，而它的进程仍在运行。",
         "back": "{account}恢复在线，此前中断了 {time}。",
         "failed": "进程 {process} 已失败，不会再自动启动：{outcome}。",
+        "memory": "进程 {process} 的内存超过了上限 {limit}，已重启。",
         "letter": "通道 {channel} 的一条消息被搁置：进程 {process} 处理它时连续崩溃 {crashes} 次。"
         "查看：liteyuki dead-letters",
         "more": "另有 {count} 条告警没有发送：每小时最多发送 {limit} 条，详情见日志。",

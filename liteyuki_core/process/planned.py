@@ -38,6 +38,8 @@ class Planned:
         self._tasks = tasks
         self._threads = threads
         self._restart = restart
+        self.observe: Callable[[str, int], object] | None = None
+        """Is called with the name and the limit of a child that has had too much memory."""
         self._limited: list[Course] = []
         self._timed: dict[time, list[Course]] = {}
 
@@ -72,6 +74,8 @@ class Planned:
                 f"process {course.name} is restarted: it has {memory.in_words(size)} of memory, "
                 f"and its max_memory is {memory.in_words(limit)}"
             )
+            if self.observe is not None:
+                self.observe(course.name, limit)
             self._restart(course)
 
     async def _wait_for(self, at: time) -> None:

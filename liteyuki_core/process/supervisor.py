@@ -272,6 +272,10 @@ class Supervisor:
         if not self._stopping and all(child.state is ProcessState.FAILED for child in children):
             self._on_all_failed()
 
+    def observe_memory(self, observe: Callable[[str, int], object]) -> None:
+        """Have `observe` called with each child that is restarted for its memory, and its limit."""
+        self._planned.observe = observe
+
     # ------------------------------------------------------------- questions
 
     async def ask_loaded(

@@ -22,9 +22,13 @@ class Sent:
 
     def __init__(self, *_: Any) -> None:
         self.queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.forgotten: list[str] = []
 
     def send(self, subject: str, text: str) -> None:
         self.queue.put_nowait((subject, text))
+
+    def forget(self, subject: str) -> None:
+        self.forgotten.append(subject)
 
     async def next(self) -> tuple[str, str]:
         return await asyncio.wait_for(self.queue.get(), DEADLINE)
@@ -39,9 +43,10 @@ class Alerted:
         async def run(call: Any) -> None:
             call()
 
-        self.alerts = Alerts((), after, 20, lang, run, self.children.__getitem__)
+        self.accounts = Accounts(lambda account: self.alerts.account(account))
+        child = self.children.__getitem__
+        self.alerts = Alerts((), after, 20, lang, run, child, self.accounts.newest)
         self.sent: Any = self.alerts._sender
-        self.accounts = Accounts(self.alerts.account)
 
     def enter(self, state: ProcessState) -> None:
         self.children["w"].state = state
@@ -61,7 +66,7 @@ async def test_accounts(alerted: Alerted) -> None:
     alerted.accounts.told("w", [("A", "1", "online", "n"), ("A", "2", "online", "")])
     alerted.accounts.told("w", [("A", "1", "offline", "")])
     subject, text = await alerted.sent.next()
-    assert subject == "account n (1) of A in process w"
+    assert subject == "account 1 of A in w"
     assert text == (
         "Account n (1) (A, process w) has been offline for 0 s: it is connected, but not logged in."
     )
@@ -70,7 +75,14 @@ async def test_accounts(alerted: Alerted) -> None:
     assert await alerted.sent.next() == (subject, text)
     alerted.accounts.told("w", [("A", "2", "disconnected", "")])
     text = "Account 2 (A, process w) has been disconnected for 0 s, though its process runs."
-    assert await alerted.sent.next() == ("account 2 of A in process w", text)
+    assert await alerted.sent.next() == ("account 2 of A in w", text)
+
+
+async def test_a_name_that_has_come_meanwhile(alerted: Alerted) -> None:
+    """Is in the alert."""
+    alerted.accounts.told("w", [("A", "1", "online", ""), ("A", "1", "offline", "")])
+    alerted.accounts.told("w", [("A", "1", "offline", "its name")])
+    assert "Account its name (1) (A, process w)" in (await alerted.sent.next())[1]
 
 
 async def test_a_process_has_failed(alerted: Alerted) -> None:
@@ -79,6 +91,7 @@ async def test_a_process_has_failed(alerted: Alerted) -> None:
         if state is not ProcessState.FAILED:
             alerted.enter(state)
     assert alerted.sent.queue.empty()
+    assert alerted.sent.forgotten == ["process w"], "if it fails after this, that is another time"
     alerted.children["w"].outcome = "it has said \x1b[2J\n password=hunter2 " + "x" * 1000
     alerted.enter(ProcessState.FAILED)
     subject, text = await alerted.sent.next()
@@ -90,6 +103,13 @@ async def test_a_process_has_failed(alerted: Alerted) -> None:
     alerted.children["w"].outcome = None
     alerted.enter(ProcessState.FAILED)
     assert (await alerted.sent.next())[1].endswith("the log says why.")
+
+
+async def test_too_much_memory(alerted: Alerted) -> None:
+    """Without the amount, which is never the same twice."""
+    alerted.alerts.memory("w", 512 << 20)
+    text = "Process w is restarted: it had more memory than its limit, 512 MB."
+    assert await alerted.sent.next() == ("memory of w", text)
 
 
 async def test_a_dead_letter(alerted: Alerted) -> None:

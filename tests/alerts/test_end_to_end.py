@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts.onebot import OF, beat, fall_offline, running_bot
+from tests.accounts.onebot import beat, fall_offline, running_bot
 from tests.alerts.receivers import PASSWORD, mail_server, web
 from tests.conftest import wait_until
 from tests.program import Environment, running_program, went_well
@@ -15,7 +15,7 @@ from tests.session.onebot import address_of, onebot
 
 
 def test_an_account_is_offline_and_back(tmp_path: Path, environment: Environment) -> None:
-    """By mail and by HTTP; nothing that lasts for a moment."""
+    """By mail and by HTTP; the end of the bot is no alert."""
     with web() as receiver, mail_server() as mails:
         settings = {
             "LITEYUKI_ALERT_URLS": json.dumps([receiver.url, mails.url]),
@@ -26,11 +26,6 @@ def test_an_account_is_offline_and_back(tmp_path: Path, environment: Environment
             with onebot(address) as client:
                 beat(client, True)
                 client.answer(client.take_call(), {"user_id": 10001, "nickname": "小明"})
-                fall_offline(client)
-                program.wait_for_line(f"^> offline {OF}$")
-                beat(client, True)
-                program.wait_for_line(f"^> online {OF}$", count=len(program.found("^> online")))
-                assert not receiver.taken
                 fall_offline(client)
                 (offline,) = receiver.wait_for(1)
                 who = "账号 小明 (10001)（OneBot V11，进程 nonebot）"
@@ -60,6 +55,18 @@ def test_the_last_process_has_failed(tmp_path: Path, environment: Environment) -
         assert alert["message"].startswith("Process ends has failed and is not started again: ")
         assert "abcdef0123456789" not in json.dumps(alert)
         assert PASSWORD not in program.output
+
+
+def test_too_much_memory(tmp_path: Path, environment: Environment) -> None:
+    """Of a program and of a Python child; they are restarted."""
+    with web() as receiver:
+        settings = {"LITEYUKI_ALERT_URLS": receiver.url, "LITEYUKI_LOG_LANG": "en"}
+        with running_program(tmp_path, environment, "programs:eats", **settings) as program:
+            went_well(program)
+        said = sorted(
+            text.partition(" is restarted: it had more memory")[0] for text in receiver.texts
+        )
+        assert said == ["Process eats", "Process swells"]
 
 
 def test_dead_letters(tmp_path: Path, environment: Environment) -> None:

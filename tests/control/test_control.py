@@ -15,6 +15,7 @@ import pytest
 from liteyuki_core.config import Settings
 from liteyuki_core.control import Client, ControlError, NoBot
 from liteyuki_core.control.api import CALLS
+from liteyuki_core.control.control import explained
 from tests.conftest import wait_until
 from tests.control.conftest import CHILDREN
 from tests.program import Program, running_program
@@ -36,6 +37,14 @@ def test_without_a_bot(here: Path) -> None:
     """An error that says so."""
     with pytest.raises(NoBot, match="no bot runs in this directory"):
         ask("GET", "/status")
+
+
+def test_urls_of_alerts_are_secret(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is shown them, neither here nor by the command line, which asks this too."""
+    monkeypatch.setenv("LITEYUKI_ALERT_URLS", "json://token@host")
+    (found,) = [each for each in explained(None) if each.key == "LITEYUKI_ALERT_URLS"]
+    assert found.value == "***"
+    assert found.source == "the environment"
 
 
 # ------------------------------------------------------------- processes

@@ -22,7 +22,7 @@ def main() -> None:
         )
         sys.exit(1)
     # Their commands join the group.
-    from . import commands, doctor, init, local, logs, service, store, tail  # noqa: F401
+    from . import commands, doctor, init, local, logs, service, store, tail, top  # noqa: F401
     from .group import liteyuki
 
     liteyuki(prog_name="liteyuki")

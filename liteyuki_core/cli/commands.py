@@ -28,6 +28,8 @@ _END_SECONDS = 3700.0
 
 _MISSING = {"offline": "red", "disconnected": "yellow"}
 """The states of an account that is not online, and their colours."""
+HEADS = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG", "QUEUE")
+"""What `status` shows of a process."""
 
 # ------------------------------------------------------------- processes
 
@@ -67,8 +69,8 @@ def _watch() -> None:
 def _status(found: dict[str, Any]) -> Group:
     parts: list[Any] = []
     if found["processes"]:
-        heads = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG", "QUEUE"]
-        rows = [_process(process) for process in found["processes"]]
+        heads = [*HEADS]
+        rows = [cells_of(process) for process in found["processes"]]
         if found["accounts"]:
             heads.append("ACCOUNTS")
             for row in rows:
@@ -89,17 +91,22 @@ def _status(found: dict[str, Any]) -> Group:
     if found["dead_letters"]:
         line = t("{count} messages are set aside: liteyuki dead-letters")
         parts.append(Text(line.format(count=found["dead_letters"]), "yellow"))
-    line = t("LiteyukiBot {version}, pid {pid}, up {uptime}, {memory}").format(
+    parts.append(Text(summary_of(found), "dim"))
+    return Group(*parts)
+
+
+def summary_of(found: dict[str, Any]) -> str:
+    """Return a line about the bot itself."""
+    return t("LiteyukiBot {version}, pid {pid}, up {uptime}, {memory}").format(
         version=found["version"],
         pid=found["pid"],
         uptime=in_words(found["uptime"]),
         memory=in_bytes(found["memory"]),
     )
-    parts.append(Text(line, "dim"))
-    return Group(*parts)
 
 
-def _process(process: dict[str, Any]) -> list[str]:
+def cells_of(process: dict[str, Any]) -> list[str]:
+    """Return what is shown of a process, below `HEADS`."""
     restarts = str(process["restarts"])
     if process["exit_code"] is not None:
         restarts += f" ({process['exit_code']})"

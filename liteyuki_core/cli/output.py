@@ -37,6 +37,12 @@ STYLES = {
     **{"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"},
 }
 
+
+def without_controls(text: str) -> str:
+    """Return a text without what could do something to the terminal."""
+    return _CONTROLS.sub("", text)
+
+
 console = Console(highlight=False, markup=False, emoji=False)
 console.soft_wrap = not console.is_terminal
 
@@ -49,12 +55,12 @@ def show_json(data: Any) -> None:
 def show(text: str, style: str = "") -> None:
     """Write a text as it is, without what could do something to the terminal."""
     # The terminal itself breaks long lines: what is copied from it has no breaks then.
-    console.print(Text(_CONTROLS.sub("", text), style), soft_wrap=True)
+    console.print(Text(without_controls(text), style), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Write a text to standard error."""
-    click.echo(_CONTROLS.sub("", text), err=True)
+    click.echo(without_controls(text), err=True)
 
 
 def fail(text: str, code: int = FAILED) -> NoReturn:
@@ -135,10 +141,11 @@ class _Wide:
 
 
 def _cell(number: int, cell: str, styled: int | None) -> Text:
-    return Text(_CONTROLS.sub("", cell), _style(cell) if number == styled else "")
+    return Text(without_controls(cell), style_of(cell) if number == styled else "")
 
 
-def _style(cell: str) -> str:
+def style_of(cell: str) -> str:
+    """Return the style of a state or of a level of the log."""
     return STYLES.get(cell, STYLES.get(_STATES.get(cell, ""), ""))
 
 
@@ -149,7 +156,7 @@ _STATES = {
 
 def _block(heads: Sequence[str], row: Sequence[str], styled: int | None) -> RenderableType:
     """Return a row as lines: its first cell, and below it what is known of the others."""
-    lines = [Text(_CONTROLS.sub("", row[0]), "bold")]
+    lines = [Text(without_controls(row[0]), "bold")]
     rest = Text()
     for number, (head, cell) in enumerate(zip(heads[1:], row[1:], strict=True), 1):
         if cell in ("", "-"):

@@ -69,6 +69,9 @@ CHINESE = {
     "Print what a shell runs to complete commands and names.": (
         "输出 shell 用来补全命令和名称的脚本。"
     ),
+    "Show the processes and their logs live; start, stop and restart them.": (
+        "实时显示各个进程及其日志，并可启动、停止、重启它们。"
+    ),
     "The settings.": "设置。",
     "Show each setting and where it comes from.": "显示每项设置及其来源。",
     "Start the bot: run FILE, which is bot.py if not given.": (
@@ -129,6 +132,7 @@ CHINESE = {
     "VALUE": "值",
     "FROM": "来源",
     "yes": "是",
+    "no": "否",
     "default": "默认值",
     "{source}; another value from the next start on": "{source}；下次启动时会变",
     "no messages are set aside": "没有被搁置的消息",
@@ -143,6 +147,18 @@ CHINESE = {
     "the bot has stopped": "机器人已停止",
     "the bot did not end within {timeout:g} s": "机器人没有在 {timeout:g} 秒内结束",
     "the bot has ended": "机器人已结束",
+    "top needs a terminal; `liteyuki status` shows the same once": (
+        "top 需要终端；`liteyuki status` 显示一次同样的内容"
+    ),
+    "top needs textual: {command}": "top 需要 textual：{command}",
+    "restart": "重启",
+    "stop": "停止",
+    "start": "启动",
+    "quit": "退出",
+    "{verb} {name}?": "{verb} {name}？",
+    "this is for the other processes; `liteyuki shutdown` ends main": (
+        "这只对其他进程有效；`liteyuki shutdown` 结束主进程"
+    ),
     "the service {name} is installed: {path}": "服务 {name} 已安装：{path}",
     "a bot runs here already; the service starts the next one": (
         "这里已经有机器人在运行，下一次由服务启动"

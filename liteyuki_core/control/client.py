@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -92,9 +92,7 @@ class Client:
         finally:
             connection.close()
 
-    def follow(
-        self, path: str, *, query: Any = None, last: str | None = None
-    ) -> Generator[Sent, None, None]:
+    def follow(self, path: str, *, query: Any = None, last: str | None = None) -> Following:
         """Return what comes on a stream from now on, until the bot ends.
 
         Whoever iterates waits for each event. Raises `NoBot` and `ControlError`, and the iteration
@@ -110,7 +108,26 @@ class Client:
             if isinstance(error, OSError | http.client.HTTPException):
                 raise _lost(error) from error
             raise
-        return _events(connection, response)
+        return Following(connection, response)
+
+
+class Following(Iterator[Sent]):
+    """What comes on a stream. One thread iterates, any may close it, which ends the iteration."""
+
+    def __init__(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
+        self._link = connection.link
+        self._events = _events(connection, response)
+
+    def __next__(self) -> Sent:
+        """Wait for the next event. Raises `ControlError`."""
+        return next(self._events)
+
+    def close(self) -> None:
+        """End it. Does not wait. Idempotent."""
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)
+        with suppress(ValueError):  # Another thread iterates, and closes it now.
+            self._events.close()
 
 
 def _events(

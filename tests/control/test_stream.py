@@ -15,6 +15,7 @@ from liteyuki_core.control.models import Lost
 from liteyuki_core.control.stream import Stream, number_after
 from liteyuki_core.ring import Entry, Ring
 from tests.conftest import wait_until
+from tests.pair import in_thread
 from tests.program import Program, running_program
 
 
@@ -65,6 +66,19 @@ def test_it_ends_with_the_bot(bot: Program) -> None:
     texts = [line.data["text"] for line in lines]
     assert any("LiteyukiBot has stopped" in text for text in texts)
     assert bot.wait() == 0
+
+
+def test_another_thread_may_close_a_stream(bot: Program) -> None:
+    """Whoever iterates comes to an end, without an error."""
+    lines = Client().follow("/log/follow", query={"lines": 1})
+    seen: list[Sent] = []
+    reading = in_thread(seen.extend, lines)
+    say("x")
+    lines.close()
+    reading.join(20)
+    assert not reading.is_alive()
+    lines.close()
+    assert list(lines) == []
 
 
 def test_a_client_that_reads_nothing_holds_nobody_up(

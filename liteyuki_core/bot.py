@@ -35,6 +35,7 @@ from .comm.loop.callbacks import is_async
 from .config import Settings, unknown_keys
 from .errors import LiteyukiError, NotConnected, ProcessStartError
 from .hooks import Hooks, name_of
+from .language import Phrase, say
 from .plugin import Plugin
 from .plugin import current as plugin_current
 from .plugin.loader import Loader
@@ -649,7 +650,7 @@ class LiteyukiBot:
     def stop(self) -> None:
         """Stop the bot. Returns at once. From any thread, hook or callback. Idempotent."""
         self._stop_early = True
-        self._on_loop(lambda: self._stop.ask("asked to stop"))
+        self._on_loop(lambda: self._stop.ask(Phrase("asked to stop")))
 
     def restart(self) -> None:
         """Stop everything, then replace this process by a new one. Returns at once.
@@ -660,7 +661,7 @@ class LiteyukiBot:
         """
         self._replacement.want()
         self._stop_early = True
-        self._on_loop(lambda: self._stop.ask("asked to restart"))
+        self._on_loop(lambda: self._stop.ask(Phrase("asked to restart")))
 
     async def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -701,8 +702,11 @@ class LiteyukiBot:
         self._in_background(self._reload.run())
         if not (self._supervisor.children or self._loader.plugins or self._hooks.are_there):
             log.logger.warning(
-                "there is nothing to do: no process, program, plugin or hook was added; a NoneBot "
-                'child is bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")'
+                say(
+                    "there is nothing to do: no process, program, plugin or hook was added; a "
+                    'NoneBot child is bot.add_process("nonebot", '
+                    '"liteyuki_core.frameworks.nonebot:run")'
+                )
             )
         await self._hooks.call_all("on_before_start")
         self._children_start = True
@@ -732,7 +736,7 @@ class LiteyukiBot:
         task.add_done_callback(self._hook_tasks.discard)
 
     async def _shutdown(self) -> None:
-        self._stop.ask("stopping")
+        self._stop.ask(Phrase("stopping"))
         self._revival.close()
         if self._systemd is not None:
             self._systemd.stopping(self._replacement.wanted)
@@ -754,10 +758,13 @@ class LiteyukiBot:
             if not done:
                 guarded.cancel()
                 log.logger.error(
-                    f"on_after_shutdown hook {name_of(hook)} did not end in time and is not "
-                    "waited for any more"
+                    say(
+                        "on_after_shutdown hook {name} did not end in time and is not waited for "
+                        "any more",
+                        name=name_of(hook),
+                    )
                 )
-        log.logger.info("LiteyukiBot has stopped")
+        log.logger.info(say("LiteyukiBot has stopped"))
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         tasks = asyncio.all_tasks(loop)
@@ -767,8 +774,10 @@ class LiteyukiBot:
             _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
             for task in pending:
                 log.logger.error(
-                    f"task {task.get_name()} ignored its cancellation and is not waited for any "
-                    "more"
+                    say(
+                        "task {name} ignored its cancellation and is not waited for any more",
+                        name=task.get_name(),
+                    )
                 )
         loop.run_until_complete(loop.shutdown_asyncgens())
 
@@ -797,14 +806,16 @@ class LiteyukiBot:
     def _broken(self, error: BaseException) -> None:
         self._fault = self._fault or error
         log.logger.opt(exception=error).critical(
-            "LiteyukiBot itself is broken: please report this; everything is stopped"
+            say("LiteyukiBot itself is broken: please report this; everything is stopped")
         )
         self._stop.ask(repr(error))
 
     def _end_by_force(self) -> None:
         """End everything at once, because the loop hangs. On the watchdog's thread."""
         self._supervisor.kill_all()
-        log.logger.critical("LiteyukiBot's loop hangs and could not stop in time; ended by force")
+        log.logger.critical(
+            say("LiteyukiBot's loop hangs and could not stop in time; ended by force")
+        )
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
 

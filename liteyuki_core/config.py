@@ -22,6 +22,7 @@ from annotated_types import Interval
 
 from .comm.wire.frames import MAX_MESSAGE_BYTES
 from .errors import ConfigError
+from .language import Phrase, listed
 from .log import FileConfig, LogConfig
 from .pyproject import read_table
 
@@ -219,11 +220,11 @@ def other_key(key: str) -> str | None:
     return value
 
 
-def unknown_keys() -> list[str]:
+def unknown_keys() -> list[Phrase]:
     """Return one line of text about each LITEYUKI_ key that is set and is no setting."""
     known = [*(_key(field.name) for field in fields(Settings)), *PLUGIN_KEYS]
-    places: dict[str, list[str]] = {}
-    for place, found in {"the environment": os.environ, **_files()}.items():
+    places: dict[str, list[object]] = {}
+    for place, found in [(Phrase("the environment"), os.environ), *_files().items()]:
         for key in _read(found):
             if key not in known:
                 places.setdefault(key, []).append(place)
@@ -233,14 +234,27 @@ def unknown_keys() -> list[str]:
             key.removeprefix(_PREFIX), [k.removeprefix(_PREFIX) for k in known], 1
         )
         hint = (
-            f"did you mean {_PREFIX}{near[0]}?"
+            Phrase("did you mean {key}?", key=_PREFIX + near[0])
             if near
-            else "the settings are listed in README and .env.example"
+            else Phrase("the settings are listed in README and .env.example")
         )
-        lines.append(f"{key} (in {' and '.join(where)}) is no setting of LiteyukiBot: {hint}")
+        lines.append(
+            Phrase(
+                "{key} (in {place}) is no setting of LiteyukiBot: {hint}",
+                key=key,
+                place=listed(where),
+                hint=hint,
+            )
+        )
     lines += [
-        f"{key} (in [tool.{_TABLE}] of {_PYPROJECT}) is no setting of LiteyukiBot: this table has "
-        f"{' and '.join(_TABLE_KEYS)}"
+        Phrase(
+            "{key} (in [tool.{table}] of {file}) is no setting of LiteyukiBot: this table has "
+            "{keys}",
+            key=key,
+            table=_TABLE,
+            file=_PYPROJECT,
+            keys=listed(_TABLE_KEYS),
+        )
         for key in read_table(_PYPROJECT, _TABLE)
         if key not in _TABLE_KEYS
     ]

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from . import log
 from .comm.loop.worker import Threads
+from .language import listed, say
 from .ring import Ring
 
 _RECENT_STATES = 1_000
@@ -110,8 +111,12 @@ class Hooks:
             task.cancel()
             child, kinds = tasks[task]
             log.logger.error(
-                f"{' and '.join(kinds)} hooks of process {child} did not end in time and "
-                "are not waited for any more"
+                say(
+                    "{kinds} hooks of process {name} did not end in time and are not waited for "
+                    "any more",
+                    kinds=listed(kinds),
+                    name=child,
+                )
             )
 
     def state(self, name: str, state: Enum) -> None:
@@ -154,7 +159,10 @@ class Hooks:
         for wait in late:
             wait.cancel()
             log.logger.error(
-                f"{waits[wait]} hooks did not end in time and are not waited for any more"
+                say(
+                    "{kind} hooks did not end in time and are not waited for any more",
+                    kind=waits[wait],
+                )
             )
 
 
@@ -165,4 +173,6 @@ def name_of(hook: Callable[..., Any]) -> str:
 
 def _report(error: BaseException | None, hook: Callable[..., Any], kind: Kind) -> None:
     if error is not None:
-        log.logger.opt(exception=error).error(f"{kind} hook {name_of(hook)} raised {error!r}")
+        log.logger.opt(exception=error).error(
+            say("{kind} hook {name} raised {error!r}", kind=kind, name=name_of(hook), error=error)
+        )

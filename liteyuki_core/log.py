@@ -17,6 +17,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import language
+
 if TYPE_CHECKING:
     from loguru import Logger, Message, Record
 
@@ -68,12 +70,11 @@ def from_environment() -> LogConfig:
     """
     level = os.environ.get("LITEYUKI_LOG_LEVEL", "").upper()
     icon = os.environ.get("LITEYUKI_LOG_ICON", "").lower()
-    lang = os.environ.get("LITEYUKI_LOG_LANG", "").lower()
     json = os.environ.get("LITEYUKI_LOG_JSON", "").lower()
     return LogConfig(
         level if level in LEVELS else "INFO",
         icon not in ("0", "false", "no", "off"),
-        "en" if lang == "en" else "zh",
+        language.from_environment(),
         json in ("1", "true", "yes", "on"),
     )
 
@@ -84,6 +85,7 @@ def configure(config: LogConfig) -> LogConfig:
     log = _get()
     log.remove()
     config = _config = _suited(config)
+    language.use(config.lang)
 
     def line(record: Record) -> str:
         if config.json:
@@ -108,21 +110,29 @@ def configure(config: LogConfig) -> LogConfig:
 
 
 def _suited(config: LogConfig) -> LogConfig:
-    """Return `config` adapted to standard output: no icons or colours that it can't show."""
+    """Return `config` adapted to standard output: no icons, colours or Chinese it can't show."""
     stream = sys.stdout
     if config.colour is None:
         config = config._replace(colour=not config.json and _shows_colours(stream))
         if config.colour and sys.platform == "win32":
             colorama: Any = import_module("colorama")
             colorama.just_fix_windows_console()
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        "".join(text for level in LEVELS.values() for text in level).encode(encoding)
-    except UnicodeEncodeError:
+    if not _shows(stream, "".join(icon for _, icon in LEVELS.values())):
         config = config._replace(icon=False)
+    if config.lang != "en" and not _shows(stream, "".join(name for name, _ in LEVELS.values())):
+        config = config._replace(lang="en")
+    return config
+
+
+def _shows(stream: Any, text: str) -> bool:
+    """Return whether a stream can show a text. One that can't gets ? for what it lacks."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    return config
+        return False
+    return True
 
 
 def _shows_colours(stream: Any) -> bool:

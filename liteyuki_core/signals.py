@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from . import log
+from .language import say
 from .stop import Stop
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -98,12 +99,19 @@ class Signals:
             return
         self._kill_all()
         self._stop.at_once()
-        loop.call_soon_threadsafe(log.logger.warning, f"{name} again: everything is ended at once")
+        loop.call_soon_threadsafe(self._again, name)
+
+    def _again(self, name: str) -> None:
+        log.logger.warning(say("{name} again: everything is ended at once", name=name))
 
     def _first(self, name: str) -> None:
         if self._stop.asked.is_set():
             log.logger.info(
-                f"{name}: LiteyukiBot is stopping already; one more signal ends everything at once"
+                say(
+                    "{name}: LiteyukiBot is stopping already; one more signal ends everything at "
+                    "once",
+                    name=name,
+                )
             )
         else:
             self._stop.ask(name)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from . import log
+from .language import Phrase, say
 
 _WATCHDOG_GRACE = 2.0
 _AT_ONCE_SECONDS = 1.0
@@ -38,11 +39,11 @@ class Stop:
         self._deadline: float | None = None
         self._watchdog: threading.Timer | None = None
 
-    def ask(self, why: str) -> None:
+    def ask(self, why: Phrase | str) -> None:
         """Ask LiteyukiBot to stop. Idempotent."""
         if self.asked.is_set():
             return
-        log.logger.info(f"LiteyukiBot stops: {why}")
+        log.logger.info(say("LiteyukiBot stops: {why}", why=why))
         if self._deadline is None:  # A second signal may have come first: `at_once`.
             self._deadline = monotonic() + self._timeout
             self._watch(self._timeout + _WATCHDOG_GRACE)

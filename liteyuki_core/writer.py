@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from . import files, log
 from .errors import ConfigError
+from .language import Phrase
 from .ring import Ring
 
 _LINES = 10_000
@@ -67,6 +68,9 @@ _BLOCKS = re.compile(rf"(?:[\u2580-\u259f]\s*){{4}}|(?:{_COLOURED}(?:{_ESCAPE})*
 """and more than a few blocks, or spaces that are coloured or inverted."""
 
 
+_FILE, _TERMINAL = Phrase("the log file"), Phrase("the standard output")
+
+
 class Line(NamedTuple):
     """A line as it was written, or several that belong together."""
 
@@ -91,7 +95,7 @@ class Writer:
         self._console = _Console()
         self.recent: Ring[Line] = Ring(_RECENT_LINES, _RECENT_CHARACTERS)
         """The last lines, as they are written."""
-        self._failed: set[str] = set()
+        self._failed: set[Phrase] = set()
         """Where writing has failed. The log says so once for each."""
         self._prefixes: dict[str, str] = {}
         self._indents: dict[str, str] = {}
@@ -221,7 +225,7 @@ class Writer:
             try:
                 self._file.remove()
             except OSError as error:
-                self._failed_to_write("log file", error)
+                self._failed_to_write(_FILE, error)
 
     def _take(self) -> list[Line | Counter[str]]:
         """Wait for lines to write and return them; return none when closed and all is written."""
@@ -245,14 +249,17 @@ class Writer:
             return batch
 
     def _say_dropped(self, dropped: Counter[str]) -> None:
-        whose = ", ".join(f"{name} {count}" for name, count in dropped.items())
         self._say(
             "WARNING",
-            f"{dropped.total()} lines were dropped, because standard output or the log file did "
-            f"not take them in time ({whose})",
+            Phrase(
+                "{count} lines were dropped, because standard output or the log file did not take "
+                "them in time ({whose})",
+                count=dropped.total(),
+                whose=", ".join(f"{name} {count}" for name, count in dropped.items()),
+            ),
         )
 
-    def _say(self, level: str, text: str) -> None:
+    def _say(self, level: str, text: Phrase) -> None:
         try:
             log.logger.log(level, text)
         except Exception:  # A handler that a user has added has failed. The thread goes on.
@@ -265,19 +272,23 @@ class Writer:
                 for text in _joined(map(self._for_file, lines)):
                     self._file.opt(raw=True).info(text)
             except Exception as error:  # Rotating and compressing may raise anything.
-                self._failed_to_write("log file", error)
+                self._failed_to_write(_FILE, error)
         try:
             self._console.write("".join(map(self._for_console, lines)))
         except (OSError, ValueError) as error:
-            self._failed_to_write("standard output", error)
+            self._failed_to_write(_TERMINAL, error)
 
-    def _failed_to_write(self, what: str, error: Exception) -> None:
+    def _failed_to_write(self, what: Phrase, error: Exception) -> None:
         if what not in self._failed:
             self._failed.add(what)
             self._say(
                 "ERROR",
-                f"the {what} can't be written, lines are missing there: {error!r}; this is logged "
-                "once, and writing is tried again for each line",
+                Phrase(
+                    "{what} can't be written, lines are missing there: {error!r}; this is logged "
+                    "once, and writing is tried again for each line",
+                    what=what,
+                    error=error,
+                ),
             )
 
     def _for_console(self, line: Line) -> str:

@@ -8,6 +8,7 @@ from liteyuki_core.comm import get_channels
 from liteyuki_core.comm.current import current
 from liteyuki_core.errors import NotConnected
 from liteyuki_core.frameworks import nonebot as framework
+from liteyuki_core.language import say
 from liteyuki_core.log import logger
 
 from .config import Config
@@ -27,19 +28,23 @@ def check_host(driver: Driver, config: Config) -> str | None:
         if config.liteyuki_comm_require_host:
             raise NotConnected(f"LITEYUKI_COMM_REQUIRE_HOST is set, but {error}") from None
         if config.liteyuki_comm_forward:
-            logger.warning(f"LITEYUKI_COMM_FORWARD is set, but {error}")
+            logger.warning(say("LITEYUKI_COMM_FORWARD is set, but {error}", error=error))
         else:
             logger.debug(f"nonebot_plugin_liteyuki_comm: channels can't be used: {error}")
         return None
     if not isinstance(driver, framework.Mixin):
         logger.warning(
-            "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep "
-            "NoneBot from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
+            say(
+                "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep "
+                "NoneBot from starting; add +liteyuki_core.frameworks.nonebot to DRIVER"
+            )
         )
     # To ask liteyuki_core.session for the name would import all of it where nobody needs it.
     if not config.liteyuki_comm_forward and f"{process}-session" in get_channels():
         logger.info(
-            "messages are not forwarded to the main process, which has handlers for them: "
-            "LITEYUKI_COMM_FORWARD is not set"
+            say(
+                "messages are not forwarded to the main process, which has handlers for them: "
+                "LITEYUKI_COMM_FORWARD is not set"
+            )
         )
     return process

@@ -25,6 +25,7 @@ from nonebot.permission import SuperUser
 
 from liteyuki_core.comm import Channel, current, get_channel
 from liteyuki_core.errors import ChannelError, ChannelNotFound
+from liteyuki_core.language import listed, say
 from liteyuki_core.log import logger
 from liteyuki_core.session.exchange import (
     CallApi,
@@ -113,7 +114,10 @@ class Forwarder:
         await asyncio.wait({task})
         if self._queue:
             logger.error(
-                f"{len(self._queue)} messages could not be forwarded before NoneBot shut down"
+                say(
+                    "{count} messages could not be forwarded before NoneBot shut down",
+                    count=len(self._queue),
+                )
             )
             for item in self._queue:
                 if isinstance(item, asyncio.Task):
@@ -137,8 +141,11 @@ class Forwarder:
         """Take in a message event. Never waits."""
         if self._find_channel() is None:
             self._tell_once(
-                "messages are not forwarded: the main process has no handler for them; register "
-                "one with on_message of liteyuki_core.session, or turn LITEYUKI_COMM_FORWARD off"
+                say(
+                    "messages are not forwarded: the main process has no handler for them; "
+                    "register one with on_message of liteyuki_core.session, or turn "
+                    "LITEYUKI_COMM_FORWARD off"
+                )
             )
             return
         superuser = await _superuser(bot, event)  # Looks into the settings, and waits for nothing.
@@ -148,8 +155,12 @@ class Forwarder:
             self._put(asyncio.create_task(self._described(bot, event, superuser)))
         else:
             self._tell_once(
-                f"messages of the adapter {bot.adapter.get_name()} are not forwarded: that needs "
-                f"{' and '.join(_PLUGINS)}; install nonebot-plugin-liteyuki-comm[session]"
+                say(
+                    "messages of the adapter {adapter} are not forwarded: that needs {plugins}; "
+                    "install nonebot-plugin-liteyuki-comm[session]",
+                    adapter=bot.adapter.get_name(),
+                    plugins=listed(_PLUGINS),
+                )
             )
 
     def connected(self, bot: Bot) -> None:
@@ -169,8 +180,11 @@ class Forwarder:
         if len(self._queue) >= self._tell_at:
             self._tell_at *= 2
             logger.warning(
-                f"{len(self._queue)} messages wait to be forwarded: the main process handles them "
-                "more slowly than they come"
+                say(
+                    "{count} messages wait to be forwarded: the main process handles them more "
+                    "slowly than they come",
+                    count=len(self._queue),
+                )
             )
 
     async def _send_all(self) -> None:
@@ -188,9 +202,11 @@ class Forwarder:
             told = await item if isinstance(item, asyncio.Task) else item
             await self._channel.async_send(told)
         except ChannelError as error:
-            self._tell_once(f"a message could not be forwarded: {error}")
+            self._tell_once(say("a message could not be forwarded: {error}", error=error))
         except Exception as error:
-            logger.opt(exception=error).error(f"a message could not be forwarded: {error!r}")
+            logger.opt(exception=error).error(
+                say("a message could not be forwarded: {error}", error=repr(error))
+            )
 
     async def _described(self, bot: Bot, event: Event, superuser: bool) -> Forwarded:
         return self._forwarded(bot, event, superuser, await self._universal.described(bot, event))

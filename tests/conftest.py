@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have programs under test interruptible, which a shell's background job is not, and quick."""
     config.addinivalue_line("markers", "long: takes long; run with --long alone")
     config.addinivalue_line("markers", "every_transport: of the few that run over all transports")
+    os.environ["LITEYUKI_LOG_LANG"] = "en"  # What tests log themselves, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
@@ -143,12 +144,16 @@ _tracker_open: list[bool] = []
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment for a program in `tmp_path`: this project importable, nothing configured."""
+    """The environment for a program in `tmp_path`: this project importable, nothing configured.
+
+    Only its log is in English, which is what tests look for.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("LITEYUKI_")}
     for name in ("HOST", "PORT", "DRIVER", "ENVIRONMENT", "ONEBOT_ACCESS_TOKEN"):
         kept.pop(name, None)
     for name in ("FORCE_COLOR", "NO_COLOR", "PYCHARM_HOSTED"):
         kept.pop(name, None)
+    kept["LITEYUKI_LOG_LANG"] = "en"
     kept["PYTHONUNBUFFERED"] = "1"
     kept["PYTHONUTF8"] = "1"
     return kept

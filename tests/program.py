@@ -279,7 +279,7 @@ def spoken(program: Program, start: str = "> ") -> list[str]:
 def stopped_by_itself(program: Program) -> bool:
     """Return whether the output says that everything ended when it was asked to."""
     return (
-        bool(program.found(r"process nonebot exited with code 0$"))
-        and bool(program.found(r"LiteyukiBot has stopped$"))
-        and not program.found("Traceback|has not stopped|is left")
+        bool(program.found(r"process nonebot exited with code 0$|进程 nonebot 已退出，退出码 0$"))
+        and bool(program.found(r"LiteyukiBot (has stopped|已停止)$"))
+        and not program.found("Traceback|has not stopped|没有停止|is left")
     )

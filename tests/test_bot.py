@@ -174,7 +174,7 @@ def test_a_hung_loop_is_ended_by_force(tmp_path: Path, environment: Environment)
         family = bot.children()
         bot.interrupt()
         assert bot.wait() == 1
-        assert bot.found("严重.*hangs")
+        assert bot.found("CRITICAL.*hangs")
         wait_until(lambda: not living(family))
 
 
@@ -193,7 +193,7 @@ def test_a_child_crash_is_felt_by_nobody_else(tmp_path: Path, environment: Envir
         assert bot.wait() == 0
         assert len(bot.found("got ChannelBroken channel crashes-active: .*exited with code 7")) == 2
         assert bot.found("^last")
-        assert bot.found("错误.*process crashes exited with code 7")
+        assert bot.found("ERROR.*process crashes exited with code 7")
 
 
 # ------------------------------------------------------------- hooks
@@ -211,7 +211,7 @@ def test_hooks(tmp_path: Path, environment: Environment) -> None:
             "shutdown first added True",
         ]
         for when in ("before", "after", "shutdown"):
-            assert bot.found(f"错误.*hook .*trouble {when}")
+            assert bot.found(f"ERROR.*hook .*trouble {when}")
             assert bot.found(f"^ValueError: trouble {when}")
 
 
@@ -219,7 +219,7 @@ def test_a_hook_that_raises_while_the_bot_stops(tmp_path: Path, environment: Env
     """A sync hook's thread is not waited for, but what it raises is still logged."""
     with running_program(tmp_path, environment, "bot_hooks:late") as bot:
         assert bot.wait() == 0
-        assert bot.found("错误.*on_after_start hook .*raises_late raised .*trouble late")
+        assert bot.found("ERROR.*on_after_start hook .*raises_late raised .*trouble late")
 
 
 @pytest.mark.parametrize("kind", ["before_start", "after_start", "after_shutdown"])
@@ -237,7 +237,7 @@ def test_a_hook_that_never_returns(
         if kind != "after_shutdown":
             assert bot.found("^last hook")
         else:
-            assert bot.found("错误.*hook.*did not end in time")
+            assert bot.found("ERROR.*hook.*did not end in time")
 
 
 # ------------------------------------------------------------- bad input
@@ -285,7 +285,7 @@ def test_a_target_that_can_not_run(
     with running_program(tmp_path, environment, "bot_targets:cannot_run", target) as bot:
         assert bot.wait() == 0
         assert bot.found(line)
-        assert bot.found(f"错误.*process bad exited with code {code}")
+        assert bot.found(f"ERROR.*process bad exited with code {code}")
         assert bot.found("main got ChannelBroken")
 
 
@@ -374,6 +374,7 @@ def test_a_broken_setting(
     tmp_path: Path, environment: Environment, key: str, value: str, allowed: str
 ) -> None:
     """The error names the key as it stands in .env, its value and what is allowed."""
+    environment.pop(key, None)
     write_files(tmp_path, {".env": f"{key}={value}\n"})
     with running_program(tmp_path, environment, "bot_stops:hosts") as bot:
         assert bot.wait() == 1
@@ -455,7 +456,7 @@ def test_garbage_on_a_link(tmp_path: Path, environment: Environment) -> None:
         assert (
             len(
                 bot.found(
-                    "错误.*process nonsense: its link is ended: bytes 6e6f6e73656e73.* no frame"
+                    "ERROR.*process nonsense: its link is ended: bytes 6e6f6e73656e73.* no frame"
                 )
             )
             == 1
@@ -470,4 +471,4 @@ def test_children_talk_to_each_other(tmp_path: Path, environment: Environment) -
     with running_program(tmp_path, environment, "bot_targets:child_to_child") as bot:
         assert bot.wait() == 0
         assert bot.found("^result")
-        assert not bot.found("Traceback|警告")
+        assert not bot.found("Traceback|WARNING")

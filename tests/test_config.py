@@ -42,6 +42,7 @@ TEXTS = [
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, empty."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LITEYUKI_LOG_LANG")
     return tmp_path
 
 
@@ -104,7 +105,7 @@ def test_an_unknown_key_is_named(
     if ".env" in place:
         write_files(nothing_set, {".env": f"# {key}X=1\n{key.upper()}=1\n"})
     (line,) = unknown_keys()
-    assert line == f"{key.upper()} (in {place}) is no setting of LiteyukiBot: {says}"
+    assert line.english == f"{key.upper()} (in {place}) is no setting of LiteyukiBot: {says}"
 
 
 def test_the_main_process_warns_once(tmp_path: Path, environment: Environment) -> None:
@@ -163,7 +164,7 @@ def test_a_wrong_value_or_key_names_its_file(nothing_set: Path) -> None:
     write_files(nothing_set, {".env.prod": "LITEYUKI_LOG_LEVEL=loud\nLITEYUKI_LOUD=1"})
     with pytest.raises(ConfigError, match=r"in the environment or in \.env or in \.env\.prod\)$"):
         Settings.load()
-    assert [line for line in unknown_keys() if "LITEYUKI_LOUD (in .env.prod)" in line]
+    assert [line for line in unknown_keys() if "LITEYUKI_LOUD (in .env.prod)" in line.english]
     (nothing_set / ".env.prod").write_bytes("LITEYUKI_LOG_LANG=\u4e2d".encode("gbk"))
     with pytest.raises(ConfigError, match=r"\.env\.prod is not UTF-8"):
         Settings.load()

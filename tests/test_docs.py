@@ -66,9 +66,9 @@ def blocks(name: str) -> list[Block]:
     ]
 
 
-def block(kind: str, name: str) -> str:
-    """Return the text of one block of the README."""
-    (text,) = [b.text for b in blocks(ENGLISH) if (b.kind, b.name) == (kind, name)]
+def block(kind: str, name: str, readme: str = ENGLISH) -> str:
+    """Return the text of one block of a README."""
+    (text,) = [b.text for b in blocks(readme) if (b.kind, b.name) == (kind, name)]
     return text
 
 
@@ -78,7 +78,9 @@ def prose(name: str) -> str:
 
 
 def without_comments(of: Block) -> Any:
-    """Return what of a block is the same in every language."""
+    """Return what of a block is the same in every language: of a log, what is before the level."""
+    if of.kind == PRINTS:
+        return [line.partition("[")[0] for line in of.text.splitlines()]
     if of.language == "python":
         tokens = tokenize.generate_tokens(io.StringIO(of.text).readline)
         ignored = (tokenize.COMMENT, tokenize.NL)
@@ -159,31 +161,42 @@ def folder(tmp_path: Path, environment: dict[str, str]) -> Path:
 def alike(line: str) -> str:
     """Return a line of the log without what differs from run to run."""
     line = re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "TIME ", line)
-    line = re.sub(r"\(pid \d+\)", "(pid PID)", line)
+    line = re.sub(r"([(（])pid \d+([)）])", r"\1pid PID\2", line)
+    line = re.sub(r"[\d.]+ 秒(?=后重启)|(?<=启动用了 )[\d.]+ 秒", "N 秒", line)
     return re.sub(r"[\d.]+ s (?=after its start|\(restart)", "N s ", line)
 
 
+def in_the_language_of(readme: str, environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment in which a bot writes what a README shows."""
+    language = {"LITEYUKI_LOG_LANG": "en"} if readme == ENGLISH else {}
+    return {k: v for k, v in environment.items() if k != "LITEYUKI_LOG_LANG"} | language
+
+
+@pytest.mark.parametrize("readme", READMES)
 @pytest.mark.parametrize("name", names(RUN))
-def test_program_prints_what_is_shown(name: str, folder: Path, environment: dict[str, str]) -> None:
+def test_program_prints_what_is_shown(
+    name: str, readme: str, folder: Path, environment: dict[str, str]
+) -> None:
     """It ends by itself, and has written the lines that stand below it, in that order."""
     (folder / name).write_text(block(RUN, name), encoding="utf-8")
-    with running(folder, environment, name) as program:
+    with running(folder, in_the_language_of(readme, environment), name) as program:
         assert program.wait() == 0, program.output
         assert "Traceback" not in program.output
         written = iter([alike(line) for line in program.lines])
-        for line in block(PRINTS, name).splitlines():
+        for line in block(PRINTS, name, readme).splitlines():
             assert alike(line) in written, f"{line} is not there, or too early: {program.output}"
 
 
-def test_bot_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("readme", READMES)
+def test_bot_prints_what_is_shown(readme: str, folder: Path, environment: dict[str, str]) -> None:
     """`python bot.py` writes LiteyukiBot's lines as shown, and its NoneBot answers."""
     for name in ("bot.py", "pyproject.toml", *names(FILE)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    shown = [alike(line) for line in block(PRINTS, "bot.py").splitlines()]
+    shown = [alike(line) for line in block(PRINTS, "bot.py", readme).splitlines()]
     ours = {line for line in shown if line.startswith("TIME ")}
     assert len(ours) == 5
-    with running(folder, environment) as program:
+    with running(folder, in_the_language_of(readme, environment)) as program:
         program.wait_until(lambda: ours <= set(map(alike, program.lines)), f"lines: {ours}")
         address = address_of(program)
         assert httpx.get(f"http://{address}/", trust_env=False).status_code == 404

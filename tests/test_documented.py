@@ -63,6 +63,7 @@ def project(tmp_path: Path, environment: dict[str, str]) -> Path:
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "examples" / "documented", tmp_path / "examples" / "documented")
     environment["PORT"] = str(free_port())
+    del environment["LITEYUKI_LOG_LANG"]  # The documented line is that of the default.
     return tmp_path
 
 

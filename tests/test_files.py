@@ -50,7 +50,7 @@ def test_whatever_the_umask(
         assert {"store.db", "store.db-wal", "bot.log", ".liteyuki.lock"} <= names
         assert shared(tmp_path) == {}
         assert program.stop() == 0
-        assert not program.found("Traceback|错误")
+        assert not program.found("Traceback|ERROR")
     assert len(list(tmp_path.rglob(f"*.{compression}"))) > 2
     assert shared(tmp_path) == {}
 

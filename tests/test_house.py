@@ -18,6 +18,8 @@ from tests.program import python
 CORE = ROOT / "liteyuki_core"
 
 FLOORS: list[set[str]] = [
+    {"chinese"},
+    {"language"},
     {"errors", "files", "log", "redaction", "ring", "units", "unread", "version"},
     {"pyproject", "writer"},
     {"comm.loop"},

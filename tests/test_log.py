@@ -31,6 +31,7 @@ def labels(output: str) -> list[str]:
 
 def test_the_documented_line(tmp_path: Path, environment: Environment) -> None:
     """Date, time, icon and Chinese level name, message; from INFO on."""
+    del environment["LITEYUKI_LOG_LANG"]
     result = python(ALL, tmp_path, environment)
     assert labels(result.stdout) == ["ℹ️信息", "✅成功", "⚠️警告", "⭕错误", "❌严重"]
     assert "m {} <red>info" in result.stdout
@@ -50,6 +51,7 @@ def test_settings(
     tmp_path: Path, environment: Environment, more: dict[str, str], expected: list[str]
 ) -> None:
     """The LITEYUKI_LOG_ variables say which lines are written and how they look."""
+    del environment["LITEYUKI_LOG_LANG"]
     result = python(ALL, tmp_path, environment, **more)
     assert labels(result.stdout)[:2] == expected
 
@@ -122,14 +124,31 @@ def test_no_line_is_printed_twice(tmp_path: Path, environment: Environment) -> N
         assert re.match(shape, lines[0])
 
 
-def test_a_console_that_lacks_the_icons(tmp_path: Path, environment: Environment) -> None:
-    """Where the encoding has no icons, lines come without them, and none is lost."""
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("gbk", "[信息] LiteyukiBot 已停止".encode("gbk").decode("utf-8", "replace")),
+        ("ascii", "[INFO] LiteyukiBot has stopped"),
+    ],
+)
+def test_a_console_that_lacks_characters(
+    tmp_path: Path, environment: Environment, encoding: str, shown: str
+) -> None:
+    """Lines come without icons, or in English, so that each can be read."""
     result = python(
-        ALL + 'logger.info("☃ snow")\n',
+        """
+        from liteyuki_core.language import say
+        from liteyuki_core.log import logger
+        logger.info("☃ snow")
+        logger.info(say("LiteyukiBot has stopped"))
+        """,
         tmp_path,
-        {**environment, "PYTHONUTF8": "0", "PYTHONIOENCODING": "gbk"},
+        environment,
+        LITEYUKI_LOG_LANG="zh",
+        PYTHONUTF8="0",
+        PYTHONIOENCODING=encoding,
     )
-    assert "信息".encode("gbk").decode("utf-8", "replace") in result.stdout
+    assert shown in result.stdout
     assert "? snow" in result.stdout
     assert "Traceback" not in result.stdout
 

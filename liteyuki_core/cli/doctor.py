@@ -127,7 +127,7 @@ def _settings() -> Iterator[Finding]:
         return
     yield Finding("ok", t("the settings are allowed: liteyuki config explain"))
     for line in unknown:
-        yield Finding("warning", line)
+        yield Finding("warning", str(line))
     if sys.platform == "win32":
         return
     for name in sorted(os.listdir(".")):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..config import Settings
 from ..errors import ConfigError
+from ..language import use
 
 
 def _language() -> str:
@@ -22,6 +23,7 @@ def t(text: str) -> str:
 
 
 _LANGUAGE = _language()
+use(_LANGUAGE)
 
 CHINESE = {
     # -- commands

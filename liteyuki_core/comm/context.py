@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import log
 from ..errors import ChannelClosed, ChannelError, ChannelExists, ChannelNotFound, NotConnected
+from ..language import Phrase, say
 from .ends.end import End, Handle
 from .ends.port import ContextPort
 from .ends.state import State
@@ -214,8 +215,13 @@ class Context:
         names = {number: end.name for number, end in self.ends.items()}
         for number, count in self.port.shut(max(0.0, deadline - monotonic())).items():
             log.logger.error(
-                f"channel {names.get(number, '(closed)')}: {count} messages could not be handed to "
-                f"the main process within {timeout:.1f} s and are lost"
+                say(
+                    "channel {name}: {count} messages could not be handed to the main process "
+                    "within {seconds:.1f} s and are lost",
+                    name=names.get(number) or Phrase("(closed)"),
+                    count=count,
+                    seconds=timeout,
+                )
             )
 
     def abandon(self) -> None:

@@ -32,6 +32,7 @@ from ..errors import (
     ProcessNotFound,
     SendError,
 )
+from ..language import say
 from ..version import __version__
 from . import metrics, models
 from .control import Control, NotFound
@@ -169,7 +170,9 @@ class Api:
         elif isinstance(error, _WRONG):
             status = 422
         elif not isinstance(error, LiteyukiError):
-            log.logger.opt(exception=error).error(f"the control API has failed: {error!r}")
+            log.logger.opt(exception=error).error(
+                say("the control API has failed: {error!r}", error=error)
+            )
             return _problem(500, "InternalError", "LiteyukiBot's log says what has failed")
         return _problem(status, type(error).__name__, str(error))
 

@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .. import log
+from ..language import say
 from . import address
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ class Door:
             self._left = address.paths()
         except OSError as error:
             log.logger.warning(
-                f"there is no control socket, so the command line finds no bot here: {error}"
+                say(
+                    "there is no control socket, so the command line finds no bot here: {error}",
+                    error=error,
+                )
             )
             return
         self._closing, self._close = socket.socketpair()
@@ -69,7 +73,10 @@ class Door:
                 serve(self._bot, self._listening, self._closing, self._token)
         except Exception as error:
             log.logger.opt(exception=error).error(
-                f"the control socket is closed, because its server has failed: {error!r}"
+                say(
+                    "the control socket is closed, because its server has failed: {error!r}",
+                    error=error,
+                )
             )
         finally:
             address.remove(self._left)

@@ -39,6 +39,7 @@ from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
 from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
+from ..language import say
 from ..process import sources
 from ..process.child import script
 from ..process.child.request import calls_ready, ready
@@ -185,9 +186,20 @@ def _warn_of_nothing(pyproject: str | os.PathLike[str] | None) -> None:
     """Say that NoneBot has nothing to do, which often is because of where the bot was started."""
     here = os.getcwd()
     program = os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv and sys.argv[0] else here
-    line = f"NoneBot has no adapter and no plugin: none is listed in {pyproject} of {here}"
-    if os.path.realpath(program) != os.path.realpath(here):
-        line += f", where the bot was started; its program is in {program}: start it there"
+    if os.path.realpath(program) == os.path.realpath(here):
+        line = say(
+            "NoneBot has no adapter and no plugin: none is listed in {file} of {here}",
+            file=pyproject,
+            here=here,
+        )
+    else:
+        line = say(
+            "NoneBot has no adapter and no plugin: none is listed in {file} of {here}, where the "
+            "bot was started; its program is in {program}: start it there",
+            file=pyproject,
+            here=here,
+            program=program,
+        )
     log.logger.warning(line)
 
 
@@ -282,7 +294,7 @@ class _Startup:
         try:
             current.current().port.word(words.Failed(why))
         except NotConnected:
-            log.logger.error(f"NoneBot could not start: {why}")
+            log.logger.error(say("NoneBot could not start: {why}", why=why))
 
     def _refused(self, host: str, port: int, error: OSError | None) -> None:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -368,8 +380,12 @@ class _Hook:
         error = None if running.cancelled() else running.exception()
         if error is not None and not _says_the_end(error):
             log.logger.opt(exception=error).error(
-                f"startup hook {self._name}, left running because it serves a channel, raised "
-                f"{error!r}"
+                say(
+                    "startup hook {name}, left running because it serves a channel, raised "
+                    "{error!r}",
+                    name=self._name,
+                    error=error,
+                )
             )
 
 

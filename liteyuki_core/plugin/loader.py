@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from .. import log
 from ..errors import PluginCycle, PluginError, PluginExists, PluginFailed, PluginNotFound
+from ..language import say
 from ..process import sources
 from .model import Plugin, PluginMetadata
 from .source import Place, Source, locate, members, source_of
@@ -102,8 +103,12 @@ class Loader:
                 found += members(folder)
             except OSError as error:
                 log.logger.error(
-                    f"no plugins are loaded from the folder {os.fspath(folder)!r} in "
-                    f"{os.getcwd()}: {error.strerror}"
+                    say(
+                        "no plugins are loaded from the folder {folder!r} in {here}: {why}",
+                        folder=os.fspath(folder),
+                        here=os.getcwd(),
+                        why=error.strerror,
+                    )
                 )
         with self._lock:
             self._know(found)
@@ -137,7 +142,7 @@ class Loader:
         except PluginFailed:
             return None  # It was reported when it failed.
         except PluginError as error:
-            log.logger.error(str(error))
+            log.logger.error(say("{error}", error=error))
             return None
 
     def _get(self, source: Source) -> Plugin:
@@ -199,7 +204,9 @@ class Loader:
             self._places.pop(name, None)  # It was broken off. Whoever asks again tries again.
             if isinstance(error, SystemExit) and error is not self._ends:
                 self._ends = error
-                log.logger.error(f"plugin {name} ends the main process: {error!r}")
+                log.logger.error(
+                    say("plugin {name} ends the main process: {error!r}", name=name, error=error)
+                )
             raise
         finally:
             self._chain.pop()
@@ -207,7 +214,7 @@ class Loader:
                 self._loading_thread = self._ends = None
         plugin = Plugin(name, place.module, module, place.file, _metadata(name, module))
         self._loaded[name] = self._modules[place.module] = plugin
-        log.logger.info(f"plugin {name} is loaded from {source.given}")
+        log.logger.info(say("plugin {name} is loaded from {place}", name=name, place=source.given))
         return plugin
 
     def _fail(self, source: Source, error: Exception, reason: str) -> NoReturn:
@@ -223,7 +230,7 @@ class Loader:
         if isinstance(error, SyntaxError) and error.filename:
             sources.note(error.filename)
         log.logger.opt(exception=error.with_traceback(cut)).error(
-            f"plugin {name} could not be loaded: {reason}"
+            say("plugin {name} could not be loaded: {why}", name=name, why=reason)
         )
         raise _failure(name) from None
 
@@ -246,8 +253,12 @@ def _metadata(name: str, module: ModuleType) -> PluginMetadata | None:
     if found is None or isinstance(found, PluginMetadata):
         return found
     log.logger.warning(
-        f"plugin {name}: its __plugin_meta__ is ignored, because it is a {type(found).__name__} "
-        "and no PluginMetadata of liteyuki_core.plugin"
+        say(
+            "plugin {name}: its __plugin_meta__ is ignored, because it is a {type} and no "
+            "PluginMetadata of liteyuki_core.plugin",
+            name=name,
+            type=type(found).__name__,
+        )
     )
     return None
 

@@ -38,6 +38,7 @@ from ..comm.wire.endpoint import Endpoint
 from ..comm.workers import Died
 from ..errors import ChannelClosed, ProcessError, ProcessStartError, ProcessTimeout
 from ..hooks import Hooks, Kind
+from ..language import Phrase, say
 from ..writer import Writer
 from . import stopping
 from .child.output import WriteEnd
@@ -265,7 +266,7 @@ class Course:
         if self._life is not None:
             if self.child.state is ProcessState.STOPPING:
                 return False
-            self._enter(ProcessState.STOPPING, f"process {self.name} is to stop")
+            self._enter(ProcessState.STOPPING, Phrase("process {name} is to stop", name=self.name))
             return True
         if self._starting is not None:
             self._starting.cancel()
@@ -299,7 +300,11 @@ class Course:
         if not isinstance(life, Life) or life.peer is not peer:
             return  # It has ended meanwhile.
         log.logger.warning(
-            f"process {self.name} is ended: whoever has called it waits no longer (pid {life.pid})"
+            say(
+                "process {name} is ended: whoever has called it waits no longer (pid {pid})",
+                name=self.name,
+                pid=life.pid,
+            )
         )
         if self.child.state is not ProcessState.STOPPING:
             self._again = True
@@ -375,8 +380,8 @@ class Course:
 
     # ------------------------------------------------------------- states
 
-    def _enter(self, state: ProcessState, line: str, level: str = "INFO") -> None:
-        """Change the state. Log `line`, if it is not empty."""
+    def _enter(self, state: ProcessState, line: Phrase | None, level: str = "INFO") -> None:
+        """Change the state. Log `line`, if there is one."""
         self.child.state = state
         changes, self._changes = self._changes, []
         for change in changes:
@@ -386,7 +391,7 @@ class Course:
             self.drop_successor()
             self._drop_spare()
             self._listening.close()
-        if line:
+        if line is not None:
             log.logger.log(level, line)
         self._services.hooks.state(self.name, state)
         if self._pool is not None:
@@ -402,11 +407,21 @@ class Course:
         if self.child.state is not ProcessState.STARTING:
             return
         seconds = monotonic() - life.begun
-        line = f"process {self.name} is ready, {seconds:.2f} s after its start"
+        line = Phrase(
+            "process {name} is ready, {seconds:.2f} s after its start",
+            name=self.name,
+            seconds=seconds,
+        )
         if lacks:
-            shown = [repr(each[:100])[1:-1] for each in lacks[:_MOST_LACKS]]
-            more = f" and {len(lacks) - _MOST_LACKS} more" * (len(lacks) > _MOST_LACKS)
-            line += f", without {', '.join(shown)}{more}: see its errors above"
+            shown = ", ".join([repr(each[:100])[1:-1] for each in lacks[:_MOST_LACKS]])
+            more = len(lacks) - _MOST_LACKS
+            line = Phrase(
+                "{ready}, without {names}: see its errors above",
+                ready=line,
+                names=Phrase("{shown} and {count} more", shown=shown, count=more)
+                if more > 0
+                else shown,
+            )
         self._enter(ProcessState.RUNNING, line, "WARNING" if lacks else "INFO")
         if self._is_restart:
             self._services.tasks.run(self._services.hooks.call_all("on_after_restart", self.name))
@@ -431,14 +446,14 @@ class Course:
             self._starting.cancel()
         self._is_restart = again
         if not delay:
-            self._enter(ProcessState.STARTING, "")
+            self._enter(ProcessState.STARTING, None)
         self._starting = self._services.tasks.run(self._start(delay))
 
     async def _start(self, delay: float) -> None:
         try:
             if delay:
                 await asyncio.sleep(delay)
-                self._enter(ProcessState.STARTING, "")
+                self._enter(ProcessState.STARTING, None)
             if self._is_restart:
                 self.child.restarts += 1
                 if not self._restart_announced:
@@ -557,7 +572,7 @@ class Course:
     def _spawned(self, life: Living) -> None:
         self.child.exitcode = None
         self.child.started_at = datetime.now(timezone.utc)
-        log.logger.info(f"process {self.name} started (pid {life.pid})")
+        log.logger.info(say("process {name} started (pid {pid})", name=self.name, pid=life.pid))
         if isinstance(life, Life):
             self._watch = Watch(self.child, life.peer, self._hang, life.kill, life.report)
             self._services.health.add(self._watch)
@@ -572,7 +587,7 @@ class Course:
             life.close()
             self._on_pid(None)
             self._life = self._watch = None
-            how = describe(code)
+            how = describe(code).english
             if self.child.state is ProcessState.STOPPING:
                 how = "was stopped"
             self._follow(
@@ -624,6 +639,6 @@ class Course:
 
     def _not_started(self) -> None:
         self.child.outcome = "it was stopped before it was started"
-        line = f"process {self.name}: {self.child.outcome}"
+        line = Phrase("process {name}: it was stopped before it was started", name=self.name)
         self._enter(ProcessState.STOPPED, line)
-        self._services.main.hub.process_ended(self.name, ChannelClosed, line)
+        self._services.main.hub.process_ended(self.name, ChannelClosed, line.english)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import signal
 
+from ..language import Phrase
+
 COULD_NOT_START = 3
 """Exit code of a child that could not start. To start it again at once would not help."""
 
@@ -68,18 +70,18 @@ def signal_of(code: int) -> int | None:
     return number if code < 0 or number in set(map(int, signal.Signals)) else None
 
 
-def describe(code: int | None) -> str:
+def describe(code: int | None) -> Phrase:
     """Return an exit code in words."""
     if code is None:
-        return (
+        return Phrase(
             "has ended; its exit code is not known (something else in this process has waited "
             "for it)"
         )
     number = signal_of(code)
     if number is None:
-        return f"exited with code {code}"
+        return Phrase("exited with code {code}", code=code)
     try:
-        name = f" ({signal.Signals(number).name})"
+        name = signal.Signals(number).name
     except ValueError:
-        name = ""
-    return f"was ended by signal {number}{name}"
+        return Phrase("was ended by signal {number}", number=number)
+    return Phrase("was ended by signal {number} ({name})", number=number, name=name)

@@ -45,6 +45,7 @@ from multiprocessing import (
 from typing import Any
 
 from .. import log
+from ..language import say
 from .child import server
 
 assert sys.platform == "linux", "elsewhere children are spawned"
@@ -133,7 +134,9 @@ class _Server:
             first, self._unusable = not self._unusable, why
             self._end()
         if first:
-            log.logger.warning(f"children are spawned, not forked, so they start slower: {why}")
+            log.logger.warning(
+                say("children are spawned, not forked, so they start slower: {why}", why=why)
+            )
 
     def close(self) -> None:
         """End the server's process. Wakes who waits for it. Idempotent."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import log
+from ..language import say
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -45,8 +46,12 @@ class Group:
                 self._job = _Job(int(process.sentinel))
             except OSError as error:
                 log.logger.warning(
-                    f"{process.name}: no Windows job can be made for it, so processes that it "
-                    f"starts may outlive it: {error}"
+                    say(
+                        "{name}: no Windows job can be made for it, so processes that it starts "
+                        "may outlive it: {error}",
+                        name=process.name,
+                        error=error,
+                    )
                 )
 
     def wait(self, on_ended: Callable[[], object]) -> int | None:

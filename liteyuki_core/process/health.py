@@ -38,6 +38,7 @@ from .. import log
 from ..comm.hub.link_peer import LinkPeer
 from ..comm.wire import words
 from ..errors import FrameError
+from ..language import Phrase, say
 from .report import Answer, Report
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ _STACK_CHARACTERS = 9000
 """At most so many characters of a stack are logged. An honest child sends fewer."""
 
 _STATES = {
-    "T": "it is stopped by a signal",
-    "t": "a debugger holds it",
-    "D": "it waits for a disk or a device",
-    "R": "it computes: C code may hold the interpreter lock",
-    "S": "it waits: C code may hold the interpreter lock",
+    "T": Phrase("it is stopped by a signal"),
+    "t": Phrase("a debugger holds it"),
+    "D": Phrase("it waits for a disk or a device"),
+    "R": Phrase("it computes: C code may hold the interpreter lock"),
+    "S": Phrase("it waits: C code may hold the interpreter lock"),
 }
 """The states that Linux gives of a process, in words."""
 
@@ -161,8 +162,8 @@ class Watch:
         quietly = self.report is not None and not self.urgent
         self.peer.say(words.AskPulse(at, stack, quietly))
 
-    def take(self, now: float) -> str:
-        """Read the last answer. Return what is wrong from now on, or "" if nothing is."""
+    def take(self, now: float) -> Phrase | None:
+        """Read the last answer. Return what is wrong from now on, or None if nothing is."""
         answer, self.answer = self.answer, None
         if answer is None and self.report is not None:
             answer = self.report.read()
@@ -173,16 +174,18 @@ class Watch:
             self.waits = answer.waits
             return self._judge_answer(answer, now)
         if self.asked is None or not self.known or self.hangs:
-            return ""
+            return None
         seconds = now - self.asked
         if not self._is_long(seconds):
-            return ""
+            return None
         self.silent_since = self.asked
         # The same question again: main would not see the answer to a quiet one at once.
         self._send(self.asked, stack=False)
-        return f"has not answered for {seconds:.1f} s{_state(self.child.pid)}"
+        silent = Phrase("has not answered for {seconds:.1f} s", seconds=seconds)
+        state = _state(self.child.pid)
+        return silent if state is None else Phrase("{what}: {why}", what=silent, why=state)
 
-    def _judge_answer(self, answer: Answer, now: float) -> str:
+    def _judge_answer(self, answer: Answer, now: float) -> Phrase | None:
         name = self.child.name
         # By both clocks: a process that was stopped may have set the mark only just now.
         blocked = (
@@ -192,22 +195,35 @@ class Watch:
         )
         if blocked and not self.hangs:
             self.blocked_for = answer.lag or 0.0
-            stack = answer.stack or "  (its thread is not known)"
-            return (
-                f"has an event loop that has been blocked for {self.blocked_for:.1f} s, in\n{stack}"
+            return Phrase(
+                "has an event loop that has been blocked for {seconds:.1f} s, in\n{stack}",
+                seconds=self.blocked_for,
+                stack=answer.stack.rstrip("\n") or Phrase("  (its thread is not known)"),
             )
         if self.blocked_for is not None:
             self.blocked_for = max(self.blocked_for, answer.lag or 0.0)
         if blocked or not self.hangs:
-            return ""
+            return None
         if self.silent_since is not None:
             seconds = now - self.silent_since
-            log.logger.info(f"process {name} answers again, after {seconds:.1f} s")
+            log.logger.info(
+                say(
+                    "process {name} answers again, after {seconds:.1f} s",
+                    name=name,
+                    seconds=seconds,
+                )
+            )
         else:
             seconds = self.blocked_for or 0.0
-            log.logger.info(f"process {name}: its event loop runs again, after {seconds:.1f} s")
+            log.logger.info(
+                say(
+                    "process {name}: its event loop runs again, after {seconds:.1f} s",
+                    name=name,
+                    seconds=seconds,
+                )
+            )
         self.silent_since = self.blocked_for = None
-        return ""
+        return None
 
     def _is_long(self, seconds: float) -> bool:
         return seconds >= self.timeout - _MOMENT
@@ -269,8 +285,11 @@ class Health:
         self._timer = None
         if self._own_timeout and late > self._own_timeout:
             log.logger.warning(
-                f"LiteyukiBot's event loop stood still for {late:.1f} s or more: something blocked "
-                "it, or the process was stopped, or the machine was asleep"
+                say(
+                    "LiteyukiBot's event loop stood still for {seconds:.1f} s or more: something "
+                    "blocked it, or the process was stopped, or the machine was asleep",
+                    seconds=late,
+                )
             )
         is_round = self._clock >= self._next_round - _MOMENT
         for watch in list(self._watches.values()):
@@ -292,24 +311,23 @@ class Health:
             self.forget(child)
             return
         wrong = watch.take(self._now())
-        if not wrong:
+        if wrong is None:
             return
         if watch.hang.action == "warn":
-            log.logger.warning(f"process {child.name} {wrong}")
+            log.logger.warning(say("process {name} {what}", name=child.name, what=wrong))
             return
-        what, _, stack = wrong.partition("\n")
-        log.logger.error(f"process {child.name} is killed: it {what}\n{stack}".rstrip("\n"))
+        log.logger.error(say("process {name} is killed: it {wrong}", name=child.name, wrong=wrong))
         self.forget(child)
         watch.kill()
 
 
-def _state(pid: int | None) -> str:
-    """Return the system's state of a process in words, or "" if it is not known."""
+def _state(pid: int | None) -> Phrase | None:
+    """Return the system's state of a process in words, or None if it is not known."""
     if sys.platform != "linux":
-        return ""
+        return None
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             letter = file.read().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
-        return ""
-    return f": {_STATES[letter]}" if letter in _STATES else ""
+        return None
+    return _STATES.get(letter)

@@ -29,6 +29,7 @@ from ..comm.hub.main import Main
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint, connection_pair
 from ..errors import FrameError
+from ..language import say
 from ..writer import Writer
 from .child.output import WriteEnd
 from .group import Group
@@ -223,7 +224,9 @@ class Life:
 
     def _on_link_ended(self, why: str | None) -> None:
         if why is not None:
-            log.logger.error(f"process {self.name}: its link is ended: {why}")
+            log.logger.error(
+                say("process {name}: its link is ended: {why}", name=self.name, why=why)
+            )
         self.soon(lambda: self._without_link(why))
 
     def _without_link(self, why: str | None) -> None:
@@ -242,7 +245,11 @@ class Life:
         if not self.has_crashed:
             self.has_crashed = True
             log.logger.warning(
-                f"process {self.name} has ended its link but still runs: terminate (pid {self.pid})"
+                say(
+                    "process {name} has ended its link but still runs: terminate (pid {pid})",
+                    name=self.name,
+                    pid=self.pid,
+                )
             )
         self.terminate()
         self._loop.call_later(_TERMINATE_SECONDS, self._kill_unless_over)

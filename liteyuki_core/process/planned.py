@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .. import log
 from ..comm.loop.worker import Threads
+from ..language import say
 from . import memory
 from .state import ProcessState
 from .task import Tasks
@@ -71,8 +72,13 @@ class Planned:
         states = (ProcessState.STARTING, ProcessState.RUNNING)
         if size > limit and course.life is life and course.child.state in states:
             log.logger.warning(
-                f"process {course.name} is restarted: it has {memory.in_words(size)} of memory, "
-                f"and its max_memory is {memory.in_words(limit)}"
+                say(
+                    "process {name} is restarted: it has {size} of memory, and its max_memory is "
+                    "{limit}",
+                    name=course.name,
+                    size=memory.in_words(size),
+                    limit=memory.in_words(limit),
+                )
             )
             if self.observe is not None:
                 self.observe(course.name, limit)
@@ -86,5 +92,9 @@ class Planned:
                 await asyncio.sleep(min(remaining, _LONGEST_SLEEP))
             for course in self._timed[at]:
                 if course.child.state is ProcessState.RUNNING:
-                    log.logger.info(f"process {course.name} is restarted: it is {at:%H:%M}")
+                    log.logger.info(
+                        say(
+                            "process {name} is restarted: it is {at:%H:%M}", name=course.name, at=at
+                        )
+                    )
                     self._restart(course)

@@ -20,6 +20,7 @@ from time import monotonic, sleep
 
 from .. import files, log
 from ..errors import AlreadyRunning, LiteyukiError
+from ..language import say
 
 FILE = ".liteyuki.lock"
 
@@ -53,8 +54,12 @@ class ProjectLock:
             self._take()
         except OSError as error:
             log.logger.warning(
-                f"{FILE} can't be locked ({error}): a second LiteyukiBot in this directory would "
-                "not be noticed"
+                say(
+                    "{file} can't be locked ({error}): a second LiteyukiBot in this directory "
+                    "would not be noticed",
+                    file=FILE,
+                    error=error,
+                )
             )
 
     def look(self) -> None:

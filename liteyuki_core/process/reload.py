@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from .. import log
 from ..comm.loop.worker import Threads
 from ..errors import ProcessStartError
+from ..language import Phrase, say
 from . import sources
 from .supervisor import Supervisor
 
@@ -122,8 +123,11 @@ class Reload:
         except Exception as error:
             unforeseen = None if isinstance(error, OSError) else error
             log.logger.opt(exception=unforeseen).error(
-                "files can't be watched, so nothing is reloaded until LiteyukiBot is restarted: "
-                f"{error}"
+                say(
+                    "files can't be watched, so nothing is reloaded until LiteyukiBot is "
+                    "restarted: {error}",
+                    error=error,
+                )
             )
         finally:
             await _end([deciding, *watching])
@@ -195,12 +199,14 @@ class Reload:
                     continue
                 files = self._pending.pop(name)
                 if name == _MAIN:
-                    log.logger.info(f"LiteyukiBot is restarted: {_changed(files)}")
+                    log.logger.info(say("LiteyukiBot is restarted: {why}", why=_changed(files)))
                     self._restart_main()
                     return
                 course = self._supervisor.get(name)
                 if course.has_begun:
-                    log.logger.info(f"process {name} is restarted: {_changed(files)}")
+                    log.logger.info(
+                        say("process {name} is restarted: {why}", name=name, why=_changed(files))
+                    )
                     self._supervisor.restart(course, load_first=True)
 
     async def _concerned(self, paths: list[str]) -> list[tuple[str, list[str]]]:
@@ -251,11 +257,16 @@ class Reload:
         before = self._flaws.pop(name, {})
         if found:
             self._flaws[name] = found
-        who = f"process {name}" if name else "LiteyukiBot"
+        who = Phrase("process {name}", name=name) if name else "LiteyukiBot"
         for path, flaw in found.items():
             if before.get(path) != flaw:
                 log.logger.error(
-                    f"{who} is not restarted until this error is fixed: {_shown(path)}, {flaw}"
+                    say(
+                        "{who} is not restarted until this error is fixed: {path}, {flaw}",
+                        who=who,
+                        path=_shown(path),
+                        flaw=flaw,
+                    )
                 )
         return not found
 
@@ -330,9 +341,11 @@ def _shown(path: str) -> str:
     return os.path.relpath(path, folder) if sources.is_in(path, folder) else path
 
 
-def _changed(paths: set[str]) -> str:
-    first = _shown(min(paths))
-    return f"{first} has changed" + (f", and {len(paths) - 1} more" if len(paths) > 1 else "")
+def _changed(paths: set[str]) -> Phrase:
+    first, more = _shown(min(paths)), len(paths) - 1
+    if not more:
+        return Phrase("{path} has changed", path=first)
+    return Phrase("{path} has changed, and {count} more", path=first, count=more)
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Literal
 
 from .. import log
+from ..language import say
 from .living import Living
 
 HOOK_SHARE = 0.3
@@ -52,14 +53,20 @@ async def stop(lives: Iterable[Living], begun: float, deadline: float) -> None:
 
 
 def _terminate(life: Living) -> None:
-    log.logger.warning(f"process {life.name} has not stopped: terminate (pid {life.pid})")
+    log.logger.warning(
+        say("process {name} has not stopped: terminate (pid {pid})", name=life.name, pid=life.pid)
+    )
     life.terminate()
 
 
 def _kill(life: Living) -> None:
-    log.logger.warning(f"process {life.name} has not stopped: kill (pid {life.pid})")
+    log.logger.warning(
+        say("process {name} has not stopped: kill (pid {pid})", name=life.name, pid=life.pid)
+    )
     life.kill()
 
 
 def _give_up(life: Living) -> None:
-    log.logger.critical(f"process {life.name} (pid {life.pid}) can't be ended")
+    log.logger.critical(
+        say("process {name} (pid {pid}) can't be ended", name=life.name, pid=life.pid)
+    )

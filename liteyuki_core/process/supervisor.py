@@ -23,6 +23,7 @@ from ..comm.hub.main import Main
 from ..comm.wire import words
 from ..errors import FrameError, ProcessExists, ProcessNotFound, ProcessStartError
 from ..hooks import Hooks
+from ..language import say
 from ..writer import Writer
 from . import stopping
 from .course import Course, Services
@@ -232,7 +233,13 @@ class Supervisor:
         """Wait until all others are RUNNING. Raises `ProcessStartError` if one has ended."""
         for other in others:
             if self.children[other].state is not ProcessState.RUNNING:
-                log.logger.info(f"process {name} waits for process {other}, on which it depends")
+                log.logger.info(
+                    say(
+                        "process {name} waits for process {other}, on which it depends",
+                        name=name,
+                        other=other,
+                    )
+                )
             try:
                 await self.get(other).wait_ready(None)
             except ProcessStartError as error:
@@ -350,11 +357,21 @@ class Supervisor:
         try:
             wanted = course if name is None else self.get(name)
         except ProcessNotFound as error:
-            log.logger.error(f"process {course.name} has asked for a restart: {error}")
+            log.logger.error(
+                say(
+                    "process {name} has asked for a restart: {error}", name=course.name, error=error
+                )
+            )
             return
         if wanted is course and course.child.state is ProcessState.STOPPING:
             return  # Whoever stops it has said whether it is started again.
-        log.logger.info(f"process {course.name} has asked for a restart of {wanted.name}")
+        log.logger.info(
+            say(
+                "process {name} has asked for a restart of {other}",
+                name=course.name,
+                other=wanted.name,
+            )
+        )
         self.restart(wanted)
 
     def _accounts_told(self, course: Course, life: Life, accounts: list[words.Account]) -> None:

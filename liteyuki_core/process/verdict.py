@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import ChannelBroken, ChannelClosed, ChannelError
+from ..language import Phrase
 from .ending import Ending, classify, describe
 from .restart import Restarts
 from .state import ProcessState
@@ -59,57 +60,90 @@ class Verdict(NamedTuple):
     error: type[ChannelError]
     """Whoever waits for the child on a channel gets this error, with `reason` as its text."""
     reason: str
-    line: str
+    line: Phrase
     """The line for the log. `level` is its level."""
     level: str
 
 
 def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
     """Decide what follows from an end. `budget` has the child's policy and its restarts so far."""
-    ending, outcome = _ending(end)
-    told = line = f"process {end.name} {outcome}"
+    ending, how = _ending(end)
+    outcome = how.english
+    told = f"process {end.name} {outcome}"
+    line = Phrase("process {name} {what}", name=end.name, what=how)
     if end.again and end.may_start:
-        line = f"{told}; it is started again"
+        line = _then(line, Phrase("it is started again"))
         return Verdict(
             outcome, ProcessState.STARTING, 0.0, False, ChannelClosed, told, line, "INFO"
         )
     if ending is Ending.ASKED:
         return _for_good(ending, outcome, told, line)
     if end.failure:
-        line += f": {end.failure}"
+        line = Phrase("{what}: {why}", what=line, why=end.failure)
         outcome += f": {end.failure}"
     elif ending in (Ending.CRASH, Ending.NOT_READY):
-        line += "; its own lines above say why"
+        line = _then(line, Phrase("its own lines above say why"))
     policy = budget.policy
     if not (end.may_start and policy.wants(ending is Ending.CLEAN)):
         return _for_good(ending, outcome, told, line)
 
-    mend = f"fix it, then call restart_process({end.name!r}) or restart the bot"
     if ending is Ending.NOT_READY:
         if end.state is ProcessState.RUNNING or not end.has_been_ready:
-            line += f"; it could not start and is not started again: {mend}"
+            line = _then(
+                line,
+                Phrase(
+                    "it could not start and is not started again: fix it, then call "
+                    "restart_process({name!r}) or restart the bot",
+                    name=end.name,
+                ),
+            )
             return _for_good(ending, outcome, told, line)
         # It could start before, so what it lacks may come back. It is tried after long pauses.
         delay = policy.max_backoff
-        line += f"; it could not start and is tried again in {delay:g} s"
+        line = _then(
+            line, Phrase("it could not start and is tried again in {delay:g} s", delay=delay)
+        )
         return _backoff(ending, outcome, told, line, delay, counts=False)
 
-    limit = f"{policy.max_restarts} times in {policy.window:g} s"
+    limit, window = policy.max_restarts, policy.window
     wait = budget.delay(now)
     if wait is None:
-        line += f"; it was started again {limit} and is given up: {mend}"
+        line = _then(
+            line,
+            Phrase(
+                "it was started again {limit} times in {window:g} s and is given up: fix it, then "
+                "call restart_process({name!r}) or restart the bot",
+                limit=limit,
+                window=window,
+                name=end.name,
+            ),
+        )
         return _for_good(ending, outcome, told, line, level="CRITICAL")
-    number = budget.recent(now) + 1
-    line += f"; it is started again in {wait:.2g} s (restart {number} of at most {limit})"
+    line = _then(
+        line,
+        Phrase(
+            "it is started again in {wait:.2g} s (restart {number} of at most {limit} times in "
+            "{window:g} s)",
+            wait=wait,
+            number=budget.recent(now) + 1,
+            limit=limit,
+            window=window,
+        ),
+    )
     return _backoff(ending, outcome, told, line, wait, counts=True)
 
 
-def _ending(end: ProcessEnd) -> tuple[Ending, str]:
+def _then(line: Phrase, more: Phrase) -> Phrase:
+    """Return a line that says two things, each of them whole."""
+    return Phrase("{first}; {second}", first=line, second=more)
+
+
+def _ending(end: ProcessEnd) -> tuple[Ending, Phrase]:
     """Return the class of an end, and the end in words."""
     if not end.is_spawned:
         if end.state is ProcessState.STOPPING:
-            return Ending.ASKED, "was stopped before it was started"
-        return Ending.NOT_READY, "can't be started"
+            return Ending.ASKED, Phrase("was stopped before it was started")
+        return Ending.NOT_READY, Phrase("can't be started")
     ending = classify(
         end.code,
         asked=end.state is ProcessState.STOPPING,
@@ -124,14 +158,14 @@ def _ending(end: ProcessEnd) -> tuple[Ending, str]:
 
 
 def _backoff(
-    ending: Ending, outcome: str, told: str, line: str, delay: float, *, counts: bool
+    ending: Ending, outcome: str, told: str, line: Phrase, delay: float, *, counts: bool
 ) -> Verdict:
     level = "INFO" if ending is Ending.CLEAN else "ERROR"
     return Verdict(outcome, ProcessState.BACKOFF, delay, counts, ChannelBroken, told, line, level)
 
 
 def _for_good(
-    ending: Ending, outcome: str, told: str, line: str, *, level: str = "ERROR"
+    ending: Ending, outcome: str, told: str, line: Phrase, *, level: str = "ERROR"
 ) -> Verdict:
     reason = f"{told} and is not started again"
     if ending in (Ending.ASKED, Ending.CLEAN):

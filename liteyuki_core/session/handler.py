@@ -10,6 +10,7 @@ from typing import Any
 
 from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
+from ..language import Phrase
 from ..plugin import plugin_of
 from .event import MessageEvent
 from .finding import Command, Find, Found
@@ -30,11 +31,13 @@ class Handler:
     """The commands that it is registered for."""
 
     @property
-    def title(self) -> str:
+    def title(self) -> Phrase:
         """What the handler is called in the log, with the plugin that it is of."""
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
         plugin = plugin_of(self.function)
-        return f"handler {name}" if plugin is None else f"plugin {plugin.name}: handler {name}"
+        if plugin is None:
+            return Phrase("handler {name}", name=name)
+        return Phrase("plugin {plugin}: handler {name}", plugin=plugin.name, name=name)
 
     async def takes(self, event: MessageEvent) -> Found | None:
         """Return what it has found in an event, or None if the event is not for it.

@@ -24,6 +24,7 @@ from .. import log
 from ..comm import Channel, set_channel
 from ..comm.loop.callbacks import EXITS
 from ..comm.loop.dispatch import Dispatcher
+from ..language import Phrase, say
 from ..process.state import ChildProcess, ProcessState
 from .calls import Calls
 from .conversation import Conversation, Run
@@ -114,8 +115,12 @@ class Sessions:
                 await self._handle(self._event(process, told))
         else:
             log.logger.warning(
-                f"channel {channel_of(process)}: only nonebot_plugin_liteyuki_comm may send on it, "
-                f"so a {type(told).__name__} is dropped"
+                say(
+                    "channel {name}: only nonebot_plugin_liteyuki_comm may send on it, so a {type} "
+                    "is dropped",
+                    name=channel_of(process),
+                    type=type(told).__name__,
+                )
             )
 
     def _is_new(self, told: Forwarded) -> bool:
@@ -182,13 +187,14 @@ class Sessions:
         try:
             found = await handler.takes(event)
         except Exception as error:
-            self._report(f"{handler.title}: a rule or permission", event, error)
+            who = Phrase("{who}: a rule or permission", who=handler.title)
+            self._report(who, event, error)
             return False
         if found is None:
             return False
         run = Run(conversation, asyncio.get_running_loop())
         calling = self._call(handler, event._for(run, **found))
-        task = run.loop.create_task(calling, name=f"liteyuki-{handler.title}")
+        task = run.loop.create_task(calling, name=f"liteyuki-{handler.title.english}")
         self._runs[task] = run
         conversation.enter()
 
@@ -209,7 +215,13 @@ class Sessions:
         except Exception as error:
             self._report(handler.title, event, error)
 
-    def _report(self, who: str, event: MessageEvent, error: Exception) -> None:
+    def _report(self, who: Phrase, event: MessageEvent, error: Exception) -> None:
         log.logger.opt(exception=error).error(
-            f"{who} raised {error!r} for a message in {event.scene} of bot {event.bot.id}"
+            say(
+                "{who} raised {error!r} for a message in {scene} of bot {bot}",
+                who=who,
+                error=error,
+                scene=event.scene,
+                bot=event.bot.id,
+            )
         )

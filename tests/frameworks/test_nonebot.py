@@ -169,7 +169,7 @@ def test_a_port_in_use_is_said_clearly(project: Path, environment: dict[str, str
         taken.listen()
         port = taken.getsockname()[1]
         with running(project, environment, PORT=str(port)) as program:
-            line = program.wait_for_line(r"\[⭕错误\] process nonebot exited with code 3: (.*)")
+            line = program.wait_for_line(r"\[⭕ERROR\] process nonebot exited with code 3: (.*)")
             for words in (f"127.0.0.1:{port} ", "in use", "PORT in .env"):
                 assert words in line[1]
             assert program.wait() == 1
@@ -186,7 +186,7 @@ def test_without_a_host_a_port_in_use_is_said_clearly(
         port = taken.getsockname()[1]
         with running(project, environment, "-c", code, PORT=str(port)) as program:
             assert program.wait() == 3
-            said = program.found(r"\[⭕错误\] NoneBot could not start: (.*)")
+            said = program.found(r"\[⭕ERROR\] NoneBot could not start: (.*)")
             assert [match[1] for match in said] == [
                 f"127.0.0.1:{port} can't be listened on (is it in use? see HOST and PORT in .env)"
             ]

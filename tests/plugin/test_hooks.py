@@ -141,7 +141,7 @@ def test_a_hook_that_raises_ends_nonebot_only(
     with running(project, environment, DRIVER=driver) as program:
         program.wait_for_line("ValueError: broken")
         why = r"startup hook failing raised ValueError\('broken'\)"
-        program.wait_for_line(rf"\[⭕错误\] process nonebot exited with code {code}: {why}")
+        program.wait_for_line(rf"\[⭕ERROR\] process nonebot exited with code {code}: {why}")
         program.wait_for_line(rf"main sees {code} FAILED$")
         assert program.process.poll() is None
         assert program.stop() == 0

@@ -124,7 +124,7 @@ def test_a_child_without_the_mixin_is_told_of_it(
     main = main_process().replace("liteyuki_core.frameworks.nonebot:run", "own:run")
     write_files(project, {"bot.py": main, "own.py": BY_HAND, "hooks.py": nonebot_plugin()})
     with running(project, environment) as program:
-        line = r"\[⚠️警告\] .*add \+liteyuki_core\.frameworks\.nonebot to DRIVER"
+        line = r"\[⚠️WARNING\] .*add \+liteyuki_core\.frameworks\.nonebot to DRIVER"
         program.wait_for_line(line)
         program.wait_for_line(STARTED)
         assert len(program.found(line)) == 1

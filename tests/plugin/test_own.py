@@ -17,7 +17,9 @@ from tests.program import (
     write_files,
 )
 
-WRONG = r"警告.*channel own-\w+: its callbacks run on a loop of their own and not on NoneBot's; .*"
+WRONG = (
+    r"WARNING.*channel own-\w+: its callbacks run on a loop of their own and not on NoneBot's; .*"
+)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def loaded(output: str) -> list[str]:
 
 def errors(output: str) -> list[str]:
     """Return the errors in a log, each without its traceback."""
-    mark = "[⭕错误] "
+    mark = "[⭕ERROR] "
     return [line.split(mark, 1)[1] for line in output.splitlines() if mark in line]
 
 

@@ -57,7 +57,7 @@ def test_nothing_is_listed(project: Project, table: str) -> None:
     output = project.run({"pyproject.toml": table}, plugins="", plugin_dirs="[]")
     assert loaded(output) == []
     assert errors(output) == []
-    assert "警告" not in output
+    assert "WARNING" not in output
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_key_that_the_table_has_not(project: Project) -> None:
     """It is warned about, as keys of the environment are."""
     output = project.run({"pyproject.toml": "[tool.liteyuki]\nplugin = ['a']\n"})
     assert (
-        "[⚠️警告] plugin (in [tool.liteyuki] of pyproject.toml) is no setting of LiteyukiBot: this "
-        "table has plugins and plugin_dirs\n" in output
+        "[⚠️WARNING] plugin (in [tool.liteyuki] of pyproject.toml) is no setting of LiteyukiBot: "
+        "this table has plugins and plugin_dirs\n" in output
     )
 
 

@@ -60,7 +60,7 @@ def test_metadata_is_found_in_the_module(project: Project) -> None:
     output = project.run(files, lines, plugins="wrong")
     assert loaded(output) == ["full", "without", "foreign"]
     assert (
-        "[⚠️警告] plugin foreign: its __plugin_meta__ is ignored, because it is a dict and no "
+        "[⚠️WARNING] plugin foreign: its __plugin_meta__ is ignored, because it is a dict and no "
         "PluginMetadata of liteyuki_core.plugin\n" in output
     )
     (error,) = errors(output)

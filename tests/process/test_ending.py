@@ -45,7 +45,7 @@ def test_classes(code: int, facts: dict[str, object], ending: Ending) -> None:
 )
 def test_words(code: int, words: str) -> None:
     """A signal has its name, also where a shell has added 128 to it."""
-    assert describe(code) == words
+    assert describe(code).english == words
 
 
 def test_a_code_that_nobody_knows() -> None:
@@ -59,4 +59,4 @@ def test_a_code_that_nobody_knows() -> None:
     assert classified(clean=True) is Ending.CLEAN
     assert classified(asked=True) is Ending.ASKED
     assert classified(failure="can't be imported") is Ending.NOT_READY
-    assert describe(None).startswith("has ended; its exit code is not known")
+    assert describe(None).english.startswith("has ended; its exit code is not known")

@@ -70,7 +70,7 @@ def test_the_hub_breaks(tmp_path: Path, environment: Environment) -> None:
 def test_the_supervisor_breaks(tmp_path: Path, environment: Environment) -> None:
     """Nobody knows what its children do then: all is stopped in order, and `run` raises."""
     with running_program(tmp_path, environment, "endings:supervisor_breaks") as bot:
-        bot.wait_for_line("严重.*LiteyukiBot itself is broken")
+        bot.wait_for_line("CRITICAL.*LiteyukiBot itself is broken")
         assert bot.wait(LEAVE_SECONDS) == 1
         assert bot.found("LiteyukiBot stops: ZeroDivisionError")
         assert bot.found(r"^exit codes \[0, 0, 7\]")

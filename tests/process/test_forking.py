@@ -124,7 +124,7 @@ def test_a_stop_does_not_wait_for_a_server(tmp_path: Path, environment: Environm
         assert bot.wait() == 0
         assert bot.found("^> it hangs$")
         assert bot.found("LiteyukiBot has stopped")
-        assert not bot.found("Traceback|警告|错误")
+        assert not bot.found("Traceback|WARNING|ERROR")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_without_a_server_children_are_spawned(
     with running_program(tmp_path, {**environment, "PYTHONPATH": path}, "forking:unusable") as bot:
         went_well(bot)
         assert spoken(bot) == ["servers 0"]
-        assert len(bot.found(f"警告.*children are spawned, .*: .*{says}")) == 1, bot.output
+        assert len(bot.found(f"WARNING.*children are spawned, .*: .*{says}")) == 1, bot.output
 
 
 def test_who_is_adopted_is_reaped(tmp_path: Path, environment: Environment) -> None:

@@ -56,11 +56,11 @@ def test_a_child_that_is_stopped(tmp_path: Path, environment: Environment) -> No
         os.kill(pid(bot, "killed"), signal.SIGSTOP)
         with stopped(pid(bot, "kept")):
             (tmp_path / "stopped").touch()
-            warning = bot.wait_for_line(r"警告\] process kept has not answered for [\d.]+ s(.*)")
-            bot.wait_for_line(r"错误\] process killed is killed: it has not answered for [\d.]+ s")
+            warning = bot.wait_for_line(r"WARNING\] process kept has not answered for [\d.]+ s(.*)")
+            bot.wait_for_line(r"ERROR\] process killed is killed: it has not answered for [\d.]+ s")
             bot.wait_for_line("killed has answered, restarts: 1")
             assert not bot.found("kept has answered")
-        bot.wait_for_line("信息] process kept answers again, after".replace("]", r"\]"))
+        bot.wait_for_line("INFO] process kept answers again, after".replace("]", r"\]"))
         bot.wait_for_line("kept has answered, restarts: 0")
         if sys.platform == "linux":
             assert warning[1] == ": it is stopped by a signal"
@@ -91,14 +91,14 @@ def test_a_child_that_is_blocked(tmp_path: Path, environment: Environment) -> No
         tmp_path, environment, "hangs:blocked", LITEYUKI_HANG_TIMEOUT=HANG, PORT=str(free_port())
     ) as bot:
         for name in ("callbacks", "target", "nonebot"):
-            bot.wait_for_line(rf"警告\] process {name} has an event loop .* for [\d.]+ s, in$")
+            bot.wait_for_line(rf"WARNING\] process {name} has an event loop .* for [\d.]+ s, in$")
         bot.wait_for_line(r'^  File ".*hangs.py", line \d+, in wait_for_the_gate$', 2)
         bot.wait_for_line(r'^  File ".*own.py", line \d+, in handle_it$')
-        bot.wait_for_line(r"警告\] process locked has not answered for [\d.]+ s")
+        bot.wait_for_line(r"WARNING\] process locked has not answered for [\d.]+ s")
         os.close(os.open(tmp_path / "gate", os.O_WRONLY))
         for name in ("callbacks", "target", "nonebot"):
-            bot.wait_for_line(rf"信息\] process {name}: its event loop runs again, after [\d.]+ s$")
-        bot.wait_for_line(r"信息\] process locked answers again, after [\d.]+ s$")
+            bot.wait_for_line(rf"INFO\] process {name}: its event loop runs again, after [\d.]+ s$")
+        bot.wait_for_line(r"INFO\] process locked answers again, after [\d.]+ s$")
         (tmp_path / "enough").touch()
         longest = bot.wait_for_line("longest: .*'callbacks': ([0-9.]+).*'unwatched': 0.0}")
         blocked = [float(match[1]) for match in bot.found(r"blocked for ([\d.]+)$")]
@@ -117,7 +117,9 @@ def test_a_message_that_blocks_the_loop(tmp_path: Path, environment: Environment
     ) as bot:
         bot.wait_for_line(r"set aside: \['poison'\]")
         assert bot.wait() == 0
-        assert len(bot.found(r"错误\] process worker is killed: it has an event loop .*, in$")) >= 2
+        assert (
+            len(bot.found(r"ERROR\] process worker is killed: it has an event loop .*, in$")) >= 2
+        )
         assert len(bot.found(r"^  File .* in handle$")) >= 2
 
 
@@ -126,7 +128,7 @@ def test_a_main_process_that_was_blocked_or_asleep(
     tmp_path: Path, environment: Environment
 ) -> None:
     """It says so of itself, and holds it against no child."""
-    still = r"警告\] LiteyukiBot's event loop stood still for ([\d.]+) s or more"
+    still = r"WARNING\] LiteyukiBot's event loop stood still for ([\d.]+) s or more"
     with running_program(
         tmp_path, environment, "hangs:main_stands_still", LITEYUKI_HANG_TIMEOUT=HANG
     ) as bot:

@@ -68,9 +68,9 @@ def test_a_child_that_never_comes_back(tmp_path: Path, environment: Environment,
     ) as bot:
         why = "channel w-active: process w exited with code 9"
         went_well(bot, f"^3 received, then {why}", f"^send: {why}")
-        assert len(bot.found("错误.*process w exited with code 9.*it is started again in")) == 2
-        assert len(bot.found("严重.*started again 2 times in 60 s and is given up")) == 1
-        assert bot.found("警告.*channel w-active has ended with 4 messages")
+        assert len(bot.found("ERROR.*process w exited with code 9.*it is started again in")) == 2
+        assert len(bot.found("CRITICAL.*started again 2 times in 60 s and is given up")) == 1
+        assert bot.found("WARNING.*channel w-active has ended with 4 messages")
 
 
 def test_a_poison_message(tmp_path: Path, environment: Environment) -> None:
@@ -79,7 +79,7 @@ def test_a_poison_message(tmp_path: Path, environment: Environment) -> None:
         went_well(
             bot,
             "^<DeadLetter channel='w-active' process='w' size=6 crashes=3 time=",
-            r"\[⭕错误\] channel w-active: a message of 6 bytes .* 3 crashes of process w in a row",
+            r"ERROR\] channel w-active: a message of 6 bytes .* 3 crashes of process w in a row",
         )
 
 

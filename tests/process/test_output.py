@@ -85,7 +85,7 @@ def test_what_one_child_writes_is_passed_on(tmp_path: Path, environment: Environ
         assert bot.wait() == 0
     for prefix, lines in (("", bot.lines), (r"talks \| ", written(tmp_path))):
         for pattern in (
-            OURS + "⚠️警告] by the logger$",
+            OURS + "⚠️WARNING] by the logger$",
             "by print$",
             "to stderr$",
             r"not UTF-8: \\xff$",
@@ -282,7 +282,7 @@ def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) 
         assert process.stdout is not None
         reader = threading.Thread(target=lambda: lines.extend(process.stdout or []))
         reader.start()
-        dropped = r"警告\] (\d+) lines were dropped, .*\((.*)\)"
+        dropped = r"WARNING\] (\d+) lines were dropped, .*\((.*)\)"
         wait_until(lambda: re.search(dropped, "".join(lines)))
         wait_until(lambda: re.search(r"main \d+\.$", lines[-1]), "main's lines come again")
         process.terminate()
@@ -383,7 +383,7 @@ def test_a_full_disk(tmp_path: Path, environment: Environment) -> None:
         assert bot.wait() == 0
         assert len(bot.found("^ValueError: of a handler")) == 1
         assert len(bot.found(r"<a \d+>$")) == 1000
-        assert len(bot.found("错误.*the log file can't be written.*No space left")) == 1
+        assert len(bot.found("ERROR.*the log file can't be written.*No space left")) == 1
 
 
 # ------------------------------------------------------------- JSON
@@ -450,4 +450,4 @@ def test_a_fork_of_main_writes_its_lines_itself(tmp_path: Path, environment: Env
         tmp_path, environment, "writing:main_forks", PYTHONWARNINGS="ignore"
     ) as bot:
         assert bot.wait() == 0
-        assert len(bot.found("信息.*from the fork")) == 1
+        assert len(bot.found("INFO.*from the fork")) == 1

@@ -39,7 +39,7 @@ def test_somebody_else_reaps(tmp_path: Path, environment: Environment, somebody:
         lost = ended = unknown  # Nobody can be quicker than the system itself.
     with running_program(tmp_path, environment, "reaping:reaped", somebody) as bot:
         went_well(bot)
-        assert len(bot.found(f"错误.*process w {lost}; .*started again in")) == 2
+        assert len(bot.found(f"ERROR.*process w {lost}; .*started again in")) == 2
         assert bot.found(f"process returns {ended}$"), bot.output
         assert bot.found(f"process waits {ended}; it is started again"), bot.output
         assert not bot.found("Traceback|has not stopped"), bot.output

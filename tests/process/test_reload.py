@@ -165,7 +165,7 @@ def test_a_file_that_does_not_compile_keeps_the_old_child(
         change(tmp_path, dict.fromkeys(nobodys, "nobody's"))
         change(tmp_path, {"plugins/one.py": "a = 1\nb = (\n"})
         flaw = (
-            r"错误.*nonebot is not restarted until this error is fixed: plugins/one\.py, line 2: "
+            r"ERROR.*nonebot is not restarted until this error is fixed: plugins/one\.py, line 2: "
         )
         program.wait_for_line(flaw)
         change(tmp_path, {"plugins/two.py": says("two again")})
@@ -358,7 +358,7 @@ def test_the_bot_runs_where_files_can_not_be_watched(
     (tmp_path / "gone" / "texts").mkdir(parents=True)
     with running(tmp_path, environment) as program:
         program.wait_for_line("plain got hello")
-        program.wait_for_line("错误.*files can't be watched, so nothing is reloaded until .*gone")
+        program.wait_for_line("ERROR.*files can't be watched, so nothing is reloaded until .*gone")
         assert program.stop() == 0
         assert not program.found("Traceback")
 

@@ -78,18 +78,20 @@ def test_waiting_for_what_never_comes(tmp_path: Path, environment: Environment) 
         )
         assert said[7].startswith("never ProcessStartError: process never is stopped")
         for name in ("raises", "could_not", "missing"):
-            line = f"错误.*process {name} exited with code .*it could not start and is not started"
+            line = f"ERROR.*process {name} exited with code .*it could not start and is not started"
             hint = f"again: fix it, then call restart_process\\('{name}'\\)"
             assert len(bot.found(f"{line} {hint}")) == 1
-        assert bot.found("错误.*process second_time_not exited with code 7.*is started again in")
-        assert bot.found("错误.*second_time_not exited with code 1.*is tried again in 0.02 s$")
+        assert bot.found("ERROR.*process second_time_not exited with code 7.*is started again in")
+        assert bot.found("ERROR.*second_time_not exited with code 1.*is tried again in 0.02 s$")
 
 
 def test_a_child_that_is_given_up(tmp_path: Path, environment: Environment) -> None:
     """One loud line; the others and main go on; a restart by hand gives it a fresh start."""
     with running_program(tmp_path, environment, "supervision.starts:given_up") as bot:
         went_well(bot)
-        loud = bot.found("严重.*process crashes exited with code 1.*started again 2 times in 60 s")
+        loud = bot.found(
+            "CRITICAL.*process crashes exited with code 1.*started again 2 times in 60 s"
+        )
         assert len(loud) == 2
         assert len(bot.found("ValueError: again")) == 6
 
@@ -102,7 +104,7 @@ def test_restarts_that_children_ask_for(tmp_path: Path, environment: Environment
         assert len(said) == 2
         assert all(line.startswith("NotConnected: this is the main process") for line in said)
         assert bot.found(
-            r"错误.*process asks has asked for a restart: no process is named 'nobody'"
+            r"ERROR.*process asks has asked for a restart: no process is named 'nobody'"
         )
         assert len(bot.found("process asks has asked for a restart of other$")) == 2
 
@@ -115,11 +117,11 @@ def test_hooks_that_never_end(tmp_path: Path, environment: Environment, door: st
     ) as bot:
         went_well(bot)
         both = "on_before_process_restart and on_before_process_shutdown"
-        assert bot.found(f"错误.*{both} hooks of process w did not end in time")
+        assert bot.found(f"ERROR.*{both} hooks of process w did not end in time")
         assert bot.found(
-            r"错误.*\] on_before_process_shutdown hooks of process w did not end in time"
+            r"ERROR.*\] on_before_process_shutdown hooks of process w did not end in time"
         )
-        assert bot.found("错误.*on_process_state hooks did not end in time")
+        assert bot.found("ERROR.*on_process_state hooks did not end in time")
         assert len(bot.found("process w exited with code 0")) == 2
         assert not bot.found("can't be ended")
 
@@ -203,7 +205,7 @@ def test_what_it_does_for_a_target_is_not_left_half_done(
     with running_program(tmp_path, environment, "supervision.ends:half_done") as bot:
         went_well(bot)
         assert len(bot.found("process busy exited with code 0; it is started again")) == 12
-        assert not bot.found("Traceback|has not stopped|错误"), bot.output
+        assert not bot.found("Traceback|has not stopped|ERROR"), bot.output
 
 
 _SLOW_IN_CHILDREN = """
@@ -261,7 +263,7 @@ def test_no_descriptors_left_to_start_a_child(tmp_path: Path, environment: Envir
         went_well(bot)
         failures = int(bot.wait_for_line(r"^(\d+) failures$")[1])
         assert failures > 5
-        assert len(bot.found(r"错误\] process new can't be started: OSError")) == failures
+        assert len(bot.found(r"ERROR\] process new can't be started: OSError")) == failures
         assert not bot.found("Traceback|is broken|process old exited with code [1-9]")
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from liteyuki_core.errors import ChannelBroken, ChannelClosed
+from liteyuki_core.language import Phrase
 from liteyuki_core.process.ending import Ending
 from liteyuki_core.process.restart import Mode, RestartPolicy, Restarts
 from liteyuki_core.process.state import ProcessState
@@ -64,25 +65,27 @@ def expected(follows: str, way: Way) -> Verdict:
     line = told + way.note
     gone = f"{told} and is not started again"
     stopped = Verdict(
-        way.words, ProcessState.STOPPED, None, False, ChannelClosed, gone, line, "INFO"
+        way.words, ProcessState.STOPPED, None, False, ChannelClosed, gone, Phrase(line), "INFO"
     )
     failed = Verdict(
-        way.words, ProcessState.FAILED, None, False, ChannelBroken, gone, line, "ERROR"
+        way.words, ProcessState.FAILED, None, False, ChannelBroken, gone, Phrase(line), "ERROR"
     )
-    again = Verdict(way.words, ProcessState.BACKOFF, 1.0, True, ChannelBroken, told, line, "ERROR")
+    again = Verdict(
+        way.words, ProcessState.BACKOFF, 1.0, True, ChannelBroken, told, Phrase(line), "ERROR"
+    )
     restart = f"{line}; it is started again in 1 s (restart 2 of at most {LIMIT})"
     given_up = f"{line}; it was started again {LIMIT} and is given up: {MEND}"
     unstarted = f"{line}; it could not start and is not started again: {MEND}"
     later = f"{line}; it could not start and is tried again in 30 s"
     return {
         "stopped": stopped,
-        "stopped, given up": stopped._replace(line=given_up),
+        "stopped, given up": stopped._replace(line=Phrase(given_up)),
         "failed": failed,
-        "failed, unstarted": failed._replace(line=unstarted),
-        "failed, given up": failed._replace(line=given_up, level="CRITICAL"),
-        "again": again._replace(line=restart),
-        "again, quietly": again._replace(line=restart, level="INFO"),
-        "later": again._replace(delay=30.0, counts=False, line=later),
+        "failed, unstarted": failed._replace(line=Phrase(unstarted)),
+        "failed, given up": failed._replace(line=Phrase(given_up), level="CRITICAL"),
+        "again": again._replace(line=Phrase(restart)),
+        "again, quietly": again._replace(line=Phrase(restart), level="INFO"),
+        "later": again._replace(delay=30.0, counts=False, line=Phrase(later)),
     }[follows]
 
 
@@ -169,7 +172,7 @@ def test_somebody_wants_it_started_again(ending: Ending, ready: str, mode: Mode)
     words = WAYS[ending].words
     told = f"process x {words}"
     line = f"{told}; it is started again"
-    follows = Verdict(words, STARTING, 0.0, False, ChannelClosed, told, line, "INFO")
+    follows = Verdict(words, STARTING, 0.0, False, ChannelClosed, told, Phrase(line), "INFO")
     assert judge(end(WAYS[ending], ready, again=True), budget(2, mode), NOW) == follows
 
 
@@ -249,7 +252,9 @@ def test_no_wait_at_all() -> None:
     """It is in BACKOFF for no time: started at once, and not taken for given up."""
     follows = judge(end(WAYS[Ending.CRASH], "now"), budget(0, backoff=0), NOW)
     assert (follows.delay, follows.state, follows.counts) == (0.0, ProcessState.BACKOFF, True)
-    assert "it is started again in 0 s (restart 1 of at most 2 times in 60 s)" in follows.line
+    assert (
+        "it is started again in 0 s (restart 1 of at most 2 times in 60 s)" in follows.line.english
+    )
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -263,7 +268,7 @@ def test_it_can_not_be_spawned_and_is_to_stop(again: bool) -> None:
     way = Way(facts, "was stopped before it was started")
     told = "process x was stopped before it was started"
     line = f"{told}; it is started again"
-    wanted = Verdict(way.words, STARTING, 0.0, False, ChannelClosed, told, line, "INFO")
+    wanted = Verdict(way.words, STARTING, 0.0, False, ChannelClosed, told, Phrase(line), "INFO")
     found = judge(
         ProcessEnd("x", has_been_ready=False, may_start=True, again=again, **facts), budget(0), NOW
     )

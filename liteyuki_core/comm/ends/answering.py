@@ -21,6 +21,7 @@ from typing import Any
 
 from ... import log
 from ...errors import LiteyukiError
+from ...language import say
 from ..loop.answers import Answers, Request
 from ..loop.callbacks import SYNC_CALLBACKS, Registration
 from ..loop.site import Site
@@ -189,7 +190,11 @@ class Answering(Inbox):
         """Answer a request with what its callback has raised."""
         if self.is_cancelled(request):
             log.logger.opt(exception=error).warning(
-                f"{self.title}: a request that nobody waits for any more has failed: {error!r}"
+                say(
+                    "{channel}: a request that nobody waits for any more has failed: {error!r}",
+                    channel=self.title,
+                    error=error,
+                )
             )
         self._give(request, remote.to_text(error), -1, failed=True)
 

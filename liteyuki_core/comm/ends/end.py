@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Protocol
 
 from ... import log
 from ...errors import ChannelClosed, ChannelError
+from ...language import say
 from ..loop.site import Site
 from .answering import Answering
 from .asking import Asking
@@ -219,7 +220,13 @@ class End:
             unread = self._end(self._port.close)
         self._port.pump()
         if unread:
-            log.logger.warning(f"channel {self.name}: closed with {unread} messages unread")
+            log.logger.warning(
+                say(
+                    "channel {name}: closed with {count} messages unread",
+                    name=self.name,
+                    count=unread,
+                )
+            )
 
     def _end(self, tell: Callable[[int], None]) -> int:
         self.sending.lock_out()

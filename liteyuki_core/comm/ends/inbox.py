@@ -11,6 +11,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from ...language import Phrase
 from ..loop.callbacks import Registration
 from ..loop.site import Site
 from ..wire import frames
@@ -55,9 +56,9 @@ class Inbox:
         return self._state.name
 
     @property
-    def title(self) -> str:
+    def title(self) -> Phrase:
         """What the log calls it."""
-        return f"channel {self.name}"
+        return Phrase("channel {name}", name=self.name)
 
     # ------------------------------------------------------------- for a runner
 

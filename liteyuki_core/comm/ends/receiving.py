@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from ... import log
 from ...errors import ChannelClosed, ChannelModeError, ChannelTimeout
+from ...language import say
 from ..loop import receiver
 from ..loop.callbacks import SYNC_CALLBACKS, Registration
 from ..loop.receiver import Receiver
@@ -258,7 +259,11 @@ class Receiving(Inbox):
             return  # Channels in it can't be opened any more. It counts as not handled.
         self.failed()
         log.logger.opt(exception=error).error(
-            f"channel {self.name}: a message can't be rebuilt here and is skipped: {error!r}"
+            say(
+                "{who}: a message can't be rebuilt here and is skipped: {error!r}",
+                who=self.title,
+                error=error,
+            )
         )
 
     # ------------------------------------------------------------- for a runner

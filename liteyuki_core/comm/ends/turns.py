@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Protocol
 
 from ... import log
+from ...language import say
 from ..loop.site import Site
 from .bursts import Bursts
 
@@ -164,5 +165,9 @@ class Turns:
         self._pump()
         for name, count in dropped:
             log.logger.warning(
-                f"channel {name}: {count} messages that were sent while it closed are dropped"
+                say(
+                    "channel {name}: {count} messages that were sent while it closed are dropped",
+                    name=name,
+                    count=count,
+                )
             )

@@ -28,6 +28,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ...errors import ChannelBroken, ChannelClosed, ChannelError, ChannelExists, FrameError
+from ...language import Phrase
 from ...unread import Unread
 from ..wire import frames
 from ..wire.batch import Batch
@@ -199,7 +200,7 @@ class Hub:
         held = peer.ends.get(number)
         links = self._links_of(peer, batch) if batch.flags & frames.LINKED else ()
         if held is None:
-            self._drop(peer, number, batch, links, "a channel")
+            self._drop(peer, number, batch, links, Phrase("a channel"))
             return
         route, i = held
         if batch.headers is not None:
@@ -215,8 +216,13 @@ class Hub:
             if side.waits_for_successor and peer.says_late(number):
                 self._notes.add(
                     "WARNING",
-                    f"{route.title}: {batch.count} messages came after process {side.process} had "
-                    "ended; they wait until it is started again, and so do later ones",
+                    Phrase(
+                        "{channel}: {count} messages came after process {name} had ended; they "
+                        "wait until it is started again, and so do later ones",
+                        channel=route.title,
+                        count=batch.count,
+                        name=side.process,
+                    ),
                 )
         if not side.count and not side.read:
             self._reminder.is_unread(route, i)
@@ -705,14 +711,18 @@ class Hub:
         return tuple(found)
 
     def _drop(
-        self, peer: Peer, number: int, batch: Batch, links: tuple[Route, ...], title: str
+        self, peer: Peer, number: int, batch: Batch, links: tuple[Route, ...], title: Phrase
     ) -> None:
         """Drop messages that came too late."""
         if peer.says_late(number):
             self._notes.add(
                 "WARNING",
-                f"{title}: {batch.count} messages came after the other side had closed and "
-                "are dropped; later ones are dropped too",
+                Phrase(
+                    "{channel}: {count} messages came after the other side had closed and are "
+                    "dropped; later ones are dropped too",
+                    channel=title,
+                    count=batch.count,
+                ),
             )
         peer.dropped(number, batch.count)
         for route in links:
@@ -747,7 +757,11 @@ class Hub:
         if count:
             self._notes.add(
                 "WARNING",
-                f"{route.title} has ended with {count} messages sent and not acknowledged",
+                Phrase(
+                    "{channel} has ended with {count} messages sent and not acknowledged",
+                    channel=route.title,
+                    count=count,
+                ),
             )
 
     def _release_name(self, route: Route) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import ChannelClosed, LiteyukiError
+from ...language import Phrase
 from ..wire.batch import Batch
 from ..wire.payload import Linked, load, load_linked
 from .notes import Notes
@@ -115,9 +116,15 @@ class Letters:
             self.observe(letter)
         self._notes.add(
             "ERROR",
-            f"{route.title}: a message of {letter.size} bytes was being handled in "
-            f"{crashes} crashes of process {processes} in a row and is set aside; "
-            "bot.dead_letters() has it, to be put back or discarded",
+            Phrase(
+                "{channel}: a message of {size} bytes was being handled in {crashes} crashes of "
+                "process {processes} in a row and is set aside; bot.dead_letters() has it, to be "
+                "put back or discarded",
+                channel=route.title,
+                size=letter.size,
+                crashes=crashes,
+                processes=processes,
+            ),
         )
 
     def _settle(self, route: Route, i: int, entry: Entry, letter: DeadLetter, again: bool) -> bool:

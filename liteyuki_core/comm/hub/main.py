@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ... import log
+from ...language import say
 from ..context import Context
 from ..store.access import Access
 from ..store.cells import Cells
@@ -101,7 +102,10 @@ def _cells() -> Cells | None:
         return Cells()
     except OSError as error:
         log.logger.warning(
-            f"there is no memory for version cells ({error}): "
-            "children ask for each value that they get"
+            say(
+                "there is no memory for version cells ({error}): children ask for each value that "
+                "they get",
+                error=error,
+            )
         )
         return None

@@ -10,6 +10,7 @@ from collections import deque
 from time import monotonic
 
 from ... import log
+from ...language import Phrase
 
 _MOST_SAID = 100
 """Most warnings about channels in one second: a child that causes them must not fill the log."""
@@ -19,11 +20,11 @@ class Notes:
     """The noted lines. `add` is called under the hub's lock, `write` by any thread without it."""
 
     def __init__(self) -> None:
-        self.lines: deque[tuple[str, str]] = deque()
+        self.lines: deque[tuple[str, Phrase]] = deque()
         self._second = self._said = 0
         """The latest second with a warning, and how many warnings it had."""
 
-    def add(self, level: str, text: str) -> None:
+    def add(self, level: str, text: Phrase) -> None:
         """Note a line."""
         if level == "WARNING":
             second = int(monotonic())
@@ -33,7 +34,7 @@ class Notes:
             if self._said > _MOST_SAID + 1:
                 return
             if self._said > _MOST_SAID:
-                text = "more lines about channels in this second are left out"
+                text = Phrase("more lines about channels in this second are left out")
         self.lines.append((level, text))
 
     def write(self) -> None:

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 from ...errors import RemoteError
+from ...language import Phrase, listed
 from ..store.expiry import Expiry
 from .calls import LATE, Calls
 from .notes import Notes
@@ -98,15 +99,24 @@ class Reminder:
         if side.read or side.is_empty or side.ended is not None:
             return
         entries = (*side.waiting, *side.sent.values())
-        senders = {e.source.process or "the main process" for e in entries if e.source is not None}
-        where = {None: "wherever it is got", MAIN: "in the main process"}.get(
-            side.process, f"in process {side.process}"
-        )
+        senders = {e.source.process for e in entries if e.source is not None}
+        shown: list[object] = [Phrase("the main process")] if None in senders else []
+        shown += sorted(sender for sender in senders if sender is not None)
+        where = {
+            None: Phrase("wherever it is got"),
+            MAIN: Phrase("in the main process"),
+        }.get(side.process, Phrase("in process {name}", name=side.process))
         self._notes.add(
             "WARNING",
-            f"{route.title}: {side.under_way} messages wait {where}, where nobody receives; they "
-            f"were sent by {', '.join(sorted(senders))}. What others send on a channel goes to "
-            "whoever made it: receive there, or send on a channel that is read",
+            Phrase(
+                "{channel}: {count} messages wait {where}, where nobody receives; they were sent "
+                "by {senders}. What others send on a channel goes to whoever made it: receive "
+                "there, or send on a channel that is read",
+                channel=route.title,
+                count=side.under_way,
+                where=where,
+                senders=listed(shown),
+            ),
         )
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ...errors import ChannelError
+from ...language import Phrase
 from .requests import Requests
 from .side import Entry, Holder, Recipient, Side
 
@@ -141,9 +142,11 @@ class Route:
             self._requests[i].holders[peer] = Holder(peer, number, False)
 
     @property
-    def title(self) -> str:
+    def title(self) -> Phrase:
         """How the log names the channel."""
-        return f"{'queue' if self.is_queue else 'channel'} {self.called}"
+        if self.is_queue:
+            return Phrase("queue {name}", name=self.called)
+        return Phrase("channel {name}", name=self.called)
 
     @property
     def unused(self) -> bool:

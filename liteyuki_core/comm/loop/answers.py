@@ -15,7 +15,8 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Protocol
 
-from .callbacks import EXITS, FREE, Callbacks, Registration, Unbegun
+from ...language import Phrase
+from .callbacks import EXITS, FREE, Callbacks, Registration, Unbegun, name_of
 from .source import Source
 
 _GRACE = 0.5
@@ -144,7 +145,7 @@ class Answers(Callbacks):
         """End the process. Raises if the request counts as not handled."""
         callback = None if registration is None else registration.callback
         try:
-            self._exit("on_request callback", callback, error)
+            self._exit(Phrase("on_request callback {name}", name=name_of(callback)), error)
         except asyncio.CancelledError:
             self._source.forget(request)
             raise Unbegun from None

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from ... import log
 from ...errors import ChannelError
+from ...language import Phrase, say
 from .source import Source
 from .worker import Threads
 
@@ -80,7 +81,7 @@ class CallbackLoop(Protocol):
     def check_loop(self, source: Source) -> None:
         """Warn if this is the wrong loop for the callbacks of `source`."""
 
-    def exit(self, who: str, error: BaseException) -> None:
+    def exit(self, who: Phrase, error: BaseException) -> None:
         """End the process. `who` names the callback that raised SystemExit or KeyboardInterrupt."""
 
 
@@ -250,9 +251,9 @@ class Callbacks:
             wanted = function is None or function(data)
             return bool(await wanted if inspect.isawaitable(wanted) else wanted)
         except EXITS as error:
-            self._exit("filter", function, error)
+            self._exit(Phrase("filter {name}", name=name_of(function)), error)
         except Exception as error:
-            self._report("filter", function, error)
+            self._report(Phrase("filter {name}", name=name_of(function)), error)
         return False
 
     async def _call_all(self, registrations: list[Registration], data: Any) -> None:
@@ -285,22 +286,24 @@ class Callbacks:
     def _raised(self, registration: Registration, error: BaseException) -> None:
         if isinstance(error, ChannelError) and self._loop.stopping:
             return  # The stop has ended what the callback waited for.
+        callback = Phrase("callback {name}", name=name_of(registration.callback))
         if isinstance(error, Exception):
-            self._report("callback", registration.callback, error)
+            self._report(callback, error)
         elif isinstance(error, EXITS):
-            self._exit("callback", registration.callback, error)
+            self._exit(callback, error)
         elif isinstance(error, asyncio.CancelledError) and not self._loop.stopping:
-            name = name_of(registration.callback)
-            log.logger.warning(f"{self._source.title}: callback {name} was cancelled")
+            log.logger.warning(
+                say("{who}: {what} was cancelled", who=self._source.title, what=callback)
+            )
         else:
             raise error
 
-    def _exit(self, what: str, function: Callable[..., Any] | None, error: BaseException) -> None:
+    def _exit(self, what: Phrase, error: BaseException) -> None:
         """End the process. Returns if the message counts as handled, else raises."""
         clean = is_clean(error)
         if not clean:
             self._source.failed()
-        self._loop.exit(f"{self._source.title}: {what} {name_of(function)}", error)
+        self._loop.exit(Phrase("{what}: {why}", what=self._source.title, why=what), error)
         if self._loop.pausing and not clean:
             raise asyncio.CancelledError
 
@@ -320,8 +323,8 @@ class Callbacks:
             result = await self._loop.threads.run(call)
         return await result if inspect.isawaitable(result) else result
 
-    def _report(self, what: str, function: Callable[..., Any] | None, error: Exception) -> None:
+    def _report(self, what: Phrase, error: Exception) -> None:
         self._source.failed()
         log.logger.opt(exception=error).error(
-            f"{self._source.title}: {what} {name_of(function)} raised {error!r}"
+            say("{who}: {what} raised {error!r}", who=self._source.title, what=what, error=error)
         )

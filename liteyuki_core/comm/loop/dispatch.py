@@ -19,6 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
 
 from ... import log
+from ...language import Phrase, say
 from .acknowledgements import AFTER
 from .callbacks import EXITS, Acknowledging, Callbacks, is_clean
 from .runner import Runner
@@ -90,10 +91,14 @@ class Dispatcher:
         self.may_be_wrong = False
         name = getattr(getattr(driver, "config", None), "driver", "~fastapi")
         log.logger.warning(
-            f"{source.title}: its callbacks run on a loop of their own and not on NoneBot's; an "
-            "`await bot.call_api(...)` there may never return; set "
-            f"DRIVER={name}+liteyuki_core.frameworks.nonebot, or load the plugin "
-            "nonebot_plugin_liteyuki_comm before they are registered"
+            say(
+                "{who}: its callbacks run on a loop of their own and not on NoneBot's; an `await "
+                "bot.call_api(...)` there may never return; set DRIVER={driver}"
+                "+liteyuki_core.frameworks.nonebot, or load the plugin "
+                "nonebot_plugin_liteyuki_comm before they are registered",
+                who=source.title,
+                driver=name,
+            )
         )
 
     def attach(self, source: Source, kind: type[Callbacks] = Callbacks) -> Runner:
@@ -144,8 +149,10 @@ class Dispatcher:
         """Run callbacks on `loop` from now on. It is the running loop of this thread."""
         if self._started_loop not in (None, loop):
             log.logger.warning(
-                "callbacks were registered before this process's event loop was known, so they run "
-                "on a loop of their own; register them when the event loop runs"
+                say(
+                    "callbacks were registered before this process's event loop was known, so they "
+                    "run on a loop of their own; register them when the event loop runs"
+                )
             )
             return
         with self._lock:
@@ -171,13 +178,15 @@ class Dispatcher:
         if told:
             told[0].pump()
 
-    def exit(self, who: str, error: BaseException) -> None:
+    def exit(self, who: Phrase, error: BaseException) -> None:
         """End the process. `who` names the callback that raised SystemExit or KeyboardInterrupt.
 
         On the loop.
         """
         level = "INFO" if is_clean(error) else "ERROR"
-        log.logger.log(level, f"{who} raised {error!r}: this process ends")
+        log.logger.log(
+            level, say("{who} raised {error!r}: this process ends", who=who, error=error)
+        )
         if self.on_exit is None:
             raise error
         self.on_exit(error)
@@ -274,7 +283,7 @@ class Dispatcher:
                     loop.run_forever()
                     break
                 except EXITS as error:
-                    self.exit("a task that a callback has started", error)
+                    self.exit(Phrase("a task that a callback has started"), error)
         finally:
             self.unbind()
             tasks = asyncio.all_tasks(loop)

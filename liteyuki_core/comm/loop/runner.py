@@ -33,6 +33,7 @@ from time import monotonic
 from typing import Any
 
 from ... import log
+from ...language import say
 from .acknowledgements import QUICK_MOST, Acknowledgements, due
 from .callbacks import CallbackLoop, Callbacks, Registration, Unbegun
 from .receiver import in_callback
@@ -225,7 +226,9 @@ class Runner:
         if self._loop.stopping:
             return
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.logger.opt(exception=error).error(f"{self._source.title}: a pump failed")
+            log.logger.opt(exception=error).error(
+                say("{who}: a pump failed", who=self._source.title)
+            )
         self._continue()
 
     def _continue(self) -> None:

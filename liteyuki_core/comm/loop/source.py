@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol
 
+from ...language import Phrase
+
 
 class Source(Protocol):
     """The source of messages, as a runner and its callbacks see it.
@@ -21,7 +23,7 @@ class Source(Protocol):
         """The channel's name."""
 
     @property
-    def title(self) -> str:
+    def title(self) -> Phrase:
         """What the log calls it."""
 
     @property

@@ -39,6 +39,7 @@ from zlib import crc32
 
 from ... import files, log
 from ...errors import StoreError
+from ...language import Phrase, say
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -49,8 +50,10 @@ MAX_BYTES = 999_000_000
 _RETRY = 3.0
 """Seconds from a failed write to the next try."""
 
-_AGAIN = (
-    f"what was set is kept in memory and tried again every {_RETRY:g} s: see that its disk has room"
+_AGAIN = Phrase(
+    "what was set is kept in memory and tried again every {seconds:g} s: see that its disk has "
+    "room",
+    seconds=_RETRY,
 )
 
 _BUSY = 2.0
@@ -156,11 +159,16 @@ class Journal:
         thread.join(timeout)
         with self._changed:
             unwritten = len(self._noted.keys() | self._writing.keys())
-            why = self._failed or f"it took over {timeout:g} s"
+            why = self._failed or Phrase("it took over {seconds:g} s", seconds=timeout)
         done = not unwritten and not thread.is_alive()
         if not done:
             log.logger.error(
-                f"the store's file {self._path} is left with {unwritten} keys not written: {why}"
+                say(
+                    "the store's file {path} is left with {count} keys not written: {why}",
+                    path=self._path,
+                    count=unwritten,
+                    why=why,
+                )
             )
         return done
 
@@ -226,12 +234,22 @@ class Journal:
             except Exception as raised:  # Whatever was raised, the noted changes must not be lost.
                 failed = str(raised) or repr(raised)
                 if file.lost:
-                    text = f"{failed}; all that is kept is in memory and is written anew"
+                    text = Phrase(
+                        "{why}; all that is kept is in memory and is written anew", why=failed
+                    )
                 else:
-                    text = f"the store's file {self._path} can't be written: {failed}; {_AGAIN}"
+                    text = Phrase(
+                        "the store's file {path} can't be written: {why}; {again}",
+                        path=self._path,
+                        why=failed,
+                        again=_AGAIN,
+                    )
                 self._settle(ticket, failed, text, lost=file.lost)
             else:
-                self._settle(ticket, None, "is written again; nothing was lost")
+                text = Phrase(
+                    "the store's file {path} is written again; nothing was lost", path=self._path
+                )
+                self._settle(ticket, None, text)
                 return
         if file.lost:
             self._write_anew(file)
@@ -248,13 +266,25 @@ class Journal:
             aside = file.begin_anew(records)
         except Exception as raised:
             failed = str(raised) or repr(raised)
-            text = f"the store's file {self._path} can't be written anew: {failed}; {_AGAIN}"
+            text = Phrase(
+                "the store's file {path} can't be written anew: {why}; {again}",
+                path=self._path,
+                why=failed,
+                again=_AGAIN,
+            )
             self._settle(ticket, failed, text, lost=True)
             return
-        found = f"; what was in its place is now {aside}" if aside else ""
-        self._settle(ticket, None, f"is written anew with {len(records)} keys{found}")
+        text = Phrase(
+            "the store's file {path} is written anew with {count} keys",
+            path=self._path,
+            count=len(records),
+        )
+        if aside:
+            found = Phrase("what was in its place is now {aside}", aside=aside)
+            text = Phrase("{first}; {second}", first=text, second=found)
+        self._settle(ticket, None, text)
 
-    def _settle(self, ticket: int, failed: str | None, text: str, *, lost: bool = False) -> None:
+    def _settle(self, ticket: int, failed: str | None, text: Phrase, *, lost: bool = False) -> None:
         """Note how a try to write went, and report it. `text` is the line for the log.
 
         The log has one line for the first failure. While tries go on to fail it has no other,
@@ -267,9 +297,9 @@ class Journal:
         if failed is not None and (before is None or (lost and before != failed)):
             log.logger.error(text)
         elif failed is None and before is not None:
-            log.logger.info(f"the store's file {self._path} {text}")
+            log.logger.info(text)
         if ticket:
-            self._on_written(ticket, None if failed is None else StoreError(text))
+            self._on_written(ticket, None if failed is None else StoreError(text.english))
 
 
 class _File:
@@ -422,9 +452,14 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
             # SQLite would silently delete the WAL beside it.
             aside = _move_aside(path, ["-wal"])
             log.logger.error(
-                f"the store's file {path} is {'missing' if file is None else 'empty'}, but "
-                f"{path}-wal beside it holds changes: that is now {aside}-wal, and the store "
-                "begins anew; to have back what it held, stop the bot and put both back"
+                say(
+                    "the store's file {path} is {what}, but {path}-wal beside it holds changes: "
+                    "that is now {aside}-wal, and the store begins anew; to have back what it "
+                    "held, stop the bot and put both back",
+                    path=path,
+                    what=Phrase("missing") if file is None else Phrase("empty"),
+                    aside=aside,
+                )
             )
         try:
             return _load(path)
@@ -434,8 +469,13 @@ def _open(path: str) -> tuple[Connection, list[Record], list[str]]:
                 raise
             aside = _move_aside(path, _FILES)
             log.logger.error(
-                f"the store's file {path} is damaged ({error}): it is now {aside}, and the store "
-                "begins anew without what it held"
+                say(
+                    "the store's file {path} is damaged ({error}): it is now {aside}, and the "
+                    "store begins anew without what it held",
+                    path=path,
+                    error=error,
+                    aside=aside,
+                )
             )
         return _load(path)
     except (OSError, sqlite3.Error) as error:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ... import log
+from ...language import Phrase, say
 from ..loop.site import Site
 from ..loop.waiter import AsyncWaiter
 from . import value
@@ -69,7 +70,12 @@ class Listener:
         self.op = op
         self._pattern = pattern
         self._skip = skip
-        self.title = f"shared_memory: {'watch' if op == 'watch' else 'topic'} {pattern[skip:]!r}"
+        shown = pattern[skip:]
+        self.title = (
+            Phrase("shared_memory: watch {pattern!r}", pattern=shown)
+            if op == "watch"
+            else Phrase("shared_memory: topic {pattern!r}", pattern=shown)
+        )
         self.name = pattern
         self.idle = True
         self._inbox: deque[Happened] = deque()
@@ -128,13 +134,21 @@ class Listener:
 
     def _warn(self) -> None:
         log.logger.warning(
-            f"{self.title}: over {_MANY} messages wait for a callback that is too slow"
+            say(
+                "{who}: over {count} messages wait for a callback that is too slow",
+                who=self.title,
+                count=_MANY,
+            )
         )
 
     def _say_dropped(self) -> None:
         log.logger.error(
-            f"{self.title}: {_MOST_BYTES >> 20} MB wait for a callback that is too slow; what "
-            "comes before it has taken some is dropped"
+            say(
+                "{who}: {size} MB wait for a callback that is too slow; what comes before it has "
+                "taken some is dropped",
+                who=self.title,
+                size=_MOST_BYTES >> 20,
+            )
         )
 
     # ------------------------------------------------------------- for an iteration
@@ -202,7 +216,11 @@ class Listener:
     def not_rebuilt(self, error: Exception) -> None:
         """Log that a message can't be rebuilt."""
         log.logger.opt(exception=error).error(
-            f"{self.title}: a message can't be rebuilt here and is skipped: {error!r}"
+            say(
+                "{who}: a message can't be rebuilt here and is skipped: {error!r}",
+                who=self.title,
+                error=error,
+            )
         )
 
     def begin(self, number: int) -> None:

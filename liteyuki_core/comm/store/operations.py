@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ... import log
 from ...errors import NotConnected, StoreError
+from ...language import say
 from . import value
 from .access import Access, Answer
 from .copies import ABSENT
@@ -67,7 +68,7 @@ class Operations:
                 items.append((key[len(self._prefix) :], value.rebuild(found, key)))
             except StoreError as error:
                 # One class that has another name now must not hide all other keys.
-                log.logger.error(f"{error}; it is left out of what was asked for")
+                log.logger.error(say("{error}; it is left out of what was asked for", error=error))
         return items
 
     def _count(self) -> Steps[int]:

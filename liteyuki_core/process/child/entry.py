@@ -29,6 +29,7 @@ from ...comm.store.access import Access
 from ...comm.store.copies import Copies
 from ...comm.wire import words
 from ...errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiError
+from ...language import Phrase, say
 from .. import sources
 from ..group import leave_with_group
 from ..spec import ChildSpec, load_target
@@ -108,16 +109,16 @@ def main(spec: ChildSpec) -> None:
             code = 0
         elif not leaving.orphaned:
             context.stop.crashed = True
-            log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
+            log.logger.opt(exception=error).error(_raised(spec))
     except SystemExit as error:
         code = error.code
         handled = not code
         context.stop.crashed = bool(code)
     except LiteyukiError as error:
-        log.logger.error(f"process {spec.name}: {error}")
+        log.logger.error(say("process {name}: {error}", name=spec.name, error=error))
     except Exception as error:
         context.stop.crashed = True
-        log.logger.opt(exception=error).error(f"process {spec.name}: {spec.target} raised")
+        log.logger.opt(exception=error).error(_raised(spec))
     code = leaving.code(code)
     orphaned = leaving.orphaned
     if not code or leaving.asked:
@@ -134,6 +135,10 @@ def main(spec: ChildSpec) -> None:
     sys.exit(leaving.code(code))
 
 
+def _raised(spec: ChildSpec) -> Phrase:
+    return Phrase("process {name}: {target} raised", name=spec.name, target=spec.target)
+
+
 def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
     port = context.port
     try:
@@ -142,7 +147,7 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
     except Exception as error:
         port.word(words.Failed(f"{spec.target} can't be imported: {error!r}"))
         log.logger.opt(exception=error).error(
-            f"process {spec.name}: {spec.target} can't be imported"
+            say("process {name}: {target} can't be imported", name=spec.name, target=spec.target)
         )
         return 1
     if not will_call_loaded(function):

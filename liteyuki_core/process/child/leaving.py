@@ -25,6 +25,7 @@ from ... import log
 from ...comm.context import Context
 from ...comm.loop import waiter
 from ...comm.wire import link
+from ...language import say
 from ..group import leave_with_group
 from .output import WriteEnd
 
@@ -136,8 +137,11 @@ class Leaving:
             self._after(_LEAVE_SECONDS / 2, self._interrupt)
         else:
             self._interrupt()
-        reason = f": {why}" if why else ""
-        log.logger.error(f"process {self.name}: the main process is gone{reason}; leaving")
+        log.logger.error(
+            say("process {name}: the main process is gone: {why}; leaving", name=self.name, why=why)
+            if why
+            else say("process {name}: the main process is gone; leaving", name=self.name)
+        )
 
     def begin(self) -> None:
         """Allow the main thread to be interrupted. On that thread.
@@ -174,8 +178,12 @@ class Leaving:
     def _end_by_force(self) -> None:
         code = self.code(None)
         log.logger.error(
-            f"process {self.name}: its main thread has not ended within {_EXIT_SECONDS:g} s; ended "
-            "by force"
+            say(
+                "process {name}: its main thread has not ended within {seconds:g} s; ended by "
+                "force",
+                name=self.name,
+                seconds=_EXIT_SECONDS,
+            )
         )
         os._exit(0 if code is None else code & 0xFF if isinstance(code, int) else 1)
 

@@ -31,6 +31,7 @@ from ...comm.loop.waiter import ReadingWaiter, SyncWaiter
 from ...comm.queue import get_queue
 from ...comm.wire import words
 from ...comm.workers import Failure, queue_of
+from ...language import Phrase
 from ..spec import load_target
 from .request import calls_ready, ready, request_restart
 
@@ -166,7 +167,7 @@ class _Worker:
                 source.answer(request, _failure(error))
         except SystemExit as error:
             # Not answered: the caller is told how this process has ended.
-            self._dispatcher.exit(f"a function of {source.title}", error)
+            self._dispatcher.exit(Phrase("a function of {who}", who=source.title), error)
         except Exception as error:
             source.answer(request, _failure(error))
         else:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 from ... import log
+from ...language import say
 from .input import Input
 from .spec import Program
 
@@ -99,7 +100,9 @@ class Guarded:
             word, number = self._answer()
         self._guard.wait()
         if code is None:
-            log.logger.error(f"the guard of pid {self.pid} was ended; so all is killed")
+            log.logger.error(
+                say("the guard of pid {pid} was ended; so all is killed", pid=self.pid)
+            )
             if sys.platform != "win32":
                 try:
                     self._signal(self.pid, signal.SIGKILL)

@@ -20,6 +20,7 @@ from time import monotonic
 
 from ... import log
 from ...comm.loop.worker import Threads
+from ...language import say
 from ...writer import Writer
 from .output import Output
 from .ready import LogLine
@@ -186,7 +187,11 @@ class ProgramLife:
                 ready.missing
             )
             log.logger.error(
-                f"process {self.name} is ended, because it is not ready in time (pid {self.pid})"
+                say(
+                    "process {name} is ended, because it is not ready in time (pid {pid})",
+                    name=self.name,
+                    pid=self.pid,
+                )
             )
             self.terminate()
             self._loop.call_later(_TERMINATE_SECONDS, self._kill_unless_over)
@@ -215,8 +220,12 @@ class ProgramLife:
             tree.write(stop.text)
         except OSError as error:
             log.logger.warning(
-                f"process {self.name} does not read its standard input, so it is not told to "
-                f"stop: {error}"
+                say(
+                    "process {name} does not read its standard input, so it is not told to stop: "
+                    "{error}",
+                    name=self.name,
+                    error=error,
+                )
             )
 
     def terminate(self) -> None:

@@ -1,0 +1,370 @@
+"""The Chinese of what an operator reads in the log, by the English that stands in the code.
+
+`language.py` imports it when the first text is said in Chinese. It has data alone.
+"""
+
+CHINESE = {
+    # -- several rooms
+    "process {name}": "进程 {name}",
+    "process {name} {what}": "进程 {name} {what}",
+    "process {name} is restarted: {why}": "重启进程 {name}：{why}",
+    "channel {name}": "通道 {name}",
+    "queue {name}": "队列 {name}",
+    "a channel": "某个通道",
+    "the main process": "主进程",
+    "{first}; {second}": "{first}；{second}",
+    "{what}: {why}": "{what}：{why}",
+    "{first} and {second}": "{first} 和 {second}",
+    "{who}: a message can't be rebuilt here and is skipped: {error!r}": (
+        "{who}：有一条消息在这里无法还原，已跳过：{error!r}"
+    ),
+    # -- the bot
+    "there is nothing to do: no process, program, plugin or hook was added; a NoneBot child is "
+    'bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")': (
+        "无事可做：没有添加任何进程、程序、插件或钩子；添加 NoneBot 子进程请用 "
+        'bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")'
+    ),
+    "LiteyukiBot stops: {why}": "LiteyukiBot 开始停止：{why}",
+    "asked to stop": "收到停止请求",
+    "asked to restart": "收到重启请求",
+    "stopping": "运行结束",
+    "{name}: LiteyukiBot is stopping already; one more signal ends everything at once": (
+        "{name}：LiteyukiBot 已经在停止；再来一个信号就立即结束一切"
+    ),
+    "{name} again: everything is ended at once": "再次收到 {name}：立即结束一切",
+    "LiteyukiBot has stopped": "LiteyukiBot 已停止",
+    "LiteyukiBot itself is broken: please report this; everything is stopped": (
+        "LiteyukiBot 自身出错：请反馈这个问题；现在停止全部进程"
+    ),
+    "LiteyukiBot's loop hangs and could not stop in time; ended by force": (
+        "LiteyukiBot 的事件循环卡住了，没能按时停止，已强制结束"
+    ),
+    "task {name} ignored its cancellation and is not waited for any more": (
+        "任务 {name} 被取消后仍不结束，不再等待它"
+    ),
+    # -- hooks
+    "{kind} hook {name} raised {error!r}": "{kind} 钩子 {name} 抛出 {error!r}",
+    "{kinds} hooks of process {name} did not end in time and are not waited for any more": (
+        "进程 {name} 的 {kinds} 钩子没有按时结束，不再等待"
+    ),
+    "on_process_state hooks did not end in time and are not waited for any more": (
+        "on_process_state 钩子没有按时结束，不再等待"
+    ),
+    "on_after_shutdown hook {name} did not end in time and is not waited for any more": (
+        "on_after_shutdown 钩子 {name} 没有按时结束，不再等待"
+    ),
+    # -- settings
+    "{key} (in {place}) is no setting of LiteyukiBot: {hint}": (
+        "LiteyukiBot 没有 {key} 这项设置（出现在 {place}）：{hint}"
+    ),
+    "{key} (in [tool.{table}] of {file}) is no setting of LiteyukiBot: this table has {keys}": (
+        "LiteyukiBot 没有 {key} 这项设置（出现在 {file} 的 [tool.{table}]）：这张表里可以有 {keys}"
+    ),
+    "the environment": "环境变量",
+    "did you mean {key}?": "你要写的是 {key} 吗？",
+    "the settings are listed in README and .env.example": "全部设置见 README 和 .env.example",
+    "{file} can't be locked ({error}): a second LiteyukiBot in this directory would not be "
+    "noticed": "无法锁定 {file}（{error}）：本目录里若再启动一个 LiteyukiBot，将无法察觉",
+    # -- the log
+    "the log file": "日志文件",
+    "the standard output": "标准输出",
+    "{what} can't be written, lines are missing there: {error!r}; this is logged once, and writing "
+    "is tried again for each line": (
+        "{what}无法写入，那里会缺行：{error!r}；此后每一行仍会尝试写入，但不再提示"
+    ),
+    "{count} lines were dropped, because standard output or the log file did not take them in time "
+    "({whose})": "丢弃了 {count} 行：标准输出或日志文件没能及时写入（{whose}）",
+    # -- processes: start
+    "process {name} started (pid {pid})": "进程 {name} 已启动（pid {pid}）",
+    "process {name} waits for process {other}, on which it depends": (
+        "进程 {name} 依赖进程 {other}，正在等它"
+    ),
+    "process {name} is ready, {seconds:.2f} s after its start": (
+        "进程 {name} 已就绪，启动用了 {seconds:.2f} 秒"
+    ),
+    "{ready}, without {names}: see its errors above": (
+        "{ready}，但 {names} 没有加载：见上方它的报错"
+    ),
+    "{shown} and {count} more": "{shown} 以及另外 {count} 个",
+    "children are spawned, not forked, so they start slower: {why}": (
+        "子进程改用 spawn 而不是 fork 启动，会慢一些：{why}"
+    ),
+    "process {name}: {error}": "进程 {name}：{error}",
+    "process {name}: {target} raised": "进程 {name}：{target} 抛出了异常",
+    "process {name}: {target} can't be imported": "进程 {name}：无法导入 {target}",
+    # -- processes: end
+    "process {name} is to stop": "进程 {name} 即将停止",
+    "process {name}: it was stopped before it was started": "进程 {name}：还没启动就被停止",
+    "was stopped before it was started": "还没启动就被停止",
+    "can't be started": "无法启动",
+    "has ended; its exit code is not known (something else in this process has waited for it)": (
+        "已结束，退出码未知（主进程里有别的代码先等到了它）"
+    ),
+    "exited with code {code}": "已退出，退出码 {code}",
+    "was ended by signal {number}": "被信号 {number} 结束",
+    "was ended by signal {number} ({name})": "被信号 {number}（{name}）结束",
+    "its own lines above say why": "原因见上方它自己的日志",
+    "it is started again": "随即重启",
+    "it is started again in {wait:.2g} s (restart {number} of at most {limit} times in {window:g} "
+    "s)": "{wait:.2g} 秒后重启（第 {number} 次，{window:g} 秒内最多 {limit} 次）",
+    "it could not start and is tried again in {delay:g} s": "它没能启动，{delay:g} 秒后再试",
+    "it could not start and is not started again: fix it, then call restart_process({name!r}) or "
+    "restart the bot": (
+        "它没能启动，不再重启：修好之后调用 restart_process({name!r})，或重启机器人"
+    ),
+    "it was started again {limit} times in {window:g} s and is given up: fix it, then call "
+    "restart_process({name!r}) or restart the bot": (
+        "{window:g} 秒内已重启 {limit} 次，不再重启：修好之后调用 restart_process({name!r})，"
+        "或重启机器人"
+    ),
+    "process {name}: its link is ended: {why}": "进程 {name}：断开与它的连接：{why}",
+    "process {name} has ended its link but still runs: terminate (pid {pid})": (
+        "进程 {name} 已断开连接却仍在运行：要求它终止（pid {pid}）"
+    ),
+    "process {name} has not stopped: terminate (pid {pid})": (
+        "进程 {name} 没有停止：要求它终止（pid {pid}）"
+    ),
+    "process {name} has not stopped: kill (pid {pid})": (
+        "进程 {name} 没有停止：强制杀死（pid {pid}）"
+    ),
+    "process {name} (pid {pid}) can't be ended": "进程 {name}（pid {pid}）无法结束",
+    "process {name} is ended: whoever has called it waits no longer (pid {pid})": (
+        "结束进程 {name}：调用方不再等待它（pid {pid}）"
+    ),
+    "process {name} has asked for a restart: {error}": "进程 {name} 请求重启：{error}",
+    "process {name} has asked for a restart of {other}": "进程 {name} 请求重启 {other}",
+    "process {name} is restarted: it has {size} of memory, and its max_memory is {limit}": (
+        "重启进程 {name}：它占用内存 {size}，而 max_memory 为 {limit}"
+    ),
+    "process {name} is restarted: it is {at:%H:%M}": "重启进程 {name}：{at:%H:%M} 到了",
+    "process {name}: the main process is gone; leaving": "进程 {name}：主进程已经不在，退出",
+    "process {name}: the main process is gone: {why}; leaving": (
+        "进程 {name}：主进程已经不在：{why}；退出"
+    ),
+    "process {name}: its main thread has not ended within {seconds:g} s; ended by force": (
+        "进程 {name}：主线程在 {seconds:g} 秒内没有结束，已强制结束"
+    ),
+    "{name}: no Windows job can be made for it, so processes that it starts may outlive it: "
+    "{error}": "{name}：无法为它创建 Windows 作业，它启动的进程可能会在它之后残留：{error}",
+    # -- processes: health
+    "process {name} is killed: it {wrong}": "强制杀死进程 {name}：它{wrong}",
+    "has not answered for {seconds:.1f} s": "已 {seconds:.1f} 秒没有应答",
+    "has an event loop that has been blocked for {seconds:.1f} s, in\n{stack}": (
+        "的事件循环已卡住 {seconds:.1f} 秒，卡在\n{stack}"
+    ),
+    "  (its thread is not known)": "  （不知道是哪个线程）",
+    "it is stopped by a signal": "它被信号暂停了",
+    "a debugger holds it": "它被调试器暂停了",
+    "it waits for a disk or a device": "它在等待磁盘或设备",
+    "it computes: C code may hold the interpreter lock": "它在计算：可能有 C 代码占着解释器锁",
+    "it waits: C code may hold the interpreter lock": "它在等待：可能有 C 代码占着解释器锁",
+    "process {name} answers again, after {seconds:.1f} s": (
+        "进程 {name} 恢复应答，中断了 {seconds:.1f} 秒"
+    ),
+    "process {name}: its event loop runs again, after {seconds:.1f} s": (
+        "进程 {name}：事件循环恢复运行，卡住了 {seconds:.1f} 秒"
+    ),
+    "LiteyukiBot's event loop stood still for {seconds:.1f} s or more: something blocked it, or "
+    "the process was stopped, or the machine was asleep": (
+        "LiteyukiBot 的事件循环停顿了至少 {seconds:.1f} 秒：有代码阻塞了它，或者进程被暂停，"
+        "或者机器休眠了"
+    ),
+    # -- programs
+    "process {name} is ended, because it is not ready in time (pid {pid})": (
+        "结束进程 {name}：它没有按时就绪（pid {pid}）"
+    ),
+    "process {name} does not read its standard input, so it is not told to stop: {error}": (
+        "进程 {name} 不读取标准输入，无法通知它停止：{error}"
+    ),
+    "the guard of pid {pid} was ended; so all is killed": (
+        "pid {pid} 的守护进程被结束了，因此全部强制杀死"
+    ),
+    # -- reload
+    "LiteyukiBot is restarted: {why}": "重启 LiteyukiBot：{why}",
+    "{path} has changed": "{path} 有改动",
+    "{path} has changed, and {count} more": "{path} 有改动，另外还有 {count} 个文件",
+    "{who} is not restarted until this error is fixed: {path}, {flaw}": (
+        "{who} 暂不重启，请先改正这个错误：{path}，{flaw}"
+    ),
+    "files can't be watched, so nothing is reloaded until LiteyukiBot is restarted: {error}": (
+        "无法监视文件，在 LiteyukiBot 重启之前不会热重载：{error}"
+    ),
+    # -- channels
+    "{channel}: {count} messages wait {where}, where nobody receives; they were sent by {senders}. "
+    "What others send on a channel goes to whoever made it: receive there, or send on a channel "
+    "that is read": (
+        "{channel}：{where}有 {count} 条消息在等待，而那里没有人接收；发送者是 {senders}。"
+        "其他进程发到通道里的消息归创建它的进程：请在那里接收，或发到有人接收的通道"
+    ),
+    "wherever it is got": "取得它的进程里",
+    "in the main process": "主进程里",
+    "in process {name}": "进程 {name} 里",
+    "{channel}: a message of {size} bytes was being handled in {crashes} crashes of process "
+    "{processes} in a row and is set aside; bot.dead_letters() has it, to be put back or "
+    "discarded": (
+        "{channel}：进程 {processes} 连续 {crashes} 次在处理同一条消息（{size} 字节）时崩溃，"
+        "已搁置这条消息；可以用 bot.dead_letters() 取得它，放回或丢弃"
+    ),
+    "{channel}: {count} messages came after process {name} had ended; they wait until it is "
+    "started again, and so do later ones": (
+        "{channel}：进程 {name} 结束之后来了 {count} 条消息；它们和之后的消息都会等到它再次启动"
+    ),
+    "{channel}: {count} messages came after the other side had closed and are dropped; later ones "
+    "are dropped too": "{channel}：对方关闭之后来了 {count} 条消息，已丢弃；之后的也会丢弃",
+    "{channel} has ended with {count} messages sent and not acknowledged": (
+        "{channel} 已结束，还有 {count} 条已发送的消息没有得到确认"
+    ),
+    "more lines about channels in this second are left out": "这一秒内关于通道的其余日志已省略",
+    "channel {name}: closed with {count} messages unread": (
+        "通道 {name}：关闭时还有 {count} 条消息没有读"
+    ),
+    "channel {name}: {count} messages that were sent while it closed are dropped": (
+        "通道 {name}：关闭期间发送的 {count} 条消息已丢弃"
+    ),
+    "channel {name}: {count} messages could not be handed to the main process within "
+    "{seconds:.1f} s and are lost": (
+        "通道 {name}：{count} 条消息没能在 {seconds:.1f} 秒内交给主进程，已丢失"
+    ),
+    "(closed)": "（已关闭）",
+    "{channel}: a request that nobody waits for any more has failed: {error!r}": (
+        "{channel}：一个已没有人等待答复的请求失败了：{error!r}"
+    ),
+    # -- callbacks
+    "callback {name}": "回调 {name}",
+    "on_request callback {name}": "on_request 回调 {name}",
+    "filter {name}": "过滤函数 {name}",
+    "a task that a callback has started": "回调启动的任务",
+    "a function of {who}": "{who} 的函数",
+    "{who}: {what} raised {error!r}": "{who}：{what} 抛出 {error!r}",
+    "{who}: {what} was cancelled": "{who}：{what} 被取消了",
+    "{who}: a pump failed": "{who}：传送消息时出错",
+    "{who} raised {error!r}: this process ends": "{who} 抛出 {error!r}：本进程结束",
+    "{who}: its callbacks run on a loop of their own and not on NoneBot's; an `await "
+    "bot.call_api(...)` there may never return; set DRIVER={driver}+liteyuki_core.frameworks."
+    "nonebot, or load the plugin nonebot_plugin_liteyuki_comm before they are registered": (
+        "{who}：它的回调运行在单独的事件循环上，而不是 NoneBot 的；在里面 "
+        "`await bot.call_api(...)` 可能永远不会返回；请设置 "
+        "DRIVER={driver}+liteyuki_core.frameworks.nonebot，或者在注册回调之前加载插件 "
+        "nonebot_plugin_liteyuki_comm"
+    ),
+    "callbacks were registered before this process's event loop was known, so they run on a loop "
+    "of their own; register them when the event loop runs": (
+        "注册回调时还不知道本进程的事件循环，所以它们运行在单独的事件循环上；请等事件循环运行后再注册"
+    ),
+    # -- the store
+    "shared_memory: watch {pattern!r}": "shared_memory：监视 {pattern!r}",
+    "shared_memory: topic {pattern!r}": "shared_memory：主题 {pattern!r}",
+    "{who}: over {count} messages wait for a callback that is too slow": (
+        "{who}：回调太慢，有超过 {count} 条消息在等它"
+    ),
+    "{who}: {size} MB wait for a callback that is too slow; what comes before it has taken some is "
+    "dropped": "{who}：回调太慢，有 {size} MB 消息在等它；在它处理掉一些之前，新来的会丢弃",
+    "{error}; it is left out of what was asked for": "{error}；返回的结果里不含它",
+    "there is no memory for version cells ({error}): children ask for each value that they get": (
+        "没有内存可用于版本标记（{error}）：子进程每次读取都要询问主进程"
+    ),
+    "the store's file {path} is {what}, but {path}-wal beside it holds changes: that is now "
+    "{aside}-wal, and the store begins anew; to have back what it held, stop the bot and put both "
+    "back": (
+        "存储文件 {path} {what}，旁边的 {path}-wal 里却有改动：它已改名为 {aside}-wal，"
+        "存储从空开始；要找回原来的内容，请停止机器人，把两个文件都放回原处"
+    ),
+    "missing": "不见了",
+    "empty": "是空的",
+    "the store's file {path} is damaged ({error}): it is now {aside}, and the store begins anew "
+    "without what it held": (
+        "存储文件 {path} 已损坏（{error}）：它已改名为 {aside}，存储从空开始，不含原来的内容"
+    ),
+    "the store's file {path} can't be written: {why}; {again}": (
+        "存储文件 {path} 无法写入：{why}；{again}"
+    ),
+    "the store's file {path} can't be written anew: {why}; {again}": (
+        "存储文件 {path} 无法重新写入：{why}；{again}"
+    ),
+    "what was set is kept in memory and tried again every {seconds:g} s: see that its disk has "
+    "room": "改动保留在内存里，每 {seconds:g} 秒再试一次：请检查磁盘空间",
+    "{why}; all that is kept is in memory and is written anew": (
+        "{why}；要保存的内容都在内存里，将重新写入"
+    ),
+    "the store's file {path} is written again; nothing was lost": (
+        "存储文件 {path} 恢复写入，没有丢失任何内容"
+    ),
+    "the store's file {path} is written anew with {count} keys": (
+        "存储文件 {path} 已重新写入，共 {count} 个键"
+    ),
+    "what was in its place is now {aside}": "原来那个位置上的文件已改名为 {aside}",
+    "the store's file {path} is left with {count} keys not written: {why}": (
+        "存储文件 {path} 还有 {count} 个键没有写入：{why}"
+    ),
+    "it took over {seconds:g} s": "用时超过 {seconds:g} 秒",
+    # -- plugins of the main process, chat
+    "plugin {name} is loaded from {place}": "插件 {name} 已加载，来自 {place}",
+    "plugin {name} could not be loaded: {why}": "插件 {name} 加载失败：{why}",
+    "{error}": "插件没有加载：{error}",
+    "plugin {name} ends the main process: {error!r}": "插件 {name} 结束了主进程：{error!r}",
+    "plugin {name}: its __plugin_meta__ is ignored, because it is a {type} and no PluginMetadata "
+    "of liteyuki_core.plugin": (
+        "插件 {name}：忽略它的 __plugin_meta__，因为它是 {type}，不是 liteyuki_core.plugin 的 "
+        "PluginMetadata"
+    ),
+    "no plugins are loaded from the folder {folder!r} in {here}: {why}": (
+        "没有从 {here} 的目录 {folder!r} 加载插件：{why}"
+    ),
+    "handler {name}": "处理函数 {name}",
+    "plugin {plugin}: handler {name}": "插件 {plugin} 的处理函数 {name}",
+    "{who}: a rule or permission": "{who} 的规则或权限检查",
+    "{who} raised {error!r} for a message in {scene} of bot {bot}": (
+        "{who} 抛出 {error!r}，消息来自机器人 {bot} 的 {scene}"
+    ),
+    "channel {name}: only nonebot_plugin_liteyuki_comm may send on it, so a {type} is dropped": (
+        "通道 {name}：只有 nonebot_plugin_liteyuki_comm 可以往里发送，已丢弃一个 {type}"
+    ),
+    # -- control
+    "the control API has failed: {error!r}": "控制 API 出错：{error!r}",
+    "there is no control socket, so the command line finds no bot here: {error}": (
+        "没有控制套接字，命令行在这里找不到机器人：{error}"
+    ),
+    "the control socket is closed, because its server has failed: {error!r}": (
+        "控制套接字已关闭，因为它的服务出错了：{error!r}"
+    ),
+    # -- NoneBot
+    "NoneBot has no adapter and no plugin: none is listed in {file} of {here}": (
+        "NoneBot 没有适配器也没有插件：{here} 的 {file} 里一个都没有列出"
+    ),
+    "NoneBot has no adapter and no plugin: none is listed in {file} of {here}, where the bot was "
+    "started; its program is in {program}: start it there": (
+        "NoneBot 没有适配器也没有插件：机器人是在 {here} 启动的，那里的 {file} 一个都没有列出；"
+        "它的程序在 {program}：请到那里启动"
+    ),
+    "NoneBot could not start: {why}": "NoneBot 无法启动：{why}",
+    "startup hook {name}, left running because it serves a channel, raised {error!r}": (
+        "启动钩子 {name} 因为在处理通道而留在后台运行，它抛出 {error!r}"
+    ),
+    # -- nonebot_plugin_liteyuki_comm
+    "nonebot_plugin_liteyuki_comm: a startup hook that waits in receive() will keep NoneBot from "
+    "starting; add +liteyuki_core.frameworks.nonebot to DRIVER": (
+        "nonebot_plugin_liteyuki_comm：在 receive() 里等待的启动钩子会使 NoneBot 无法启动；"
+        "请给 DRIVER 加上 +liteyuki_core.frameworks.nonebot"
+    ),
+    "LITEYUKI_COMM_FORWARD is set, but {error}": "设置了 LITEYUKI_COMM_FORWARD，但是 {error}",
+    "messages are not forwarded to the main process, which has handlers for them: "
+    "LITEYUKI_COMM_FORWARD is not set": (
+        "主进程有处理消息的函数，但消息没有转发给它：没有设置 LITEYUKI_COMM_FORWARD"
+    ),
+    "messages are not forwarded: the main process has no handler for them; register one with "
+    "on_message of liteyuki_core.session, or turn LITEYUKI_COMM_FORWARD off": (
+        "消息没有转发：主进程没有处理它们的函数；请用 liteyuki_core.session 的 on_message "
+        "注册一个，或关闭 LITEYUKI_COMM_FORWARD"
+    ),
+    "messages of the adapter {adapter} are not forwarded: that needs {plugins}; install "
+    "nonebot-plugin-liteyuki-comm[session]": (
+        "适配器 {adapter} 的消息没有转发：这需要 {plugins}；请安装 "
+        "nonebot-plugin-liteyuki-comm[session]"
+    ),
+    "{count} messages wait to be forwarded: the main process handles them more slowly than they "
+    "come": "有 {count} 条消息等待转发：主进程处理得比来得慢",
+    "{count} messages could not be forwarded before NoneBot shut down": (
+        "NoneBot 关闭之前有 {count} 条消息没能转发"
+    ),
+    "a message could not be forwarded: {error}": "有一条消息没能转发：{error}",
+}

@@ -144,14 +144,14 @@ def _shows_colours(stream: Any) -> bool:
     return known or bool(environ.get("FORCE_COLOR")) or bool(stream.isatty())
 
 
-def divert(to: Callable[[str], bool] | None) -> None:
-    """Give each line to `to`, which must not wait; if that is None or returns False, write here."""
+def divert(to: Callable[[str], str | None] | None) -> None:
+    """Give each line to `to`, which must not wait. What it returns is written here."""
     global _divert
     _divert = to
 
 
 _config = LogConfig()
-_divert: Callable[[str], bool] | None = None
+_divert: Callable[[str], str | None] | None = None
 
 
 class _Sink:
@@ -162,10 +162,11 @@ class _Sink:
         self._config = config
 
     def write(self, message: Message) -> None:
+        text: str | None
         text = as_json(message, self._config.process) if self._config.json else str(message)
-        if _divert is not None and _divert(text):
-            return
-        if self._stream is not None:  # None: a Windows program without a console.
+        if _divert is not None:
+            text = _divert(text)
+        if text and self._stream is not None:  # None: a Windows program without a console.
             self._stream.write(text)
             self._stream.flush()
 

@@ -23,8 +23,6 @@ import select
 import sys
 import threading
 import traceback
-import unicodedata
-import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -32,6 +30,7 @@ from typing import Any, BinaryIO, NamedTuple
 from . import files, log
 from .errors import ConfigError
 from .language import Phrase
+from .names import MAIN, Names
 from .ring import Ring
 
 _LINES = 10_000
@@ -48,13 +47,6 @@ _RECENT_CHARACTERS = 2 * 1024 * 1024
 _BATCH = 256
 _FILE_CHARACTERS = 8192
 """The log file gets at most so much at once. It may exceed the size for its rotation by this."""
-
-_COLOURS = tuple(
-    f"\x1b[{code}m"
-    for code in ("36", "35", "34", "32", "38;5;130", "38;5;67", "38;5;132", "38;5;64")
-)
-"""They can be read on a dark and on a light background, and do not look like an error."""
-
 
 _UNDER, _BARE = "under", "bare"
 """Places of lines: under the line to which they belong, as far to the right; and at the left, which
@@ -75,10 +67,10 @@ class Line(NamedTuple):
     """A line as it was written, or several that belong together."""
 
     child: str | None
-    """The name of the child that wrote it. None: a line of main's logger, which is complete."""
+    """The name of the child that wrote it. None: main's logger, with the newline at the end."""
     text: str
     place: str = ""
-    """Where it stands on standard output if names are shown. "": after the child's name."""
+    """Where it stands on standard output. "": after the child's name."""
 
 
 def _length(line: Line) -> int:
@@ -97,9 +89,7 @@ class Writer:
         """The last lines, as they are written."""
         self._failed: set[Phrase] = set()
         """Where writing has failed. The log says so once for each."""
-        self._prefixes: dict[str, str] = {}
-        self._indents: dict[str, str] = {}
-        """As many spaces as each prefix is wide."""
+        self._names = Names(bool(config.colour))
         self._above: str | None = None
         """Whose line was written last to standard output."""
         self._pid = 0
@@ -117,17 +107,11 @@ class Writer:
         self._said: list[Line] = []
         """Lines that the thread writes next, also those that it has logged itself."""
 
+        log.divert(self.own)  # So that lines before `start` have main's name too.
+
     def add_process(self, name: str) -> None:
-        """Learn the name of a child. If there are several, a child's lines begin with its name."""
-        prefix = f"{name} | "
-        wide = sum(unicodedata.east_asian_width(character) in "WF" for character in name)
-        self._indents = {**self._indents, name: " " * (len(prefix) + wide)}
-        if self._config.colour:
-            first = zlib.crc32(name.encode("utf-8", "replace")) % len(_COLOURS)
-            ways = _COLOURS[first:] + _COLOURS[:first]
-            free = [way for way in ways if way not in "".join(self._prefixes.values())]
-            prefix = f"{(free or ways)[0]}{prefix}\x1b[0m"
-        self._prefixes = {**self._prefixes, name: prefix}
+        """Learn the name of a child."""
+        self._names.add(name)
 
     def start(self) -> None:
         """Open the log file and start the thread. Raises `ConfigError`."""
@@ -137,7 +121,6 @@ class Writer:
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="liteyuki-log", daemon=True)
         self._thread.start()
-        log.divert(self.own)
 
     def close(self, timeout: float) -> None:
         """Write the queued lines, for at most `timeout` seconds; then log as before `start`.
@@ -156,18 +139,20 @@ class Writer:
 
     # ------------------------------------------------------------- any thread
 
-    def own(self, text: str) -> bool:
-        """Queue a line of main's logger, or drop it. Return False if no thread takes lines."""
-        if os.getpid() != self._pid:
-            return False  # This is a fork of the main process, without the thread.
+    def own(self, text: str) -> str | None:
+        """Queue a line of main's logger, or drop it. If no thread takes lines, return it as shown.
+
+        There is no thread before `start`, and in a fork of the main process.
+        """
+        line = Line(None, text)
         if threading.current_thread() is self._thread:
-            self._said.append(Line(None, text))
-            return True
+            self._said.append(line)
+            return None
         with self._lock:
-            if self._thread is None:
-                return False
-            self._put(Line(None, text))
-        return True
+            if self._thread is None or os.getpid() != self._pid:
+                return self._for_console(line)
+            self._put(line)
+        return None
 
     def lines(self, child: str, texts: list[str], *, together: bool = False) -> None:
         """Queue lines as a child has written them. Wait for space; drop a line that gets none.
@@ -293,20 +278,30 @@ class Writer:
 
     def _for_console(self, line: Line) -> str:
         above, self._above = self._above, line.child
-        if line.child is None or self._config.json:
+        if self._config.json:
             return line.text
-        prefix = self._prefixes.get(line.child, "") if len(self._prefixes) > 1 else ""
-        if line.place and prefix:
+        if line.child is None:
+            return _named(self._names.before(MAIN), line.text)
+        prefix = self._names.before(line.child)
+        if line.place:
             if line.child != above:  # Another one's line has come between them.
                 prefix += "\n" if line.place == _BARE else ""
             else:
-                prefix = "" if line.place == _BARE else self._indents[line.child]
+                prefix = "" if line.place == _BARE else self._names.under(line.child)
         return f"{prefix}{line.text}\n"
 
     def _for_file(self, line: Line) -> str:
-        if line.child is None or self._config.json:
-            return log.plain(line.text)
-        return f"{line.child} | {log.plain(line.text)}\n"
+        text = log.plain(line.text)
+        if self._config.json:
+            return text
+        if line.child is None:
+            return _named(self._names.plain(MAIN), text)
+        return f"{self._names.plain(line.child)}{text}\n"
+
+
+def _named(name: str, text: str) -> str:
+    """Return lines, each with a name before it."""
+    return "".join(f"{name}{line}\n" for line in text.removesuffix("\n").split("\n"))
 
 
 def _arranged(child: str, texts: list[str]) -> list[Line]:

@@ -51,6 +51,13 @@ STARTED = r"Application startup complete"
 """NoneBot's line on either driver when all startup hooks are done."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_NAME = re.compile(r"^[^\s|]+ *\| ", re.MULTILINE)
+"""What a bot writes before a line: the name of the process that it is of."""
+
+
+def without_names(text: str) -> str:
+    """Return what a bot has written without the names of processes before the lines."""
+    return _NAME.sub("", text)
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -116,6 +123,9 @@ class Program:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.lines: list[str] = []
+        """The lines so far, without the names of processes before them,"""
+        self.named: list[str] = []
+        """and with these names."""
         self._family: dict[int, psutil.Process] = {}
         self._reader = threading.Thread(target=self._read, name="program-output", daemon=True)
         self._reader.start()
@@ -123,19 +133,25 @@ class Program:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.lines.append(_COLOURS.sub("", line.rstrip("\n")))
+            text = _COLOURS.sub("", line.rstrip("\n"))
+            self.named.append(text)
+            self.lines.append(without_names(text))
 
     # ------------------------------------------------------------- what it writes
 
     @property
     def output(self) -> str:
-        """Everything written so far."""
+        """Everything written so far, without the names of processes."""
         return "\n".join(self.lines)
 
-    def found(self, pattern: str) -> list[re.Match[str]]:
-        """Return a match for each line so far that `pattern` is found in."""
-        matches = (re.search(pattern, line) for line in list(self.lines))
-        return [match for match in matches if match]
+    def found(self, pattern: str, of: str | None = None) -> list[re.Match[str]]:
+        """Return a match for each line so far that `pattern` is found in.
+
+        With `of` only lines of that process count.
+        """
+        shown = zip(list(self.lines), self.named, strict=False)
+        lines = [line for line, named in shown if of is None or re.match(rf"{of} *\| ", named)]
+        return [match for match in (re.search(pattern, line) for line in lines) if match]
 
     def wait_until(self, condition: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
         """Wait as `wait_until` does; a failure shows the output, and comes at its end."""
@@ -153,11 +169,11 @@ class Program:
             pytest.fail(f"{failure}; its output:\n{self.output}")
 
     def wait_for_line(
-        self, pattern: str, count: int = 1, timeout: float = DEADLINE
+        self, pattern: str, count: int = 1, timeout: float = DEADLINE, of: str | None = None
     ) -> re.Match[str]:
-        """Wait until `count` lines match and return the match of the last of them."""
+        """Wait until `count` lines match, as in `found`; return the match of the last of them."""
         matches = self.wait_until(
-            lambda: found if len(found := self.found(pattern)) >= count else None,
+            lambda: found if len(found := self.found(pattern, of)) >= count else None,
             f"{count} lines with {pattern!r}",
             timeout,
         )

@@ -25,7 +25,7 @@ from tests.program import (
     write_files,
 )
 
-READY = r"^(?:\w+ \| )?ready"
+READY = "^ready"
 """A child's line; where there are several it begins with the child's name."""
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -222,6 +222,17 @@ def raising_handler() -> None:
     run_until_all_have_ended(bot)
 
 
+def raising_hook() -> None:
+    bot = LiteyukiBot()
+
+    @bot.on_before_start
+    def divides() -> None:
+        bot.stop()
+        logger.info(1 / 0)
+
+    bot.run()
+
+
 # ------------------------------------------------------------- a fork of main
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 from tests.conftest import DEADLINE
-from tests.program import Environment, write_files
+from tests.program import Environment, without_names, write_files
 
 TELLS = "print('here is', __name__, flush=True)\n"
 """A plugin that tells that it is here."""
@@ -44,7 +44,8 @@ class Project:
         bot: str = "",
         **settings: str,
     ) -> str:
-        """Write files and run a bot.py with these lines to its end; return what it has written.
+        """Write files and run a bot.py with these lines to its end; return what it has written,
+        without the names of processes.
 
         `bot` is the whole of another bot.py. Keys of settings are those of LITEYUKI_, in lower
         case without the prefix.
@@ -64,7 +65,7 @@ class Project:
             timeout=3 * DEADLINE,
         )
         assert ended.returncode == code, ended.stdout
-        return ended.stdout
+        return without_names(ended.stdout)
 
 
 def loaded(output: str) -> list[str]:

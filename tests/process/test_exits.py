@@ -37,14 +37,14 @@ def test_a_callback_ends_its_process(
         assert bot.found(f"^codes {[code for *_, code in cases]}$".replace("[", r"\[")), bot.output
         for i, (kind, _, error, code) in enumerate(cases):
             line = error.replace("(", r"\(").replace(")", r"\)")
-            lines = bot.found(f"^w{i} .*raised {line}: this process ends$")
+            lines = bot.found(f"raised {line}: this process ends$", of=f"w{i}")
             assert len(lines) == 1, bot.output
             what = "filter" if kind == "filter" else "callback"
             by = "a task that a callback has started" if kind == "task" else f": {what} register"
             assert by in lines[0].string
             assert ("ERROR" in lines[0].string) is bool(code)
         if cases is CODES:
-            assert bot.found(r"^w\d \| why it ends$")
+            assert bot.found("^why it ends$", of=r"w\d")
         assert not bot.found("Traceback|ended by force|never retrieved"), bot.output
 
 

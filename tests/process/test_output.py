@@ -79,11 +79,11 @@ def test_quick_lines_are_gathered() -> None:
 
 
 def test_what_one_child_writes_is_passed_on(tmp_path: Path, environment: Environment) -> None:
-    """Everything as it is, whichever way it was written; the file has the child's name."""
+    """Everything as it is, whichever way it was written, under the child's name."""
     more = {"LITEYUKI_LOG_FILE": "logs/bot.log", "FORCE_COLOR": "1"}
     with running_program(tmp_path, environment, "writing:talks", "talks", **more) as bot:
         assert bot.wait() == 0
-    for prefix, lines in (("", bot.lines), (r"talks \| ", written(tmp_path))):
+    for lines in (bot.named, written(tmp_path)):
         for pattern in (
             OURS + "⚠️WARNING] by the logger$",
             "by print$",
@@ -91,23 +91,38 @@ def test_what_one_child_writes_is_passed_on(tmp_path: Path, environment: Environ
             r"not UTF-8: \\xff$",
             "no newline$",
         ):
-            assert len([x for x in lines if re.match(prefix + pattern, x)]) == 1, (pattern, lines)
-        ended = [x for x in lines if re.match(OURS + ".*process talks exited with code 0", x)]
+            of_talks = [x for x in lines if re.match(r"talks \| " + pattern, x)]
+            assert len(of_talks) == 1, (pattern, lines)
+        main = r"main  \| " + OURS
+        ended = [x for x in lines if re.match(main + ".*process talks exited with code 0", x)]
         assert lines.index(ended[0]) > max(i for i, x in enumerate(lines) if "no newline" in x)
     assert "\x1b" not in "".join(written(tmp_path))
 
 
-def test_lines_of_several_children_begin_with_their_names(
-    tmp_path: Path, environment: Environment
-) -> None:
-    """With more than one child added; main's own lines do not."""
-    with running_program(tmp_path, environment, "writing:talks", "a", "other") as bot:
+def test_every_line_begins_with_a_name(tmp_path: Path, environment: Environment) -> None:
+    """Of a child or of main, padded to one width; also those before the bot runs."""
+    more = {"LITEYUKI_LOG_LEVLE": "x"}
+    with running_program(tmp_path, environment, "writing:talks", "a", "other", **more) as bot:
         assert bot.wait() == 0
-    for name in ("a", "other"):
-        assert bot.found(rf"^{name} \| {OURS}.*by the logger$")
-        assert bot.found(rf"^{name} \| by print$")
-    assert bot.found(f"^{OURS}.*LiteyukiBot has stopped")
-    assert not bot.found("^by print")
+    for name in ("a    ", "other"):
+        assert [line for line in bot.named if re.match(rf"{name} \| {OURS}.*by the logger$", line)]
+        assert f"{name} | by print" in bot.named
+    assert [x for x in bot.named if re.match(rf"main  \| {OURS}.*LiteyukiBot has stopped$", x)]
+    first, *rest = bot.named
+    assert re.match(rf"main \| {OURS}.*LITEYUKI_LOG_LEVLE", first), "no longer name is known yet"
+    assert [x for x in rest if not re.match("(a    |other|main ) [|] ", x)] == []
+
+
+def test_each_line_of_main_begins_with_its_name(tmp_path: Path, environment: Environment) -> None:
+    """Those of a traceback too, on the terminal and in the file."""
+    with running_program(
+        tmp_path, environment, "writing:raising_hook", LITEYUKI_LOG_FILE="logs/bot.log"
+    ) as bot:
+        assert bot.wait() == 0
+    assert bot.named == written(tmp_path)
+    assert [x for x in bot.named if not x.startswith("main | ")] == []
+    assert "main | Traceback (most recent call last):" in bot.named
+    assert "main | ZeroDivisionError: division by zero" in bot.named
 
 
 @contextmanager
@@ -171,7 +186,7 @@ def test_colours_on_a_terminal(tmp_path: Path, environment: Environment, colours
     text = screen()
     escape = re.escape("\x1b[")
     names = {
-        name: set(re.findall(rf"^({escape}[\d;]+m){name} \| {escape}0m", text, re.M))
+        name: set(re.findall(rf"^({escape}[\d;]+m){name} *\| {escape}0m", text, re.M))
         for name in ("talks", "nonebot")
     }
     assert [len(found) for found in names.values()] == ([1, 1] if colours else [0, 0])
@@ -206,9 +221,9 @@ def test_last_words(tmp_path: Path, environment: Environment) -> None:
         tmp_path, environment, "writing:last_words", *ENDINGS, LITEYUKI_LOG_FILE="logs/bot.log"
     ) as bot:
         assert bot.wait() == 0
-    for lines in (bot.lines, written(tmp_path)):
+    for lines in (bot.named, written(tmp_path)):
         for name, (words, line) in ENDINGS.items():
-            words = words.replace("^", rf"^{name} \| ")
+            words = words.replace("^", rf"^{name} *\| ")
             said = [i for i, text in enumerate(lines) if re.search(words, text)]
             ended = [
                 i for i, text in enumerate(lines) if re.search(f"process {name} .*{line}", text)
@@ -294,7 +309,7 @@ def test_nobody_reads_standard_output(tmp_path: Path, environment: Environment) 
         counts = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", names)}
         assert sum(counts.values()) == int(total)
         lost.update(counts)
-    children = [int(number) for number in re.findall(r"^line (\d+) x{100}$", text, re.M)]
+    children = [int(number) for number in re.findall(r"^chatty \| line (\d+) x{100}$", text, re.M)]
     main = [int(number) for number in re.findall(r"main (\d+)\.$", text, re.M)]
     for source, numbers, last in (("chatty", children, 59_999), ("main", main, main[-1])):
         assert lost[source] > 0
@@ -347,7 +362,7 @@ def test_rotation(
         assert [found[name, str(i)] for i in range(2000)] == [1] * 2000, name
     assert found.total() == 4 * 2000
     for line in written(tmp_path):
-        assert re.match(rf"([abc] \| )?{OURS}", line), line
+        assert re.match(rf"([abc]   |main) \| {OURS}", line), line
 
 
 @pytest.mark.parametrize(

@@ -202,9 +202,9 @@ def test_a_line_that_is_found() -> None:
 def shown(capfd: pytest.CaptureFixture[str]) -> object:
     """Returns how groups of lines look on standard output, without an end of the last one."""
 
-    def look(*groups: tuple[str | None, list[str]], json: bool = False, alone: bool = False) -> str:
+    def look(*groups: tuple[str | None, list[str]], json: bool = False) -> str:
         writer = Writer(LogConfig(json=json, colour=False), None)
-        for name in ["机"] if alone else ["cat", "机"]:
+        for name in ["cat", "机"]:
             writer.add_process(name)
         writer.start()
         for name, lines in groups:
@@ -222,7 +222,7 @@ def test_the_name_stands_before_the_first_line(shown: object) -> None:
     """What belongs to it stands under it, after as many columns."""
     assert callable(shown)
     assert shown(("cat", ["a", "b", ""]), ("机", ["c", "d"]), ("cat", ["e"])) == (
-        "cat | a\n      b\n      \n机 | c\n     d\ncat | e"
+        "cat  | a\n       b\n       \n机   | c\n       d\ncat  | e"
     )
 
 
@@ -230,11 +230,11 @@ def test_a_picture_is_as_wide_as_it_is(shown: object) -> None:
     """No row of it is moved. The name is above it, unless its own line already is."""
     assert callable(shown)
     picture = "\n".join(ROWS)
-    assert shown(("cat", ROWS)) == f"cat | \n{picture}"
-    assert shown(("cat", ["scan:", *ROWS, "or not"])) == f"cat | scan:\n{picture}\n      or not"
-    assert shown(("cat", ["scan:"]), ("cat", ROWS)) == f"cat | scan:\n{picture}"
+    assert shown(("cat", ROWS)) == f"cat  | \n{picture}"
+    assert shown(("cat", ["scan:", *ROWS, "or not"])) == f"cat  | scan:\n{picture}\n       or not"
+    assert shown(("cat", ["scan:"]), ("cat", ROWS)) == f"cat  | scan:\n{picture}"
     assert shown(("cat", ["scan:"]), (None, ["x"]), ("cat", ROWS)) == (
-        f"cat | scan:\nx\ncat | \n{picture}"
+        f"cat  | scan:\nmain | x\ncat  | \n{picture}"
     )
 
 
@@ -242,15 +242,14 @@ def test_a_picture_of_coloured_spaces(shown: object) -> None:
     """Is one too. A bar that shows progress is none."""
     assert callable(shown)
     row = "\x1b[47m  \x1b[0m\x1b[40m  \x1b[0m\x1b[47m    \x1b[0m"
-    assert shown(("cat", [row, row])) == f"cat | \n{row}\n{row}"
-    assert shown(("cat", ["a", "██████░░░░ 60%"])) == "cat | a\n      ██████░░░░ 60%"
-    assert shown(("cat", ["a", "", "\x1b[31m\x1b[0m", "b"])).splitlines()[1] == "      "
+    assert shown(("cat", [row, row])) == f"cat  | \n{row}\n{row}"
+    assert shown(("cat", ["a", "██████░░░░ 60%"])) == "cat  | a\n       ██████░░░░ 60%"
+    assert shown(("cat", ["a", "", "\x1b[31m\x1b[0m", "b"])).splitlines()[1] == "       "
 
 
-def test_names_and_pictures_where_no_name_is_shown(shown: object) -> None:
-    """A single child's lines are as they came. JSON has one record a line."""
+def test_pictures_in_json(shown: object) -> None:
+    """They are one record a line."""
     assert callable(shown)
-    assert shown(("机", ["a", *ROWS]), alone=True) == "\n".join(["a", *ROWS])
     records = shown(("cat", ROWS), json=True).splitlines()
     assert len(records) == len(ROWS)
     assert '"message": "█▀▀▀▀▀█ ▄ █▀▀▀▀▀█"' in records[0]

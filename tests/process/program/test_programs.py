@@ -43,7 +43,8 @@ def bot(
 
 def wrote(program: Program, name: str, pattern: str) -> list[re.Match[str]]:
     """Return a match for each line of a program: after its name, or under a line before it."""
-    return program.found(rf"^(?:{name} \| | {{{len(name) + 3}}}){pattern}$")
+    shown = re.compile(rf"(?:{name} *\| | +){pattern}")
+    return [found for line in list(program.named) if (found := shown.fullmatch(line))]
 
 
 # ------------------------------------------------------------- as any child
@@ -208,7 +209,7 @@ def test_what_programs_write(tmp_path: Path, environment: Environment) -> None:
     """Pictures whole, secrets hidden, in their encoding, on the terminal and in the file."""
     log = tmp_path / "logs" / "bot.log"
     with bot(tmp_path, environment, "writes", LITEYUKI_LOG_FILE=str(log)) as program:
-        program.wait_for_line(r"^tells \| in folder$")
+        program.wait_for_line("^in folder$", of="tells")
         program.wait_for_line("access_token")
         program.wait_for_line("half ", count=2)
         program.wait_for_line("up now")
@@ -223,11 +224,11 @@ def test_what_programs_write(tmp_path: Path, environment: Environment) -> None:
         (tmp_path / "seen").touch()
         went_well(program)
     kept = log.read_text(encoding="utf-8")
-    assert "draws | █▀▀▀▀▀█ ▄ █▀▀▀▀▀█\ndraws | █ ███ █ ▀ █ ███ █\n" in kept
-    assert "draws | access_token=***\n" in kept
+    assert "draws  | █▀▀▀▀▀█ ▄ █▀▀▀▀▀█\ndraws  | █ ███ █ ▀ █ ███ █\n" in kept
+    assert "draws  | access_token=***\n" in kept
     assert "speaks | 扫码\nspeaks | \\xff\n" in kept
-    assert "tells | MINE set\n" in kept
-    assert "looks | up now\n" in kept
+    assert "tells  | MINE set\n" in kept
+    assert "looks  | up now\n" in kept
     assert "s3cret" not in kept + program.output
 
 

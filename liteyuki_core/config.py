@@ -107,6 +107,9 @@ class Settings:
     log_compression: str | None = None
     """The format of compressed old files, by its name in loguru."""
     log_json: bool = False
+    """Whether each line is JSON: on standard output, and in the file unless that has its own."""
+    log_file_json: bool | None = None
+    """The same for the file. None: as `log_json` says."""
     start_method: Annotated[Literal["forkserver", "spawn"], _LOWER] = "forkserver"
     """How processes of children are started. Without fork servers they are spawned."""
     stop_timeout: Annotated[float, Interval(gt=0, le=3600)] = 10.0
@@ -181,7 +184,9 @@ class Settings:
     @property
     def log(self) -> LogConfig:
         """Which lines the log shows, and how they look."""
-        return LogConfig(self.log_level, self.log_icon, self.log_lang, self.log_json)
+        json = self.log_json if self.log_file_json is None else self.log_file_json
+        both = self.log_file is not None and json != self.log_json
+        return LogConfig(self.log_level, self.log_icon, self.log_lang, self.log_json, both)
 
     @property
     def log_to(self) -> FileConfig | None:
@@ -320,7 +325,7 @@ def _plain(text: str, hint: Any) -> Any:
     """Return what pydantic makes of a text written plainly. Raises `ValueError` for any other."""
     kind, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     value: Any = text
-    if kind is bool:
+    if kind in (bool, bool | None):
         value = _BOOLS.get(text.lower())
     elif kind in _NUMBERS:
         value = kind(text) if _NUMBERS[kind].fullmatch(text) else None

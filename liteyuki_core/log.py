@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import language
+from . import language, record
+from .record import plain as plain
 
 if TYPE_CHECKING:
     from loguru import Logger, Message, Record
@@ -34,12 +34,6 @@ LEVELS = {
     "CRITICAL": ("严重", "❌"),
 }
 
-RECORD = "\x1e"
-"""The first character of each line that a child's logger writes as JSON, as in RFC 7464."""
-
-
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-
 
 class LogConfig(NamedTuple):
     """How lines look, and which are written. A plain value, so that children can be given it."""
@@ -48,10 +42,23 @@ class LogConfig(NamedTuple):
     icon: bool = True
     lang: str = "zh"
     json: bool = False
+    """Whether standard output gets JSON."""
+    both: bool = False
+    """Whether the log file gets JSON where standard output gets lines, or the other way round."""
     colour: bool | None = None
     """None: standard output and the environment decide."""
     process: str | None = None
     """The name of the child that logs; None in the main process."""
+
+    @property
+    def file_json(self) -> bool:
+        """Whether the log file gets JSON."""
+        return self.json != self.both
+
+    @property
+    def records(self) -> bool:
+        """Whether anybody gets JSON."""
+        return self.json or self.both
 
 
 class FileConfig(NamedTuple):
@@ -87,16 +94,17 @@ def configure(config: LogConfig) -> LogConfig:
     config = _config = _suited(config)
     language.use(config.lang)
 
-    def line(record: Record) -> str:
-        if config.json:
+    def line(message: Record) -> str:
+        if config.json and not config.both:
             return "{exception}"
-        name = record["level"].name
+        name = message["level"].name
         text, symbol = LEVELS.get(name, (name, ""))
         label = (symbol if config.icon else "") + (name if config.lang == "en" else text)
-        return (
+        shown = (
             "<green>{time:YYYY-MM-DD HH:mm:ss}</green> "
             f"<level>[{label}]</level> {{message}}\n{{exception}}"
         )
+        return f"{{exception}}{record.CUT}{shown}" if config.both else shown
 
     log.add(
         _Sink(sys.stdout, config),
@@ -162,72 +170,35 @@ class _Sink:
         self._config = config
 
     def write(self, message: Message) -> None:
-        text: str | None
-        text = as_json(message, self._config.process) if self._config.json else str(message)
+        text = str(message)
+        if self._config.records:
+            text = record.of_message(message, self._config.process)
         if _divert is not None:
-            text = _divert(text)
+            text = _divert(text) or ""
         if text and self._stream is not None:  # None: a Windows program without a console.
             self._stream.write(text)
             self._stream.flush()
 
 
-def as_json(message: Message, process: str | None, **more: Any) -> str:
-    """Return a message as a line of JSON. The format of its sink must be "{exception}"."""
-    import json
+def take_in(other: Any, handler: int, line: str, **options: Any) -> None:
+    """Replace a handler of another loguru logger by one that writes records.
 
-    record = message.record
-    fields: dict[str, Any] = {
-        "time": record["time"].isoformat(),
-        "level": record["level"].name,
-        "process": process or "main",
-        **more,
-        "message": record["message"],
-    }
-    if message:
-        fields["exception"] = message.rstrip("\n")
-    return ("" if process is None else RECORD) + json.dumps(fields, ensure_ascii=False) + "\n"
-
-
-def line_as_json(process: str, text: str) -> str:
-    """Return a child's line as JSON. A line that the child's logger wrote is JSON already."""
-    import json
-    from datetime import datetime
-
-    if text.startswith(RECORD + "{"):
-        try:
-            json.loads(text[1:])
-        except (ValueError, RecursionError):
-            pass  # Another thread or program has written into the line.
-        else:
-            return text[1:] + "\n"
-    fields = {
-        "time": datetime.now().astimezone().isoformat(),
-        "level": None,
-        "process": process,
-        "message": plain(text),
-    }
-    return json.dumps(fields, ensure_ascii=False) + "\n"
-
-
-def plain(text: str) -> str:
-    """Return a text without escape sequences of a terminal, such as colours."""
-    return _ESCAPES.sub("", text) if "\x1b" in text else text
-
-
-def take_in(other: Any, handler: int, **options: Any) -> None:
-    """Replace a handler of another loguru logger by one that writes JSON.
-
-    Does nothing unless LITEYUKI_LOG_JSON is on. `options` are passed to loguru's `add`.
+    Does nothing where nobody gets JSON. `line` is the format of its lines for people, and `options`
+    are passed to loguru's `add`.
     """
     config = _config
-    if not config.json:
+    if not config.records:
         return
 
     def write(message: Message) -> None:
-        sys.stdout.write(as_json(message, config.process, module=message.record["name"]))
+        sys.stdout.write(record.of_message(message, config.process, module=message.record["name"]))
 
     other.remove(handler)
-    other.add(write, format=lambda record: "{exception}", diagnose=False, **options)
+    options |= {"diagnose": False, "colorize": bool(config.colour)}
+    if config.both:
+        other.add(write, format="{exception}" + record.CUT + line, **options)
+    else:
+        other.add(write, format=lambda message: "{exception}", **options)
 
 
 _logger: Any = None

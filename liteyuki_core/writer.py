@@ -27,7 +27,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from . import files, log
+from . import files, log, record
 from .errors import ConfigError
 from .language import Phrase
 from .names import MAIN, Names
@@ -67,14 +67,16 @@ class Line(NamedTuple):
     """A line as it was written, or several that belong together."""
 
     child: str | None
-    """The name of the child that wrote it. None: main's logger, with the newline at the end."""
+    """The name of the child that wrote it. None: main's logger."""
     text: str
     place: str = ""
     """Where it stands on standard output. "": after the child's name."""
+    filed: str | None = None
+    """What the log file gets, where that is not `text`."""
 
 
 def _length(line: Line) -> int:
-    return len(line.text)
+    return len(line.text) + len(line.filed or "")
 
 
 class Writer:
@@ -134,22 +136,26 @@ class Writer:
             self._closing = True
             self._filled.notify()
         thread.join(timeout)
-        if not thread.is_alive():
-            log.divert(None)
 
     # ------------------------------------------------------------- any thread
 
     def own(self, text: str) -> str | None:
         """Queue a line of main's logger, or drop it. If no thread takes lines, return it as shown.
 
-        There is no thread before `start`, and in a fork of the main process.
+        There is no thread before `start` and after `close`, and in a fork of the main process.
         """
-        line = Line(None, text)
+        line = Line(None, text.removesuffix("\n"))
+        if self._config.both:
+            found, shown = record.of_main(text)
+            first, second = (found, shown) if self._config.json else (shown, found)
+            line = Line(None, first, filed=second)
+        if os.getpid() != self._pid:  # In a fork, another thread may have had the lock.
+            return self._for_console(line)
         if threading.current_thread() is self._thread:
             self._said.append(line)
             return None
         with self._lock:
-            if self._thread is None or os.getpid() != self._pid:
+            if self._thread is None:
                 return self._for_console(line)
             self._put(line)
         return None
@@ -161,8 +167,8 @@ class Writer:
         picture such as a QR code stands alone, as wide as it is.
         """
         lines = _arranged(child, texts) if together else [Line(child, text) for text in texts]
-        if self._config.json:
-            lines = [Line(child, log.line_as_json(child, text)) for text in texts]
+        if self._config.records:
+            lines = [self._recorded(line) for line in lines]
         with self._lock:
             if self._thread is not None:
                 for line in lines:
@@ -175,6 +181,15 @@ class Writer:
                 return
         # A process that a child started has outlived the child and the bot.
         self._write(lines)
+
+    def _recorded(self, line: Line) -> Line:
+        """Return a child's line as JSON, for standard output or for the file, or for both."""
+        found, shown = record.of_line(str(line.child), line.text)
+        if not self._config.both:
+            return line._replace(text=found)
+        if self._config.json:
+            return line._replace(text=found, filed=shown)
+        return line._replace(text=shown, filed=found)
 
     def _has_space(self, whose: str) -> bool:
         lines, characters = self._queued[whose]
@@ -192,7 +207,7 @@ class Writer:
             self._dropped[whose] = Counter()
         self._queue.append(line)
         self._queued[whose][0] += 1
-        self._queued[whose][1] += len(line.text)
+        self._queued[whose][1] += _length(line)
 
     # ------------------------------------------------------------- the thread
 
@@ -226,7 +241,7 @@ class Writer:
                 if isinstance(item, Line):
                     queued = self._queued["main" if item.child is None else "children"]
                     queued[0] -= 1
-                    queued[1] -= len(item.text)
+                    queued[1] -= _length(item)
             self._stuck = False
             self._emptied.notify_all()
             if not batch:
@@ -279,29 +294,25 @@ class Writer:
     def _for_console(self, line: Line) -> str:
         above, self._above = self._above, line.child
         if self._config.json:
-            return line.text
-        if line.child is None:
-            return _named(self._names.before(MAIN), line.text)
-        prefix = self._names.before(line.child)
+            return f"{line.text}\n"
+        prefix = self._names.before(line.child or MAIN)
         if line.place:
             if line.child != above:  # Another one's line has come between them.
                 prefix += "\n" if line.place == _BARE else ""
             else:
-                prefix = "" if line.place == _BARE else self._names.under(line.child)
-        return f"{prefix}{line.text}\n"
+                prefix = "" if line.place == _BARE else self._names.under(str(line.child))
+        return _named(prefix, line.text)
 
     def _for_file(self, line: Line) -> str:
-        text = log.plain(line.text)
-        if self._config.json:
-            return text
-        if line.child is None:
-            return _named(self._names.plain(MAIN), text)
-        return f"{self._names.plain(line.child)}{text}\n"
+        text = log.plain(line.text if line.filed is None else line.filed)
+        if self._config.file_json:
+            return f"{text}\n"
+        return _named(self._names.plain(line.child or MAIN), text)
 
 
 def _named(name: str, text: str) -> str:
-    """Return lines, each with a name before it."""
-    return "".join(f"{name}{line}\n" for line in text.removesuffix("\n").split("\n"))
+    """Return a line with a name before it, or before each of several: those of a traceback."""
+    return name + text.replace("\n", f"\n{name}") + "\n"
 
 
 def _arranged(child: str, texts: list[str]) -> list[Line]:

@@ -18,7 +18,7 @@ from tests.program import python
 CORE = ROOT / "liteyuki_core"
 
 FLOORS: list[set[str]] = [
-    {"chinese"},
+    {"chinese", "record"},
     {"language"},
     {"errors", "files", "log", "redaction", "ring", "units", "unread", "version"},
     {"names", "pyproject"},

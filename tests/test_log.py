@@ -153,6 +153,37 @@ def test_a_console_that_lacks_characters(
     assert "Traceback" not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("standard_output", "file", "formats"),
+    [
+        ("", "", (False, False)),
+        ("true", "", (True, True)),
+        ("", "true", (False, True)),
+        ("true", "false", (True, False)),
+        ("false", "false", (False, False)),
+    ],
+)
+def test_the_format_of_the_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    standard_output: str,
+    file: str,
+    formats: tuple[bool, bool],
+) -> None:
+    """Is its own, or that of standard output. Without a file it is of no matter."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LITEYUKI_LOG_JSON", standard_output)
+    monkeypatch.setenv("LITEYUKI_LOG_FILE_JSON", file)
+    assert not Settings.load().log.both
+    monkeypatch.setenv("LITEYUKI_LOG_FILE", "bot.log")
+    config = Settings.load().log
+    assert (config.json, config.file_json) == formats
+    assert config.records == any(formats)
+    monkeypatch.setenv("LITEYUKI_LOG_FILE_JSON", "perhaps")
+    with pytest.raises(ConfigError, match=r"LITEYUKI_LOG_FILE_JSON=perhaps: .*boolean"):
+        Settings.load()
+
+
 def test_from_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`.env` gives what the environment does not."""
     for key in ("LEVEL", "ICON", "LANG"):

@@ -66,7 +66,7 @@ class Reading:
         return [line for line in map(self._line, entries) if line is not None]
 
     def _line(self, entry: Entry[Written]) -> Line | None:
-        number, time, (child, text, _) = entry
+        number, time, (child, text, *_) = entry
         process, level, text = child or "main", None, plain(text).rstrip("\n")
         if text.startswith("{"):
             level, text = _of_json(text)

@@ -153,12 +153,12 @@ def _begin() -> None:
     """Prepare this process for NoneBot, which must not be initialised yet."""
     _expect_loop()
     import nonebot
-    from nonebot.log import default_filter, logger_id
+    from nonebot.log import default_filter, default_format, logger_id
 
     try:
         nonebot.get_driver()
     except ValueError:
-        log.take_in(nonebot.logger, logger_id, level=0, filter=default_filter)
+        log.take_in(nonebot.logger, logger_id, default_format, level=0, filter=default_filter)
         return
     _Startup().failed(
         "NoneBot is initialised already: bot.py, which each child imports, calls nonebot.init() "

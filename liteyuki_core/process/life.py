@@ -23,7 +23,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .. import log
+from .. import log, record
 from ..comm.hub.link_peer import LinkPeer
 from ..comm.hub.main import Main
 from ..comm.wire import words
@@ -319,7 +319,7 @@ class Life:
 
     def last_lines(self) -> tuple[str, ...]:
         """Return the last lines that the process has written, without colours. After `drain`."""
-        return tuple(log.plain(line.removeprefix(log.RECORD)) for line in self._last_lines)
+        return tuple(map(record.readable, self._last_lines))
 
     async def drain(self) -> int | None:
         """Read the rest of output and link after the end. Return the exit code, None if unknown."""

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
-from ..log import RECORD
+from ..record import MARK
 from .child.output import WriteEnd
 
 _READ_BYTES = 64 * 1024
@@ -31,7 +31,7 @@ _GATHER_SECONDS = 0.004
 """Where lines come this quickly one after another, they are read so far apart: each read costs a
 wake-up, which is most of what a line costs."""
 
-_RECORD = RECORD.encode()
+_RECORD = MARK.encode()
 
 
 class Output:

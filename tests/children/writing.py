@@ -226,7 +226,7 @@ def raising_hook() -> None:
     bot = LiteyukiBot()
 
     @bot.on_before_start
-    def divides() -> None:
+    async def divides() -> None:
         bot.stop()
         logger.info(1 / 0)
 

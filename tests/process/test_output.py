@@ -445,6 +445,47 @@ def test_json(tmp_path: Path, environment: Environment) -> None:
     assert one("nonebot", "NoneBot is initializing")["module"] == "nonebot"
 
 
+@pytest.mark.parametrize("to_the_file", [True, False])
+def test_json_for_one_of_both(tmp_path: Path, environment: Environment, to_the_file: bool) -> None:
+    """The file has objects and standard output lines for people, or the other way round."""
+    environment["PORT"] = str(free_port())
+    with running_program(
+        tmp_path,
+        environment,
+        "writing:json_beside_nonebot",
+        LITEYUKI_LOG_JSON=str(not to_the_file),
+        LITEYUKI_LOG_FILE_JSON=str(to_the_file),
+        LITEYUKI_LOG_FILE="logs/bot.log",
+        FORCE_COLOR="1",
+    ) as bot:
+        bot.wait_for_line("startup complete")
+        bot.wait_for_line("process talks exited")
+        assert bot.stop() == 0
+    both = [bot.named, written(tmp_path)]
+    shown, filed = both if to_the_file else both[::-1]
+    objects = [json.loads(line) for line in filed]
+    assert {line["process"] for line in objects} == {"main", "talks", "nonebot"}
+    assert not [line for line in objects if "\x1b" in json.dumps(line)]
+    for message, level in (
+        ("雪 {} <red>", "WARNING"),
+        ("by print: 雪", None),
+        ("divided", "ERROR"),
+        ("NoneBot is initializing...", "SUCCESS"),
+        ("LiteyukiBot has stopped", "INFO"),
+    ):
+        assert [line["level"] for line in objects if line["message"] == message] == [level], message
+    for line in (
+        rf"talks   \| {OURS}.*WARNING\] 雪 {{}} <red>$",
+        r"talks   \| by print: 雪$",
+        rf"talks   \| {OURS}.*ERROR\] divided$",
+        r"talks   \| ZeroDivisionError: division by zero$",
+        r"nonebot \| \d\d-\d\d .*\[SUCCESS\] nonebot \| NoneBot is initializing\.\.\.$",
+        rf"main    \| {OURS}.*LiteyukiBot has stopped$",
+    ):
+        assert len([text for text in shown if re.match(line, text)]) == 1, (line, shown)
+    assert not [text for text in shown if re.search("[\x1d\x1e\x1f]", text)]
+
+
 def test_a_long_json_record_stays_whole(tmp_path: Path, environment: Environment) -> None:
     """A line of a child's logger that is longer than other lines may be is still one object."""
     with running_program(

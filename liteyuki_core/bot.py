@@ -797,11 +797,13 @@ class LiteyukiBot:
     def _all_failed(self) -> None:
         if not (self._keep or self._reload.restarts_failed or self._stop.asked.is_set()):
             log.logger.critical(
-                "every process has failed and none is started again: LiteyukiBot ends with exit "
-                "code 1; run(keep=True) would keep it"
+                say(
+                    "every process has failed and none is started again: LiteyukiBot ends with "
+                    "exit code 1; run(keep=True) would keep it"
+                )
             )
             self._exit = self._exit or SystemExit(1)
-            self._stop.ask("every process has failed")
+            self._stop.ask(Phrase("every process has failed"))
 
     def _broken(self, error: BaseException) -> None:
         self._fault = self._fault or error

@@ -47,8 +47,12 @@ CHINESE = {
     "{kinds} hooks of process {name} did not end in time and are not waited for any more": (
         "进程 {name} 的 {kinds} 钩子没有按时结束，不再等待"
     ),
-    "on_process_state hooks did not end in time and are not waited for any more": (
-        "on_process_state 钩子没有按时结束，不再等待"
+    "{kind} hooks did not end in time and are not waited for any more": (
+        "{kind} 钩子没有按时结束，不再等待"
+    ),
+    "on_account hooks are too slow: {count} changes of accounts wait for them, and they are not "
+    "told of those that come now": (
+        "on_account 钩子太慢：有 {count} 个账号变化在等待，新的变化不再通知它们"
     ),
     "on_after_shutdown hook {name} did not end in time and is not waited for any more": (
         "on_after_shutdown 钩子 {name} 没有按时结束，不再等待"
@@ -367,4 +371,85 @@ CHINESE = {
         "NoneBot 关闭之前有 {count} 条消息没能转发"
     ),
     "a message could not be forwarded: {error}": "有一条消息没能转发：{error}",
+    # -- a process that is not the child's yet
+    "process {name}: its successor loads, while it goes on (pid {pid})": (
+        "进程 {name} 继续运行，接替它的进程正在加载（pid {pid}）"
+    ),
+    "process {name} goes on as it was: its successor was given up, because {why}": (
+        "进程 {name} 照旧运行，放弃了接替它的进程：{why}"
+    ),
+    "process {name} has no spare one until it is started anew, because {why}": (
+        "进程 {name} 在下次启动之前没有备用进程：{why}"
+    ),
+    "it can't be started: {error!r}": "无法启动：{error!r}",
+    "it {what}: see its lines above": "它{what}，见上面它的输出",
+    "it lacks {names}: see its errors above": "它缺少 {names}，见上面的错误",
+    "it has not loaded within {seconds:g} s": "{seconds:g} 秒内没有加载完",
+    "every process has failed and none is started again: LiteyukiBot ends with exit code 1; "
+    "run(keep=True) would keep it": (
+        "所有进程都已失败，也不会再启动：LiteyukiBot 以退出码 1 结束；"
+        "run(keep=True) 可以让它继续运行"
+    ),
+    "every process has failed": "所有进程都已失败",
+    # -- accounts and alerts
+    "account {name} of {adapter} in process {process}": "账号 {name}（{adapter}，进程 {process}）",
+    "{account} is offline: it is connected, but not logged in": (
+        "{account}已离线：连接正常，但没有登录"
+    ),
+    "{account} is online again": "{account}恢复在线",
+    "{account} is still offline": "{account}仍然离线",
+    "process {name} has {count} accounts: those that it tells of beyond that are not watched": (
+        "进程 {name} 已有 {count} 个账号：再多的不再关注"
+    ),
+    "process {name}: restart_when_offline names {other!r}, and no such process was added; it can't "
+    "be restarted": "进程 {name}：restart_when_offline 写的 {other!r} 没有添加过，无法重启它",
+    "process {name}: restart_when_offline: {error}": "进程 {name}：restart_when_offline：{error}",
+    "{count} alerts were sent within an hour: others are left out until it is over": (
+        "一小时内已发送 {count} 条告警：这一小时内不再发送"
+    ),
+    "{count} alerts could not be sent before the bot had to end": (
+        "机器人结束前还有 {count} 条告警没有发出"
+    ),
+    "an alert could not be sent to {service}: {why}": "告警没能发到 {service}：{why}",
+    "an alert is given up that {service} has not taken: {text}": (
+        "{service} 一直没有收下这条告警，已放弃：{text}"
+    ),
+    # -- systemd
+    "systemd is not told how the bot is: NOTIFY_SOCKET: {why}": (
+        "无法向 systemd 报告机器人的状态：NOTIFY_SOCKET：{why}"
+    ),
+    # -- NoneBot, and what superusers are told in the chat
+    "NoneBot's console adapter is left out: it needs a terminal of its own, which a child process "
+    "has not; for it, run this project with nb run": (
+        "没有加载 NoneBot 的 console 适配器：它要独占终端，而子进程没有；"
+        "需要它时请用 nb run 运行这个项目"
+    ),
+    "the end of a restart can't be told: {error!r}": "无法告知重启的结果：{error!r}",
+    "bot {bot} was about to tell of the restart of {name} when its process died: nobody knows "
+    "whether it was sent": (
+        "机器人账号 {bot} 正要告知 {name} 已重启时进程崩溃了：不知道消息有没有发出去"
+    ),
+    "bot {bot} could not say that {name} restarts: {error!r}": (
+        "机器人账号 {bot} 没能告知正在重启 {name}：{error!r}"
+    ),
+    "liteyuki status\nliteyuki restart [NAME]\nliteyuki logs [NAME] [LINES]": (
+        "liteyuki status 查看状态\nliteyuki restart [进程名] 重启\n"
+        "liteyuki logs [进程名] [行数] 查看日志"
+    ),
+    "restarting {name}": "正在重启 {name}",
+    "{name} restarted in {seconds:.1f} s": "{name} 已重启，用时 {seconds:.1f} 秒",
+    "LiteyukiBot {version}, up {uptime}, {memory}": (
+        "LiteyukiBot {version}，已运行 {uptime}，{memory}"
+    ),
+    "{name}: {state}, {ends}": "{name}：{state}，{ends}",
+    "{name}: {state}, up {uptime}, {restarts} restarts, {memory}": (
+        "{name}：{state}，已运行 {uptime}，重启 {restarts} 次，{memory}"
+    ),
+    "no lines": "没有日志",
+    "starting": "启动中",
+    "running": "运行中",
+    "about to stop": "停止中",
+    "waits for its restart": "等待重启",
+    "stopped": "已停止",
+    "failed": "失败",
 }

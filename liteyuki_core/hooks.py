@@ -133,8 +133,11 @@ class Hooks:
             self._tell("on_account", account)
         elif not self._is_slow:
             log.logger.warning(
-                f"on_account hooks are too slow: {_MOST_UNTOLD} changes of accounts wait for them, "
-                "and they are not told of those that come now"
+                say(
+                    "on_account hooks are too slow: {count} changes of accounts wait for them, and "
+                    "they are not told of those that come now",
+                    count=_MOST_UNTOLD,
+                )
             )
         self._is_slow = is_slow
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from . import log
+from .language import say
 from .process.state import ChildProcess, ProcessState
 from .ring import Ring
 
@@ -148,7 +149,7 @@ def _connected(address: str) -> socket.socket | None:
 
 
 def _warn(why: str) -> None:
-    log.logger.warning(f"systemd is not told how the bot is: NOTIFY_SOCKET: {why}")
+    log.logger.warning(say("systemd is not told how the bot is: NOTIFY_SOCKET: {why}", why=why))
 
 
 def _watchdog_seconds() -> float:

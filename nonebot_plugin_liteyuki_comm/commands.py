@@ -28,9 +28,9 @@ from nonebot.adapters import Bot, Event, Message
 from nonebot.params import CommandArg
 from nonebot.permission import SUPERUSER
 
-from liteyuki_core import log
 from liteyuki_core.comm import shared_memory
 from liteyuki_core.errors import LiteyukiError
+from liteyuki_core.language import Phrase, say
 from liteyuki_core.log import logger
 from liteyuki_core.units import in_bytes, in_words
 
@@ -49,6 +49,14 @@ _LINES, _MOST_LINES = 20, 100
 _MOST_CHARACTERS = 3000
 """Chat services take no longer messages."""
 _ARGUMENTS: Any = CommandArg()
+_STATES = {
+    "starting": Phrase("starting"),
+    "running": Phrase("running"),
+    "stopping": Phrase("about to stop"),
+    "backoff": Phrase("waits for its restart"),
+    "stopped": Phrase("stopped"),
+    "failed": Phrase("failed"),
+}
 _OPEN, _BEING_TOLD, _TOLD = "open", "being told", "told"
 
 
@@ -98,7 +106,7 @@ class Commands:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.opt(exception=task.exception()).error(
-                f"the end of a restart can't be told: {task.exception()!r}"
+                say("the end of a restart can't be told: {error!r}", error=task.exception())
             )
 
     async def _go_on(self) -> None:
@@ -107,8 +115,12 @@ class Commands:
                 self._begin(self._tell(key, asked))
             elif asked["state"] == _BEING_TOLD:
                 logger.warning(
-                    f"bot {asked['bot']} was about to tell of the restart of {asked['name']} when "
-                    "its process died: nobody knows whether it was sent"
+                    say(
+                        "bot {bot} was about to tell of the restart of {name} when its process "
+                        "died: nobody knows whether it was sent",
+                        bot=asked["bot"],
+                        name=asked["name"],
+                    )
                 )
                 await self._asked.async_set(key, {**asked, "state": _TOLD}, ttl=_KEPT_SECONDS)
 
@@ -126,7 +138,7 @@ class Commands:
             elif verb == "logs" and len(rest) <= 2:
                 text = await _logs(rest)
             else:
-                text = _t("liteyuki status\nliteyuki restart [NAME]\nliteyuki logs [NAME] [LINES]")
+                text = say("liteyuki status\nliteyuki restart [NAME]\nliteyuki logs [NAME] [LINES]")
         except LiteyukiError as error:
             text = str(error)
         await bot.send(event, text)
@@ -146,9 +158,16 @@ class Commands:
             return  # The event has come again, because its process died before it was handled.
         await self._asked.async_set(key, asked, ttl=_KEPT_SECONDS)
         try:
-            await bot.send(event, _t("restarting {name}", name=name))
+            await bot.send(event, say("restarting {name}", name=name))
         except Exception as error:  # Whatever an adapter raises. Perhaps this is why they restart.
-            logger.warning(f"bot {bot.self_id} could not say that {name} restarts: {error!r}")
+            logger.warning(
+                say(
+                    "bot {bot} could not say that {name} restarts: {error!r}",
+                    bot=bot.self_id,
+                    name=name,
+                    error=error,
+                )
+            )
         try:
             await _ask("POST", f"/processes/{name}/restart")
         except LiteyukiError:
@@ -162,7 +181,7 @@ class Commands:
         try:
             await _running(asked["name"])
             seconds = time.time() - asked["at"]
-            text = _t("{name} restarted in {seconds:.1f} s", name=asked["name"], seconds=seconds)
+            text = say("{name} restarted in {seconds:.1f} s", name=asked["name"], seconds=seconds)
         except LiteyukiError as error:
             text = str(error)
         bot = await wait_bot(asked["bot"], _WAIT_SECONDS)
@@ -203,7 +222,7 @@ async def _running(name: str) -> None:
 
 async def _status() -> str:
     found = await _ask("GET", "/status")
-    head = _t(
+    head = say(
         "LiteyukiBot {version}, up {uptime}, {memory}",
         version=found["version"],
         uptime=in_words(found["uptime"]),
@@ -213,11 +232,11 @@ async def _status() -> str:
 
 
 def _line(process: dict[str, Any]) -> str:
-    state = _t(process["state"])
+    state = _STATES[process["state"]]
     if process["pid"] is None:
         ends = f"{process['outcome']}" if process["outcome"] else "-"
-        return _t("{name}: {state}, {ends}", name=process["name"], state=state, ends=ends)
-    return _t(
+        return say("{name}: {state}, {ends}", name=process["name"], state=state, ends=ends)
+    return say(
         "{name}: {state}, up {uptime}, {restarts} restarts, {memory}",
         name=process["name"],
         state=state,
@@ -236,32 +255,4 @@ async def _logs(words: list[str]) -> str:
         await _ask("GET", f"/processes/{words[0]}")  # Raises an error that names those there are.
     found = [line["text"] for line in await _ask("GET", "/log", query=query)]
     text = "\n".join(found)[-_MOST_CHARACTERS:]
-    return text or _t("no lines")
-
-
-_CHINESE = {
-    "liteyuki status\nliteyuki restart [NAME]\nliteyuki logs [NAME] [LINES]": (
-        "liteyuki status 查看状态\nliteyuki restart [进程名] 重启\n"
-        "liteyuki logs [进程名] [行数] 查看日志"
-    ),
-    "restarting {name}": "正在重启 {name}",
-    "{name} restarted in {seconds:.1f} s": "{name} 已重启，用时 {seconds:.1f} 秒",
-    "LiteyukiBot {version}, up {uptime}, {memory}": (
-        "LiteyukiBot {version}，已运行 {uptime}，{memory}"
-    ),
-    "{name}: {state}, {ends}": "{name}：{state}，{ends}",
-    "{name}: {state}, up {uptime}, {restarts} restarts, {memory}": (
-        "{name}：{state}，已运行 {uptime}，重启 {restarts} 次，{memory}"
-    ),
-    "no lines": "没有日志",
-    "starting": "启动中",
-    "running": "运行中",
-    "stopping": "停止中",
-    "backoff": "等待重启",
-    "stopped": "已停止",
-    "failed": "失败",
-}
-
-
-def _t(text: str, **fields: Any) -> str:
-    return (_CHINESE[text] if log._config.lang == "zh" else text).format(**fields)
+    return text or say("no lines")

@@ -316,7 +316,7 @@ def test_when_all_have_failed_it_ends_with_exit_code_1(
     write_files(tmp_path, {"bot.py": _ENDS.format(second="fails", watch="", keep="")})
     with running(tmp_path, environment) as bot:
         assert bot.wait() == 1
-        assert len(bot.found(f"严重.*{_ALL_FAILED}")) == 1
+        assert len(bot.found(f"CRITICAL.*{_ALL_FAILED}")) == 1
         assert bot.found("LiteyukiBot has stopped")
         assert not bot.found("Traceback")
 

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..language import Phrase
+
 
 class AccountState(enum.Enum):
     """The state of an account."""
@@ -35,7 +37,11 @@ class Account:
     nickname: str
 
     @property
-    def title(self) -> str:
+    def title(self) -> Phrase:
         """What a line of text calls it."""
-        name = f"{self.nickname} ({self.id})" if self.nickname else self.id
-        return f"account {name} of {self.adapter} in process {self.process}"
+        return Phrase(
+            "account {name} of {adapter} in process {process}",
+            name=f"{self.nickname} ({self.id})" if self.nickname else self.id,
+            adapter=self.adapter,
+            process=self.process,
+        )

@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 
 from .. import log
 from ..comm.wire.words import Account as Told
+from ..language import say
 from ..process.state import ProcessState
 from .account import Account, AccountState
 
@@ -89,17 +90,26 @@ class Accounts:
         account = replace(account, state=state, since=datetime.now(timezone.utc))
         self._known[account.process][account.adapter, account.id] = account
         if state is AccountState.OFFLINE:
-            log.logger.warning(f"{account.title} is offline: it is connected, but not logged in")
+            log.logger.warning(
+                say(
+                    "{account} is offline: it is connected, but not logged in",
+                    account=account.title,
+                )
+            )
         elif before is AccountState.OFFLINE and state is AccountState.ONLINE:
-            log.logger.info(f"{account.title} is online again")
+            log.logger.info(say("{account} is online again", account=account.title))
         self._changed(account)
 
     def _refuse(self, process: str) -> None:
         if process not in self._full:
             self._full.add(process)
             log.logger.warning(
-                f"process {process} has {_MOST} accounts: those that it tells of beyond that are "
-                "not watched"
+                say(
+                    "process {name} has {count} accounts: those that it tells of beyond that are "
+                    "not watched",
+                    name=process,
+                    count=_MOST,
+                )
             )
 
 

@@ -18,6 +18,7 @@ from time import monotonic
 
 from .. import log
 from ..errors import ProcessNotFound
+from ..language import Phrase, say
 from .account import Account, AccountState
 
 _HOUR = 3600.0
@@ -58,8 +59,12 @@ class Revival:
         for process, restarted in self._wanted.items():
             if restarted not in known:
                 log.logger.error(
-                    f"process {process}: restart_when_offline names {restarted!r}, and no such "
-                    "process was added; it can't be restarted"
+                    say(
+                        "process {name}: restart_when_offline names {other!r}, and no such process "
+                        "was added; it can't be restarted",
+                        name=process,
+                        other=restarted,
+                    )
                 )
 
     def account(self, account: Account) -> None:
@@ -100,10 +105,17 @@ class Revival:
 
     def _revive(self, name: str, revived: _Revived) -> None:
         _, account = min(revived.offline.values(), key=lambda each: each[0])
-        log.logger.warning(f"process {name} is restarted: {account.title} is still offline")
+        why = Phrase("{account} is still offline", account=account.title)
+        log.logger.warning(say("process {name} is restarted: {why}", name=name, why=why))
         revived.restarts.append(monotonic())
         self._set_timer(name, revived)
         try:
             self._restart(name)
         except ProcessNotFound as error:
-            log.logger.error(f"process {account.process}: restart_when_offline: {error}")
+            log.logger.error(
+                say(
+                    "process {name}: restart_when_offline: {error}",
+                    name=account.process,
+                    error=error,
+                )
+            )

@@ -29,6 +29,7 @@ from urllib.parse import unquote
 
 from .. import log
 from ..errors import ConfigError
+from ..language import say
 
 _HOUR = 3600.0
 _RETRIES = (15.0, 60.0, 300.0, 1200.0)
@@ -103,8 +104,10 @@ class Sender:
         self._left_out += 1
         if self._timer is None:
             log.logger.warning(
-                f"{self._per_hour} alerts were sent within an hour: others are left out until it "
-                "is over"
+                say(
+                    "{count} alerts were sent within an hour: others are left out until it is over",
+                    count=self._per_hour,
+                )
             )
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._hour_ends - now, self._tell_of_more)
@@ -135,7 +138,12 @@ class Sender:
             for task in late:
                 task.cancel()
             if late:
-                log.logger.error(f"{len(late)} alerts could not be sent before the bot had to end")
+                log.logger.error(
+                    say(
+                        "{count} alerts could not be sent before the bot had to end",
+                        count=len(late),
+                    )
+                )
 
     # ------------------------------------------------------------- one alert
 
@@ -146,10 +154,20 @@ class Sender:
                 why = await self._run(partial(_notify, service, self._title, text))
             if why is None:
                 return
-            log.logger.warning(f"an alert could not be sent to {service.title}: {why}")
+            log.logger.warning(
+                say(
+                    "an alert could not be sent to {service}: {why}", service=service.title, why=why
+                )
+            )
             if wait is None or not await self._may_wait(wait):
                 break
-        log.logger.error(f"an alert is given up that {service.title} has not taken: {text}")
+        log.logger.error(
+            say(
+                "an alert is given up that {service} has not taken: {text}",
+                service=service.title,
+                text=text,
+            )
+        )
 
     async def _may_wait(self, seconds: float) -> bool:
         """Wait; return False at once if the bot stops."""

@@ -430,8 +430,10 @@ def _make_mixin() -> type[BaseMixin]:
         def register_adapter(self, adapter: Any, **kwargs: Any) -> None:
             if adapter.get_name() == "Console" and _is_child():
                 log.logger.error(
-                    "NoneBot's console adapter is left out: it needs a terminal of its own, which "
-                    "a child process has not; for it, run this project with nb run"
+                    say(
+                        "NoneBot's console adapter is left out: it needs a terminal of its own, "
+                        "which a child process has not; for it, run this project with nb run"
+                    )
                 )
                 return
             super().register_adapter(adapter, **kwargs)  # type: ignore[misc]

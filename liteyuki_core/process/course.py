@@ -53,7 +53,7 @@ from .restart import Restarts
 from .spec import ChildSpec
 from .starting import Starting
 from .state import ChildProcess, ProcessState
-from .successor import Spare, Successor
+from .successor import Spare, Successor, several
 from .task import Tasks
 from .terms import Terms
 from .verdict import ProcessEnd, Verdict, judge
@@ -61,8 +61,6 @@ from .verdict import ProcessEnd, Verdict, judge
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 _SPARE_SECONDS = 5.0
 """So long after a process is ready its spare one is made: it still imports until then."""
-_MOST_LACKS = 10
-"""Most names of what a process could not load that the log shows."""
 
 OnWord = Callable[["Course", Life, words.OfProcess], Callable[[], object] | None]
 
@@ -413,14 +411,8 @@ class Course:
             seconds=seconds,
         )
         if lacks:
-            shown = ", ".join([repr(each[:100])[1:-1] for each in lacks[:_MOST_LACKS]])
-            more = len(lacks) - _MOST_LACKS
             line = Phrase(
-                "{ready}, without {names}: see its errors above",
-                ready=line,
-                names=Phrase("{shown} and {count} more", shown=shown, count=more)
-                if more > 0
-                else shown,
+                "{ready}, without {names}: see its errors above", ready=line, names=several(lacks)
             )
         self._enter(ProcessState.RUNNING, line, "WARNING" if lacks else "INFO")
         if self._is_restart:

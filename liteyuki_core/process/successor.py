@@ -18,12 +18,14 @@ import asyncio
 from collections.abc import Sequence
 
 from .. import log
+from ..language import Phrase, say
 from .ending import describe
 from .life import Life
 
 _LOAD_SECONDS = 120.0
 """A successor that has not loaded then is given up."""
-_MOST_LACKS = 10
+_MOST_NAMES = 10
+"""Most names of what a process could not load that the log shows."""
 
 
 class Spare:
@@ -39,7 +41,7 @@ class Spare:
         try:
             await self.life.spawn()
         except Exception as error:
-            self._give_up(f"it can't be started: {error!r}")
+            self._give_up(Phrase("it can't be started: {error!r}", error=error))
         else:
             self._spawned()
         finally:
@@ -50,7 +52,8 @@ class Spare:
         """Do what follows when the process has ended before its turn."""
         try:
             code = await self.life.drain()
-            self._give_up(self.life.failure or f"it {describe(code)}: see its lines above")
+            ended = Phrase("it {what}: see its lines above", what=describe(code))
+            self._give_up(self.life.failure or ended)
             self.life.close()
         finally:
             self.life.ended.set()
@@ -68,7 +71,7 @@ class Spare:
         self._is_over = True
         self.life.kill()
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: Phrase | str) -> None:
         if not self._is_over:
             self.drop()
             self._say_given_up(why)
@@ -76,9 +79,13 @@ class Spare:
     def _spawned(self) -> None:
         log.logger.debug(f"process {self.life.name} has a spare one (pid {self.life.pid})")
 
-    def _say_given_up(self, why: str) -> None:
+    def _say_given_up(self, why: Phrase | str) -> None:
         log.logger.warning(
-            f"process {self.life.name} has no spare one until it is started anew, because {why}"
+            say(
+                "process {name} has no spare one until it is started anew, because {why}",
+                name=self.life.name,
+                why=why,
+            )
         )
 
 
@@ -94,25 +101,38 @@ class Successor(Spare):
         """Return whether the process is to take over, now that it has loaded all but `lacks`."""
         if self._is_over:
             return False
-        missing = [repr(each[:100])[1:-1] for each in lacks if each not in self._lacked]
+        missing = [each for each in lacks if each not in self._lacked]
         if not missing:
             return True
-        more = f" and {len(missing) - _MOST_LACKS} more" * (len(missing) > _MOST_LACKS)
-        self._give_up(f"it lacks {', '.join(missing[:_MOST_LACKS])}{more}: see its errors above")
+        self._give_up(Phrase("it lacks {names}: see its errors above", names=several(missing)))
         return False
 
     def _spawned(self) -> None:
         if not self._is_over:
             log.logger.info(
-                f"process {self.life.name}: its successor loads, while it goes on "
-                f"(pid {self.life.pid})"
+                say(
+                    "process {name}: its successor loads, while it goes on (pid {pid})",
+                    name=self.life.name,
+                    pid=self.life.pid,
+                )
             )
             asyncio.get_running_loop().call_later(_LOAD_SECONDS, self._too_late)
 
     def _too_late(self) -> None:
-        self._give_up(f"it has not loaded within {_LOAD_SECONDS:g} s")
+        self._give_up(Phrase("it has not loaded within {seconds:g} s", seconds=_LOAD_SECONDS))
 
-    def _say_given_up(self, why: str) -> None:
+    def _say_given_up(self, why: Phrase | str) -> None:
         log.logger.error(
-            f"process {self.life.name} goes on as it was: its successor was given up, because {why}"
+            say(
+                "process {name} goes on as it was: its successor was given up, because {why}",
+                name=self.life.name,
+                why=why,
+            )
         )
+
+
+def several(names: Sequence[str]) -> Phrase | str:
+    """Return names that a child has told for a line of the log: the first of them, and how many."""
+    shown = ", ".join([repr(each[:100])[1:-1] for each in names[:_MOST_NAMES]])
+    more = len(names) - _MOST_NAMES
+    return Phrase("{shown} and {count} more", shown=shown, count=more) if more > 0 else shown

@@ -139,7 +139,7 @@ async def test_one_that_was_told_lasts_over_a_restart(watched: Watched) -> None:
 def test_an_account_has_a_title() -> None:
     """With its nickname, where that is known."""
     shown: list[Account] = [account(ONLINE), account(ONLINE, nickname="n")]
-    assert [each.title for each in shown] == [
+    assert [each.title.english for each in shown] == [
         "account 1 of OneBot V11 in process w",
         "account n (1) of OneBot V11 in process w",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import psutil
@@ -306,13 +307,13 @@ def test_a_child_is_reloaded_for_what_it_watches(tmp_path: Path, environment: En
         found = [
             line.replace("process ", "").split(" is restarted: ") for line in restarts(program)
         ]
-        assert [who for who, _ in found[4:]] == ["plain", "plain", "plain", "late"]
         assert {file for who, file in found[:4]} == {"part.py has changed"}
-        assert [file.split(" ")[0] for _, file in found[5:]] == [
-            "texts/three.py",
-            "texts/three.py",
-            sources.place(project / "link" / "two.py"),
-        ]
+        # A change is one restart, or two if half of it is seen while the next process loads.
+        assert [who for who, _ in groupby(found[4:], lambda each: each[0])] == ["plain", "late"]
+        assert {file.split(" ")[0] for who, file in found[5:] if who == "plain"} == {
+            "texts/three.py"
+        }
+        assert found[-1][1].split(" ")[0] == sources.place(project / "link" / "two.py")
         assert program.stop() == 0
 
 

@@ -136,10 +136,10 @@ class Teller:
             self._tell(bot, state, nickname)
 
     def _tell(self, bot: Bot, state: str, nickname: str) -> None:
-        adapter, most = bot.adapter.get_name(), words.MOST_CHARACTERS
-        if self._has_ended or len(adapter) > most or len(bot.self_id) > most:
-            return  # An id that is cut off could be another one's.
-        self._changes.append((adapter, bot.self_id, state, nickname[:most]))
+        adapter, id = bot.adapter.get_name(), bot.self_id
+        if self._has_ended or _shown(adapter) != adapter or _shown(id) != id:
+            return  # An id that is cut off or changed could be another one's.
+        self._changes.append((adapter, id, state, _shown(nickname)))
         if self._timer is None:
             self._flush()
             loop = asyncio.get_running_loop()
@@ -162,6 +162,12 @@ class Teller:
             return  # Not every implementation has this API, and it is not worth a line.
         if bot in self._bots:
             self._set(bot, self._bots[bot][0], nickname)
+
+
+def _shown(text: str) -> str:
+    """Return what the main process takes of a text."""
+    short = text[: words.MOST_CHARACTERS]
+    return "".join(c if c.isprintable() else " " for c in short)
 
 
 def _nickname(bot: Bot) -> str:

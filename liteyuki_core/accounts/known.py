@@ -7,7 +7,7 @@ Threads. LiteyukiBot's loop calls everything, except that any thread may call `a
 Invariants.
 - A child can only tell of its own accounts: they are kept by the child's name first.
 - A child's accounts are DISCONNECTED from the end of its process until the next one says otherwise.
-- `_MOST` accounts of a child are kept. Their texts are short: `words.py` sees to that.
+- `_MOST` accounts of a child are kept. `words.py` sees to it that texts are short and printable.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class Accounts:
 
     def told(self, process: str, accounts: list[Told]) -> None:
         """Take in what a child says of its accounts."""
-        for told in accounts:
-            adapter, id, state, nickname = map(_clean, told)
+        for adapter, id, state, nickname in accounts:
             self._tell(process, adapter, id, AccountState(state), nickname)
 
     def process_state(self, process: str, state: ProcessState) -> None:
@@ -111,8 +110,3 @@ class Accounts:
                     count=_MOST,
                 )
             )
-
-
-def _clean(text: str) -> str:
-    """Return a text without what could do something to a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)

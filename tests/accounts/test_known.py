@@ -115,10 +115,3 @@ def test_there_are_not_too_many(known: Known, logged: list[str]) -> None:
     assert "process w has 1000 accounts" in line
     assert known.tell("w", ("a", "0", "disconnected", "")) == [DISCONNECTED]
     assert known.tell("x", ("a", "0", "online", "")) == [ONLINE]
-
-
-def test_texts_do_nothing_to_a_terminal(known: Known) -> None:
-    """What can't be printed is a space."""
-    known.tell("w", ("a\n", "\x1b[2J", "online", "\udc80名"))
-    (account,) = known.accounts.all()
-    assert (account.adapter, account.id, account.nickname) == ("a ", " [2J", " 名")

@@ -47,7 +47,7 @@ class Watching:
 
         async def call_api(api: str, **data: Any) -> Any:
             self.calls.append(api)
-            return {"user_id": 1, "nickname": "a name" + "x" * 300}
+            return {"user_id": 1, "nickname": "a\nname" + "x" * 300}
 
         bot.call_api = call_api  # type: ignore[method-assign]
         return bot
@@ -141,7 +141,7 @@ async def test_heartbeats(watching: Watching) -> None:
 
 
 async def test_the_name_is_asked_once(watching: Watching) -> None:
-    """By the first heartbeat that says that the account is logged in; too long, it is cut off."""
+    """By the first heartbeat that says that the account is logged in; cut off, in one line."""
     bot = watching.bot()
     bot.adapter.bot_connect(bot)
     for _ in range(3):
@@ -193,9 +193,10 @@ async def test_a_thousand_bots(watching: Watching) -> None:
     assert {id for _, id, _, _ in watching.told} == {str(number) for number in range(1000)}
 
 
-async def test_an_id_that_is_too_long_is_not_told(watching: Watching) -> None:
-    """Cut off, it could be another one's."""
+async def test_an_id_that_is_too_long_or_odd_is_not_told(watching: Watching) -> None:
+    """Cut off or changed, it could be another one's."""
     watching.teller.connected(watching.bot("1" * 201))
+    watching.teller.connected(watching.bot("1\n"))
     watching.teller.connected(watching.bot("2" * 200))
     await watching.tells("online")
     assert watching.told[0][1] == "2" * 200

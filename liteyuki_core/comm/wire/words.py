@@ -43,7 +43,7 @@ _MOST_SECONDS = 1e12
 MOST_ACCOUNTS = 50
 """Most accounts in one word."""
 MOST_CHARACTERS = 200
-"""Most characters of an account's adapter, id or nickname."""
+"""Most characters of an account's adapter, id or nickname. All are printable."""
 ACCOUNT_STATES = ("online", "offline", "disconnected")
 
 Account = tuple[str, str, str, str]
@@ -122,7 +122,8 @@ def _read_accounts(given: Any) -> list[Account]:
 
 def _read_account(adapter: Any, id: Any, state: Any, nickname: Any) -> Account:
     for text in (adapter, id, nickname):
-        if type(text) is not str or len(text) > MOST_CHARACTERS:
+        # Anything else could do something to the terminal that it is shown on.
+        if type(text) is not str or len(text) > MOST_CHARACTERS or not text.isprintable():
             raise ValueError
     if state not in ACCOUNT_STATES:
         raise ValueError

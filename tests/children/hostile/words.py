@@ -89,6 +89,7 @@ for number, odd in enumerate(
         [["a", "b", "running", ""]],
         [["a", 5, "online", ""]],
         [["a", "x" * 201, "online", ""]],
+        [["a", "b", "online", "\x1b[2J"]],
         [["a", "b", "online", ""]] * 51,
     )
 ):
@@ -98,7 +99,7 @@ for number, odd in enumerate(
 @act(None)
 def accounts_without_number() -> None:
     for first in range(0, 40_000, 50):
-        told = [["a\n\x1b[2J", f"{first + n}", "offline", "x" * 200] for n in range(50)]
+        told = [["a", f"{first + n}", "offline", "x" * 200] for n in range(50)]
         out(word(op="accounts", accounts=told))
 
 

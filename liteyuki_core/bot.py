@@ -188,6 +188,10 @@ class LiteyukiBot:
         self._revival = Revival(self._settings.alert_after, self.restart_process)
         self._supervisor.on_accounts = self._accounts.told
         self._hooks.observe_state = self._state_changed
+        self._observes = True
+        """Whether sessions and accounts learn of each change of a child's state."""
+        self._gateways: dict[str, Any] = {}
+        """By child: what serves its address here, if it was added with `gateway`."""
         current.install(self._context)
         plugin_current.install(self._loader)
         session_current.install(self._sessions)
@@ -210,6 +214,7 @@ class LiteyukiBot:
         depends_on: Iterable[str] = (),
         restart_when_offline: str | None = None,
         watch: Iterable[str | os.PathLike[str]] = (),
+        gateway: bool = False,
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`. From any thread.
 
@@ -242,6 +247,10 @@ class LiteyukiBot:
         LITEYUKI_ALERT_AFTER seconds, and again after twice, four times and more of that, up to an
         hour, if that has not helped.
 
+        With `gateway` the main process has the connections of an NoneBot child, whose driver must
+        serve with uvicorn. HTTP requests that come while the child is away wait for it, at most
+        LITEYUKI_GATEWAY_WAIT seconds. LITEYUKI_GATEWAY=false turns that off.
+
         Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, `ProcessNotFound` for an
         unknown name in `depends_on`, and `ValueError` or `TypeError` for a name that no channel can
         have or an argument that is not allowed.
@@ -265,6 +274,11 @@ class LiteyukiBot:
         self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), terms, hang)
         if restart_when_offline is not None:
             self._revival.add(name, restart_when_offline)
+        if gateway and settings.gateway:
+            # By its name: whoever has no gateway does not import it.
+            made = import_module(f"{__package__}.gateway.gateway").Gateway
+            threads = self._context.dispatcher.threads
+            self._gateways[name] = made(name, settings.gateway_wait, threads.run)
         self._added(name, watched)
 
     def add_program(
@@ -463,6 +477,10 @@ class LiteyukiBot:
             self._alerts.account(account)
 
     def _state_changed(self, name: str, state: ProcessState) -> None:
+        if name in self._gateways:
+            self._gateways[name].state(state)
+        if not self._observes:
+            return
         self._sessions.process_state(name, state)
         self._accounts.process_state(name, state)
         if self._alerts is not None:
@@ -744,8 +762,10 @@ class LiteyukiBot:
             task.cancel()
         # While the children run, handlers of messages can still send what they are about to.
         await self._sessions.settle(min(_DRAIN_SECONDS, self._stop.remaining() / 3))
-        self._hooks.observe_state = None  # What handlers wait for in vain is broken off below.
+        self._observes = False  # What handlers wait for in vain is broken off below.
         await self._supervisor.stop_all(monotonic() + self._stop.remaining())
+        for gateway in self._gateways.values():
+            await gateway.close()
         self._sessions.close()
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))
         await self._hooks.told(min(_DRAIN_SECONDS, self._stop.remaining()))

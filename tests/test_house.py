@@ -35,8 +35,9 @@ FLOORS: list[set[str]] = [
     {"config", "hooks", "replacement", "stop"},
     {"signals"},
     {"process"},
+    {"gateway.exchange"},
     {"accounts", "frameworks", "plugin", "systemd"},
-    {"alerts", "session"},
+    {"alerts", "gateway", "session"},
     {"bot"},
     {"control"},
     {"cli"},
@@ -188,7 +189,14 @@ REBUILDS = {
 rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and no more."""
 
 _REBUILDING = {"load", "loads", "load_linked", "rebuild", "Unpickler", "find_class"}
-_HARMLESS = {"tomllib.load", "json.loads", "Settings.load", "self.load", "self._rebuild"}
+_HARMLESS = {
+    "tomllib.load",
+    "json.loads",
+    "Settings.load",
+    "server.config.load",
+    "self.load",
+    "self._rebuild",
+}
 _UNSAFE = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle"}
 
 

@@ -37,15 +37,17 @@ from ..comm import current
 from ..comm.channel import receive_observer
 from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
+from ..comm.registry import get_channels
 from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
+from ..gateway.exchange import channel_of
 from ..language import say
 from ..process import sources
 from ..process.child import script
 from ..process.child.request import calls_ready, ready
 from ..process.child.turn import calls_loaded, loaded
 from ..pyproject import read_table
-from .uvicorn import FirstServer
+from .uvicorn import FirstServer, Front
 
 if TYPE_CHECKING:
     from nonebot.drivers import Driver
@@ -407,8 +409,23 @@ async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
         pass
 
 
+def _front(adapters: dict[str, str]) -> Front | None:
+    """Return what serves in uvicorn's place, if the main process has a gateway for this child."""
+    try:
+        process = current.current().process
+    except NotConnected:
+        return None
+    if process is None or channel_of(process) not in get_channels():
+        return None
+    # Where there is no gateway, this is not imported.
+    from .asgi import Front as Behind
+
+    return Behind(adapters)
+
+
 def _make_mixin() -> type[BaseMixin]:
-    from nonebot.drivers import ASGIMixin
+    from nonebot.adapters import Adapter
+    from nonebot.drivers import ASGIMixin, WebSocketServerSetup
     from nonebot.drivers import Mixin as BaseMixin
 
     class Mixin(BaseMixin):
@@ -419,6 +436,7 @@ def _make_mixin() -> type[BaseMixin]:
             self._liteyuki_threads = Threads()
             self._liteyuki_startup = _Startup()
             self.liteyuki_hooks: set[asyncio.Future[Any]] = set()
+            self._liteyuki_adapters: dict[str, str] = {}
             self.on_shutdown(self._liteyuki_threads.close)  # type: ignore[attr-defined]
             bind_lifespan(self)  # type: ignore[arg-type]
             self.on_startup(self._liteyuki_begin)
@@ -449,10 +467,18 @@ def _make_mixin() -> type[BaseMixin]:
             super().on_startup(run)  # type: ignore[misc]
             return func
 
+        def setup_websocket_server(self, setup: WebSocketServerSetup) -> None:
+            adapter = getattr(setup.handle_func, "__self__", None)
+            if isinstance(adapter, Adapter):
+                self._liteyuki_adapters[setup.path.path] = adapter.get_name()
+            super().setup_websocket_server(setup)  # type: ignore[misc]
+
         def run(self, *args: Any, **kwargs: Any) -> None:
             loaded(_not_loaded())
             # If the driver does not serve, a uvicorn server on its loop is a plugin's.
             serves = isinstance(self, ASGIMixin)
+            if serves:
+                self._liteyuki_startup.server.front = _front(self._liteyuki_adapters)
             with self._liteyuki_startup.server if serves else nullcontext():
                 super().run(*args, **kwargs)  # type: ignore[misc]
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
 from time import time
-from typing import Any
+from typing import Any, Protocol
 
 from ..process.child.sockets import listen
 
@@ -43,6 +43,16 @@ _SHUTDOWN = {
 """
 
 
+class Front(Protocol):
+    """Takes the place of a server's listening, see `asgi.py`."""
+
+    async def startup(self, server: Any) -> list[tuple[str, int]]:
+        """Start the application of a server that does not listen itself; return its addresses."""
+
+    async def shutdown(self, server: Any) -> None:
+        """End all connections, then the application."""
+
+
 class FirstServer:
     """Within its `with` block, finds the first uvicorn server that starts on this thread.
 
@@ -60,6 +70,8 @@ class FirstServer:
         self._on_refused = on_refused
         self._restore: Callable[[], None] | None = None
         self.found = False
+        self.front: Front | None = None
+        """What receives for the server in its place, if the main process has a gateway."""
 
     def __enter__(self) -> None:
         uvicorn: Any = sys.modules.get("uvicorn")
@@ -87,13 +99,21 @@ class FirstServer:
     async def _startup(self, server: Any, original: Callable[..., Any], sockets: Any) -> None:
         config = server.config
         ours = None
+        front = self.front
         try:
+            if front is not None and sockets is None and config.fd is None and config.uds is None:
+                sleep_until_exit(server)
+                addresses = await front.startup(server)
+                server.shutdown = lambda sockets=None: front.shutdown(server)
+                server._log_started_message([_Address(*each) for each in addresses])
+                self._on_ready()
+                return
             if sockets is None and config.fd is None and config.uds is None:
                 # The application does not run yet, so nothing else waits for this thread.
                 ours = listen(config.host, config.port, config.backlog)
             server.shutdown = partial(_shutdown, server, server.shutdown)
-            if _is_as_expected(server):
-                _sleep_until_exit(server)
+            if is_as_expected(server):
+                sleep_until_exit(server)
             await original(sockets=sockets if ours is None else ours)
         except OSError as error:
             self._on_refused(config.host, config.port, error)
@@ -111,7 +131,17 @@ class FirstServer:
         self._on_ready()
 
 
-def _is_as_expected(server: Any) -> bool:
+class _Address:
+    """Stands for a socket of the main process, where uvicorn wants to know only its address."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._name = host, port
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._name
+
+
+def is_as_expected(server: Any) -> bool:
     """Return whether `server` only looks at `should_exit` and the clock every 0.1 s.
 
     A subclass, another version of uvicorn or an option may have it do more.
@@ -132,7 +162,7 @@ def _names_in(method: Any) -> set[str]:
     return {"unknown"} if code is None else set(code.co_names)
 
 
-def _sleep_until_exit(server: Any) -> None:
+def sleep_until_exit(server: Any) -> None:
     """Have `server` look at `should_exit` when it is set, and at the clock when a request comes.
 
     Whoever sets `should_exit`, a signal handler too, wakes the server's loop.

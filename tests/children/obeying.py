@@ -46,16 +46,23 @@ async def obey(bot: LiteyukiBot) -> None:
         logger.info(f"order {number} done by {process.last_pid}")
 
 
-def run(*children: tuple[str, Callable[..., object] | str, dict[str, Any]]) -> None:
+def run(
+    *children: tuple[str, Callable[..., object] | str, dict[str, Any]], gateway: bool = False
+) -> None:
     bot = LiteyukiBot()
     for name, target, kwargs in children:
-        bot.add_process(name, target, kwargs=kwargs, restart=SOON)
+        bot.add_process(name, target, kwargs=kwargs, restart=SOON, gateway=gateway)
     bot.on_after_start(lambda: obey(bot))
     bot.run()
 
 
 def nonebot() -> None:
     run(("nonebot", RUN, {"plugins": PLUGINS}))
+
+
+def gateway() -> None:
+    """The arguments are the modules of NoneBot's plugins."""
+    run(("nonebot", RUN, {"plugins": sys.argv[1:]}), gateway=True)
 
 
 def nonebots() -> None:

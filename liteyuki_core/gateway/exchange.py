@@ -1,0 +1,110 @@
+"""What the main process and an ASGI child tell each other about connections, as plain data.
+
+On the channel `NAME-gateway` of each child NAME that has a gateway. The child sends `Listen` and
+`Up` as requests when it starts. The main process sends a request for each HTTP request and each
+WebSocket. An HTTP request lasts as long as its answer: if that is short, it is the answer here too.
+Otherwise the child sends `Begun` with a channel, and the rest comes on that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..comm.channel import Channel
+
+CAPACITY = 10_000
+"""How many requests may be under way to a child."""
+
+PIECE = 64 * 1024
+"""At most so many bytes of a body travel in one message."""
+
+PIECES = 16
+"""So many of these may be under way for one body. More wait for whoever reads it."""
+
+FRAMES = 64
+"""So many frames of one WebSocket may be under way in each direction."""
+
+
+def channel_of(process: str) -> str:
+    """Return the name of the channel on which a child is told of connections."""
+    return f"{process}-gateway"
+
+
+class Listen(NamedTuple):
+    """The child is about to start, and wants to be reached at this address."""
+
+    host: str
+    port: int
+    backlog: int
+    options: dict[str, Any]
+    """What uvicorn's `Config` is to be made with, by name. Only what concerns the socket."""
+
+
+class Refused(NamedTuple):
+    """The answer to `Listen` if that can't be: the system's error."""
+
+    code: int
+    text: str
+
+
+class Up(NamedTuple):
+    """The child's application has started and takes connections."""
+
+    adapters: dict[str, str]
+    """By path: the name of the adapter that takes WebSockets there."""
+
+
+class Http(NamedTuple):
+    """An HTTP request. The answer is `Answer`, or None after `Begun`."""
+
+    id: int
+    scope: dict[str, Any]
+    body: bytes
+    more: Channel[Any] | None
+    """Brings the rest of the body in pieces of bytes, then None. The child sends True when the
+    application asks for the first piece."""
+
+
+class Answer(NamedTuple):
+    """The whole answer to an HTTP request."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    broken: bool
+    """Whether the application has failed in the middle of it."""
+
+
+class Begun(NamedTuple):
+    """The answer to an HTTP request has begun; the rest of its body comes in pieces."""
+
+    id: int
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    pieces: Channel[Any]
+    """Brings pieces of bytes, then whether the answer is whole."""
+
+
+class WebSocket(NamedTuple):
+    """A WebSocket that wants to be accepted. The answer is None, at once.
+
+    On `frames` the child sends str and bytes to the client, ASGI events that are no frames, and
+    None when the application has ended. The main process sends the client's str and bytes, `Opened`
+    and `Left`.
+    """
+
+    scope: dict[str, Any]
+    frames: Channel[Any]
+
+
+class Opened(NamedTuple):
+    """From now on the events of this WebSocket come on a channel with this name as well."""
+
+    events: str
+
+
+class Left(NamedTuple):
+    """The client has left. It is the last that the application gets."""
+
+    code: int
+    reason: str

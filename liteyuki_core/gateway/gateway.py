@@ -1,0 +1,123 @@
+"""The gateway of one child: what the main process serves for it.
+
+Ownership. LiteyukiBot makes a `Gateway` for each child that has one, and closes it. The gateway
+owns the channel to the child and the server, which listens from the child's first start until the
+child is stopped or given up. Each request and each WebSocket runs in a task of the server's.
+
+Threads. `__init__` may be called on any thread. LiteyukiBot's loop calls everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Any
+
+from .. import log
+from ..comm import set_channel
+from ..comm.channel import Channel
+from ..process.listening import bind
+from ..process.state import ProcessState
+from .child import Child
+from .exchange import CAPACITY, Begun, Listen, Refused, Up, channel_of
+from .http import Receive, Request, Send
+from .websocket import PlainWebSocket
+
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a call in a worker thread."""
+
+
+class Gateway:
+    """Serves a child's address, and passes what comes to the child."""
+
+    def __init__(self, process: str, wait: float, run: Run) -> None:
+        """`wait` is how many seconds a request waits for a child that is away.
+
+        Raises `ChannelExists` if another channel has the name of the child's.
+        """
+        self._process = process
+        self._run = run
+        channel: Channel[Any] = Channel(channel_of(process), capacity=CAPACITY)
+        set_channel(channel_of(process), channel)
+        self._channel = channel
+        self._child = Child(process, channel, wait)
+        self._address: Listen | None = None
+        self._sockets: list[socket.socket] = []
+        self._server: Any = None
+        """The server of `server.py`, which imports uvicorn."""
+        self._closing: set[asyncio.Task[None]] = set()
+        channel.on_request()(self._asked)
+        channel.on_receive()(self._told)
+
+    def state(self, state: ProcessState) -> None:
+        """Learn that the child has a new state."""
+        self._child.state(state)
+        if self._child.is_over:
+            self._stop_serving()
+
+    async def close(self) -> None:
+        """Close all connections and the sockets. Idempotent."""
+        self._child.state(ProcessState.STOPPED)
+        self._stop_serving()
+        if self._closing:
+            await asyncio.wait(set(self._closing))
+
+    def _stop_serving(self) -> None:
+        server, self._server = self._server, None
+        sockets, self._sockets, self._address = self._sockets, [], None
+        for sock in sockets:
+            sock.close()
+        if server is not None:
+            task = asyncio.get_running_loop().create_task(server.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    # ------------------------------------------------------------- from the child
+
+    async def _asked(self, question: object) -> Any:
+        if isinstance(question, Listen):
+            return await self._listen(question)
+        if isinstance(question, Up):
+            return await self._up(question)
+        raise TypeError(f"a {type(question).__name__} is nothing to ask a gateway")
+
+    async def _told(self, told: object) -> None:
+        if isinstance(told, Begun):
+            self._child.has_begun(told)
+
+    async def _listen(self, wanted: Listen) -> list[tuple[str, int]] | Refused:
+        """Bind the address that the child wants, and return what that is."""
+        if wanted != self._address:
+            self._stop_serving()
+            if self._closing:
+                await asyncio.wait(set(self._closing))
+            try:
+                found = await self._run(lambda: bind(wanted.host, wanted.port, wanted.backlog))
+            except (OSError, OverflowError, ValueError) as error:  # Also for a NUL in a name.
+                code = getattr(error, "errno", None) or errno.EINVAL
+                return Refused(code, getattr(error, "strerror", None) or str(error))
+            self._stop_serving()
+            self._sockets, self._address = found, wanted
+        return [sock.getsockname()[:2] for sock in self._sockets]
+
+    async def _up(self, told: Up) -> None:
+        if self._server is None and self._address is not None:
+            found = await self._run(lambda: import_module(f"{__package__}.server"))
+            sockets = [sock.dup() for sock in self._sockets]
+            self._server = found.Server(self._serve, sockets, self._address.options)
+            await self._server.start()
+        self._child.up(told)
+
+    # ------------------------------------------------------------- from clients
+
+    async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket: the ASGI application of the server."""
+        if scope["type"] == "http":
+            await Request(self._child, scope, receive, send).handle()
+        elif scope["type"] == "websocket" and (await receive())["type"] == "websocket.connect":
+            await PlainWebSocket(self._child, scope, receive, send).handle()
+        else:
+            log.logger.debug(f"process {self._process}: a client left at once")

@@ -1,0 +1,97 @@
+"""uvicorn in the main process: the server that has a child's connections.
+
+Ownership. A `Server` owns the sockets that it is given, uvicorn's server and its connections;
+`close` ends all. It runs in LiteyukiBot's loop, and signals and the log are the main process's.
+uvicorn is imported only here, when a child comes up for the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from typing import Any
+
+import uvicorn
+
+from .. import log
+from ..frameworks.uvicorn import is_as_expected, sleep_until_exit
+
+_CLOSE_SECONDS = 1.0
+_LOGGERS = ("uvicorn.error", "uvicorn.access")
+
+
+class Server:
+    """Serves an ASGI application on sockets that listen already. On the loop that runs it."""
+
+    def __init__(self, app: Any, sockets: list[socket.socket], options: dict[str, Any]) -> None:
+        self._sockets = sockets
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            # The child's application has this of its own.
+            proxy_headers=False,
+            **options,
+        )
+        self._server = uvicorn.Server(config)
+        self._ticking: asyncio.Task[None] | None = None
+        self._handler = _ToLog()
+
+    async def start(self) -> None:
+        """Begin to accept. Raises what uvicorn raises for its options."""
+        server = self._server
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.INFO)
+            logger.addHandler(self._handler)
+        expected = is_as_expected(server)
+        if expected:
+            sleep_until_exit(server)
+        await server.startup(sockets=self._sockets)
+        if not expected:
+            self._ticking = asyncio.get_running_loop().create_task(
+                server.main_loop(), name="liteyuki-gateway"
+            )
+
+    async def close(self) -> None:
+        """Accept nothing more, and close all connections: WebSockets with 1012."""
+        server = self._server
+        server.should_exit = True
+        for each in getattr(server, "servers", ()):
+            each.close()
+        for sock in self._sockets:
+            sock.close()
+        state = server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(set(state.tasks), timeout=_CLOSE_SECONDS)
+        for task in list(state.tasks):
+            task.cancel()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await asyncio.sleep(0)  # The transports close their sockets now.
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
+
+
+class _ToLog(logging.Handler):
+    """Passes uvicorn's lines on to the log. Those of other servers are on other threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._thread:
+            return
+        error = record.exc_info[1] if record.exc_info else None
+        logger = log.logger if error is None else log.logger.opt(exception=error)
+        logger.log(record.levelname, record.getMessage().strip())

@@ -1,24 +1,74 @@
-"""One WebSocket in a child, as its ASGI application sees it. On the application's loop."""
+"""One WebSocket in a child, as its ASGI application sees it. On the application's loop.
+
+Some bring events, on a channel of their own. An event is in hand from when the application takes it
+until it is handled. Whoever handles it finds its `Taken` in the context variables, and says when
+that begins and ends. If nobody has begun when the application has asked for the next frame, it has
+led to nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from typing import Any
+from contextvars import ContextVar
+from time import monotonic
+from typing import Any, NamedTuple
 
 from ..comm.channel import Channel
+from ..comm.registry import get_channel
 from ..errors import ChannelError
-from ..gateway.exchange import Left
+from ..gateway.exchange import Left, Opened
 
 _AHEAD = 16
 """So many frames may wait for the application here. The others wait in the channel."""
+
+_PATIENCE, _PATIENCE_IN_ALL = 0.2, 2.0
+"""Events that come again are handled one at a time, but so many seconds are waited for one, and for
+all of them together."""
 
 RESTARTS = {"type": "websocket.disconnect", "code": 1012, "reason": ""}
 
 
 class ClientDisconnected(OSError):
     """The client has left, so nothing can be sent to it."""
+
+
+class Taken:
+    """An event that the application has taken. On the application's loop."""
+
+    def __init__(self) -> None:
+        self.handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """Note that the event is being handled."""
+        self._is_begun = True
+
+    def end(self) -> None:
+        """Note that it was handled. Idempotent."""
+        if not self.handled.done():
+            self.handled.set_result(None)
+
+    def ask_next(self) -> None:
+        """Note that the application asks for the next frame."""
+        # A task that it has just made for this event begins before this call is made.
+        asyncio.get_running_loop().call_soon(self._end_unless_begun)
+
+    def _end_unless_begun(self) -> None:
+        if not self._is_begun:
+            self.end()
+
+
+taken: ContextVar[Taken | None] = ContextVar("liteyuki_taken", default=None)
+"""The event that is handled here, if it came over a WebSocket of the gateway's."""
+
+
+class _Event(NamedTuple):
+    """An event that waits for the application."""
+
+    frame: str | bytes
+    taken: Taken
 
 
 class WebSocketRun:
@@ -30,9 +80,19 @@ class WebSocketRun:
         """What the application has not taken yet: str, bytes, ASGI events."""
         self._waiting: asyncio.Future[None] | None = None
         """What the application waits for, if it waits for a frame."""
+        self._sending = asyncio.Lock()
+        """Keeps the order of those who wait for room."""
         self._room = asyncio.Event()
+        self._empty = asyncio.Event()
+        """Set when the application has taken all."""
+        self._events: Channel[Any] | None = None
+        self._given: Taken | None = None
+        """The event that the application was given last."""
+        self._given_count = 0
+        self._patience = 0.0
         self._has_left = False
         self._is_ending = False
+        self._is_over = False
 
     async def run(self, application: Any, scope: dict[str, Any]) -> None:
         """Run the application to its end. Log what it raises, as uvicorn does."""
@@ -45,21 +105,39 @@ class WebSocketRun:
                 "Exception in ASGI application\n", exc_info=error
             )
         finally:
-            try:
-                if not self._is_ending:
-                    await self._frames.async_send(None)
-                    self._frames.close()
-            except ChannelError:
-                pass  # The client has left.
+            self._has_left = self._is_over = True
+            self._give_up()
+            self._empty.set()
+            if not self._is_ending:
+                await self._ended()
+
+    def _give_up(self) -> None:
+        """Drop what the application has not taken, and let nobody wait for it."""
+        for told in self._queue:
+            if isinstance(told, _Event):
+                told.taken.end()
+        self._queue.clear()
+
+    async def _ended(self) -> None:
+        """Say that the application has ended. What it has not taken is not for its successor."""
+        try:
+            await self._frames.async_send(None)
+        except ChannelError:
+            pass  # The client has left.
+        for channel in (self._frames, self._events):
+            if channel is not None:
+                channel.close()
 
     async def read(self) -> None:
         """Take what the client sends, until it leaves."""
         try:
             async for told in self._frames:
                 if isinstance(told, Left):
-                    self._has_left = True
-                    self._put({"type": "websocket.disconnect", **told._asdict()})
+                    self._leaves(told)
                     return
+                if isinstance(told, Opened):
+                    self._open(told)
+                    continue
                 self._put(told)
                 if len(self._queue) > _AHEAD:
                     self._room.clear()
@@ -72,6 +150,54 @@ class WebSocketRun:
         self._is_ending = self._has_left = True
         self._put(RESTARTS)
 
+    def _leaves(self, told: Left) -> None:
+        self._has_left = True
+        self._put({"type": "websocket.disconnect", **told._asdict()})
+
+    def _open(self, told: Opened) -> None:
+        """Take events from the channel that is named."""
+        self._events = get_channel(told.events)
+        self._patience = _PATIENCE_IN_ALL if told.again else 0.0
+        # An event that waits in its filter keeps the next one from being begun. So what the
+        # application has not taken is not in its hands when this process ends.
+        self._events.on_receive(filter_func=self._give)(self._until_handled)
+
+    async def _give(self, told: Any) -> bool:
+        """Give an event to the application. Return when it has taken that."""
+        if isinstance(told, Left):
+            self._given = None
+            self._leaves(told)
+            return False
+        event = _Event(told, Taken())
+        self._given = event.taken
+        self._given_count += 1
+        if self._is_over:
+            return False
+        self._put(event)
+        while self._queue and not self._is_over:
+            self._empty.clear()
+            await self._empty.wait()
+        if self._patience > 0:
+            await self._watch(event.taken)
+        return True
+
+    async def _watch(self, event: Taken) -> None:
+        """Wait for the end of an event that an earlier process may have died of, but not for long.
+
+        Whoever begins many of these at once makes all of them suspicious.
+        """
+        assert self._events is not None
+        if self._given_count > self._events.stats()["redelivered"]:
+            return
+        begun = monotonic()
+        await asyncio.wait({event.handled}, timeout=min(_PATIENCE, self._patience))
+        self._patience -= monotonic() - begun
+
+    async def _until_handled(self, _: object) -> None:
+        """Wait until the event was handled that was given last."""
+        if self._given is not None:
+            await self._given.handled
+
     def _put(self, told: Any) -> None:
         self._queue.append(told)
         if self._waiting is not None and not self._waiting.done():
@@ -80,6 +206,10 @@ class WebSocketRun:
     # ------------------------------------------------------------- what the application calls
 
     async def _receive(self) -> dict[str, Any]:
+        before = taken.get()
+        if before is not None:
+            before.ask_next()
+            taken.set(None)
         while not self._queue:
             self._waiting = asyncio.get_running_loop().create_future()
             try:
@@ -88,6 +218,11 @@ class WebSocketRun:
                 self._waiting = None
         told = self._queue.popleft()
         self._room.set()
+        if not self._queue:
+            self._empty.set()
+        if isinstance(told, _Event):
+            taken.set(told.taken)
+            told = told.frame
         if type(told) is str:
             return {"type": "websocket.receive", "text": told}
         if type(told) is bytes:
@@ -104,7 +239,8 @@ class WebSocketRun:
             if told is None:
                 told = event["text"]
         try:
-            await self._frames.async_send(told)
+            async with self._sending:
+                await self._frames.async_send(told)
         except ChannelError:
             self._has_left = True
             raise ClientDisconnected("the client has left this WebSocket") from None

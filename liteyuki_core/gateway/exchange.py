@@ -101,6 +101,8 @@ class Opened(NamedTuple):
     """From now on the events of this WebSocket come on a channel with this name as well."""
 
     events: str
+    again: bool
+    """Whether an earlier process has had some of them in hand."""
 
 
 class Left(NamedTuple):

@@ -23,8 +23,10 @@ from ..process.listening import bind
 from ..process.state import ProcessState
 from .child import Child
 from .exchange import CAPACITY, Begun, Listen, Refused, Up, channel_of
-from .http import Receive, Request, Send
-from .websocket import PlainWebSocket
+from .http import Receive, Request, Send, unavailable
+from .kept import KeptWebSocket, key_of
+from .onebot import of_adapter
+from .websocket import DENIAL, PlainWebSocket
 
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a call in a worker thread."""
@@ -49,6 +51,7 @@ class Gateway:
         self._server: Any = None
         """The server of `server.py`, which imports uvicorn."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._kept: set[KeptWebSocket] = set()
         channel.on_request()(self._asked)
         channel.on_receive()(self._told)
 
@@ -118,6 +121,25 @@ class Gateway:
         if scope["type"] == "http":
             await Request(self._child, scope, receive, send).handle()
         elif scope["type"] == "websocket" and (await receive())["type"] == "websocket.connect":
-            await PlainWebSocket(self._child, scope, receive, send).handle()
+            await self._serve_websocket(scope, receive, send)
         else:
             log.logger.debug(f"process {self._process}: a client left at once")
+
+    async def _serve_websocket(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if not await self._child.until_up():  # Only a child that is up has said what it takes.
+            await unavailable(send, self._process, DENIAL)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        protocol = of_adapter(self._child.adapters.get(path))
+        if protocol is None:
+            await PlainWebSocket(self._child, scope, receive, send).handle()
+            return
+        key = key_of(scope)
+        for other in [each for each in self._kept if each.key == key and each.has_left]:
+            await other.over.wait()  # Else the adapter would have two of one account.
+        kept = KeptWebSocket(self._child, scope, receive, send, protocol)
+        self._kept.add(kept)
+        try:
+            await kept.handle()
+        finally:
+            self._kept.discard(kept)

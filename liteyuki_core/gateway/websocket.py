@@ -82,12 +82,15 @@ class PlainWebSocket:
                 frames.close()
 
 
-async def start(child: Child, scope: dict[str, Any], frames: Channel[Any]) -> bool:
+async def start(
+    child: Child, scope: dict[str, Any], frames: Channel[Any], *, for_ever: bool = False
+) -> bool:
     """Have the child's application run for a WebSocket. Return whether it does.
 
-    Raises `ChannelBroken` if its process ends just then.
+    Waits for a child that is away, `for_ever` if that is said. Raises `ChannelBroken` if its
+    process ends just then.
     """
-    if not await child.until_up():
+    if not await child.until_up(for_ever=for_ever):
         return False
     asking = asyncio.ensure_future(
         child.channel.async_request(WebSocket(plain(scope), frames), once=True)
@@ -99,7 +102,7 @@ async def start(child: Child, scope: dict[str, Any], frames: Channel[Any]) -> bo
             if asking.done():
                 await asking
                 return True
-            if not await child.until_up() and not asking.done():
+            if not await child.until_up(for_ever=for_ever) and not asking.done():
                 return False
     finally:
         asking.cancel()

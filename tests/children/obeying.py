@@ -24,6 +24,14 @@ PLUGINS = ["tests.children.telling_plugin"]
 SOON = RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01)
 
 
+def tell(bot: LiteyukiBot) -> None:
+    """Log what the gateway's channels and the dead letters have."""
+    events = {name: each for name, each in bot.channels.items() if "-gateway-" in name}
+    unhandled = sum(each["backlog"] for each in events.values())
+    letters = [str(letter.load()) for letter in bot.dead_letters()]
+    logger.info(f"{len(events)} connections have {unhandled} events; set aside: {letters}")
+
+
 async def obey(bot: LiteyukiBot) -> None:
     for number in range(1000):
         order = Path(f"order-{number}")
@@ -39,6 +47,9 @@ async def obey(bot: LiteyukiBot) -> None:
         elif verb == "stop":
             bot.stop_process(name)
             restarts, wanted = process.restarts, ProcessState.STOPPED
+        elif verb == "tell":
+            restarts, wanted = process.restarts, process.state
+            tell(bot)
         else:
             restarts, wanted = process.restarts, ProcessState[verb]
         while process.restarts < restarts or process.state is not wanted:

@@ -58,9 +58,17 @@ class Bot:
 
 @contextmanager
 def bot(
-    folder: Path, environment: Environment, *plugins: str, kind: str = "gateway", **more: str
+    folder: Path,
+    environment: Environment,
+    *plugins: str,
+    kind: str = "gateway",
+    ends_late: bool = False,
+    **more: str,
 ) -> Iterator[Bot]:
-    """Run a bot whose child has these plugins. Its end is waited for, and is as it should be."""
+    """Run a bot whose child has these plugins. Its end is waited for, and is as it should be.
+
+    A child that `ends_late` has been killed, as it did not stop in time.
+    """
     folder.mkdir(exist_ok=True)
     port = free_port()
     more = {"PORT": str(port), **more}
@@ -70,4 +78,5 @@ def bot(
         running.order("RUNNING")
         yield running
         assert program.stop() == 0, program.output
-        assert not program.found("has not stopped|never retrieved|was destroyed"), program.output
+        assert bool(program.found("has not stopped")) is ends_late, program.output
+        assert not program.found("never retrieved|was destroyed"), program.output

@@ -1,0 +1,131 @@
+"""OneBot v11 and v12 on one WebSocket: which frame is what, and whose answer an answer is. Pure.
+
+A connection outlives the processes that use it. So each call gets an `echo` that is used once on
+this connection, and its answer gets back the caller's own. When a process has ended, its calls are
+forgotten, and their answers reach nobody. What is no OneBot frame is passed on as it is.
+
+Sources: 11.onebot.dev, communication/ws-reverse and event; 12.onebot.dev, connect/communication,
+connect/data-protocol and interface/meta/events.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from importlib import import_module
+from typing import Any
+
+Frame = str | bytes
+
+_MOST_CALLS = 10_000
+"""So many calls may be unanswered. Of more, the oldest ones are forgotten."""
+
+
+class Kind(Enum):
+    """What is to be done with a frame of the client's."""
+
+    EVENT = "an event: kept until it was handled"
+    OTHER = "for the process that is there now, if any"
+    NOBODY = "the answer to a call of a process that has ended"
+
+
+class OneBot:
+    """What is known of one connection, through all lives of the child."""
+
+    def __init__(self, version: int) -> None:
+        """`version` is 11 or 12."""
+        self._version = version
+        self._type = "post_type" if version == 11 else "type"
+        self._calls: dict[str, Any] = {}
+        """Calls that are not answered: our `echo` and the caller's."""
+        self._count = 0
+        self._connect: Frame | None = None
+        self._status: Frame | None = None
+
+    @property
+    def is_introduced(self) -> bool:
+        """Whether the client has said what must come before its events."""
+        return self._version == 11 or self._connect is not None
+
+    @property
+    def introduction(self) -> list[Frame]:
+        """What a new process must be told first: v12's last `connect` and `status_update`."""
+        return [frame for frame in (self._connect, self._status) if frame is not None]
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether a call of the present process is not answered."""
+        return bool(self._calls)
+
+    def forget_calls(self) -> None:
+        """Note that the process has ended that has made the calls until now."""
+        self._calls.clear()
+
+    def take(self, frame: Frame) -> tuple[Kind, Frame]:
+        """Return what a frame of the client's is, and the frame as the process gets it."""
+        told = self._read(frame)
+        if not isinstance(told, dict):
+            return Kind.OTHER, frame
+        if self._type in told:
+            return self._take_event(told, frame)
+        if "echo" not in told:
+            return Kind.OTHER, frame
+        echo = told["echo"]
+        if not isinstance(echo, str) or echo not in self._calls:
+            return Kind.NOBODY, frame
+        told["echo"] = self._calls.pop(echo)
+        return Kind.OTHER, self._write(told, frame)
+
+    def _take_event(self, told: dict[Any, Any], frame: Frame) -> tuple[Kind, Frame]:
+        kind = told[self._type]
+        if kind == "meta_event" and self._version == 11:
+            return Kind.OTHER, frame
+        if kind == "meta" and self._version == 12:
+            if told.get("detail_type") == "connect":
+                self._connect, self._status = frame, None
+            elif told.get("detail_type") == "status_update":
+                self._status = frame
+            return Kind.OTHER, frame
+        return Kind.EVENT, frame
+
+    def call(self, frame: Frame) -> Frame:
+        """Return a frame of the process's as the client gets it."""
+        told = self._read(frame)
+        if not isinstance(told, dict) or "echo" not in told:
+            return frame
+        self._count += 1
+        echo = str(self._count)
+        if len(self._calls) >= _MOST_CALLS:
+            del self._calls[next(iter(self._calls))]
+        self._calls[echo] = told["echo"]
+        told["echo"] = echo
+        return self._write(told, frame)
+
+    def _read(self, frame: Frame) -> Any:
+        """Return the data of a frame, None if it is not of this protocol."""
+        try:
+            if isinstance(frame, str) or self._version == 11:
+                return json.loads(frame)
+            return import_module("msgpack").unpackb(frame)
+        except Exception:  # What msgpack raises has no one root, and it may not be installed.
+            return None
+
+    def _write(self, told: dict[Any, Any], like: Frame) -> Frame:
+        """Return data as a frame of the same format as `like`."""
+        if isinstance(like, bytes) and self._version == 12:
+            packed: bytes = import_module("msgpack").packb(told)
+            return packed
+        text = json.dumps(told)
+        return text if isinstance(like, str) else text.encode()
+
+
+_VERSIONS = {"OneBot V11": 11, "OneBot V12": 12}
+
+
+def of_adapter(name: str | None) -> OneBot | None:
+    """Return what knows a new connection of this adapter's, None for an adapter that is not known.
+
+    The name is the one that NoneBot's adapter gives itself.
+    """
+    version = _VERSIONS.get(name or "")
+    return None if version is None else OneBot(version)

@@ -10,9 +10,19 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import DEADLINE, free_port
-from tests.program import Environment, Program, running_program
+from tests.program import Environment, Program, running_program, write_files
 
 PAGES = "tests.children.pages_plugin"
+ANSWERING = "tests.children.answering_plugin"
+ONEBOT = {
+    "pyproject.toml": """
+        [tool.nonebot.adapters]
+        nonebot-adapter-onebot = [
+            { name = "OneBot V11", module_name = "nonebot.adapters.onebot.v11" },
+            { name = "OneBot V12", module_name = "nonebot.adapters.onebot.v12" },
+        ]
+    """,
+}
 
 
 class Bot:
@@ -80,3 +90,13 @@ def bot(
         assert program.stop() == 0, program.output
         assert bool(program.found("has not stopped")) is ends_late, program.output
         assert not program.found("never retrieved|was destroyed"), program.output
+
+
+@contextmanager
+def answering(
+    folder: Path, environment: Environment, *, ends_late: bool = False, **more: str
+) -> Iterator[Bot]:
+    """Run a bot that answers messages."""
+    write_files(folder, ONEBOT)
+    with bot(folder, environment, ANSWERING, ends_late=ends_late, **more) as running:
+        yield running

@@ -6,7 +6,6 @@ Tests gateway/kept.py, frameworks/asgi_websocket.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,29 +13,8 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.gateway.client import V11, V12, Client
-from tests.gateway.project import Bot, bot
+from tests.gateway.project import ANSWERING, ONEBOT, Bot, answering, bot
 from tests.program import Environment, write_files
-
-ANSWERING = "tests.children.answering_plugin"
-PROJECT = {
-    "pyproject.toml": """
-        [tool.nonebot.adapters]
-        nonebot-adapter-onebot = [
-            { name = "OneBot V11", module_name = "nonebot.adapters.onebot.v11" },
-            { name = "OneBot V12", module_name = "nonebot.adapters.onebot.v12" },
-        ]
-    """,
-}
-
-
-@contextmanager
-def answering(
-    folder: Path, environment: Environment, *, ends_late: bool = False, **more: str
-) -> Iterator[Bot]:
-    """Run a bot that answers messages."""
-    write_files(folder, PROJECT)
-    with bot(folder, environment, ANSWERING, ends_late=ends_late, **more) as running:
-        yield running
 
 
 @pytest.fixture
@@ -211,7 +189,7 @@ def test_more_events_than_fit_wait_with_the_client(
 ) -> None:
     """10,000 while the child is down: all are answered, in order, and none is lost."""
     write_files(tmp_path, {"slow.py": "import os, time\ntime.sleep(3 * os.path.exists('slow'))\n"})
-    write_files(tmp_path, PROJECT)
+    write_files(tmp_path, ONEBOT)
     with (
         bot(tmp_path, environment, ANSWERING, "slow", LOG_LEVEL="WARNING") as running,
         Client(running.address) as client,

@@ -1,6 +1,7 @@
 """The bots of hosting.py: `python hosting_bot.py KIND PORT`, or `restarts CHILD COUNT PORT`.
 
 `plain` is NoneBot as it is, `hosted` the same NoneBot as a child of a LiteyukiBot.
+`plain-page` and `gateway` are these two with a page, and the latter has a gateway.
 `handler-in-main` is such a child that passes each message on to the main process, which answers
 it. `restarts` restarts an idle child, `nonebot` or `plain`, and says in a line of JSON how many
 seconds each restart took until the child was RUNNING.
@@ -26,18 +27,23 @@ def address(port: str) -> dict[str, Any]:
     return {"driver": "~fastapi", "host": "127.0.0.1", "port": int(port)}
 
 
-def plain(port: str) -> None:
+def plain(port: str, plugin: str = "hosting_plugin") -> None:
     """Run NoneBot as it is. Nothing of LiteyukiBot is imported."""
     import nonebot
     from nonebot.adapters.onebot.v11 import Adapter
 
     nonebot.init(**address(port))
     nonebot.get_driver().register_adapter(Adapter)
-    nonebot.load_plugin("hosting_plugin")
+    nonebot.load_plugin(plugin)
     nonebot.run()
 
 
-def hosting(port: str, plugin: str) -> LiteyukiBot:
+def plain_page(port: str) -> None:
+    """Run NoneBot as it is, with a page."""
+    plain(port, "gateway_plugin")
+
+
+def hosting(port: str, plugin: str, *, gateway: bool = False) -> LiteyukiBot:
     """Return a LiteyukiBot with this NoneBot."""
     from liteyuki_core import LiteyukiBot
 
@@ -46,6 +52,7 @@ def hosting(port: str, plugin: str) -> LiteyukiBot:
         "nonebot",
         "liteyuki_core.frameworks.nonebot:run",
         kwargs={"pyproject": None, "adapters": [ADAPTER], "plugins": [plugin], **address(port)},
+        gateway=gateway,
     )
     return bot
 
@@ -53,6 +60,11 @@ def hosting(port: str, plugin: str) -> LiteyukiBot:
 def hosted(port: str) -> None:
     """Run NoneBot as a child, which answers."""
     hosting(port, "hosting_plugin").run()
+
+
+def gateway(port: str) -> None:
+    """Run NoneBot as a child behind a gateway, with a page."""
+    hosting(port, "gateway_plugin", gateway=True).run()
 
 
 def handler_in_main(port: str) -> None:
@@ -117,7 +129,14 @@ def restarts(child: str, count: str, port: str) -> None:
     bot.run()
 
 
-KINDS = {"plain": plain, "hosted": hosted, "handler-in-main": handler_in_main, "restarts": restarts}
+KINDS = {
+    "plain": plain,
+    "plain-page": plain_page,
+    "hosted": hosted,
+    "gateway": gateway,
+    "handler-in-main": handler_in_main,
+    "restarts": restarts,
+}
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]](*sys.argv[2:])

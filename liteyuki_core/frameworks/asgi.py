@@ -45,6 +45,7 @@ class Front:
         """`adapters` has, by path, the adapters that take WebSockets. It is read when all is up."""
         self._adapters = adapters
         self._application: Any = None
+        self._channel: Channel[Any]
         self._state: dict[str, Any] = {}
         self._context: Context = copy_context()
         """The context variables of uvicorn's server, which the application's tasks get."""
@@ -58,7 +59,7 @@ class Front:
         does not start.
         """
         config = server.config
-        channel = get_channel(channel_of(str(current.process())))
+        channel = self._channel = get_channel(channel_of(str(current.process())))
         listen = Listen(config.host, config.port, config.backlog, options_of(config))
         answer = await channel.async_request(listen)
         if isinstance(answer, Refused):
@@ -127,10 +128,6 @@ class Front:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    @property
-    def _channel(self) -> Channel[Any]:
-        return get_channel(channel_of(str(current.process())))
 
 
 def options_of(config: Any) -> dict[str, Any]:

@@ -6,13 +6,25 @@ Owned by the gateway. LiteyukiBot's loop calls everything.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from ..comm.channel import Channel
 from ..process.state import ProcessState
 from .exchange import Begun, Up
 
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
+
+
+class UnderWay(Protocol):
+    """An HTTP request that was passed to the child."""
+
+    number: int
+
+    def begins(self, told: Begun) -> None:
+        """Learn that the answer has begun."""
+
+    def wake(self) -> None:
+        """Look at whether the child is there."""
 
 
 class Child:
@@ -30,7 +42,7 @@ class Child:
         """Whether the child is not about to run again by itself."""
         self._waiting: set[asyncio.Future[None]] = set()
         self._down: asyncio.Future[None] | None = None
-        self._begun: dict[int, asyncio.Future[Begun]] = {}
+        self._requests: dict[int, UnderWay] = {}
 
     @property
     def down(self) -> asyncio.Future[None]:
@@ -51,8 +63,11 @@ class Child:
         if state is ProcessState.RUNNING:
             return
         self._is_up = False
-        if state is not ProcessState.STOPPING and self._down is not None and not self._down.done():
-            self._down.set_result(None)
+        if state is not ProcessState.STOPPING:
+            if self._down is not None and not self._down.done():
+                self._down.set_result(None)
+            for request in self._requests.values():
+                request.wake()
         if self.is_over:
             self._wake()
 
@@ -77,21 +92,20 @@ class Child:
                 self._waiting.discard(waiting)
         return self._is_up
 
-    def begins(self, number: int) -> asyncio.Future[Begun]:
-        """Return what is done when the answer to a request begins to come in pieces."""
-        begun = self._begun[number] = asyncio.get_running_loop().create_future()
-        return begun
+    # ------------------------------------------------------------- HTTP requests
+
+    def add(self, request: UnderWay) -> None:
+        """Note that a request is passed to the child."""
+        self._requests[request.number] = request
+
+    def forget(self, request: UnderWay) -> None:
+        """Note that nobody waits for its answer any more."""
+        del self._requests[request.number]
 
     def has_begun(self, told: Begun) -> None:
         """Learn that an answer has begun."""
-        begun = self._begun.get(told.id)
-        if begun is None or begun.done():
+        request = self._requests.get(told.id)
+        if request is None:
             told.pieces.close()  # The client has left.
         else:
-            begun.set_result(told)
-
-    def forget(self, number: int) -> None:
-        """Note that nobody waits for an answer any more. Close what has come of it."""
-        begun = self._begun.pop(number)
-        if begun.done():
-            begun.result().pieces.close()
+            request.begins(told)

@@ -39,8 +39,11 @@ class Request:
         self._send = send
         self._tasks: list[asyncio.Task[Any]] = []
         self._body: Channel[Any] | None = None
-        self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the client has left."""
+        self.number = next(_ids)
+        self._begun: Begun | None = None
+        self._has_left = False
+        self._woken = asyncio.Event()
+        """Set when the answer has come or begun, the client has left, or the child has ended."""
 
     async def handle(self) -> None:
         """Pass the request on, and the answer back."""
@@ -68,6 +71,7 @@ class Request:
             watching.cancel()
             for task in self._tasks:
                 task.cancel()
+                task.add_done_callback(_take_note)
             if self._body is not None:
                 self._body.close()
 
@@ -76,35 +80,50 @@ class Request:
         self._tasks.append(task)
         return task
 
+    # ------------------------------------------------------------- what is learned meanwhile
+
+    def begins(self, told: Begun) -> None:
+        """Learn that the answer has begun."""
+        self._begun = told
+        self.wake()
+
+    def wake(self, _: object = None) -> None:
+        """Look at what has happened."""
+        self._woken.set()
+
+    def _leaves(self) -> None:
+        self._has_left = True
+        self.wake()
+
+    # ------------------------------------------------------------- the answer
+
     async def _ask(self, body: bytes) -> None:
-        number = next(_ids)
-        request = Http(number, plain(self._scope), body, self._body)
-        begun = self._child.begins(number)
+        request = Http(self.number, plain(self._scope), body, self._body)
+        self._child.add(self)
         answer = self._start(self._child.channel.async_request(request, once=True))
+        answer.add_done_callback(self.wake)
         try:
-            over = await self._until(answer, begun)
-            if over:
+            if not await self._until(answer):
                 await unavailable(self._send, self._child.process)
-            elif begun.done():
-                await self._stream(begun.result(), answer)
+            elif self._begun is not None:
+                await self._stream(self._begun, answer)
             elif answer.done():
                 await self._whole(answer.result())
         finally:
-            self._child.forget(number)
+            self._child.forget(self)
+            if self._begun is not None:
+                self._begun.pieces.close()
 
-    async def _until(self, answer: asyncio.Future[Any], begun: asyncio.Future[Any]) -> bool:
-        """Wait until the answer begins or the client leaves. Return whether nobody will answer."""
+    async def _until(self, answer: asyncio.Task[Any]) -> bool:
+        """Wait until the answer begins or the client leaves. Return whether there is a child."""
         while True:
-            down = self._child.down
-            await asyncio.wait(
-                {answer, begun, self._left, down}, return_when=asyncio.FIRST_COMPLETED
-            )
-            if answer.done() or begun.done() or self._left.done():
-                return False
+            await self._woken.wait()
+            self._woken.clear()
+            if answer.done() or self._begun is not None or self._has_left:
+                return True
             # Its handling had not begun. It waits for the successor, as a new request does.
-            if not await self._child.until_up():
-                await asyncio.sleep(0)
-                return not answer.done()
+            if not await self._child.until_up() and not answer.done():
+                return False
 
     async def _whole(self, answer: Answer) -> None:
         await self._send_start(answer.status, answer.headers)
@@ -120,21 +139,20 @@ class Request:
                     await self._send_body(piece, True)
                 elif piece is True:
                     await self._send_body(b"", False)
-                    await asyncio.wait({answer, self._left}, return_when="FIRST_COMPLETED")
+                    await asyncio.wait({answer})
                     return
                 else:
                     return  # It was broken off, and uvicorn closes the connection.
         except (ChannelBroken, ChannelClosed):
             return
-        finally:
-            begun.pieces.close()
 
     async def _next(self, pieces: Channel[Any]) -> Any:
         """Return the next piece of the answer, None if the client has left."""
-        if self._left.done():
-            return None
         coming = asyncio.ensure_future(pieces.async_receive())
-        await asyncio.wait({coming, self._left}, return_when=asyncio.FIRST_COMPLETED)
+        coming.add_done_callback(self.wake)
+        while not coming.done() and not self._has_left:
+            await self._woken.wait()
+            self._woken.clear()
         if coming.done():
             return coming.result()
         coming.cancel()
@@ -184,9 +202,11 @@ class Request:
             pass
         self._leaves()
 
-    def _leaves(self) -> None:
-        if not self._left.done():
-            self._left.set_result(None)
+
+def _take_note(task: asyncio.Task[Any]) -> None:
+    """Have asyncio not report what a task has raised that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _has_body(headers: dict[bytes, bytes]) -> bool:

@@ -21,7 +21,8 @@ from typing import Any
 from ..comm import current
 from ..comm.channel import Channel
 from ..comm.registry import get_channel
-from ..gateway.exchange import Http, Listen, Refused, Up, WebSocket, channel_of
+from ..gateway import channel_of
+from ..gateway.exchange import Http, Listen, Refused, Up, WebSocket
 from .asgi_http import HttpRun
 from .asgi_websocket import WebSocketRun
 

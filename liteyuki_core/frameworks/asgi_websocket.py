@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from contextvars import ContextVar
+from functools import wraps
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -64,6 +65,29 @@ taken: ContextVar[Taken | None] = ContextVar("liteyuki_taken", default=None)
 """The event that is handled here, if it came over a WebSocket of the gateway's."""
 
 
+def note_handled(kind: Any) -> None:
+    """Have objects of a class say when they begin and end to handle an event that was taken.
+
+    They do that in their async method `handle_event`. A class without it is left as it is.
+    """
+    original = getattr(kind, "handle_event", None)
+    if original is None or hasattr(original, "__wrapped__"):
+        return
+
+    @wraps(original)
+    async def handle_event(*args: Any, **kwargs: Any) -> Any:
+        event = taken.get()
+        if event is None:
+            return await original(*args, **kwargs)
+        event.begin()
+        try:
+            return await original(*args, **kwargs)
+        finally:
+            event.end()
+
+    kind.handle_event = handle_event
+
+
 class _Event(NamedTuple):
     """An event that waits for the application."""
 
@@ -89,10 +113,15 @@ class WebSocketRun:
         self._given: Taken | None = None
         """The event that the application was given last."""
         self._given_count = 0
+        self._in_hand: set[Taken] = set()
         self._patience = 0.0
         self._has_left = False
         self._is_ending = False
+        self._was_left = False
+        """Whether the client has left, and that was not the application's doing."""
         self._is_over = False
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when this process ends."""
 
     async def run(self, application: Any, scope: dict[str, Any]) -> None:
         """Run the application to its end. Log what it raises, as uvicorn does."""
@@ -119,14 +148,24 @@ class WebSocketRun:
         self._queue.clear()
 
     async def _ended(self) -> None:
-        """Say that the application has ended. What it has not taken is not for its successor."""
+        """Say that the application has ended, and then that its events were handled."""
         try:
             await self._frames.async_send(None)
         except ChannelError:
             pass  # The client has left.
+        if self._was_left:
+            await self._until_all_handled()
+            if self._is_ending:
+                return  # What is left is for the successor.
         for channel in (self._frames, self._events):
             if channel is not None:
                 channel.close()
+
+    async def _until_all_handled(self) -> None:
+        while self._in_hand and not self._is_ending:
+            handled = [event.handled for event in self._in_hand]
+            await asyncio.wait([*handled, self._stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # Those who wait for them note it now.
 
     async def read(self) -> None:
         """Take what the client sends, until it leaves."""
@@ -134,7 +173,7 @@ class WebSocketRun:
             async for told in self._frames:
                 if isinstance(told, Left):
                     self._leaves(told)
-                    return
+                    continue
                 if isinstance(told, Opened):
                     self._open(told)
                     continue
@@ -149,10 +188,14 @@ class WebSocketRun:
         """Tell the application that its process ends."""
         self._is_ending = self._has_left = True
         self._put(RESTARTS)
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     def _leaves(self, told: Left) -> None:
-        self._has_left = True
-        self._put({"type": "websocket.disconnect", **told._asdict()})
+        self._has_left = self._was_left = True
+        if not told.later:
+            event = {"type": "websocket.disconnect", "code": told.code, "reason": told.reason}
+            self._put(event)
 
     def _open(self, told: Opened) -> None:
         """Take events from the channel that is named."""
@@ -195,8 +238,13 @@ class WebSocketRun:
 
     async def _until_handled(self, _: object) -> None:
         """Wait until the event was handled that was given last."""
-        if self._given is not None:
-            await self._given.handled
+        event = self._given
+        if event is not None:
+            self._in_hand.add(event)
+            try:
+                await event.handled
+            finally:
+                self._in_hand.discard(event)
 
     def _put(self, told: Any) -> None:
         self._queue.append(told)

@@ -40,7 +40,7 @@ from ..comm.loop.worker import Threads
 from ..comm.registry import get_channels
 from ..comm.wire import words
 from ..errors import ChannelBroken, ChannelClosed, NotConnected
-from ..gateway.exchange import channel_of
+from ..gateway import channel_of
 from ..language import say
 from ..process import sources
 from ..process.child import script
@@ -417,45 +417,17 @@ def _front(adapters: dict[str, str]) -> Front | None:
         return None
     if process is None or channel_of(process) not in get_channels():
         return None
-    # Where there is no gateway, this is not imported.
-    from .asgi import Front as Behind
-
-    _note_handled(set(adapters.values()))
-    return Behind(adapters)
-
-
-def _note_handled(names: set[str]) -> None:
-    """Have the bots of these adapters say when they begin to handle an event, and when they end.
-
-    An adapter handles each event in a task of its own, by `handle_event` of its `Bot`.
-    """
+    # Where there is no gateway, these are not imported.
     import nonebot
 
-    from .asgi_websocket import taken
+    from .asgi import Front as Behind
+    from .asgi_websocket import note_handled
 
-    for name in names:
+    for name in set(adapters.values()):
+        # An adapter handles each event in a task of its own, by `handle_event` of its bot.
         module = sys.modules[type(nonebot.get_adapter(name)).__module__]
-        kind = getattr(module, "Bot", None)
-        original = getattr(kind, "handle_event", None)
-        if original is None or hasattr(original, "__wrapped__"):
-            continue
-
-        def noted(original: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> Any:
-            @wraps(original)
-            async def handle_event(self: Any, event: Any) -> None:
-                of = taken.get()
-                if of is None:
-                    await original(self, event)
-                    return
-                of.begin()
-                try:
-                    await original(self, event)
-                finally:
-                    of.end()
-
-            return handle_event
-
-        kind.handle_event = noted(original)  # type: ignore[union-attr]
+        note_handled(getattr(module, "Bot", None))
+    return Behind(adapters)
 
 
 def _make_mixin() -> type[BaseMixin]:

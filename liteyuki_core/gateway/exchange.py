@@ -25,11 +25,6 @@ FRAMES = 64
 """So many frames of one WebSocket may be under way in each direction."""
 
 
-def channel_of(process: str) -> str:
-    """Return the name of the channel on which a child is told of connections."""
-    return f"{process}-gateway"
-
-
 class Listen(NamedTuple):
     """The child is about to start, and wants to be reached at this address."""
 
@@ -106,7 +101,12 @@ class Opened(NamedTuple):
 
 
 class Left(NamedTuple):
-    """The client has left. It is the last that the application gets."""
+    """The client has left: nothing can be sent to it, and this is the last that it has sent.
+
+    If it comes on the channel `frames` while events are under way, `later` is True, and it comes
+    once more, behind these.
+    """
 
     code: int
     reason: str
+    later: bool = False

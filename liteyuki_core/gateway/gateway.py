@@ -21,8 +21,9 @@ from ..comm import set_channel
 from ..comm.channel import Channel
 from ..process.listening import bind
 from ..process.state import ProcessState
+from . import channel_of
 from .child import Child
-from .exchange import CAPACITY, Begun, Listen, Refused, Up, channel_of
+from .exchange import CAPACITY, Begun, Listen, Refused, Up
 from .http import Receive, Request, Send, unavailable
 from .kept import KeptWebSocket, key_of
 from .onebot import of_adapter
@@ -136,7 +137,8 @@ class Gateway:
             return
         key = key_of(scope)
         for other in [each for each in self._kept if each.key == key and each.has_left]:
-            await other.over.wait()  # Else the adapter would have two of one account.
+            await other.gone.wait()  # Else the adapter would have two of one account.
+            other.is_replaced = True
         kept = KeptWebSocket(self._child, scope, receive, send, protocol)
         self._kept.add(kept)
         try:

@@ -19,8 +19,9 @@ from .. import log
 from ..comm import set_channel
 from ..comm.channel import Channel
 from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelFull
+from . import channel_of
 from .child import Child
-from .exchange import FRAMES, Left, Opened, channel_of
+from .exchange import FRAMES, Left, Opened
 from .http import Receive, Send, respond, unavailable
 from .onebot import Frame, Kind, OneBot
 from .websocket import DENIAL, RESTARTS, event_of, frame_of, left, start
@@ -68,9 +69,16 @@ class KeptWebSocket:
         self._was_open = False
         """Whether an earlier process has got events."""
         self._is_accepted = False
-        self.has_left = False
-        self.over = asyncio.Event()
-        """Set when all is done."""
+        self._left: Left | None = None
+        self.gone = asyncio.Event()
+        """Set when the application has ended. Events may still be in hand."""
+        self.is_replaced = False
+        """Whether the client has connected anew."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the client has left."""
+        return self._left is not None
 
     async def handle(self) -> None:
         """Pass frames both ways until the client or the application ends it."""
@@ -84,7 +92,7 @@ class KeptWebSocket:
                 if task is not None:
                     task.cancel()
             self._events.close()
-            self.over.set()
+            self.gone.set()
 
     async def _live(self) -> bool:
         """Serve it with one process of the child. Return whether another is to go on."""
@@ -95,7 +103,9 @@ class KeptWebSocket:
                 return False
             async for told in frames:
                 if not await self._pass(told, frames):
-                    return False
+                    if not self.has_left:
+                        return False
+                    self.gone.set()  # The channel is closed when the last events were handled.
         except (ChannelBroken, ChannelClosed):
             pass
         except ChannelError as error:
@@ -110,10 +120,18 @@ class KeptWebSocket:
             why = f"process {self._child.process} ended while it answered"
             await respond(self._send, 502, why, kind=DENIAL)
             return False
-        return not self.has_left or self._count_unhandled() > 1
+        if not self.has_left:
+            return True
+        unhandled = self._count_unhandled()
+        if unhandled and self.is_replaced:
+            log.logger.warning(
+                f"{unhandled} events of a WebSocket of {self.key[0]} were not handled: its client "
+                "has left and connected anew"
+            )
+        return unhandled > (not self.gone.is_set()) and not self.is_replaced
 
     def _count_unhandled(self) -> int:
-        """Return how many events wait or are being handled, with the client's leaving."""
+        """Return how many events wait or are being handled. The client's leaving may be one."""
         counts = self._events.stats()
         unhandled = counts["sent"] - counts["acknowledged"] - counts["dropped"]
         return len(self._ahead) + unhandled
@@ -151,6 +169,9 @@ class KeptWebSocket:
         """Tell a process that has accepted what must come first. Then it gets events."""
         for frame in self._protocol.introduction:
             await frames.async_send(frame)
+        if self._left is not None:
+            await frames.async_send(self._left._replace(later=True))
+            self._queue(self._left)  # An earlier process may have got it already.
         self._frames = frames
         await self._open(frames)
 
@@ -166,11 +187,11 @@ class KeptWebSocket:
         while True:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
-                self.has_left = True
-                if self._protocol.is_introduced:
-                    await self._keep(left(event))
-                else:
-                    await self._tell(left(event))
+                self._left = left(event)
+                later = self._count_unhandled() > 0
+                if later:
+                    self._queue(self._left)
+                await self._tell(self._left._replace(later=later))
                 return
             introduced = self._protocol.is_introduced
             kind, frame = self._protocol.take(frame_of(event))
@@ -190,8 +211,15 @@ class KeptWebSocket:
         except ChannelError:
             pass  # It has ended.
 
-    async def _keep(self, event: Frame | Left) -> None:
+    async def _keep(self, event: Frame) -> None:
         """Pass on an event to whoever handles it. Wait while there are too many."""
+        self._queue(event)
+        while self._ahead and (not self._protocol.has_calls or len(self._ahead) >= _MOST_AHEAD):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _queue(self, event: Frame | Left) -> None:
+        """Have an event sent behind those before it."""
         if not self._ahead:
             try:
                 self._events.send(event)
@@ -201,9 +229,6 @@ class KeptWebSocket:
         self._ahead.append(event)
         if self._moving is None or self._moving.done():
             self._moving = asyncio.get_running_loop().create_task(self._move())
-        while self._ahead and (not self._protocol.has_calls or len(self._ahead) >= _MOST_AHEAD):
-            self._changed.clear()
-            await self._changed.wait()
 
     async def _move(self) -> None:
         while self._ahead:

@@ -209,8 +209,8 @@ def test_more_events_than_fit_wait_with_the_client(
 
 
 @pytest.mark.parametrize("version", [V11, V12])
-def test_a_client_that_has_left_is_still_handled(running: Bot, version: int) -> None:
-    """What it said while there was no process; then it may connect again."""
+def test_what_a_client_said_before_it_left_is_handled(running: Bot, version: int) -> None:
+    """Though there was no process then; it may connect again at once."""
     with Client(running.address, version=version) as client:
         running.program.wait_for_line(r"bot 10001 is connected")
         running.order("kill", wait=False)
@@ -222,6 +222,32 @@ def test_a_client_that_has_left_is_still_handled(running: Bot, version: int) -> 
         running.program.wait_for_line("ignored: ignore my last words")
     running.done()
     wait_until(lambda: unhandled(running)[:2] == (0, 0), "nothing is left of either")
+    assert not running.program.found("Duplicate|already a bot"), running.program.output
+
+
+@pytest.mark.parametrize("version", [V11, V12])
+def test_what_is_in_hand_when_a_client_leaves_outlives_a_kill(running: Bot, version: int) -> None:
+    """The successor handles it, for a client that is not there any more."""
+    with Client(running.address, version=version) as client:
+        client.say("wait go")
+        running.program.wait_for_line(r"\d+ waits: wait go")
+    running.program.wait_for_line("bot 10001 is disconnected")
+    assert unhandled(running)[:2] == (1, 1)
+    pid = running.order("kill")
+    running.program.wait_for_line(rf"{pid} waits: wait go")
+    running.say("go")
+    wait_until(lambda: unhandled(running)[:2] == (0, 0), "it was handled")
+
+
+def test_a_client_comes_and_goes_without_a_warning(running: Bot) -> None:
+    """With an event in hand too: its reply comes too late, and that is all."""
+    for number in range(3):
+        with Client(running.address) as client:
+            client.say(f"message {number}")
+            client.wait_for(f"message {number}")
+            wait_until_handled(running)
+    wait_until(lambda: unhandled(running)[:2] == (0, 0), "nothing is left")
+    assert not running.program.found("警告|错误"), running.program.output
 
 
 def test_a_stop_closes_it_with_1012(running: Bot, client: Client) -> None:

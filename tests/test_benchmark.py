@@ -98,6 +98,19 @@ def test_the_benchmark_of_hosting_prints_its_table(rows: str) -> None:
         assert "not measured" not in line, result.stdout
 
 
+@linux
+@pytest.mark.parametrize("rows", ["13", pytest.param("123abcdefgh", marks=pytest.mark.long)])
+def test_the_benchmark_of_the_gateway_prints_its_table(rows: str) -> None:
+    """A short run has a figure in each row: every message and every request was answered."""
+    result = run("benchmarks/gateway.py", "--quick", "--rows", rows)
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert [line[2] for line in lines[2:]] == list(rows), result.stdout
+    for line in lines[2:]:
+        assert "failed" not in line, result.stdout
+        assert "not measured" not in line, result.stdout
+
+
 def test_the_benchmark_of_hosting_sees_wrong_answers() -> None:
     """Answers that are wrong, missing or one too many are found out."""
     result = run("-m", "tests.children", "lax_answers")

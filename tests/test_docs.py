@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import groupby
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -323,6 +324,32 @@ def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:
         program.wait_for_line("process nonebot is restarted: src/plugins/forward.py has changed")
         program.wait_for_line("^the plugin is new")
         program.wait_for_line("process nonebot is ready", count=2)
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_keeps_its_connections(folder: Path, environment: dict[str, str]) -> None:
+    """A client stays connected while NoneBot is restarted, and what it says then is answered."""
+    environment["LITEYUKI_RELOAD"] = "true"
+    with (
+        project(folder, environment, "bot.py with a gateway") as program,
+        onebot(address_of(program)) as client,
+    ):
+        plugin = folder / "src" / "plugins" / "parrot.py"
+        text = """
+            from nonebot import on_message
+
+            @on_message().handle()
+            async def repeat(bot, event):
+                await bot.send(event, event.get_plaintext())
+        """
+        for count in (2, 3):
+            plugin.write_text(dedent(text) + "#" * count, encoding="utf-8")
+            program.wait_for_line("process nonebot is to stop", count - 1)
+            tell_message(client, f"message {count}", count)
+            said = answer_call(client)["params"]["message"]
+            assert said == [{"type": "text", "data": {"text": f"message {count}"}}]
+            program.wait_for_line("process nonebot is ready", count)
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
 

@@ -35,6 +35,7 @@ PASSED_ON = {
     "liteyuki_core/comm/hub/notes.py: text": "a phrase, noted under the lock and said after it",
     "liteyuki_core/comm/store/journal.py: text": "a phrase, in English for the error as well",
     "liteyuki_core/frameworks/nonebot.py: line": "one of two lines that were said",
+    "liteyuki_core/gateway/server.py: record.getMessage().strip()": "a line of uvicorn",
     "liteyuki_core/process/child/entry.py: _raised(spec)": "a phrase, for the three who raise",
     "liteyuki_core/process/course.py: line": "the phrase that `_enter` was given",
     "liteyuki_core/process/course.py: verdict.line": "the phrase of a verdict",

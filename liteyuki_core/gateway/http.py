@@ -14,6 +14,7 @@ from typing import Any
 from .. import log
 from ..comm.channel import Channel
 from ..errors import ChannelBroken, ChannelClosed, ChannelError
+from ..language import say
 from .child import Child
 from .exchange import PIECE, PIECES, Answer, Begun, Http
 
@@ -168,7 +169,13 @@ class Request:
         if isinstance(error, ChannelBroken | ChannelClosed):
             await respond(self._send, 502, f"process {self._child.process} ended while it answered")
             return
-        log.logger.error(f"process {self._child.process}: an HTTP request failed: {error}")
+        log.logger.error(
+            say(
+                "process {name}: an HTTP request failed: {error}",
+                name=self._child.process,
+                error=error,
+            )
+        )
         await respond(self._send, 500, "Internal Server Error")
 
     # ------------------------------------------------------------- what the client sends

@@ -19,6 +19,7 @@ from .. import log
 from ..comm import set_channel
 from ..comm.channel import Channel
 from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelFull
+from ..language import say
 from . import channel_of
 from .child import Child
 from .exchange import FRAMES, Left, Opened
@@ -109,7 +110,13 @@ class KeptWebSocket:
         except (ChannelBroken, ChannelClosed):
             pass
         except ChannelError as error:
-            log.logger.error(f"process {self._child.process}: a WebSocket failed: {error}")
+            log.logger.error(
+                say(
+                    "process {name}: a WebSocket failed: {error}",
+                    name=self._child.process,
+                    error=error,
+                )
+            )
             return False
         finally:
             self._frames, self._is_open = None, False
@@ -125,8 +132,12 @@ class KeptWebSocket:
         unhandled = self._count_unhandled()
         if unhandled and self.is_replaced:
             log.logger.warning(
-                f"{unhandled} events of a WebSocket of {self.key[0]} were not handled: its client "
-                "has left and connected anew"
+                say(
+                    "{count} events of a WebSocket of {path} were not handled: its client has left "
+                    "and connected anew",
+                    count=unhandled,
+                    path=self.key[0],
+                )
             )
         return unhandled > (not self.gone.is_set()) and not self.is_replaced
 

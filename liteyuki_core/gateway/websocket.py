@@ -11,6 +11,7 @@ from typing import Any
 from .. import log
 from ..comm.channel import Channel
 from ..errors import ChannelBroken, ChannelError
+from ..language import say
 from .child import Child
 from .exchange import FRAMES, Left, WebSocket
 from .http import Receive, Send, plain, respond, unavailable
@@ -47,7 +48,13 @@ class PlainWebSocket:
         except ChannelBroken:
             await self._restarts()
         except ChannelError as error:
-            log.logger.error(f"process {self._child.process}: a WebSocket failed: {error}")
+            log.logger.error(
+                say(
+                    "process {name}: a WebSocket failed: {error}",
+                    name=self._child.process,
+                    error=error,
+                )
+            )
         except OSError:
             pass  # The client has left. That is the error that uvicorn raises then.
         finally:

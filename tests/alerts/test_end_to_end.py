@@ -20,6 +20,7 @@ def test_an_account_is_offline_and_back(tmp_path: Path, environment: Environment
         settings = {
             "LITEYUKI_ALERT_URLS": json.dumps([receiver.url, mails.url]),
             "LITEYUKI_ALERT_AFTER": "0.5",
+            "LITEYUKI_LOG_LANG": "en",
         }
         with running_bot(tmp_path, environment, **settings) as program:
             address = address_of(program)
@@ -28,14 +29,16 @@ def test_an_account_is_offline_and_back(tmp_path: Path, environment: Environment
                 client.answer(client.take_call(), {"user_id": 10001, "nickname": "小明"})
                 fall_offline(client)
                 (offline,) = receiver.wait_for(1)
-                who = "账号 小明 (10001)（OneBot V11，进程 nonebot）"
-                assert offline == f"{who}已离线 0 秒：连接正常，但账号没有登录。"
+                who = "Account 小明 (10001) (OneBot V11, process nonebot)"
+                assert offline == (
+                    f"{who} has been offline for 0 s: it is connected, but not logged in."
+                )
                 beat(client, True)
                 back = receiver.wait_for(2)[1]
-                assert back.startswith(f"{who}恢复在线，此前中断了 ")
-            assert receiver.wait_for(3)[2].startswith(f"{who}已断开连接 ")
+                assert back.startswith(f"{who} is online again, after ")
+            assert receiver.wait_for(3)[2].startswith(f"{who} has been disconnected for ")
             with onebot(address):
-                assert receiver.wait_for(4)[3].startswith(f"{who}恢复在线")
+                assert receiver.wait_for(4)[3].startswith(f"{who} is online again")
                 wait_until(lambda: mails.taken, "a mail, which apprise sends one in four seconds")
                 program.stop()
         assert len(receiver.taken) == 4, "its end is no alert"

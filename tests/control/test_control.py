@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,10 @@ def test_what_waits_for_a_process(bot: Program) -> None:
 
 def test_the_bot_answers_while_its_loop_is_blocked(bot: Program, here: Path) -> None:
     """What only looks needs nobody's loop."""
-    ask("POST", "/channels/echo-active/send", body={"data": "block"})
+    # What sends needs the loop, which may be blocked before the answer leaves.
+    path, block = "/channels/echo-active/send", {"data": "block"}
+    sending = threading.Thread(target=lambda: ask("POST", path, body=block))
+    sending.start()
     bot.wait_for_line("^blocks$")
     assert ask("GET", "/status")["ok"] is True
     assert ask("GET", "/log")
@@ -142,6 +146,7 @@ def test_the_bot_answers_while_its_loop_is_blocked(bot: Program, here: Path) -> 
     assert not bot.found("echoed block")
     (here / "unblock").touch()
     bot.wait_for_line("echoed block")
+    sending.join()
 
 
 def test_shutdown(bot: Program, here: Path) -> None:

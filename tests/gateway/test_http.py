@@ -256,7 +256,7 @@ def test_a_port_in_use_is_said(tmp_path: Path, environment: Environment) -> None
         ) as program:
             program.wait_for_line(rf"127\.0\.0\.1:{port} is in use; set PORT in \.env")
             program.wait_for_line("exited with code 3")
-            assert program.stop() == 0
+            assert program.wait() == 1
 
 
 def test_idle_connections_are_kept(pages: Bot) -> None:

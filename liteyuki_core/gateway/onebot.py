@@ -4,6 +4,10 @@ A connection outlives the processes that use it. So each call gets an `echo` tha
 this connection, and its answer gets back the caller's own. When a process has ended, its calls are
 forgotten, and their answers reach nobody. What is no OneBot frame is passed on as it is.
 
+Most frames are told apart without rebuilding them. In the text of a JSON object a name stands
+between plain quotation marks, which no string has inside; and what stands before the last brace is
+a field of the object itself.
+
 Sources: 11.onebot.dev, communication/ws-reverse and event; 12.onebot.dev, connect/communication,
 connect/data-protocol and interface/meta/events.
 """
@@ -11,11 +15,20 @@ connect/data-protocol and interface/meta/events.
 from __future__ import annotations
 
 import json
+import re
 from enum import Enum
 from importlib import import_module
 from typing import Any
 
 Frame = str | bytes
+
+_ECHO = '"echo"'
+_LAST = re.compile(r'"echo": ?("[0-9]{1,20}")\}$')
+_LAST_CHARACTERS = 40
+"""Where an `echo` is looked for that is the last field of an object, and how that looks."""
+
+_EVENT, _META = {11: '"post_type"', 12: '"detail_type"'}, {11: '"meta_event"', 12: '"meta"'}
+"""What stands in every event, what stands in every meta event, by version."""
 
 _MOST_CALLS = 10_000
 """So many calls may be unanswered. Of more, the oldest ones are forgotten."""
@@ -63,6 +76,16 @@ class OneBot:
 
     def take(self, frame: Frame) -> tuple[Kind, Frame]:
         """Return what a frame of the client's is, and the frame as the process gets it."""
+        if isinstance(frame, str):
+            if _ECHO not in frame:
+                if _EVENT[self._version] in frame and _META[self._version] not in frame:
+                    return Kind.EVENT, frame
+            elif f'"{self._type}"' not in frame and (last := _last_echo(frame)):
+                echo = last[1][1:-1]
+                if echo not in self._calls:
+                    return Kind.NOBODY, frame
+                theirs = json.dumps(self._calls.pop(echo))
+                return Kind.OTHER, f"{frame[: last.start(1)]}{theirs}}}"
         told = self._read(frame)
         if not isinstance(told, dict):
             return Kind.OTHER, frame
@@ -90,16 +113,23 @@ class OneBot:
 
     def call(self, frame: Frame) -> Frame:
         """Return a frame of the process's as the client gets it."""
+        if isinstance(frame, str) and (last := _last_echo(frame)):
+            echo = self._call(last[1][1:-1])
+            return f'{frame[: last.start(1)]}"{echo}"}}'
         told = self._read(frame)
         if not isinstance(told, dict) or "echo" not in told:
             return frame
+        told["echo"] = self._call(told["echo"])
+        return self._write(told, frame)
+
+    def _call(self, echo: Any) -> str:
+        """Note a call by the caller's `echo`. Return ours."""
         self._count += 1
-        echo = str(self._count)
+        ours = str(self._count)
         if len(self._calls) >= _MOST_CALLS:
             del self._calls[next(iter(self._calls))]
-        self._calls[echo] = told["echo"]
-        told["echo"] = echo
-        return self._write(told, frame)
+        self._calls[ours] = echo
+        return ours
 
     def _read(self, frame: Frame) -> Any:
         """Return the data of a frame, None if it is not of this protocol."""
@@ -117,6 +147,12 @@ class OneBot:
             return packed
         text = json.dumps(told)
         return text if isinstance(like, str) else text.encode()
+
+
+def _last_echo(frame: str) -> re.Match[str] | None:
+    """Return the `echo` with its value if it is the last field and a number as text."""
+    at = frame.rfind(_ECHO, max(0, len(frame) - _LAST_CHARACTERS))
+    return None if at < 1 or frame[at - 1] == "\\" else _LAST.match(frame, at)
 
 
 _VERSIONS = {"OneBot V11": 11, "OneBot V12": 12}

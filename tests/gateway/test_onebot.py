@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import Any
 
 import msgpack
@@ -139,6 +140,42 @@ def test_msgpack_is_answered_in_msgpack() -> None:
     assert kind is Kind.OTHER
     assert isinstance(told, bytes)
     assert msgpack.unpackb(told) == {"status": "ok", "echo": "5"}
+
+
+TEXTS = ('"echo": "1"}', '"post_type"', "\\", '","echo":"1"}', "meta", '"meta_event"', "é\n")
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" , ", " : ")])
+@pytest.mark.parametrize("text", TEXTS)
+def test_however_it_is_written_a_frame_is_what_its_data_say(
+    text: str, separators: tuple[str, str]
+) -> None:
+    """The order of its fields, its spaces, and what its strings have inside change nothing."""
+    nested = {"type": "x", "echo": "1", 'x"echo': "1", text: text}
+    for version, event, meta in (
+        (11, {"post_type": "message"}, {"post_type": "meta_event"}),
+        (12, {"type": "message", "detail_type": "x"}, {"type": "meta", "detail_type": "x"}),
+    ):
+        for kind, fields in (
+            (Kind.EVENT, event),
+            (Kind.OTHER, meta),
+            (Kind.OTHER, {"status": "ok", "echo": "1"}),
+            (Kind.NOBODY, {"status": "ok", "echo": "2"}),
+        ):
+            whole = {**fields, "text": text, "data": nested, 'x"echo': "1"}
+            for names in permutations(whole):
+                protocol = OneBot(version)
+                assert call(protocol, "theirs") == "1"
+                frame = json.dumps({name: whole[name] for name in names}, separators=separators)
+                found, told = protocol.take(frame)
+                assert found is kind
+                expected = {**whole, "echo": "theirs"} if whole.get("echo") == "1" else whole
+                assert isinstance(told, str)
+                assert json.loads(told) == expected
+                made = protocol.call(frame)
+                assert isinstance(made, str)
+                expected = {**whole, "echo": "2"} if "echo" in whole else whole
+                assert json.loads(made) == expected
 
 
 def test_version_12_is_introduced_by_its_connect() -> None:

@@ -247,13 +247,14 @@ class LiteyukiBot:
         LITEYUKI_ALERT_AFTER seconds, and again after twice, four times and more of that, up to an
         hour, if that has not helped.
 
-        With `gateway` the main process has the connections of an NoneBot child, whose driver must
+        With `gateway` the main process has the connections of a NoneBot child, whose driver must
         serve with uvicorn. HTTP requests that come while the child is away wait for it, at most
         LITEYUKI_GATEWAY_WAIT seconds. LITEYUKI_GATEWAY=false turns that off.
 
         Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, `ProcessNotFound` for an
-        unknown name in `depends_on`, and `ValueError` or `TypeError` for a name that no channel can
-        have or an argument that is not allowed.
+        unknown name in `depends_on`, `ConfigError` if LITEYUKI_MAX_MESSAGE_BYTES is too little for
+        a gateway, and `ValueError` or `TypeError` for a name that no channel can have or an
+        argument that is not allowed.
         """
         if is_file(target):
             target, args = _of_file(name, str(target), args, kwargs)
@@ -270,15 +271,18 @@ class LiteyukiBot:
             settings.hang_timeout if hang_timeout is None else hang_timeout,
             settings.hang_action if hang_action is None else hang_action,
         )
+        front: Any = None
+        if gateway and settings.gateway:
+            # By its name: whoever has no gateway does not import it.
+            front = import_module(f"{__package__}.gateway.gateway")
+            front.check_limit(name, settings.max_message_bytes)
         self._sessions.add_process(name)
         self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), terms, hang)
         if restart_when_offline is not None:
             self._revival.add(name, restart_when_offline)
-        if gateway and settings.gateway:
-            # By its name: whoever has no gateway does not import it.
-            made = import_module(f"{__package__}.gateway.gateway").Gateway
+        if front is not None:
             threads = self._context.dispatcher.threads
-            self._gateways[name] = made(name, settings.gateway_wait, threads.run)
+            self._gateways[name] = front.Gateway(name, settings.gateway_wait, threads.run)
         self._added(name, watched)
 
     def add_program(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import copy_context
 from typing import Any
 
 from ..comm.channel import Channel
@@ -35,6 +36,8 @@ class HttpRun:
 
     def __init__(self, request: Http, scope: dict[str, Any], channel: Channel[Any]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """Those of a callback, whose receives go on while the process stops."""
         self._request = request
         self._scope = scope
         self._channel = channel
@@ -94,7 +97,7 @@ class HttpRun:
 
     async def _next(self, more: Channel[Any]) -> bytes | None:
         """Return the next piece of the body, None after the last or if the client has left."""
-        coming = asyncio.ensure_future(more.async_receive())
+        coming = self._context.run(asyncio.ensure_future, more.async_receive())
         try:
             await asyncio.wait({coming, self._over}, return_when=asyncio.FIRST_COMPLETED)
             piece: bytes | None = coming.result() if coming.done() else None

@@ -216,8 +216,9 @@ class WebSocketRun:
         self._given_count += 1
         if self._is_over:
             return False
+        is_awaited = self._waiting is not None and not self._waiting.done()
         self._put(event)
-        while self._queue and not self._is_over:
+        while self._queue and not is_awaited and not self._is_over:
             self._empty.clear()
             await self._empty.wait()
         if self._patience > 0:

@@ -19,18 +19,30 @@ from typing import Any
 from .. import log
 from ..comm import set_channel
 from ..comm.channel import Channel
+from ..errors import ConfigError
 from ..process.listening import bind
 from ..process.state import ProcessState
 from . import channel_of
 from .child import Child
-from .exchange import CAPACITY, Begun, Listen, Refused, Up
+from .exchange import CAPACITY, PIECE, Begun, Listen, Refused, Up
 from .http import Receive, Request, Send, unavailable
 from .kept import KeptWebSocket, key_of
 from .onebot import of_adapter
 from .websocket import DENIAL, PlainWebSocket
 
+_LEAST_MESSAGE_BYTES = 4 * PIECE
+
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a call in a worker thread."""
+
+
+def check_limit(process: str, max_message_bytes: int) -> None:
+    """Raise `ConfigError` if messages may not be as long as a gateway's are."""
+    if max_message_bytes < _LEAST_MESSAGE_BYTES:
+        raise ConfigError(
+            f"process {process}: LITEYUKI_MAX_MESSAGE_BYTES={max_message_bytes} is too little for "
+            f"a gateway: at least {_LEAST_MESSAGE_BYTES}, or set LITEYUKI_GATEWAY=false"
+        )
 
 
 class Gateway:

@@ -18,14 +18,14 @@ from typing import Any
 from .. import log
 from ..comm import set_channel
 from ..comm.channel import Channel
-from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelFull
+from ..errors import ChannelBroken, ChannelClosed, ChannelError, ChannelFull, MessageTooLarge
 from ..language import say
 from . import channel_of
 from .child import Child
 from .exchange import FRAMES, Left, Opened
 from .http import Receive, Send, respond, unavailable
 from .onebot import Frame, Kind, OneBot
-from .websocket import DENIAL, RESTARTS, event_of, frame_of, left, start
+from .websocket import DENIAL, RESTARTS, TOO_LARGE, event_of, frame_of, left, start
 
 CAPACITY = 1024
 """So many events of one connection may be with the child or wait for it. When there are more, the
@@ -97,6 +97,10 @@ class KeptWebSocket:
 
     async def _live(self) -> bool:
         """Serve it with one process of the child. Return whether another is to go on."""
+        if self._is_accepted:
+            await self._child.until_up(for_ever=True)
+            if self.has_left and self._count_unhandled() <= 1:
+                return False
         frames: Channel[Any] = Channel(capacity=FRAMES)
         try:
             if not await start(self._child, self._scope, frames, for_ever=self._is_accepted):
@@ -160,8 +164,11 @@ class KeptWebSocket:
         if type(told) is str or type(told) is bytes:
             frame = self._protocol.call(told)
             self._changed.set()
-            if not self.has_left:
-                await self._send(event_of(frame))
+            try:
+                if not self.has_left:
+                    await self._send(event_of(frame))
+            except (OSError, RuntimeError):
+                pass  # So uvicorn says that the client has left. The reading will know.
             return True
         if told is None:
             return False
@@ -204,12 +211,20 @@ class KeptWebSocket:
                     self._queue(self._left)
                 await self._tell(self._left._replace(later=later))
                 return
-            introduced = self._protocol.is_introduced
-            kind, frame = self._protocol.take(frame_of(event))
-            if kind is Kind.EVENT and introduced:
-                await self._keep(frame)
-            elif kind is not Kind.NOBODY:
-                await self._tell(frame)
+            try:
+                await self._take(frame_of(event))
+            except MessageTooLarge as error:
+                log.logger.error(f"a WebSocket of {self.key[0]} is closed: {error}")
+                await self._send(TOO_LARGE)
+
+    async def _take(self, frame: Frame) -> None:
+        """Pass on a frame of the client's, if it is for anybody."""
+        introduced = self._protocol.is_introduced
+        kind, frame = self._protocol.take(frame)
+        if kind is Kind.EVENT and introduced:
+            await self._keep(frame)
+        elif kind is not Kind.NOBODY:
+            await self._tell(frame)
 
     async def _tell(self, told: Frame | Left) -> None:
         """Pass on what is only for the process that is there now."""
@@ -219,7 +234,7 @@ class KeptWebSocket:
         try:
             await frames.async_send(told)
             await self._open(frames)
-        except ChannelError:
+        except (ChannelBroken, ChannelClosed):
             pass  # It has ended.
 
     async def _keep(self, event: Frame) -> None:

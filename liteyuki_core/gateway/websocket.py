@@ -10,13 +10,14 @@ from typing import Any
 
 from .. import log
 from ..comm.channel import Channel
-from ..errors import ChannelBroken, ChannelError
+from ..errors import ChannelBroken, ChannelError, MessageTooLarge
 from ..language import say
 from .child import Child
 from .exchange import FRAMES, Left, WebSocket
 from .http import Receive, Send, plain, respond, unavailable
 
 RESTARTS = {"type": "websocket.close", "code": 1012, "reason": "the bot's process is restarted"}
+TOO_LARGE = {"type": "websocket.close", "code": 1009, "reason": ""}
 DENIAL = "websocket.http.response"
 
 
@@ -55,8 +56,8 @@ class PlainWebSocket:
                     error=error,
                 )
             )
-        except OSError:
-            pass  # The client has left. That is the error that uvicorn raises then.
+        except (OSError, RuntimeError):
+            pass  # So uvicorn says that the client has left.
         finally:
             if reading is not None:
                 reading.cancel()
@@ -82,6 +83,9 @@ class PlainWebSocket:
                     await frames.async_send(left(event))
                     return
                 await frames.async_send(frame_of(event))
+        except MessageTooLarge as error:
+            log.logger.error(f"a WebSocket of {self._scope['path']} is closed: {error}")
+            await self._send(TOO_LARGE)
         except ChannelError:
             return  # The application has ended, and the other task knows.
         finally:

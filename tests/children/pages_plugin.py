@@ -139,6 +139,16 @@ async def slow(request: Request) -> Response:
     return PlainTextResponse(str(total))
 
 
+@pages("/pieces", methods=["POST"])
+async def pieces(request: Request) -> Response:
+    """Say of each piece that it has come."""
+    total = 0
+    async for piece in request.stream():
+        total += len(piece)
+        logger.info("a piece has come")
+    return PlainTextResponse(f"{total} {os.getpid()}")
+
+
 @pages("/refuse", methods=["POST"])
 async def refuse() -> Response:
     """Answer without looking at the body."""

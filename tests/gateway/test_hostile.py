@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.conftest import DEADLINE
+from tests.conftest import DEADLINE, wait_until
 from tests.gateway.client import V11, V12, Client
 from tests.gateway.project import Bot, answering
 from tests.program import Environment
@@ -181,3 +181,25 @@ def test_a_token_holds_through_restarts(
             client.wait_for(verb)
             assert fate(running, version, {"X-Self-ID": "5"}) == 403
         assert client.closed is None
+
+
+@pytest.mark.parametrize("version", [V11, V12])
+def test_a_frame_that_no_message_can_carry(
+    tmp_path: Path, environment: Environment, version: int
+) -> None:
+    """It closes its own connection with 1009, with a line that says why; others go on."""
+    event = json.dumps({"post_type": "message", "type": "message", "detail_type": "x" * 400_000})
+    with (
+        answering(tmp_path, environment, LITEYUKI_MAX_MESSAGE_BYTES="300000") as running,
+        Client(running.address, 7, version=version) as other,
+    ):
+        for frame in (event, "x" * 400_000):
+            with Client(running.address, version=version) as client:
+                client.say("before")
+                client.wait_for("before")
+                client.send(frame)
+                wait_until(lambda client=client: client.closed, "it is closed")
+                assert client.closed == (1009, "")
+        running.program.wait_for_line("a WebSocket of /onebot/.* is closed: .*300000", 2)
+        other.say("still here")
+        other.wait_for("still here")

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from tests.conftest import DEADLINE, wait_until
-from tests.gateway.project import Bot, bot
-from tests.program import Environment
+from tests.gateway.project import PAGES, Bot, bot
+from tests.program import Environment, running_program
 
 MEGABYTE = 1_000_000
 
@@ -205,6 +205,26 @@ def test_a_request_in_hand_is_answered_before_a_restart(pages: Bot) -> None:
         assert later.result().text == str(pages.done()) != before
 
 
+def test_a_body_in_hand_is_read_to_its_end_before_a_restart(pages: Bot) -> None:
+    """The rest of it comes while the process stops."""
+    with pages.connect() as upload, pages.client() as client:
+        before = client.get("/pid").text
+        upload.settimeout(DEADLINE)
+        upload.sendall(b"POST /pieces HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n")
+        upload.sendall(b"x" * 100_000)
+        pages.program.wait_for_line("a piece has come")
+        pages.order("restart", wait=False)
+        pages.program.wait_for_line("process nonebot is to stop")
+        for _ in range(3):
+            upload.sendall(b"x" * 100_000)
+        found = b""
+        while not found.endswith(f"400000 {before}".encode()):
+            some = upload.recv(65536)
+            assert some, found
+            found += some
+        assert client.get("/pid").text == str(pages.done())
+
+
 def test_without_a_child_there_is_503(tmp_path: Path, environment: Environment) -> None:
     """A child that does not come back in time: try again later."""
     (tmp_path / "failing.py").write_text(
@@ -214,7 +234,7 @@ def test_without_a_child_there_is_503(tmp_path: Path, environment: Environment) 
         bot(
             tmp_path,
             environment,
-            "tests.children.pages_plugin",
+            PAGES,
             "failing",
             LITEYUKI_GATEWAY_WAIT="0.3",
         ) as running,
@@ -247,12 +267,10 @@ def test_a_child_that_is_stopped_refuses_everybody(pages: Bot) -> None:
 
 def test_a_port_in_use_is_said(tmp_path: Path, environment: Environment) -> None:
     """As without a gateway: the child has failed, and the log names the port."""
-    from tests.program import running_program
-
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with running_program(
-            tmp_path, environment, "obeying:gateway", "tests.children.pages_plugin", PORT=str(port)
+            tmp_path, environment, "obeying:gateway", PAGES, PORT=str(port)
         ) as program:
             program.wait_for_line(rf"127\.0\.0\.1:{port} is in use; set PORT in \.env")
             program.wait_for_line("exited with code 3")
@@ -283,3 +301,12 @@ def test_idle_connections_are_kept(pages: Bot) -> None:
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_messages_must_be_long_enough(tmp_path: Path, environment: Environment) -> None:
+    """The limit of messages is looked at before the child is added."""
+    with running_program(
+        tmp_path, environment, "obeying:gateway", PAGES, LITEYUKI_MAX_MESSAGE_BYTES="65536"
+    ) as program:
+        assert program.wait() == 1
+        assert program.found("ConfigError: process nonebot: LITEYUKI_MAX_MESSAGE_BYTES=65536")

@@ -454,6 +454,7 @@ CHINESE = {
     "failed": "失败",
     # -- the gateway
     "process {name}: an HTTP request failed: {error}": "进程 {name}：一个 HTTP 请求失败：{error}",
+    "a WebSocket of {path} is closed: {error}": "{path} 的一个 WebSocket 连接已关闭：{error}",
     "process {name}: a WebSocket failed: {error}": "进程 {name}：一个 WebSocket 连接失败：{error}",
     "{count} events of a WebSocket of {path} were not handled: its client has left and connected "
     "anew": "{path} 的 WebSocket 有 {count} 个事件没有处理：客户端已离开并重新连接",

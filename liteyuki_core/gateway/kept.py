@@ -214,7 +214,9 @@ class KeptWebSocket:
             try:
                 await self._take(frame_of(event))
             except MessageTooLarge as error:
-                log.logger.error(f"a WebSocket of {self.key[0]} is closed: {error}")
+                log.logger.error(
+                    say("a WebSocket of {path} is closed: {error}", path=self.key[0], error=error)
+                )
                 await self._send(TOO_LARGE)
 
     async def _take(self, frame: Frame) -> None:

@@ -84,7 +84,13 @@ class PlainWebSocket:
                     return
                 await frames.async_send(frame_of(event))
         except MessageTooLarge as error:
-            log.logger.error(f"a WebSocket of {self._scope['path']} is closed: {error}")
+            log.logger.error(
+                say(
+                    "a WebSocket of {path} is closed: {error}",
+                    path=self._scope["path"],
+                    error=error,
+                )
+            )
             await self._send(TOO_LARGE)
         except ChannelError:
             return  # The application has ended, and the other task knows.

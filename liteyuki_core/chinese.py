@@ -441,10 +441,13 @@ CHINESE = {
     "LiteyukiBot {version}, up {uptime}, {memory}": (
         "LiteyukiBot {version}，已运行 {uptime}，{memory}"
     ),
-    "{name}: {state}, {ends}": "{name}：{state}，{ends}",
+    "{name}: {state}, {more}": "{name}：{state}，{more}",
     "{name}: {state}, up {uptime}, {restarts} restarts, {memory}": (
         "{name}：{state}，已运行 {uptime}，重启 {restarts} 次，{memory}"
     ),
+    "online": "在线",
+    "offline": "已离线",
+    "disconnected": "已断开",
     "no lines": "没有日志",
     "starting": "启动中",
     "running": "运行中",

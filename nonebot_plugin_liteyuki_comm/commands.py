@@ -57,6 +57,11 @@ _STATES = {
     "stopped": Phrase("stopped"),
     "failed": Phrase("failed"),
 }
+_ACCOUNT_STATES = {
+    "online": Phrase("online"),
+    "offline": Phrase("offline"),
+    "disconnected": Phrase("disconnected"),
+}
 _OPEN, _BEING_TOLD, _TOLD = "open", "being told", "told"
 
 
@@ -228,14 +233,14 @@ async def _status() -> str:
         uptime=in_words(found["uptime"]),
         memory=in_bytes(found["memory"]),
     )
-    return "\n".join([head, *map(_line, found["processes"])])
+    return "\n".join([head, *map(_line, found["processes"]), *map(_account, found["accounts"])])
 
 
 def _line(process: dict[str, Any]) -> str:
     state = _STATES[process["state"]]
     if process["pid"] is None:
         ends = f"{process['outcome']}" if process["outcome"] else "-"
-        return say("{name}: {state}, {ends}", name=process["name"], state=state, ends=ends)
+        return say("{name}: {state}, {more}", name=process["name"], state=state, more=ends)
     return say(
         "{name}: {state}, up {uptime}, {restarts} restarts, {memory}",
         name=process["name"],
@@ -244,6 +249,12 @@ def _line(process: dict[str, Any]) -> str:
         restarts=process["restarts"],
         memory=in_bytes(process["memory"]),
     )
+
+
+def _account(account: dict[str, Any]) -> str:
+    name = f"{account['nickname']} ({account['id']})" if account["nickname"] else account["id"]
+    state = _ACCOUNT_STATES[account["state"]]
+    return say("{name}: {state}, {more}", name=name, state=state, more=account["adapter"])
 
 
 async def _logs(words: list[str]) -> str:

@@ -79,11 +79,12 @@ def test_status_and_logs(tmp_path: Path, environment: Environment) -> None:
         program.wait_for_line("line 299")
         with onebot(address_of(program)) as client:
             client.say("/liteyuki status", number=1, user=7000, group=GROUP)
-            head, first, second, third = asked(client, "/liteyuki status", 2).split("\n")
+            head, first, second, third, account = asked(client, "/liteyuki status", 2).split("\n")
             assert re.fullmatch(r"LiteyukiBot \S+, up \d+s, \d+ MB", head)
             assert re.fullmatch(r"nonebot: running, up \d+s, 0 restarts, \d+ MB", first)
             assert second.startswith("other: running, up ")
             assert third.startswith("broken: failed, ")
+            assert account == "10001: online, OneBot V11"
             lines = asked(client, "/liteyuki logs other 2", 3).split("\n")
             assert [line[-8:] for line in lines] == ["line 298", "line 299"]
             assert len(asked(client, "/liteyuki logs", 4).split("\n")) == 20

@@ -28,8 +28,6 @@ _END_SECONDS = 3700.0
 
 _MISSING = {"offline": "red", "disconnected": "yellow"}
 """The states of an account that is not online, and their colours."""
-HEADS = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG", "QUEUE")
-"""What `status` shows of a process."""
 
 # ------------------------------------------------------------- processes
 
@@ -69,12 +67,7 @@ def _watch() -> None:
 def _status(found: dict[str, Any]) -> Group:
     parts: list[Any] = []
     if found["processes"]:
-        heads = [*HEADS]
-        rows = [cells_of(process) for process in found["processes"]]
-        if found["accounts"]:
-            heads.append("ACCOUNTS")
-            for row in rows:
-                row.append(_accounts(row[0], found["accounts"]))
+        heads, rows = columns_of(found)
         parts.append(output.rows([t(head) for head in heads], rows, styled=1, right="235678"))
     else:
         parts.append(Text(t("there are no processes")))
@@ -95,6 +88,17 @@ def _status(found: dict[str, Any]) -> Group:
     return Group(*parts)
 
 
+def columns_of(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return what is shown of the processes of a status: the heads, in English, and the rows."""
+    heads = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "LAG", "QUEUE"]
+    rows = [_process(process) for process in found["processes"]]
+    if found["accounts"]:
+        heads.append("ACCOUNTS")
+        for row in rows:
+            row.append(_accounts(row[0], found["accounts"]))
+    return heads, rows
+
+
 def summary_of(found: dict[str, Any]) -> str:
     """Return a line about the bot itself."""
     return t("LiteyukiBot {version}, pid {pid}, up {uptime}, {memory}").format(
@@ -105,8 +109,7 @@ def summary_of(found: dict[str, Any]) -> str:
     )
 
 
-def cells_of(process: dict[str, Any]) -> list[str]:
-    """Return what is shown of a process, below `HEADS`."""
+def _process(process: dict[str, Any]) -> list[str]:
     restarts = str(process["restarts"])
     if process["exit_code"] is not None:
         restarts += f" ({process['exit_code']})"

@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, RichLog, Static
 
 from ..units import in_bytes, in_words
-from .commands import HEADS, cells_of, summary_of
+from .commands import columns_of, summary_of
 from .live import Live
 from .output import style_of, without_controls
 from .text import t
@@ -26,7 +26,18 @@ _SECONDS = 0.25
 _LINES = 300
 """Of each process. To draw one takes about a millisecond."""
 _MAIN = "main"
-_BY_WEIGHT = ("NAME", "STATE", "CPU", "MEM", "QUEUE", "UPTIME", "RESTARTS", "LAG", "PID")
+_BY_WEIGHT = (
+    "NAME",
+    "STATE",
+    "ACCOUNTS",
+    "CPU",
+    "MEM",
+    "QUEUE",
+    "UPTIME",
+    "RESTARTS",
+    "LAG",
+    "PID",
+)
 
 
 class Confirmation(ModalScreen[bool]):
@@ -105,12 +116,14 @@ class Top(App[None]):
 
     def _show(self) -> None:
         status = self._shown = self._live.status
-        rows = {_MAIN: _main(status), **{p["name"]: _row(p) for p in status["processes"]}}
-        heads = _fitting(rows, self.size.width)
+        known, cells = columns_of(status)
+        rows = {_MAIN: dict.fromkeys(known, "-") | _main(status)}
+        rows |= {row[0]: dict(zip(known, row, strict=True)) for row in cells}
+        heads = _fitting(known, rows, self.size.width)
         self._bot.update(Text(summary_of(status)))
         self._show_table(rows, heads)
         selected = rows[self._selected]
-        rest = [f"{t(head)} {selected[head]}" for head in HEADS if head not in heads]
+        rest = [f"{t(head)} {selected[head]}" for head in known if head not in heads]
         self._rest.update(Text("  ".join(rest)))
         self._rest.display = bool(rest)
 
@@ -182,32 +195,29 @@ class Top(App[None]):
         self.push_screen(Confirmation(question), answered)
 
 
-def _row(process: dict[str, Any]) -> dict[str, str]:
-    return dict(zip(HEADS, cells_of(process), strict=True))
-
-
 def _main(status: dict[str, Any]) -> dict[str, str]:
-    known = {
+    return {
         "NAME": _MAIN,
         "STATE": t("running"),
         "PID": str(status["pid"]),
         "UPTIME": in_words(status["uptime"]),
         "MEM": in_bytes(status["memory"]),
     }
-    return {head: known.get(head, "-") for head in HEADS}
 
 
 def _cell(head: str, text: str) -> Text:
     return Text(without_controls(text), style_of(text) if head == "STATE" else "")
 
 
-def _fitting(rows: dict[str, dict[str, str]], width: int) -> tuple[str, ...]:
+def _fitting(known: list[str], rows: dict[str, dict[str, str]], width: int) -> tuple[str, ...]:
     """Return the columns that have room, in their order; the first two in any case."""
     fitting: set[str] = set()
-    for head in (*_BY_WEIGHT, *(head for head in HEADS if head not in _BY_WEIGHT)):
+    for head in (*_BY_WEIGHT, *(head for head in known if head not in _BY_WEIGHT)):
+        if head not in known:
+            continue
         widest = max(cell_len(t(head)), *(cell_len(row[head]) for row in rows.values()))
         width -= widest + 2
         if width < 0 and len(fitting) > 1:
             break
         fitting.add(head)
-    return tuple(head for head in HEADS if head in fitting)
+    return tuple(head for head in known if head in fitting)

@@ -125,6 +125,21 @@ async def test_a_narrow_terminal(bot: Program, width: int, heads: list[str]) -> 
         assert f"{t('LAG')} " in below
 
 
+@pytest.mark.parametrize("width", [100, 40])
+async def test_accounts(bot: Program, width: int) -> None:
+    """How many are online stands beside the state, also on a narrow terminal."""
+    status = Client().ask("GET", "/status")
+    status["accounts"] = [
+        {"process": "waits", "id": str(number), "state": state}
+        for number, state in enumerate(("online", "offline", "disconnected"))
+    ]
+    app = Top(Live(status))  # What it shows does not change: its threads are not started.
+    async with app.run_test(size=(width, 24)):
+        labels = [str(each.label) for each in table(app).columns.values()]
+        accounts = column(app, labels.index(t("ACCOUNTS")))
+        assert accounts == ["-", *("1/3" if name == "waits" else "-" for name in CHILDREN)]
+
+
 async def test_it_ends_with_the_bot(bot: Program) -> None:
     """And knows why."""
     live = Live(Client().ask("GET", "/status"))

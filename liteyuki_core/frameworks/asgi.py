@@ -20,12 +20,15 @@ from typing import Any
 
 from ..comm import current
 from ..comm.channel import Channel
+from ..comm.loop.dispatch import Dispatcher
 from ..comm.registry import get_channel
 from ..gateway import channel_of
-from ..gateway.exchange import Http, Listen, Refused, Up, WebSocket
+from ..gateway.exchange import Http, Listen, Listening, Refused, Up, WebSocket
 from .asgi_http import HttpRun
 from .asgi_websocket import WebSocketRun
 
+_BACK_SECONDS = 3.0
+"""Callbacks wait so long for bots that were connected before a restart."""
 _END_SECONDS = 3.0
 """A shutdown waits so long for what is in hand, unless it was given a deadline."""
 
@@ -52,6 +55,10 @@ class Front:
         """The context variables of uvicorn's server, which the application's tasks get."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: set[WebSocketRun] = set()
+        self._missing = 0
+        """How many bots are to be connected again before the first callback runs."""
+        self._held: Dispatcher | None = None
+        """What holds them until then."""
 
     async def startup(self, server: Any) -> list[tuple[str, int]]:
         """Have the main process listen for `server`, and start the application.
@@ -62,9 +69,15 @@ class Front:
         config = server.config
         channel = self._channel = get_channel(channel_of(str(current.process())))
         listen = Listen(config.host, config.port, config.backlog, options_of(config))
-        answer = await channel.async_request(listen)
+        answer: Listening | Refused = await channel.async_request(listen)
         if isinstance(answer, Refused):
             raise OSError(answer.code, answer.text)
+        if answer.kept:
+            self._missing = answer.kept
+            # Callbacks may need the bots of these connections, which are about to be back.
+            self._held = current.current().dispatcher
+            self._held.hold(str(channel.name))
+            asyncio.get_running_loop().call_later(_BACK_SECONDS, self._release)
         await server.lifespan.startup()
         if server.lifespan.should_exit:
             raise SystemExit(3)
@@ -75,8 +88,18 @@ class Front:
         self._context = copy_context()
         channel.on_request()(self._take)
         await channel.async_request(Up(dict(self._adapters)))
-        addresses: list[tuple[str, int]] = answer
-        return addresses
+        return answer.addresses
+
+    def bot_connected(self) -> None:
+        """Note that a bot has connected."""
+        self._missing -= 1
+        if not self._missing:
+            self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
 
     async def shutdown(self, server: Any) -> None:
         """End all connections, then the application."""

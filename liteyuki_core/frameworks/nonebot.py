@@ -409,6 +409,13 @@ async def _served(serving: asyncio.Event, waiting: asyncio.Event) -> None:
         pass
 
 
+def _told(tell: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def tell_it() -> None:
+        tell()
+
+    return tell_it
+
+
 def _front(adapters: dict[str, str]) -> Front | None:
     """Return what serves in uvicorn's place, if the main process has a gateway for this child."""
     try:
@@ -485,7 +492,9 @@ def _make_mixin() -> type[BaseMixin]:
             # If the driver does not serve, a uvicorn server on its loop is a plugin's.
             serves = isinstance(self, ASGIMixin)
             if serves:
-                self._liteyuki_startup.server.front = _front(self._liteyuki_adapters)
+                front = self._liteyuki_startup.server.front = _front(self._liteyuki_adapters)
+                if front is not None:
+                    self.on_bot_connect(_told(front.bot_connected))  # type: ignore[attr-defined]
             with self._liteyuki_startup.server if serves else nullcontext():
                 super().run(*args, **kwargs)  # type: ignore[misc]
 

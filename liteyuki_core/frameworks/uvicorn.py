@@ -52,6 +52,9 @@ class Front(Protocol):
     async def shutdown(self, server: Any) -> None:
         """End all connections, then the application."""
 
+    def bot_connected(self) -> None:
+        """Note that a bot has connected."""
+
 
 class FirstServer:
     """Within its `with` block, finds the first uvicorn server that starts on this thread.

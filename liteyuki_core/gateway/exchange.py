@@ -35,6 +35,14 @@ class Listen(NamedTuple):
     """What uvicorn's `Config` is to be made with, by name. Only what concerns the socket."""
 
 
+class Listening(NamedTuple):
+    """The answer to `Listen`: where the main process listens for the child."""
+
+    addresses: list[tuple[str, int]]
+    kept: int
+    """How many connections an earlier process of the child has left, to be connected again."""
+
+
 class Refused(NamedTuple):
     """The answer to `Listen` if that can't be: the system's error."""
 

@@ -24,7 +24,7 @@ from ..process.listening import bind
 from ..process.state import ProcessState
 from . import channel_of
 from .child import Child
-from .exchange import CAPACITY, PIECE, Begun, Listen, Refused, Up
+from .exchange import CAPACITY, PIECE, Begun, Listen, Listening, Refused, Up
 from .http import Receive, Request, Send, unavailable
 from .kept import KeptWebSocket, key_of
 from .onebot import of_adapter
@@ -104,7 +104,7 @@ class Gateway:
         if isinstance(told, Begun):
             self._child.has_begun(told)
 
-    async def _listen(self, wanted: Listen) -> list[tuple[str, int]] | Refused:
+    async def _listen(self, wanted: Listen) -> Listening | Refused:
         """Bind the address that the child wants, and return what that is."""
         if wanted != self._address:
             self._stop_serving()
@@ -117,7 +117,8 @@ class Gateway:
                 return Refused(code, getattr(error, "strerror", None) or str(error))
             self._stop_serving()
             self._sockets, self._address = found, wanted
-        return [sock.getsockname()[:2] for sock in self._sockets]
+        kept = sum(not socket.has_left for socket in self._kept)
+        return Listening([sock.getsockname()[:2] for sock in self._sockets], kept)
 
     async def _up(self, told: Up) -> None:
         if self._server is None and self._address is not None:

@@ -53,6 +53,8 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._closed = False
         self.threads = Threads()
+        self._spared: str | None = None
+        """While callbacks are held: how the names of channels begin whose callbacks are not."""
         self.on_exit: Callable[[BaseException], None] | None = None
         """Ends the process. Called on the loop with a SystemExit or KeyboardInterrupt. If it is
         None, that error is raised further and ends the loop."""
@@ -137,8 +139,26 @@ class Dispatcher:
     def ready(self, runner: Runner) -> None:
         """Have `runner` look for messages on the loop's thread, if a loop is bound."""
         loop = self._loop
-        if loop is not None:
+        if loop is not None and (self._spared is None or self._may_begin(runner)):
             self._wakes.wake(loop, runner.step)
+
+    def _may_begin(self, runner: Runner | Taker) -> bool:
+        """Return whether a runner may take messages while callbacks are held."""
+        spared = self._spared
+        return spared is None or isinstance(runner, Taker) or runner.name.startswith(spared)
+
+    def hold(self, spared: str) -> None:
+        """Begin no message until `release`, but on channels whose names begin with `spared`.
+
+        From any thread, before a loop is bound.
+        """
+        self._spared = spared
+
+    def release(self) -> None:
+        """Undo `hold`. On the loop."""
+        self._spared = None
+        for runner in list(self._runners):
+            runner.step()
 
     def call_back(self, runner: Runner) -> None:
         """Have `runner` give back messages that no callback was given. Under the source's lock."""
@@ -162,7 +182,8 @@ class Dispatcher:
             self.ending = self.stopping = False
             self.pausing = self._finishing
             for runner in self._runners:
-                loop.call_soon(runner.step)
+                if self._may_begin(runner):
+                    loop.call_soon(runner.step)
 
     def acknowledge_soon(self, runner: Acknowledging) -> None:
         """Have a runner pass on its acknowledgements within `AFTER` seconds. On the loop."""

@@ -96,6 +96,11 @@ class Runner:
         self.detached = False
         """Whether the end is closed. It is set before a last `step`."""
 
+    @property
+    def name(self) -> str:
+        """The name of the channel."""
+        return self._source.name
+
     def add(self, registration: Registration) -> None:
         """Add a callback. From any thread, under the source's lock."""
         self._callbacks.add(registration)

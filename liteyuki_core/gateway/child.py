@@ -12,6 +12,7 @@ from ..comm.channel import Channel
 from ..process.state import ProcessState
 from .exchange import Begun, Up
 
+_ANSWER_SECONDS = 0.1
 _OVER = (ProcessState.STOPPED, ProcessState.FAILED)
 
 
@@ -91,6 +92,21 @@ class Child:
             finally:
                 self._waiting.discard(waiting)
         return self._is_up
+
+    async def until_up_or_done(
+        self, answer: asyncio.Future[Any], *, for_ever: bool = False
+    ) -> bool:
+        """Wait likewise for the successor of a process that has a request, or for its answer.
+
+        Returns False if neither comes in time.
+        """
+        up = asyncio.ensure_future(self.until_up(for_ever=for_ever))
+        await asyncio.wait({up, answer}, return_when=asyncio.FIRST_COMPLETED)
+        if up.cancel() or answer.done() or up.result():
+            return True
+        # Whether a process had begun with it that has just ended, the hub says now.
+        await asyncio.wait({answer}, timeout=_ANSWER_SECONDS)
+        return answer.done()
 
     # ------------------------------------------------------------- HTTP requests
 

@@ -123,7 +123,7 @@ class Request:
             if answer.done() or self._begun is not None or self._has_left:
                 return True
             # Its handling had not begun. It waits for the successor, as a new request does.
-            if not await self._child.until_up() and not answer.done():
+            if not await self._child.until_up_or_done(answer):
                 return False
 
     async def _whole(self, answer: Answer) -> None:

@@ -99,7 +99,7 @@ class KeptWebSocket:
         """Serve it with one process of the child. Return whether another is to go on."""
         if self._is_accepted:
             await self._child.until_up(for_ever=True)
-            if self.has_left and self._count_unhandled() <= 1:
+            if self._is_done():
                 return False
         frames: Channel[Any] = Channel(capacity=FRAMES)
         try:
@@ -131,8 +131,12 @@ class KeptWebSocket:
             why = f"process {self._child.process} ended while it answered"
             await respond(self._send, 502, why, kind=DENIAL)
             return False
+        return not self._is_done()
+
+    def _is_done(self) -> bool:
+        """Return whether the client has left and no event is for another process."""
         if not self.has_left:
-            return True
+            return False
         unhandled = self._count_unhandled()
         if unhandled and self.is_replaced:
             log.logger.warning(
@@ -143,7 +147,7 @@ class KeptWebSocket:
                     path=self.key[0],
                 )
             )
-        return unhandled > (not self.gone.is_set()) and not self.is_replaced
+        return not unhandled or self.is_replaced
 
     def _count_unhandled(self) -> int:
         """Return how many events wait or are being handled. The client's leaving may be one."""

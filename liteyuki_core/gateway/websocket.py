@@ -119,7 +119,7 @@ async def start(
             if asking.done():
                 await asking
                 return True
-            if not await child.until_up(for_ever=for_ever) and not asking.done():
+            if not await child.until_up_or_done(asking, for_ever=for_ever):
                 return False
     finally:
         asking.cancel()

@@ -180,6 +180,32 @@ def test_what_was_under_way_in_a_crash_gets_502_and_is_not_sent_twice(pages: Bot
     assert len(pages.program.found("never is waited for")) == 1
 
 
+@pytest.mark.parametrize("is_given_up", [False, True], ids=["restarted", "given up"])
+def test_the_loss_is_said_at_once(
+    tmp_path: Path, environment: Environment, is_given_up: bool
+) -> None:
+    """502 before the successor is there, and also if there is none."""
+    (tmp_path / "slow.py").write_text(
+        "import os, time\nif os.path.exists('slow'):\n    time.sleep(3)\n"
+    )
+    more = {"LITEYUKI_STOP_TIMEOUT": "2"}
+    with (
+        bot(tmp_path, environment, PAGES, "slow", ends_late=is_given_up, **more) as running,
+        running.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(client.get, "/wait/never-ending")
+        running.program.wait_for_line("never-ending is waited for")
+        running.say("slow")
+        if is_given_up:
+            running.order("stop", wait=False)
+        else:
+            running.order("kill", wait=False)
+        assert waiting.result().status_code == 502
+        assert len(running.program.found("process nonebot is ready")) == 1
+        running.done()
+
+
 def test_an_answer_that_a_crash_breaks_off_is_not_whole(pages: Bot) -> None:
     """The client is not told that it has everything."""
     pages.say("event-0")

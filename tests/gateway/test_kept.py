@@ -43,6 +43,7 @@ def test_it_stays_open_and_each_message_is_answered(running: Bot, client: Client
             number += 1
 
     say(10)
+    client.wait_for("message 9")
     for verb in ("restart", "kill"):
         running.order(verb, wait=False)
         say(50)

@@ -7,6 +7,7 @@ Tests gateway/exchange.py, gateway/server.py, frameworks/asgi_http.py.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -96,9 +97,8 @@ REQUESTS = {
 @pytest.fixture(scope="module")
 def bots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bot, Bot]]:
     """A bot without a gateway, and one with it."""
-    import os
-
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LITEYUKI_")}
+    environment["PYTHONHASHSEED"] = "0"  # A set of methods is shown in one order.
     folder = tmp_path_factory.mktemp("bots")
     with ExitStack() as stack:
         yield (

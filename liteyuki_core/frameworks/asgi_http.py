@@ -59,7 +59,9 @@ class HttpRun:
         """Run the application to its end. Log what it raises, as uvicorn does."""
         try:
             await application(self._scope, self._receive, self._send)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             logging.getLogger("uvicorn.error").error(
                 "Exception in ASGI application\n", exc_info=error
             )

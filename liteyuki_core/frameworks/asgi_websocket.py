@@ -129,7 +129,9 @@ class WebSocketRun:
             await application(scope, self._receive, self._send)
         except ClientDisconnected:
             pass
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             logging.getLogger("uvicorn.error").error(
                 "Exception in ASGI application\n", exc_info=error
             )

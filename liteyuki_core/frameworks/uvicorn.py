@@ -105,7 +105,8 @@ class FirstServer:
         front = self.front
         try:
             if front is not None and sockets is None and config.fd is None and config.uds is None:
-                sleep_until_exit(server)
+                if is_as_expected(server):
+                    sleep_until_exit(server)
                 addresses = await front.startup(server)
                 server.shutdown = lambda sockets=None: front.shutdown(server)
                 server._log_started_message([_Address(*each) for each in addresses])

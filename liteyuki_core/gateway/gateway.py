@@ -121,11 +121,17 @@ class Gateway:
         return Listening([sock.getsockname()[:2] for sock in self._sockets], kept)
 
     async def _up(self, told: Up) -> None:
-        if self._server is None and self._address is not None:
+        if self._server is None:
             found = await self._run(lambda: import_module(f"{__package__}.server"))
+            if self._address is None:
+                return  # The child has ended meanwhile.
             sockets = [sock.dup() for sock in self._sockets]
             self._server = found.Server(self._serve, sockets, self._address.options)
-            await self._server.start()
+            try:
+                await self._server.start()
+            except BaseException:
+                self._stop_serving()
+                raise
         self._child.up(told)
 
     # ------------------------------------------------------------- from clients

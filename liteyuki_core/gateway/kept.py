@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -221,7 +222,8 @@ class KeptWebSocket:
                 log.logger.error(
                     say("a WebSocket of {path} is closed: {error}", path=self.key[0], error=error)
                 )
-                await self._send(TOO_LARGE)
+                with suppress(OSError, RuntimeError):  # The client may have left.
+                    await self._send(TOO_LARGE)
 
     async def _take(self, frame: Frame) -> None:
         """Pass on a frame of the client's, if it is for anybody."""

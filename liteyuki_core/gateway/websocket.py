@@ -6,6 +6,7 @@ Its channel has no name, so it ends with the process that it was sent to.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from .. import log
@@ -91,7 +92,8 @@ class PlainWebSocket:
                     error=error,
                 )
             )
-            await self._send(TOO_LARGE)
+            with suppress(OSError, RuntimeError):  # The client may have left.
+                await self._send(TOO_LARGE)
         except ChannelError:
             return  # The application has ended, and the other task knows.
         finally:

@@ -81,6 +81,11 @@ async def raises() -> Response:
     raise ValueError("this page raises")
 
 
+@pages("/exit")
+async def exits() -> Response:
+    raise SystemExit(5)
+
+
 @pages("/raise-late")
 async def raises_late() -> Response:
     async def pieces() -> AsyncIterator[bytes]:
@@ -239,6 +244,12 @@ async def socket_return(socket: WebSocket) -> None:
 @app.websocket("/socket/raise")
 async def socket_raise(socket: WebSocket) -> None:
     raise ValueError("this socket raises")
+
+
+@app.websocket("/socket/exit")
+async def socket_exit(socket: WebSocket) -> None:
+    await socket.accept()
+    raise SystemExit(5)
 
 
 @app.websocket("/socket/many/{count}")

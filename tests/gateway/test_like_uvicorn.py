@@ -40,6 +40,7 @@ REQUESTS = {
     "forwarded": get(b"/scope", b"X-Forwarded-For: 192.0.2.7\r\n", b"X-Forwarded-Proto: https\r\n"),
     "cookies": get(b"/cookies", b"Cookie: a=1; b=2\r\n"),
     "raise": get(b"/raise"),
+    "exit": get(b"/exit"),
     "raise late": get(b"/raise-late"),
     "raw": get(b"/raw/"),
     "wrong order": get(b"/raw/wrong-order"),

@@ -62,7 +62,7 @@ def seen(to: Bot) -> list[object]:
             pass
         response = refused.value.response
         found.append((name, response.status_code, response.body))
-    for name in ("close", "return"):
+    for name in ("close", "return", "exit"):
         with socket(to, name) as client:
             found.append((name, closed(client)))
     with socket(to, "echo") as client:

@@ -63,6 +63,8 @@ class Gateway:
         self._sockets: list[socket.socket] = []
         self._server: Any = None
         """The server of `server.py`, which imports uvicorn."""
+        self._import: asyncio.Future[Any] | None = None
+        """The import of `server.py`, from the child's first start on."""
         self._closing: set[asyncio.Task[None]] = set()
         self._kept: set[KeptWebSocket] = set()
         channel.on_request()(self._asked)
@@ -71,6 +73,10 @@ class Gateway:
     def state(self, state: ProcessState) -> None:
         """Learn that the child has a new state."""
         self._child.state(state)
+        if state is ProcessState.STARTING and self._import is None:
+            # It takes as long as the child takes to start.
+            call = self._run(lambda: import_module(f"{__package__}.server"))
+            self._import = asyncio.ensure_future(call)
         if self._child.is_over:
             self._stop_serving()
 
@@ -78,6 +84,8 @@ class Gateway:
         """Close all connections and the sockets. Idempotent."""
         self._child.state(ProcessState.STOPPED)
         self._stop_serving()
+        if self._import is not None:
+            await asyncio.wait({self._import})
         if self._closing:
             await asyncio.wait(set(self._closing))
 
@@ -121,8 +129,8 @@ class Gateway:
         return Listening([sock.getsockname()[:2] for sock in self._sockets], kept)
 
     async def _up(self, told: Up) -> None:
-        if self._server is None:
-            found = await self._run(lambda: import_module(f"{__package__}.server"))
+        if self._server is None and self._import is not None:
+            found = await asyncio.shield(self._import)
             if self._address is None:
                 return  # The child has ended meanwhile.
             sockets = [sock.dup() for sock in self._sockets]

@@ -43,6 +43,8 @@ class Request:
         self.number = next(_ids)
         self._begun: Begun | None = None
         self._has_left = False
+        self._is_wanted = True
+        """Whether the application wants a body that the client offers."""
         self._woken = asyncio.Event()
         """Set when the answer has come or begun, the client has left, or the child has ended."""
 
@@ -54,6 +56,7 @@ class Request:
         headers = dict(self._scope["headers"])
         waits = headers.get(b"expect", b"").lower() == b"100-continue"
         body, more = b"", waits
+        self._is_wanted = not waits
         if not waits and _has_body(headers):
             event = await self._receive()
             if event["type"] == "http.disconnect":
@@ -184,6 +187,7 @@ class Request:
         try:
             if waits:
                 await body.async_receive()
+                self._is_wanted = True
             while True:
                 for at in range(0, len(data), PIECE):
                     await body.async_send(data[at : at + PIECE])
@@ -205,6 +209,8 @@ class Request:
         if self._tasks and self._body is not None:
             passing = self._tasks[0]
             await asyncio.wait({passing})
+        if not self._is_wanted:
+            return  # To read would tell the client to send its body.
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._leaves()

@@ -38,17 +38,13 @@ class Server:
         )
         self._server = uvicorn.Server(config)
         self._ticking: asyncio.Task[None] | None = None
-        self._handler = _ToLog()
 
     async def start(self) -> None:
         """Begin to accept. Raises what uvicorn raises for its options."""
         server = self._server
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
-        for name in _LOGGERS:
-            logger = logging.getLogger(name)
-            logger.setLevel(logging.INFO)
-            logger.addHandler(self._handler)
+        _lines.show(self)
         expected = is_as_expected(server)
         if expected:
             sleep_until_exit(server)
@@ -78,16 +74,32 @@ class Server:
         if self._ticking is not None:
             self._ticking.cancel()
         await asyncio.sleep(0)  # The transports close their sockets now.
-        for name in _LOGGERS:
-            logging.getLogger(name).removeHandler(self._handler)
+        _lines.hide(self)
 
 
-class _ToLog(logging.Handler):
-    """Passes uvicorn's lines on to the log. Those of other servers are on other threads."""
+class _Lines(logging.Handler):
+    """Passes the lines of all servers here on to the log. Those of others are on other threads."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._servers: set[Server] = set()
+        self._thread = 0
+
+    def show(self, server: Server) -> None:
+        """Pass on lines from now on, as long as one server wants that."""
         self._thread = threading.get_ident()
+        self._servers.add(server)
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.INFO)
+            logger.addHandler(self)  # No second time.
+
+    def hide(self, server: Server) -> None:
+        """Undo `show`. Idempotent."""
+        self._servers.discard(server)
+        if not self._servers:
+            for name in _LOGGERS:
+                logging.getLogger(name).removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread != self._thread:
@@ -95,3 +107,6 @@ class _ToLog(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         logger = log.logger if error is None else log.logger.opt(exception=error)
         logger.log(record.levelname, record.getMessage().strip())
+
+
+_lines = _Lines()

@@ -76,10 +76,16 @@ def gateway() -> None:
     run(("nonebot", RUN, {"plugins": sys.argv[1:]}), gateway=True)
 
 
-def nonebots() -> None:
+def nonebots(*, gateway: bool = False) -> None:
     """The first argument is JSON: the config of each child by its name."""
     configs = json.loads(sys.argv[1])
-    run(*[(name, RUN, {"plugins": PLUGINS, **config}) for name, config in configs.items()])
+    children = [(name, RUN, {"plugins": PLUGINS, **config}) for name, config in configs.items()]
+    run(*children, gateway=gateway)
+
+
+def gateways() -> None:
+    """As `nonebots`, each with a gateway."""
+    nonebots(gateway=True)
 
 
 # ------------------------------------------------------------- servers of any loop

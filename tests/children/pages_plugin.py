@@ -156,7 +156,8 @@ async def pieces(request: Request) -> Response:
 
 @pages("/refuse", methods=["POST"])
 async def refuse() -> Response:
-    """Answer without looking at the body."""
+    """Answer without looking at the body, after a while."""
+    await asyncio.sleep(0.1)
     return PlainTextResponse("no", status_code=403)
 
 

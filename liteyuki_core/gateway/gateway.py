@@ -13,6 +13,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -31,6 +32,10 @@ from .onebot import of_adapter
 from .websocket import DENIAL, PlainWebSocket
 
 _LEAST_MESSAGE_BYTES = 4 * PIECE
+
+_LEAVE_SECONDS = 0.2, 1.0
+"""So long a client that connects anew waits for its last connection to end. The first is for one
+that does not say who it is, so that any other may have been its own."""
 
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a call in a worker thread."""
@@ -163,9 +168,14 @@ class Gateway:
             await PlainWebSocket(self._child, scope, receive, send).handle()
             return
         key = key_of(scope)
-        for other in [each for each in self._kept if each.key == key and each.has_left]:
-            await other.gone.wait()  # Else the adapter would have two of one account.
-            other.is_replaced = True
+        others = [each for each in self._kept if each.key == key]
+        with suppress(asyncio.TimeoutError):  # One may have left just now.
+            leaving = asyncio.gather(*(other.leaves.wait() for other in others))
+            await asyncio.wait_for(leaving, _LEAVE_SECONDS[bool(key[1])])
+        for other in others:
+            if other.has_left:
+                await other.gone.wait()  # Else the adapter would have two of one account.
+                other.is_replaced = True
         kept = KeptWebSocket(self._child, scope, receive, send, protocol)
         self._kept.add(kept)
         try:

@@ -72,6 +72,8 @@ class KeptWebSocket:
         """Whether an earlier process has got events."""
         self._is_accepted = False
         self._left: Left | None = None
+        self.leaves = asyncio.Event()
+        """Set when the client has left."""
         self.gone = asyncio.Event()
         """Set when the application has ended. Events may still be in hand."""
         self.is_replaced = False
@@ -94,6 +96,7 @@ class KeptWebSocket:
                 if task is not None:
                     task.cancel()
             self._events.close()
+            self.leaves.set()
             self.gone.set()
 
     async def _live(self) -> bool:
@@ -211,6 +214,7 @@ class KeptWebSocket:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
                 self._left = left(event)
+                self.leaves.set()
                 later = self._count_unhandled() > 0
                 if later:
                     self._queue(self._left)

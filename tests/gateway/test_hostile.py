@@ -63,6 +63,15 @@ def fate(to: Bot, version: int, headers: dict[str, str], *frames: str | bytes) -
         return error.rcvd and (error.rcvd.code, error.rcvd.reason)
 
 
+def until_disconnected(of: Bot) -> None:
+    """Wait until the bots of all clients that have left are disconnected."""
+    program = of.program
+    program.wait_until(
+        lambda: len(program.found("is connected to")) == len(program.found("is disconnected from")),
+        "all have left",
+    )
+
+
 def answered(client: ClientConnection, version: int) -> str:
     """Say something as the account 5; return what the bot answers."""
     message = [{"type": "text", "data": {"text": "still here"}}]
@@ -147,9 +156,11 @@ def test_a_client_fares_as_without_a_gateway(bots: tuple[Bot, Bot], name: str) -
     expected, found = map(CASES[name], bots)
     assert found == expected
     for each in bots:
+        until_disconnected(each)
         with Client(each.address, token=TOKEN) as other:
             other.say("another")
             other.wait_for("another")
+        until_disconnected(each)
 
 
 def test_a_second_client_of_one_account_is_refused(bots: tuple[Bot, Bot]) -> None:

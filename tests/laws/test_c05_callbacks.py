@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from liteyuki_core.comm.loop.acknowledgements import AFTER
 from tests.conftest import wait_until
 from tests.pair import Pair, run_async, send_all
 
@@ -101,6 +102,37 @@ def test_what_is_handled_is_acknowledged_while_another_waits(
     bound_loop(receiver).call_soon_threadsafe(later.set)
     wait_until(lambda: sender._open().sending._free == capacity)
     assert got == list(range(2 * capacity - 1))
+
+
+def test_callbacks_that_have_waited_are_acknowledged_together(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that end at a time share frames, however long each of them has taken."""
+    sender, receiver = pair.channel(64)
+    port = pair.child.port
+    acknowledge = port.acknowledge
+    told: list[Any] = []
+
+    def count(*args: Any) -> None:
+        told.append(args)
+        acknowledge(*args)
+
+    monkeypatch.setattr(port, "acknowledge", count)
+    running: list[int] = []
+    release = asyncio.Event()
+
+    @receiver.on_receive()
+    async def callback(data: int) -> None:
+        await asyncio.sleep(2 * AFTER)
+        running.append(data)
+        await release.wait()
+
+    send_all(sender, range(64))
+    wait_until(lambda: len(running) == 64)
+    assert told == []
+    bound_loop(receiver).call_soon_threadsafe(release.set)
+    wait_until(lambda: sender._open().sending._free == 64)
+    assert len(told) <= 8
 
 
 def test_callbacks_run_beside_each_other(ends: Any) -> None:

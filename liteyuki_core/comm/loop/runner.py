@@ -336,7 +336,10 @@ class Runner:
         finally:
             if self._run is run:
                 self._run = None
-            self._handled(run.first, first + count, monotonic() - begun, at_once=prompt)
+            stop = first + count
+            # The last of them has ended only now, so a lone one has not waited for this.
+            seconds = monotonic() - begun if stop - run.first > 1 else 0.0
+            self._handled(run.first, stop, seconds, at_once=prompt)
         return count, changed
 
     def _note(self) -> None:

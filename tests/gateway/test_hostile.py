@@ -30,6 +30,7 @@ RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 def bots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bot, Bot]]:
     """A bot without a gateway, and one with it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LITEYUKI_")}
+    environment["LITEYUKI_LOG_LANG"] = "en"
     folder = tmp_path_factory.mktemp("bots")
     with ExitStack() as stack:
         plain, gateway = (

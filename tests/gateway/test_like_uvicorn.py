@@ -99,7 +99,6 @@ REQUESTS = {
 def bots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bot, Bot]]:
     """A bot without a gateway, and one with it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LITEYUKI_")}
-    environment["PYTHONHASHSEED"] = "0"  # Starlette has the methods of a page in a set.
     environment["PYTHONHASHSEED"] = "0"  # A set of methods is shown in one order.
     folder = tmp_path_factory.mktemp("bots")
     with ExitStack() as stack:

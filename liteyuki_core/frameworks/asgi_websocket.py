@@ -16,6 +16,7 @@ from functools import wraps
 from time import monotonic
 from typing import Any, NamedTuple
 
+from ..comm import current
 from ..comm.channel import Channel
 from ..comm.registry import get_channel
 from ..errors import ChannelError
@@ -153,18 +154,18 @@ class WebSocketRun:
         """Say that the application has ended, and then that its events were handled."""
         try:
             await self._frames.async_send(None)
-        except ChannelError:
-            pass  # The client has left.
-        if self._was_left:
             await self._until_all_handled()
             if self._is_ending:
                 return  # What is left is for the successor.
+            await self._frames.async_send(True)
+        except ChannelError:
+            pass  # The main process does not want to know.
         for channel in (self._frames, self._events):
             if channel is not None:
                 channel.close()
 
     async def _until_all_handled(self) -> None:
-        while self._in_hand and not self._is_ending:
+        while self._was_left and self._in_hand and not self._is_ending:
             handled = [event.handled for event in self._in_hand]
             await asyncio.wait([*handled, self._stopped], return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)  # Those who wait for them note it now.
@@ -185,6 +186,8 @@ class WebSocketRun:
                     await self._room.wait()
         except ChannelError:
             pass
+        if not self._has_left and current.current().stop.why is None:
+            self._leaves(Left(1006, ""))  # The main process has closed the channel.
 
     def end(self) -> None:
         """Tell the application that its process ends."""

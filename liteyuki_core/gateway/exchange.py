@@ -91,9 +91,9 @@ class Begun(NamedTuple):
 class WebSocket(NamedTuple):
     """A WebSocket that wants to be accepted. The answer is None, at once.
 
-    On `frames` the child sends str and bytes to the client, ASGI events that are no frames, and
-    None when the application has ended. The main process sends the client's str and bytes, `Opened`
-    and `Left`.
+    On `frames` the child sends str and bytes to the client, ASGI events that are no frames, None
+    when the application has ended, and then True when its last events were handled. The main
+    process sends the client's str and bytes, `Opened` and `Left`.
     """
 
     scope: dict[str, Any]

@@ -111,10 +111,12 @@ class KeptWebSocket:
                 await self._without_child()
                 return False
             async for told in frames:
+                if told is True:
+                    return False
                 if not await self._pass(told, frames):
                     if not self.has_left:
                         return False
-                    self.gone.set()  # The channel is closed when the last events were handled.
+                    self.gone.set()  # But events may still be in hand.
         except (ChannelBroken, ChannelClosed):
             pass
         except ChannelError as error:

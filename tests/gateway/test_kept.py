@@ -80,7 +80,7 @@ def test_what_a_killed_process_had_in_hand_its_successor_handles(
     for number in range(20):
         client.say(f"after {number}")
     client.wait_for("after 19")
-    assert unhandled(running)[1] == 1
+    wait_until(lambda: unhandled(running)[1] == 1, "the others were handled")
     pid = running.order("kill")
     running.program.wait_for_line(rf"{pid} waits: wait go")
     running.say("go")
@@ -233,7 +233,7 @@ def test_what_is_in_hand_when_a_client_leaves_outlives_a_kill(running: Bot, vers
         client.say("wait go")
         running.program.wait_for_line(r"\d+ waits: wait go")
     running.program.wait_for_line("bot 10001 is disconnected")
-    assert unhandled(running)[:2] == (1, 1)
+    wait_until(lambda: unhandled(running)[:2] == (1, 1), "its leaving was handled")
     pid = running.order("kill")
     running.program.wait_for_line(rf"{pid} waits: wait go")
     running.say("go")

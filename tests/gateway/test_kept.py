@@ -251,6 +251,20 @@ def test_a_client_comes_and_goes_without_a_warning(running: Bot) -> None:
     assert not running.program.found("警告|错误"), running.program.output
 
 
+@pytest.mark.parametrize("version", [V11, V12])
+def test_an_account_is_free_as_soon_as_its_client_has_left(running: Bot, version: int) -> None:
+    """However often it comes and goes, with its last event just answered or still in hand."""
+    for number in range(30):
+        with Client(running.address, version=version) as client:
+            client.say(f"message {number}")
+            if number % 3:
+                client.wait_for(f"message {number}")
+    wait_until(lambda: unhandled(running)[:2] == (0, 0), "nothing is left")
+    running.program.wait_for_line("bot 10001 is disconnected", 30)
+    assert len(running.program.found("bot 10001 is connected")) == 30
+    assert not running.program.found("already a bot|Duplicate"), running.program.output
+
+
 def test_a_stop_closes_it_with_1012(running: Bot, client: Client) -> None:
     """Nothing goes on; when the child is started again, the client may connect."""
     running.order("stop")

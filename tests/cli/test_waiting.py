@@ -8,7 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
+from liteyuki_core.cli import output
 from tests.cli.conftest import Liteyuki
+from tests.conftest import wait_until
 from tests.program import Program, unix
 from tests.terminal import Terminal
 
@@ -36,15 +40,18 @@ def test_what_takes_long_is_shown(bot: Program, here: Path, environment: dict[st
         terminal.close()
 
 
-@unix
-def test_what_is_quick_is_not(bot: Program, here: Path, environment: dict[str, str]) -> None:
+def test_what_is_quick_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """There is nothing to read in so short a time."""
-    terminal = in_terminal(here, environment, "wait", "echo")
-    try:
-        assert terminal.wait() == 0
-        assert terminal.text == "echo is running\n"
-    finally:
-        terminal.close()
+    monkeypatch.setenv("FORCE_COLOR", "1")  # As on a terminal.
+    monkeypatch.setattr(output, "_PROGRESS_AFTER", 3600.0)
+    with output.waiting("for nothing"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(output, "_PROGRESS_AFTER", 0.0)
+    with output.waiting("for nothing"):
+        wait_until(lambda: "for nothing" in capsys.readouterr().err, "it is shown")
 
 
 def test_a_pipe_gets_nothing_of_it(bot: Program, liteyuki: Liteyuki) -> None:

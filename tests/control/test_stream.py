@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,8 +98,10 @@ def test_a_client_that_reads_nothing_holds_nobody_up(
             connection.settimeout(20)
             while "line 29999 " not in text[-5000:]:
                 text += connection.recv(65536).decode(errors="replace")
-        (lost,) = [line for line in text.splitlines() if line.startswith('data: {"lost":')][:1]
-        assert int(lost.partition(":")[2].strip(' {}"lost:')) > 1000
+        losses = re.findall(
+            r'^data: {"lost":(\d+)}', text, re.MULTILINE
+        )  # As often as it falls back.
+        assert sum(map(int, losses)) > 1000
         assert program.stop() == 0
 
 

@@ -143,7 +143,7 @@ SHORT, LONG = (5.0, 2, 2), (60.0, 10, 5)
     ("version", "accounts", "token", "extent"),
     [
         pytest.param(V11, 1, None, SHORT, id="v11"),
-        pytest.param(V12, 2, TOKEN, SHORT, id="v12, token, two accounts"),
+        pytest.param(V12, 2, TOKEN, SHORT, id="v12, token, two accounts", marks=pytest.mark.long),
         *[
             pytest.param(version, accounts, token, LONG, marks=pytest.mark.long)
             for version in (V11, V12)

@@ -70,9 +70,11 @@ def test_workers_that_can_not_start(tmp_path: Path, environment: Environment, do
         went_well(bot, "the initializer of workers render raised RuntimeError")
 
 
-@pytest.mark.parametrize("program", ["cancelled", "beside", "many"])
+@pytest.mark.parametrize(
+    "program", ["cancelled", "beside", "several", pytest.param("many", marks=pytest.mark.long)]
+)
 def test_what_becomes_of_calls(tmp_path: Path, environment: Environment, program: str) -> None:
-    """Of cancelled ones, of several at a time in one worker, and of a thousand, a tenth deadly."""
+    """Of cancelled ones, of several at a time in one worker, and of many, a tenth deadly."""
     run(tmp_path, environment, program)
 
 

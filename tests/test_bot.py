@@ -137,6 +137,7 @@ def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, environment: Envir
         tmp_path, environment, "bot_stops:hosts", "stubborn", "echo", LITEYUKI_STOP_TIMEOUT="4"
     ) as bot:
         bot.wait_for_line(READY)
+        bot.wait_for_line("process echo is ready")
         assert bot.stop() == 0
         assert bot.found("process stubborn has not stopped: terminate")
         assert bot.found("process stubborn has not stopped: kill")

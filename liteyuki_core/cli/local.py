@@ -22,6 +22,7 @@ from .text import t
 LOG = os.path.join(FOLDER, "bot.log")
 START = os.path.join(FOLDER, "start.log")
 _LAST_CHARACTERS = 4000
+_ENDS_SECONDS = 3.0
 
 
 @liteyuki.command(help=t("Start the bot: run FILE, which is bot.py if not given."))
@@ -88,8 +89,11 @@ def _detach(command: list[str], timeout: float, as_json: bool) -> None:
 
 
 def _until_it_runs(process: subprocess.Popen[bytes], deadline: float) -> Any:
-    """Return the bot's status when its processes have started, or at the deadline."""
-    found = None
+    """Return the bot's status when its processes have started, or at the deadline.
+
+    A bot whose processes have all failed ends, so one that is not well is looked at for longer.
+    """
+    found, began = None, time.monotonic()
     while time.monotonic() < deadline:
         code = process.poll()
         if code is not None:
@@ -101,7 +105,10 @@ def _until_it_runs(process: subprocess.Popen[bytes], deadline: float) -> Any:
             each["started_at"] is not None and each["state"] != "starting"
             for each in found["processes"]
         ):
-            break
+            if found["ok"] or time.monotonic() > began + _ENDS_SECONDS:
+                break
+        else:
+            began = time.monotonic()
         time.sleep(0.05)
     return found
 

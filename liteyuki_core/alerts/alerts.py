@@ -13,9 +13,9 @@ from collections.abc import Callable
 from ..accounts import Account, Accounts, AccountState
 from ..accounts.outage import Outages
 from ..comm.hub.letters import DeadLetter
-from ..process.memory import in_words as in_bytes
 from ..process.state import ChildProcess, ProcessState
 from ..redaction import redacted
+from ..units import in_bytes
 from .sender import Run, Sender
 from .text import Lang, in_words, text
 

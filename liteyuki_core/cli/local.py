@@ -23,6 +23,7 @@ LOG = os.path.join(FOLDER, "bot.log")
 START = os.path.join(FOLDER, "start.log")
 _LAST_CHARACTERS = 4000
 _ENDS_SECONDS = 3.0
+"""A bot whose processes have all failed ends by itself within this time."""
 
 
 @liteyuki.command(help=t("Start the bot: run FILE, which is bot.py if not given."))

@@ -22,11 +22,6 @@ def of_tree(root: int, pid: int) -> int:
     return _by_psutil(root, pid)
 
 
-def in_words(size: int) -> str:
-    """Return a number of bytes for people."""
-    return f"{size / 1024**2:.0f} MB" if size >= 1024**2 else f"{size / 1024:.0f} KB"
-
-
 def _pages(root: int, pid: int) -> int:
     children: dict[int, list[int]] = {}
     sizes: dict[int, int] = {}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .. import log
 from ..comm.loop.worker import Threads
 from ..language import say
+from ..units import in_bytes
 from . import memory
 from .state import ProcessState
 from .task import Tasks
@@ -76,8 +77,8 @@ class Planned:
                     "process {name} is restarted: it has {size} of memory, and its max_memory is "
                     "{limit}",
                     name=course.name,
-                    size=memory.in_words(size),
-                    limit=memory.in_words(limit),
+                    size=in_bytes(size),
+                    limit=in_bytes(limit),
                 )
             )
             if self.observe is not None:

@@ -101,9 +101,3 @@ def test_memory_of_a_tree(
             for one in (*tree.children(), tree):
                 one.kill()
     wait_until(lambda: memory.of_tree(process.pid, process.pid) == 0)
-
-
-def test_memory_in_words() -> None:
-    """For the log."""
-    assert memory.in_words(150 << 20) == "150 MB"
-    assert memory.in_words(1000) == "1 KB"

@@ -50,5 +50,5 @@ def preload(names: Iterable[str]) -> None:
         if name not in sys.modules:
             try:
                 import_module(name)
-            except Exception:
+            except Exception:  # Whatever a module raises that expects to be started up first.
                 pass

@@ -98,7 +98,7 @@ class Output:
                     is_found
                     or not data
                     or now - begun > _GROUP_SECONDS
-                    or len(lines) > _GROUP_LINES
+                    or len(lines) >= _GROUP_LINES
                 ):
                     self._give(lines)
                     lines = []
@@ -110,8 +110,8 @@ class Output:
             self._on_end()
 
     def _give(self, lines: list[str]) -> None:
-        if lines:
-            self._to([redacted(line) for line in lines])
+        for start in range(0, len(lines), _GROUP_LINES):
+            self._to([redacted(line) for line in lines[start : start + _GROUP_LINES]])
 
 
 class Text:

@@ -107,7 +107,8 @@ class Life:
         self._processes = processes
         self._make_spec = make_spec
         self._listening = listening
-        self._waits = waits
+        self.waits = waits
+        """Whether the process was started to wait for its turn."""
         self._way: socket.socket | None = None
         """The way for its listening sockets, while it waits."""
         self._process: SpawnProcess | None = None
@@ -180,10 +181,10 @@ class Life:
             if spawning.exception() is None:
                 kept.callback(_discard, process)
                 self._peer = self._main.connect(
-                    self.name, ours, self._on_link_ended, self._on_word, waits=self._waits
+                    self.name, ours, self._on_link_ended, self._on_word, waits=self.waits
                 )
                 kept.pop_all()
-                if not self._waits:
+                if not self.waits:
                     self._use_way()
                 self._watch(process)
         if cancelled is not None:

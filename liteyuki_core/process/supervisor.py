@@ -331,7 +331,7 @@ class Supervisor:
             case words.Failed(why):
                 why = "".join(c if c.isprintable() else " " for c in why[:_WHY_CHARACTERS])
                 return lambda: life.note_failure(why)
-            case words.WaitsForTurn(lacks) if course.is_early(life):
+            case words.WaitsForTurn(lacks) if life.waits:
                 return lambda: self._loaded(course, life, lacks)
             case words.Pulse() if (watch := course.watch) is not None:
                 return (lambda: self._health.look(watch)) if watch.arrived(word) else None

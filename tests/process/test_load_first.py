@@ -6,6 +6,7 @@ Tests process/successor.py and process/child/turn.py.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,25 @@ WORK = """
 
     def serve():
         say("begins", os.getpid())
+        for number in active_channel:
+            say("took", number, os.getpid())
+"""
+
+HELD = """
+    import ctypes
+    import os
+    import sys
+
+    from liteyuki_core.comm import active_channel
+    from tests.children.acting import say
+
+    say("imports", os.getpid())
+    # It keeps the interpreter's lock, so nothing that comes is read before it has loaded.
+    sys.setswitchinterval(100)
+    ctypes.PyDLL(None).open(b"hold", os.O_RDONLY)
+
+    def serve():
+        sys.setswitchinterval(0.005)
         for number in active_channel:
             say("took", number, os.getpid())
 """
@@ -151,6 +171,20 @@ def test_the_present_one_dies_meanwhile(loading: Loading) -> None:
     loading.go()
     loading.program.wait_for_line(rf"took \d+ {second}", 20)
     assert len(loading.program.found("imports ")) == 2
+    assert loading.program.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes in the file system")
+def test_it_has_loaded_at_the_moment_of_its_turn(loading: Loading) -> None:
+    """What it says of that crosses what it is told. It takes over."""
+    os.mkfifo(loading.folder / "hold")
+    write_files(loading.folder, {"work.py": HELD})
+    second = loading.restart()
+    acting.kill(loading.first)
+    loading.program.wait_for_line(rf"process child started \(pid {second}\)")
+    os.close(os.open(loading.folder / "hold", os.O_WRONLY))
+    loading.goes_on(second)
+    assert not loading.program.found("is ended|signal 15")
     assert loading.program.stop() == 0
 
 

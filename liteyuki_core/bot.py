@@ -282,7 +282,7 @@ class LiteyukiBot:
             self._revival.add(name, restart_when_offline)
         if front is not None:
             threads = self._context.dispatcher.threads
-            self._gateways[name] = front.Gateway(name, settings.gateway_wait, threads.run)
+            self._gateways[name] = front.Gateway([name], settings.gateway_wait, threads.run)
         self._added(name, watched)
 
     def add_program(
@@ -482,7 +482,7 @@ class LiteyukiBot:
 
     def _state_changed(self, name: str, state: ProcessState) -> None:
         if name in self._gateways:
-            self._gateways[name].state(state)
+            self._gateways[name].state(name, state)
         if not self._observes:
             return
         self._sessions.process_state(name, state)

@@ -459,6 +459,8 @@ CHINESE = {
     "process {name}: an HTTP request failed: {error}": "进程 {name}：一个 HTTP 请求失败：{error}",
     "a WebSocket of {path} is closed: {error}": "{path} 的一个 WebSocket 连接已关闭：{error}",
     "process {name}: a WebSocket failed: {error}": "进程 {name}：一个 WebSocket 连接失败：{error}",
-    "{count} events of a WebSocket of {path} were not handled: its client has left and connected "
-    "anew": "{path} 的 WebSocket 有 {count} 个事件没有处理：客户端已离开并重新连接",
+    "{count} events of a WebSocket of {path} were not handled: {why}": "{path} 的 WebSocket"
+    " 有 {count} 个事件没有处理：{why}",
+    "its client has left and connected anew": "客户端已离开并重新连接",
+    "process {name} does not run": "进程 {name} 没有在运行",
 }

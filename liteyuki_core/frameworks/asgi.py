@@ -28,7 +28,7 @@ from .asgi_http import HttpRun
 from .asgi_websocket import WebSocketRun
 
 _BACK_SECONDS = 3.0
-"""Callbacks wait so long for bots that were connected before a restart."""
+"""Callbacks wait so long for bots that were connected before a restart, once they can be."""
 _END_SECONDS = 3.0
 """A shutdown waits so long for what is in hand, unless it was given a deadline."""
 
@@ -77,9 +77,9 @@ class Front:
             # Callbacks may need the bots of these connections, which are about to be back.
             self._held = current.current().dispatcher
             self._held.hold(str(channel.name))
-            asyncio.get_running_loop().call_later(_BACK_SECONDS, self._release)
         await server.lifespan.startup()
         if server.lifespan.should_exit:
+            self._release()
             raise SystemExit(3)
         server.servers = []
         server.started = True
@@ -88,6 +88,7 @@ class Front:
         self._context = copy_context()
         channel.on_request()(self._take)
         await channel.async_request(Up(dict(self._adapters)))
+        asyncio.get_running_loop().call_later(_BACK_SECONDS, self._release)
         return answer.addresses
 
     def bot_connected(self) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway knows of its child: whether it takes connections, and the way to it.
+"""What the gateway knows of one child: whether it takes connections, and the way to it.
 
 Owned by the gateway. LiteyukiBot's loop calls everything.
 """
@@ -37,7 +37,7 @@ class Child:
         self.channel = channel
         self.adapters: dict[str, str] = {}
         """By path: the name of the adapter that takes WebSockets there."""
-        self._wait = wait
+        self._patience = wait
         self._is_up = False
         self.is_over = False
         """Whether the child is not about to run again by itself."""
@@ -60,7 +60,7 @@ class Child:
 
     def state(self, state: ProcessState) -> None:
         """Learn that the child has a new state."""
-        self.is_over = state in _OVER
+        was_over, self.is_over = self.is_over, state in _OVER
         if state is ProcessState.RUNNING:
             return
         self._is_up = False
@@ -69,7 +69,7 @@ class Child:
                 self._down.set_result(None)
             for request in self._requests.values():
                 request.wake()
-        if self.is_over:
+        if self.is_over is not was_over:
             self._wake()
 
     def _wake(self) -> None:
@@ -82,16 +82,22 @@ class Child:
 
         `for_ever` waits until the child runs or is not about to run any more.
         """
-        if self._is_up:
-            return True
-        if not self.is_over:
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiting)
-            try:
-                await asyncio.wait({waiting}, timeout=None if for_ever else self._wait)
-            finally:
-                self._waiting.discard(waiting)
+        if not self._is_up and not self.is_over:
+            await self._wait(None if for_ever else self._patience)
         return self._is_up
+
+    async def until_comes(self) -> None:
+        """Wait until the child runs, or is about to run."""
+        while self.is_over:
+            await self._wait(None)
+
+    async def _wait(self, timeout: float | None) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait({waiting}, timeout=timeout)
+        finally:
+            self._waiting.discard(waiting)
 
     async def until_up_or_done(
         self, answer: asyncio.Future[Any], *, for_ever: bool = False

@@ -1,8 +1,9 @@
-"""The gateway of one child: what the main process serves for it.
+"""The gateway of one child and its replicas: what the main process serves for them.
 
 Ownership. LiteyukiBot makes a `Gateway` for each child that has one, and closes it. The gateway
-owns the channel to the child and the server, which listens from the child's first start until the
-child is stopped or given up. Each request and each WebSocket runs in a task of the server's.
+owns the channels to the child and its replicas, and the server, which listens from the first start
+of one until all are stopped or given up. Each request and each WebSocket runs in a task of the
+server's.
 
 Threads. `__init__` may be called on any thread. LiteyukiBot's loop calls everything else.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -53,17 +54,13 @@ def check_limit(process: str, max_message_bytes: int) -> None:
 class Gateway:
     """Serves a child's address, and passes what comes to the child."""
 
-    def __init__(self, process: str, wait: float, run: Run) -> None:
+    def __init__(self, processes: Sequence[str], wait: float, run: Run) -> None:
         """`wait` is how many seconds a request waits for a child that is away.
 
-        Raises `ChannelExists` if another channel has the name of the child's.
+        Raises `ChannelExists` if another channel has the name of a child's.
         """
-        self._process = process
         self._run = run
-        channel: Channel[Any] = Channel(channel_of(process), capacity=CAPACITY)
-        set_channel(channel_of(process), channel)
-        self._channel = channel
-        self._child = Child(process, channel, wait)
+        self._children = {process: self._add(process, wait) for process in processes}
         self._address: Listen | None = None
         self._sockets: list[socket.socket] = []
         self._server: Any = None
@@ -72,22 +69,41 @@ class Gateway:
         """The import of `server.py`, from the child's first start on."""
         self._closing: set[asyncio.Task[None]] = set()
         self._kept: set[KeptWebSocket] = set()
-        channel.on_request()(self._asked)
-        channel.on_receive()(self._told)
 
-    def state(self, state: ProcessState) -> None:
-        """Learn that the child has a new state."""
-        self._child.state(state)
+    def _add(self, process: str, wait: float) -> Child:
+        channel: Channel[Any] = Channel(channel_of(process), capacity=CAPACITY)
+        set_channel(channel_of(process), channel)
+        child = Child(process, channel, wait)
+
+        async def asked(question: object) -> Any:
+            if isinstance(question, Listen):
+                return await self._listen(question)
+            if isinstance(question, Up):
+                return await self._up(child, question)
+            raise TypeError(f"a {type(question).__name__} is nothing to ask a gateway")
+
+        async def told(told: object) -> None:
+            if isinstance(told, Begun):
+                child.has_begun(told)
+
+        channel.on_request()(asked)
+        channel.on_receive()(told)
+        return child
+
+    def state(self, process: str, state: ProcessState) -> None:
+        """Learn that a child has a new state."""
+        self._children[process].state(state)
         if state is ProcessState.STARTING and self._import is None:
             # It takes as long as the child takes to start.
             call = self._run(lambda: import_module(f"{__package__}.server"))
             self._import = asyncio.ensure_future(call)
-        if self._child.is_over:
+        if all(child.is_over for child in self._children.values()):
             self._stop_serving()
 
     async def close(self) -> None:
         """Close all connections and the sockets. Idempotent."""
-        self._child.state(ProcessState.STOPPED)
+        for child in self._children.values():
+            child.state(ProcessState.STOPPED)
         self._stop_serving()
         if self._import is not None:
             await asyncio.wait({self._import})
@@ -104,18 +120,7 @@ class Gateway:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    # ------------------------------------------------------------- from the child
-
-    async def _asked(self, question: object) -> Any:
-        if isinstance(question, Listen):
-            return await self._listen(question)
-        if isinstance(question, Up):
-            return await self._up(question)
-        raise TypeError(f"a {type(question).__name__} is nothing to ask a gateway")
-
-    async def _told(self, told: object) -> None:
-        if isinstance(told, Begun):
-            self._child.has_begun(told)
+    # ------------------------------------------------------------- from a child
 
     async def _listen(self, wanted: Listen) -> Listening | Refused:
         """Bind the address that the child wants, and return what that is."""
@@ -130,10 +135,10 @@ class Gateway:
                 return Refused(code, getattr(error, "strerror", None) or str(error))
             self._stop_serving()
             self._sockets, self._address = found, wanted
-        kept = sum(not socket.has_left for socket in self._kept)
+        kept = sum(socket.left is None for socket in self._kept)
         return Listening([sock.getsockname()[:2] for sock in self._sockets], kept)
 
-    async def _up(self, told: Up) -> None:
+    async def _up(self, child: Child, told: Up) -> None:
         if self._server is None and self._import is not None:
             found = await asyncio.shield(self._import)
             if self._address is None:
@@ -145,27 +150,33 @@ class Gateway:
             except BaseException:
                 self._stop_serving()
                 raise
-        self._child.up(told)
+        child.up(told)
 
     # ------------------------------------------------------------- from clients
 
     async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket: the ASGI application of the server."""
         if scope["type"] == "http":
-            await Request(self._child, scope, receive, send).handle()
+            await Request(self._front(), scope, receive, send).handle()
         elif scope["type"] == "websocket" and (await receive())["type"] == "websocket.connect":
             await self._serve_websocket(scope, receive, send)
         else:
-            log.logger.debug(f"process {self._process}: a client left at once")
+            log.logger.debug(f"process {self._front().process}: a client left at once")
+
+    def _front(self) -> Child:
+        """Return the child that gets what is for one of them: the first that is or will be up."""
+        children = list(self._children.values())
+        return next((child for child in children if not child.is_over), children[0])
 
     async def _serve_websocket(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if not await self._child.until_up():  # Only a child that is up has said what it takes.
-            await unavailable(send, self._process, DENIAL)
+        child = self._front()
+        if not await child.until_up():  # Only a child that is up has said what it takes.
+            await unavailable(send, child.process, DENIAL)
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        protocol = of_adapter(self._child.adapters.get(path))
+        protocol = of_adapter(child.adapters.get(path))
         if protocol is None:
-            await PlainWebSocket(self._child, scope, receive, send).handle()
+            await PlainWebSocket(child, scope, receive, send).handle()
             return
         key = key_of(scope)
         others = [each for each in self._kept if each.key == key]
@@ -173,10 +184,10 @@ class Gateway:
             leaving = asyncio.gather(*(other.leaves.wait() for other in others))
             await asyncio.wait_for(leaving, _LEAVE_SECONDS[bool(key[1])])
         for other in others:
-            if other.has_left:
+            if other.left is not None:
                 await other.gone.wait()  # Else the adapter would have two of one account.
                 other.is_replaced = True
-        kept = KeptWebSocket(self._child, scope, receive, send, protocol)
+        kept = KeptWebSocket(list(self._children.values()), scope, receive, send, protocol)
         self._kept.add(kept)
         try:
             await kept.handle()

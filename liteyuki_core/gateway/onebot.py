@@ -1,8 +1,9 @@
 """OneBot v11 and v12 on one WebSocket: which frame is what, and whose answer an answer is. Pure.
 
-A connection outlives the processes that use it. So each call gets an `echo` that is used once on
-this connection, and its answer gets back the caller's own. When a process has ended, its calls are
-forgotten, and their answers reach nobody. What is no OneBot frame is passed on as it is.
+A connection outlives the processes that use it, and several may use it at a time. So each call gets
+an `echo` that is used once on this connection, and its answer goes to its caller with the caller's
+own. When a process has ended, its calls are forgotten, and their answers reach nobody. What is no
+OneBot frame is passed on as it is.
 
 Most frames are told apart without rebuilding them. In the text of a JSON object a name stands
 between plain quotation marks, which no string has inside; and what stands before the last brace is
@@ -18,7 +19,7 @@ import json
 import re
 from enum import Enum
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 Frame = str | bytes
 
@@ -30,6 +31,9 @@ _LAST_CHARACTERS = 40
 _EVENT, _META = {11: '"post_type"', 12: '"detail_type"'}, {11: '"meta_event"', 12: '"meta"'}
 """What stands in every event, what stands in every meta event, by version."""
 
+_CONVERSATION = ("group_id", "channel_id", "guild_id", "user_id")
+"""What tells the conversation of an event, in both versions: the first of these that it has."""
+
 _MOST_CALLS = 10_000
 """So many calls may be unanswered. Of more, the oldest ones are forgotten."""
 
@@ -38,8 +42,25 @@ class Kind(Enum):
     """What is to be done with a frame of the client's."""
 
     EVENT = "an event: kept until it was handled"
-    OTHER = "for the process that is there now, if any"
+    ANSWER = "the answer to a call: for its caller"
+    STATE = "what every process must know of the client"
+    OTHER = "for one process that is there now, if any"
     NOBODY = "the answer to a call of a process that has ended"
+
+
+class Sorted(NamedTuple):
+    """A frame of the client's, and whom it is for."""
+
+    kind: Kind
+    frame: Frame
+    """As a process gets it."""
+    caller: object = None
+    """Whoever has made the call that it answers."""
+
+
+class _Call(NamedTuple):
+    caller: object
+    echo: Any
 
 
 class OneBot:
@@ -49,8 +70,8 @@ class OneBot:
         """`version` is 11 or 12."""
         self._version = version
         self._type = "post_type" if version == 11 else "type"
-        self._calls: dict[str, Any] = {}
-        """Calls that are not answered: our `echo` and the caller's."""
+        self._calls: dict[str, _Call] = {}
+        """Calls that are not answered, by our `echo`."""
         self._count = 0
         self._connect: Frame | None = None
         self._status: Frame | None = None
@@ -67,68 +88,80 @@ class OneBot:
 
     @property
     def has_calls(self) -> bool:
-        """Whether a call of the present process is not answered."""
+        """Whether a call is not answered whose caller is still there."""
         return bool(self._calls)
 
-    def forget_calls(self) -> None:
-        """Note that the process has ended that has made the calls until now."""
-        self._calls.clear()
+    def forget_calls(self, caller: object) -> None:
+        """Note that the process has ended that has made a caller's calls until now."""
+        self._calls = {ours: call for ours, call in self._calls.items() if call.caller != caller}
 
-    def take(self, frame: Frame) -> tuple[Kind, Frame]:
-        """Return what a frame of the client's is, and the frame as the process gets it."""
+    def take(self, frame: Frame) -> Sorted:
+        """Return what a frame of the client's is, and the frame as a process gets it."""
         if isinstance(frame, str):
             if _ECHO not in frame:
                 if _EVENT[self._version] in frame and _META[self._version] not in frame:
-                    return Kind.EVENT, frame
+                    return Sorted(Kind.EVENT, frame)
             elif f'"{self._type}"' not in frame and (last := _last_echo(frame)):
-                echo = last[1][1:-1]
-                if echo not in self._calls:
-                    return Kind.NOBODY, frame
-                theirs = json.dumps(self._calls.pop(echo))
-                return Kind.OTHER, f"{frame[: last.start(1)]}{theirs}}}"
+                call = self._calls.pop(last[1][1:-1], None)
+                if call is None:
+                    return Sorted(Kind.NOBODY, frame)
+                answer = f"{frame[: last.start(1)]}{json.dumps(call.echo)}}}"
+                return Sorted(Kind.ANSWER, answer, call.caller)
         told = self._read(frame)
         if not isinstance(told, dict):
-            return Kind.OTHER, frame
+            return Sorted(Kind.OTHER, frame)
         if self._type in told:
-            return self._take_event(told, frame)
+            return Sorted(self._kind_of(told, frame), frame)
         if "echo" not in told:
-            return Kind.OTHER, frame
+            return Sorted(Kind.OTHER, frame)
         echo = told["echo"]
-        if not isinstance(echo, str) or echo not in self._calls:
-            return Kind.NOBODY, frame
-        told["echo"] = self._calls.pop(echo)
-        return Kind.OTHER, self._write(told, frame)
+        call = self._calls.pop(echo, None) if isinstance(echo, str) else None
+        if call is None:
+            return Sorted(Kind.NOBODY, frame)
+        told["echo"] = call.echo
+        return Sorted(Kind.ANSWER, self._write(told, frame), call.caller)
 
-    def _take_event(self, told: dict[Any, Any], frame: Frame) -> tuple[Kind, Frame]:
-        kind = told[self._type]
+    def _kind_of(self, event: dict[Any, Any], frame: Frame) -> Kind:
+        kind, detail = event[self._type], event.get("detail_type")
         if kind == "meta_event" and self._version == 11:
-            return Kind.OTHER, frame
+            return Kind.OTHER
         if kind == "meta" and self._version == 12:
-            if told.get("detail_type") == "connect":
+            if detail == "connect":
                 self._connect, self._status = frame, None
-            elif told.get("detail_type") == "status_update":
+                return Kind.STATE
+            if detail == "status_update":
                 self._status = frame
-            return Kind.OTHER, frame
-        return Kind.EVENT, frame
+                return Kind.STATE
+            return Kind.OTHER
+        return Kind.EVENT
 
-    def call(self, frame: Frame) -> Frame:
-        """Return a frame of the process's as the client gets it."""
+    def conversation(self, event: Frame) -> str:
+        """Return what all events of a conversation have in common, "" for one that is of none."""
+        told = self._read(event)
+        if isinstance(told, dict):
+            for name in _CONVERSATION:
+                if told.get(name):
+                    return f"{name} {told[name]}"
+        return ""
+
+    def call(self, frame: Frame, caller: object) -> Frame:
+        """Return a frame of a process's as the client gets it."""
         if isinstance(frame, str) and (last := _last_echo(frame)):
-            echo = self._call(last[1][1:-1])
+            echo = self._call(last[1][1:-1], caller)
             return f'{frame[: last.start(1)]}"{echo}"}}'
         told = self._read(frame)
         if not isinstance(told, dict) or "echo" not in told:
             return frame
-        told["echo"] = self._call(told["echo"])
+        told["echo"] = self._call(told["echo"], caller)
         return self._write(told, frame)
 
-    def _call(self, echo: Any) -> str:
+    def _call(self, echo: Any, caller: object) -> str:
         """Note a call by the caller's `echo`. Return ours."""
         self._count += 1
         ours = str(self._count)
         if len(self._calls) >= _MOST_CALLS:
             del self._calls[next(iter(self._calls))]
-        self._calls[ours] = echo
+        self._calls[ours] = _Call(caller, echo)
         return ours
 
     def _read(self, frame: Frame) -> Any:

@@ -76,7 +76,7 @@ def test_the_bots_are_back_before_the_first_callback(
                 (tmp_path / "restart").touch()
                 pid = program.wait_for_line(r"connected to (\d+)", life)[1]
                 program.wait_for_line(rf"took \d+ {pid}", 20)
-        assert not program.found("missed")
+            assert not program.found("missed"), program.output
         numbers = [int(match[1]) for match in program.found(r"took (\d+) ")]
         assert numbers == list(range(len(numbers)))
         assert program.stop() == 0

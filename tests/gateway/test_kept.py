@@ -1,6 +1,6 @@
 """WebSockets of OneBot adapters through restarts, kills and stops of their child.
 
-Tests gateway/kept.py, frameworks/asgi_websocket.py.
+Tests gateway/kept.py, gateway/upstream.py, frameworks/asgi_websocket.py.
 """
 
 from __future__ import annotations

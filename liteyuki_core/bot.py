@@ -33,7 +33,7 @@ from .comm.hub.letters import DeadLetter
 from .comm.hub.main import Main
 from .comm.loop.callbacks import is_async
 from .config import Settings, unknown_keys
-from .errors import LiteyukiError, NotConnected, ProcessStartError
+from .errors import ConfigError, LiteyukiError, NotConnected, ProcessStartError
 from .hooks import Hooks, name_of
 from .language import Phrase, say
 from .plugin import Plugin
@@ -69,6 +69,8 @@ _DRAIN_SECONDS = 2.0
 """Callbacks have at most this time to end after the children. It is part of a stop's time."""
 _ALERT_SECONDS = 5.0
 """Alerts have at most this time to be sent after the children. It is part of a stop's time."""
+
+_LAUNCHER = "liteyuki_core.frameworks.nonebot:run"
 
 _bot: LiteyukiBot | None = None
 
@@ -191,7 +193,7 @@ class LiteyukiBot:
         self._observes = True
         """Whether sessions and accounts learn of each change of a child's state."""
         self._gateways: dict[str, Any] = {}
-        """By child: what serves its address here, if it was added with `gateway`."""
+        """By child: what serves its address here, if it has a gateway. Replicas share one."""
         current.install(self._context)
         plugin_current.install(self._loader)
         session_current.install(self._sessions)
@@ -214,7 +216,8 @@ class LiteyukiBot:
         depends_on: Iterable[str] = (),
         restart_when_offline: str | None = None,
         watch: Iterable[str | os.PathLike[str]] = (),
-        gateway: bool = False,
+        gateway: bool | None = None,
+        replicas: int = 1,
     ) -> None:
         """Add a child process that calls `target(*args, **kwargs)`. From any thread.
 
@@ -249,13 +252,25 @@ class LiteyukiBot:
 
         With `gateway` the main process has the connections of a NoneBot child, whose driver must
         serve with uvicorn. HTTP requests that come while the child is away wait for it, at most
-        LITEYUKI_GATEWAY_WAIT seconds. LITEYUKI_GATEWAY=false turns that off.
+        LITEYUKI_GATEWAY_WAIT seconds. None is True for NoneBot's launcher,
+        "liteyuki_core.frameworks.nonebot:run". LITEYUKI_GATEWAY=false turns that off.
+
+        `replicas` such processes, NAME, NAME-1, NAME-2 ..., share what comes over a gateway. Each
+        has its number in the environment variable LITEYUKI_REPLICA, from 0 on. An event of OneBot
+        goes to one of them by its group or private chat; all else that comes goes to NAME. They are
+        restarted one after another.
 
         Raises `ProcessExists`, `ProcessStartError` and `ChannelExists`, `ProcessNotFound` for an
         unknown name in `depends_on`, `ConfigError` if LITEYUKI_MAX_MESSAGE_BYTES is too little for
-        a gateway, and `ValueError` or `TypeError` for a name that no channel can have or an
-        argument that is not allowed.
+        a gateway, or replicas have none, and `ValueError` or `TypeError` for a name that no channel
+        can have or an argument that is not allowed.
         """
+        if isinstance(replicas, bool) or not isinstance(replicas, int):
+            raise TypeError(f"replicas must be an int, not {type(replicas).__name__}")
+        if replicas < 1:
+            raise ValueError(f"replicas must be at least 1, not {replicas}")
+        if gateway is None:
+            gateway = target == _LAUNCHER
         if is_file(target):
             target, args = _of_file(name, str(target), args, kwargs)
         known = self._supervisor.children
@@ -276,14 +291,24 @@ class LiteyukiBot:
             # By its name: whoever has no gateway does not import it.
             front = import_module(f"{__package__}.gateway.gateway")
             front.check_limit(name, settings.max_message_bytes)
-        self._sessions.add_process(name)
-        self._supervisor.add(name, target, tuple(args), dict(kwargs or {}), terms, hang)
+        elif replicas > 1:
+            raise ConfigError(
+                f"process {name}: replicas={replicas} need a gateway, which deals out what comes: "
+                "gateway=True, and no LITEYUKI_GATEWAY=false"
+            )
+        names = [name, *(f"{name}-{number}" for number in range(1, replicas))]
+        for each in names:
+            self._sessions.add_process(each)
+        called = target, tuple(args), dict(kwargs or {}), terms, hang
+        self._supervisor.add(names, *called)
         if restart_when_offline is not None:
             self._revival.add(name, restart_when_offline)
         if front is not None:
             threads = self._context.dispatcher.threads
-            self._gateways[name] = front.Gateway([name], settings.gateway_wait, threads.run)
-        self._added(name, watched)
+            served = front.Gateway(names, settings.gateway_wait, threads.run)
+            self._gateways.update(dict.fromkeys(names, served))
+        for each in names:
+            self._added(each, watched)
 
     def add_program(
         self,
@@ -768,7 +793,7 @@ class LiteyukiBot:
         await self._sessions.settle(min(_DRAIN_SECONDS, self._stop.remaining() / 3))
         self._observes = False  # What handlers wait for in vain is broken off below.
         await self._supervisor.stop_all(monotonic() + self._stop.remaining())
-        for gateway in self._gateways.values():
+        for gateway in set(self._gateways.values()):
             await gateway.close()
         self._sessions.close()
         await self._context.dispatcher.drain(min(_DRAIN_SECONDS, self._stop.remaining()))

@@ -455,6 +455,8 @@ CHINESE = {
     "waits for its restart": "等待重启",
     "stopped": "已停止",
     "failed": "失败",
+    "process {name} is not restarted, because process {other} could not be": "进程 {name} "
+    "不再重启，因为进程 {other} 没能重启成功",
     # -- the gateway
     "process {name}: an HTTP request failed: {error}": "进程 {name}：一个 HTTP 请求失败：{error}",
     "a WebSocket of {path} is closed: {error}": "{path} 的一个 WebSocket 连接已关闭：{error}",

@@ -60,6 +60,8 @@ class Gateway:
         Raises `ChannelExists` if another channel has the name of a child's.
         """
         self._run = run
+        self._asking = asyncio.Lock()
+        """Two replicas may ask for the address at the same time, or come up."""
         self._children = {process: self._add(process, wait) for process in processes}
         self._address: Listen | None = None
         self._sockets: list[socket.socket] = []
@@ -76,10 +78,11 @@ class Gateway:
         child = Child(process, channel, wait)
 
         async def asked(question: object) -> Any:
-            if isinstance(question, Listen):
-                return await self._listen(question)
-            if isinstance(question, Up):
-                return await self._up(child, question)
+            async with self._asking:
+                if isinstance(question, Listen):
+                    return await self._listen(question)
+                if isinstance(question, Up):
+                    return await self._up(child, question)
             raise TypeError(f"a {type(question).__name__} is nothing to ask a gateway")
 
         async def told(told: object) -> None:

@@ -104,6 +104,7 @@ class Course:
         hang: Hang,
         services: Services,
         pool: Pool | None = None,
+        replica: int | None = None,
     ) -> None:
         self.child = child
         self.name = child.name
@@ -112,6 +113,8 @@ class Course:
         self._hang = hang
         self._services = services
         self._pool = pool
+        self.replica = replica
+        """Which replica of a child this is, None if there are none."""
         if pool is not None:
             pool.add(child, self._unwanted)
         self._budget = Restarts(terms.policy)
@@ -208,13 +211,18 @@ class Course:
         self._early[spare.life] = spare
         await spare.spawn()
         if not spare.life.is_spawned:
-            del self._early[spare.life]
+            self._forget_early(spare.life)
 
     async def _end_early(self, life: Life) -> None:
         try:
             await self._early[life].clean_up()
         finally:
-            del self._early[life]
+            self._forget_early(life)
+
+    def _forget_early(self, life: Life) -> None:
+        if self._early.pop(life) is self._successor:
+            self._successor = None
+            self._wake()
 
     def _take_early(self) -> Life | None:
         """Return the life whose turn it is now, if one has been made before: a successor first."""
@@ -366,8 +374,13 @@ class Course:
                 )
             await self._changed()
 
+    async def until_settled(self) -> None:
+        """Wait until no successor loads, and the child runs or is not about to start."""
+        while self._successor is not None or self.child.state not in (*_OVER, ProcessState.RUNNING):
+            await self._changed()
+
     async def _changed(self) -> None:
-        """Wait for the next change of the state."""
+        """Wait for the next change of the state, or for a successor to be given up."""
         change = asyncio.get_running_loop().create_future()
         self._changes.append(change)
         try:
@@ -381,10 +394,7 @@ class Course:
     def _enter(self, state: ProcessState, line: Phrase | None, level: str = "INFO") -> None:
         """Change the state. Log `line`, if there is one."""
         self.child.state = state
-        changes, self._changes = self._changes, []
-        for change in changes:
-            if not change.done():
-                change.set_result(None)
+        self._wake()
         if state in _OVER:
             self.drop_successor()
             self._drop_spare()
@@ -394,6 +404,12 @@ class Course:
         self._services.hooks.state(self.name, state)
         if self._pool is not None:
             self._pool.changed()
+
+    def _wake(self) -> None:
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if not change.done():
+                change.set_result(None)
 
     def ready(self, life: Living, called: bool, lacks: Sequence[str] = ()) -> None:
         """Note that a process of the child is ready, and whether it has called `ready()`.
@@ -559,6 +575,7 @@ class Course:
             services.stop_timeout,
             waits,
             imports,
+            self.replica,
         )
 
     def _spawned(self, life: Living) -> None:

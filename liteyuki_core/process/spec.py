@@ -42,6 +42,8 @@ class ChildSpec(NamedTuple):
     """Whether it is not its turn yet: it loads what it is to run, and waits."""
     imports: tuple[str, ...] | None
     """What a spare process imports before its turn; it loads nothing else. None: it is no spare."""
+    replica: int | None
+    """Which replica of the child it runs, None if there are none. LITEYUKI_REPLICA is this."""
 
 
 def pack_call(

@@ -33,6 +33,7 @@ from .planned import Planned
 from .pool import Pool
 from .program.course import ProgramCourse
 from .program.spec import Program
+from .rolling import Rolling
 from .spec import is_file, pack_call
 from .starting import Starting
 from .state import ChildProcess, ProcessState
@@ -100,6 +101,8 @@ class Supervisor:
         self._on_all_failed = on_all_failed
         self.on_accounts: Callable[[str, list[words.Account]], object] | None = None
         """Is called on the loop with a child's name and its accounts that have changed."""
+        self._rolling: dict[str, Rolling] = {}
+        """By child: how its replicas are restarted, if it has any."""
         self._stopping = False
         self._planned = Planned(self._tasks, main.context.dispatcher.threads, self.restart)
         self._questions: dict[int, tuple[Course, asyncio.Future[words.Loaded]]] = {}
@@ -107,7 +110,7 @@ class Supervisor:
 
     def add(
         self,
-        name: str,
+        names: list[str],
         target: Callable[..., Any] | str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -115,11 +118,13 @@ class Supervisor:
         hang: Hang,
         pool: Pool | None = None,
     ) -> None:
-        """Add a child and make its channels; with a `pool` it is a worker. From any thread.
+        """Add a child and its replicas, and make their channels. From any thread.
 
-        Raises what `LiteyukiBot.add_process` raises.
+        With a `pool` it is a worker. Raises what `LiteyukiBot.add_process` raises.
         """
-        self._check_new(name)
+        for each in names:
+            self._check_new(each)
+        name = names[0]
         if isinstance(target, str):
             module, colon, path = target.partition(":")
             if not (module and colon and path) and not is_file(target):
@@ -138,10 +143,15 @@ class Supervisor:
                 name,
             )
         call = _packed(name, text, target, args, kwargs)
-        self._hub.add_process(name)
-        self._writer.add_process(name)
-        child = ChildProcess(name, text)
-        self._take_in(Course(child, call, terms, hang, self._services, pool))
+        rolling = Rolling(self._tasks, self._restart_now) if len(names) > 1 else None
+        for number, each in enumerate(names):
+            self._hub.add_process(each)
+            self._writer.add_process(each)
+            replica = None if rolling is None else number
+            child = ChildProcess(each, text)
+            self._take_in(Course(child, call, terms, hang, self._services, pool, replica))
+            if rolling is not None:
+                self._rolling[each] = rolling
 
     def add_program(self, program: Program, terms: Terms) -> None:
         """Add a program, which has no channels. From any thread.
@@ -192,7 +202,7 @@ class Supervisor:
         pool = Pool(name, self._hub)
         for each in names:
             # A worker is busy for as long as a call takes, so it is not watched for that.
-            self.add(each, _WORKER, args, {}, terms, Hang(0.0, "warn"), pool)
+            self.add([each], _WORKER, args, {}, terms, Hang(0.0, "warn"), pool)
         return names
 
     @property
@@ -256,8 +266,16 @@ class Supervisor:
     def restart(self, course: Course, *, load_first: bool = False) -> None:
         """Stop a child if it has a process, and start it again.
 
-        With `load_first` a process that is ready goes on until its successor has loaded.
+        With `load_first` a process that is ready goes on until its successor has loaded. A replica
+        waits for the restart of another one.
         """
+        rolling = self._rolling.get(course.name)
+        if rolling is None:
+            self._restart_now(course, load_first)
+        else:
+            rolling.restart(course, load_first)
+
+    def _restart_now(self, course: Course, load_first: bool) -> None:
         if self._stopping or (load_first and course.load_successor()):
             return
         course.drop_successor()
@@ -271,6 +289,8 @@ class Supervisor:
 
     def stop(self, course: Course) -> None:
         """Stop a child. It is not started again by itself."""
+        if (rolling := self._rolling.get(course.name)) is not None:
+            rolling.forget(course)
         if course.stop():
             self._stop_soon(course)
 
@@ -375,6 +395,8 @@ class Supervisor:
         self.restart(wanted)
 
     def _accounts_told(self, course: Course, life: Life, accounts: list[words.Account]) -> None:
+        if course.replica:
+            return  # The child has told of them: all have the same ones.
         if course.life is life and self.on_accounts is not None:
             self.on_accounts(course.name, accounts)
 

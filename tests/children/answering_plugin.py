@@ -52,6 +52,8 @@ async def answer(bot: Bot, event: Event) -> None:
     elif verb == "info":
         result = await bot.call_api("get_info", text=rest)
         text = f"{text} {result}"
+    elif verb == "replica":
+        text = f"{text} {os.environ.get('LITEYUKI_REPLICA')}"
     elif verb == "raise":
         raise ValueError(text)
     await bot.send(event, f"{text}|{os.getpid()}")

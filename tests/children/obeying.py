@@ -44,6 +44,9 @@ async def obey(bot: LiteyukiBot) -> None:
             bot.restart_process(name)
         elif verb == "kill":
             acting.kill(process.pid)
+        elif verb == "start":
+            bot.start_process(name)
+            restarts = process.restarts
         elif verb == "stop":
             bot.stop_process(name)
             restarts, wanted = process.restarts, ProcessState.STOPPED
@@ -58,11 +61,15 @@ async def obey(bot: LiteyukiBot) -> None:
 
 
 def run(
-    *children: tuple[str, Callable[..., object] | str, dict[str, Any]], gateway: bool = False
+    *children: tuple[str, Callable[..., object] | str, dict[str, Any]],
+    gateway: bool = False,
+    replicas: int = 1,
 ) -> None:
     bot = LiteyukiBot()
     for name, target, kwargs in children:
-        bot.add_process(name, target, kwargs=kwargs, restart=SOON, gateway=gateway)
+        bot.add_process(
+            name, target, kwargs=kwargs, restart=SOON, gateway=gateway, replicas=replicas
+        )
     bot.on_after_start(lambda: obey(bot))
     bot.run()
 
@@ -74,6 +81,11 @@ def nonebot() -> None:
 def gateway() -> None:
     """The arguments are the modules of NoneBot's plugins."""
     run(("nonebot", RUN, {"plugins": sys.argv[1:]}), gateway=True)
+
+
+def replicas() -> None:
+    """As `gateway`, with two processes."""
+    run(("nonebot", RUN, {"plugins": sys.argv[1:]}), gateway=True, replicas=2)
 
 
 def nonebots(*, gateway: bool = False) -> None:

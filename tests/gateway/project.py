@@ -39,10 +39,10 @@ class Bot:
         """Host and port, as in a URL."""
         return f"127.0.0.1:{self.port}"
 
-    def order(self, verb: str, *, wait: bool = True) -> int:
-        """Have the child restarted, killed or stopped. Return the pid that it then has or had."""
+    def order(self, verb: str, name: str = "nonebot", *, wait: bool = True) -> int:
+        """Have a child restarted, killed or stopped. Return the pid that it then has or had."""
         written = self.folder / "order"
-        written.write_text(f"{verb} nonebot")
+        written.write_text(f"{verb} {name}")
         written.rename(self.folder / f"order-{self._given}")
         self._given += 1
         return self.done() if wait else 0
@@ -86,6 +86,8 @@ def bot(
     with running_program(folder, environment, name, *(plugins or (PAGES,)), **more) as program:
         running = Bot(program, folder, port)
         running.order("RUNNING")
+        if kind == "replicas":
+            running.order("RUNNING", "nonebot-1")
         yield running
         assert program.stop() == 0, program.output
         assert bool(program.found("has not stopped")) is ends_late, program.output
@@ -94,9 +96,15 @@ def bot(
 
 @contextmanager
 def answering(
-    folder: Path, environment: Environment, *, ends_late: bool = False, **more: str
+    folder: Path,
+    environment: Environment,
+    *plugins: str,
+    kind: str = "gateway",
+    ends_late: bool = False,
+    **more: str,
 ) -> Iterator[Bot]:
-    """Run a bot that answers messages."""
+    """Run a bot that answers messages, and has these plugins too."""
     write_files(folder, ONEBOT)
-    with bot(folder, environment, ANSWERING, ends_late=ends_late, **more) as running:
+    wanted = (ANSWERING, *plugins)
+    with bot(folder, environment, *wanted, kind=kind, ends_late=ends_late, **more) as running:
         yield running

@@ -51,10 +51,16 @@ async def tell():
 
 @pytest.mark.parametrize(
     ("asked", "setting", "has_one"),
-    [(False, "true", False), (True, "false", False), (True, "true", True)],
+    [
+        (False, "true", False),
+        (True, "false", False),
+        (True, "true", True),
+        (None, "false", False),
+        (None, "true", True),
+    ],
 )
 def test_nothing_of_it_is_imported_where_there_is_none(
-    tmp_path: Path, environment: Environment, asked: bool, setting: str, has_one: bool
+    tmp_path: Path, environment: Environment, asked: bool | None, setting: str, has_one: bool
 ) -> None:
     """Neither in the main process nor in the child, and there is no channel of its own."""
     files = {

@@ -50,6 +50,8 @@ def main(spec: ChildSpec) -> None:
     _leave_terminal()
     spec.output.take_over(bool(spec.log.colour))
     log.configure(spec.log)
+    if spec.replica is not None:
+        os.environ["LITEYUKI_REPLICA"] = str(spec.replica)
     leaving = Leaving(spec.name, spec.output)
     turn = Turn(spec.waits)
     context = Context(

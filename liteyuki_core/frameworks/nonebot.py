@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import log
 from ..comm import current
-from ..comm.channel import receive_observer
+from ..comm.channel import Channel, receive_observer
 from ..comm.loop.callbacks import is_async
 from ..comm.loop.worker import Threads
 from ..comm.registry import get_channels
@@ -45,7 +45,7 @@ from ..language import say
 from ..process import sources
 from ..process.child import script
 from ..process.child.request import calls_ready, ready
-from ..process.child.turn import calls_loaded, loaded
+from ..process.child.turn import calls_loaded, has_come, loaded
 from ..pyproject import read_table
 from .uvicorn import FirstServer, Front
 
@@ -416,13 +416,26 @@ def _told(tell: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
     return tell_it
 
 
-def _front(adapters: dict[str, str]) -> Front | None:
-    """Return what serves in uvicorn's place, if the main process has a gateway for this child."""
+def _gateway() -> Channel[Any] | None:
+    """Return the channel to the main process's gateway for this child, if it has one."""
     try:
         process = current.current().process
     except NotConnected:
         return None
-    if process is None or channel_of(process) not in get_channels():
+    return None if process is None else get_channels().get(channel_of(process))
+
+
+def _announce() -> None:
+    """Tell the gateway, if there is one, that this child serves: it needs time to be ready."""
+    if has_come() and (channel := _gateway()) is not None:
+        from ..gateway.exchange import Serves
+
+        channel.send(Serves())
+
+
+def _front(adapters: dict[str, str]) -> Front | None:
+    """Return what serves in uvicorn's place, if the main process has a gateway for this child."""
+    if _gateway() is None:
         return None
     # Where there is no gateway, these are not imported.
     import nonebot
@@ -451,6 +464,8 @@ def _make_mixin() -> type[BaseMixin]:
             self._liteyuki_startup = _Startup()
             self.liteyuki_hooks: set[asyncio.Future[Any]] = set()
             self._liteyuki_adapters: dict[str, str] = {}
+            if isinstance(self, ASGIMixin):
+                _announce()
             self.on_shutdown(self._liteyuki_threads.close)  # type: ignore[attr-defined]
             bind_lifespan(self)  # type: ignore[arg-type]
             self.on_startup(self._liteyuki_begin)

@@ -1,9 +1,9 @@
 """What the main process and an ASGI child tell each other about connections, as plain data.
 
-On the channel `NAME-gateway` of each child NAME that has a gateway. The child sends `Listen` and
-`Up` as requests when it starts. The main process sends a request for each HTTP request and each
-WebSocket. An HTTP request lasts as long as its answer: if that is short, it is the answer here too.
-Otherwise the child sends `Begun` with a channel, and the rest comes on that.
+On the channel `NAME-gateway` of each child NAME that has a gateway. The child sends `Serves`, then
+`Listen` and `Up` as requests, when it starts. The main process sends a request for each HTTP
+request and each WebSocket. An HTTP request lasts as long as its answer: if that is short, it is the
+answer here too. Otherwise the child sends `Begun` with a channel, and the rest comes on that.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ PIECES = 16
 
 FRAMES = 64
 """So many frames of one WebSocket may be under way in each direction."""
+
+
+class Serves(NamedTuple):
+    """The child's application is one that serves connections, as soon as it has been loaded."""
 
 
 class Listen(NamedTuple):

@@ -26,7 +26,7 @@ from ..process.listening import bind
 from ..process.state import ProcessState
 from . import channel_of
 from .child import Child
-from .exchange import CAPACITY, PIECE, Begun, Listen, Listening, Refused, Up
+from .exchange import CAPACITY, PIECE, Begun, Listen, Listening, Refused, Serves, Up
 from .http import Receive, Request, Send, unavailable
 from .kept import KeptWebSocket, key_of
 from .onebot import of_adapter
@@ -68,7 +68,7 @@ class Gateway:
         self._server: Any = None
         """The server of `server.py`, which imports uvicorn."""
         self._import: asyncio.Future[Any] | None = None
-        """The import of `server.py`, from the child's first start on."""
+        """The import of `server.py`, once a child has said that it serves."""
         self._closing: set[asyncio.Task[None]] = set()
         self._kept: set[KeptWebSocket] = set()
 
@@ -88,6 +88,8 @@ class Gateway:
         async def told(told: object) -> None:
             if isinstance(told, Begun):
                 child.has_begun(told)
+            elif isinstance(told, Serves):
+                self._begin_import()
 
         channel.on_request()(asked)
         channel.on_receive()(told)
@@ -96,12 +98,15 @@ class Gateway:
     def state(self, process: str, state: ProcessState) -> None:
         """Learn that a child has a new state."""
         self._children[process].state(state)
-        if state is ProcessState.STARTING and self._import is None:
-            # It takes as long as the child takes to start.
-            call = self._run(lambda: import_module(f"{__package__}.server"))
-            self._import = asyncio.ensure_future(call)
         if all(child.is_over for child in self._children.values()):
             self._stop_serving()
+
+    def _begin_import(self) -> asyncio.Future[Any]:
+        """Import `server.py`, while the child loads its plugins."""
+        if self._import is None:
+            call = self._run(lambda: import_module(f"{__package__}.server"))
+            self._import = asyncio.ensure_future(call)
+        return self._import
 
     async def close(self) -> None:
         """Close all connections and the sockets. Idempotent."""
@@ -127,6 +132,7 @@ class Gateway:
 
     async def _listen(self, wanted: Listen) -> Listening | Refused:
         """Bind the address that the child wants, and return what that is."""
+        self._begin_import()
         if wanted != self._address:
             self._stop_serving()
             if self._closing:
@@ -142,8 +148,8 @@ class Gateway:
         return Listening([sock.getsockname()[:2] for sock in self._sockets], kept)
 
     async def _up(self, child: Child, told: Up) -> None:
-        if self._server is None and self._import is not None:
-            found = await asyncio.shield(self._import)
+        if self._server is None:
+            found = await asyncio.shield(self._begin_import())
             if self._address is None:
                 return  # The child has ended meanwhile.
             sockets = [sock.dup() for sock in self._sockets]

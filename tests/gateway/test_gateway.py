@@ -81,6 +81,20 @@ def test_nothing_of_it_is_imported_where_there_is_none(
         assert stopped_by_itself(program), program.output
 
 
+def test_a_driver_that_does_not_serve(tmp_path: Path, environment: Environment) -> None:
+    """Costs the main process no server."""
+    files = {
+        "bot.py": BOT.format(gateway=None),
+        "hooks.py": nonebot_plugin(PLUGIN),
+        "pyproject.toml": listing("hooks"),
+    }
+    write_files(tmp_path, files)
+    with running(tmp_path, environment, DRIVER="~none") as program:
+        for name in ("liteyuki_core.gateway.server", "uvicorn"):
+            program.wait_for_line(f"^main has {name} False$")
+        assert program.stop() == 0
+
+
 def test_two_children_have_two(tmp_path: Path, environment: Environment) -> None:
     """Each has its own port and its own clients, and each request has one line."""
     ports = {"one": free_port(), "two": free_port()}

@@ -27,6 +27,11 @@ class Turn:
         if not waits:
             self._has_come.set()
 
+    @property
+    def has_come(self) -> bool:
+        """Whether the process may start up."""
+        return self._has_come.is_set()
+
     def come(self) -> None:
         """Let the process start up."""
         self._has_come.set()
@@ -50,6 +55,11 @@ def use_turn(turn: Turn) -> None:
     """Have `loaded` wait for this turn."""
     global _turn
     _turn = turn
+
+
+def has_come() -> bool:
+    """Return whether this process may start up."""
+    return _turn.has_come
 
 
 def calls_loaded(target: Any) -> Any:

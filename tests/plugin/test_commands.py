@@ -134,7 +134,22 @@ def test_restart_of_another_process(tmp_path: Path, environment: Environment) ->
 
 def test_restart_of_its_own_process(tmp_path: Path, environment: Environment) -> None:
     """The next life tells, in the same conversation, exactly once."""
-    with commanded(tmp_path, environment) as program:
+    with (
+        commanded(tmp_path, environment) as program,
+        onebot(address_of(program)) as client,
+    ):
+        for life in (1, 2):
+            assert asked(client, "/liteyuki restart", 2 * life) == "restarting nonebot"
+            assert re.fullmatch(r"nonebot restarted in \d+\.\d s", told(client))
+            answer = asked(client, "/liteyuki status", 2 * life + 1)
+            assert re.search(rf"nonebot: running.* {life} restart", answer)
+
+
+def test_restart_of_its_own_process_without_a_gateway(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """The next life tells when the bot has connected again."""
+    with commanded(tmp_path, environment, LITEYUKI_GATEWAY="false") as program:
         with onebot(address_of(program)) as client:
             assert asked(client, "/liteyuki restart", 1) == "restarting nonebot"
             with suppress(ConnectionClosed):
@@ -149,7 +164,24 @@ def test_restart_of_its_own_process(tmp_path: Path, environment: Environment) ->
 @pytest.mark.skipif(sys.platform == "win32", reason="a process can't be stopped by a signal there")
 def test_a_crash_in_the_middle(tmp_path: Path, environment: Environment) -> None:
     """Whenever the process dies, whoever asked is told once when it runs again."""
-    with commanded(tmp_path, environment) as program:
+    with (
+        commanded(tmp_path, environment) as program,
+        onebot(address_of(program)) as client,
+    ):
+        say(client, "/liteyuki restart", 1)
+        call = client.take_call()
+        kill(program, 1)
+        assert call["params"]["group_id"] == GROUP
+        address_of(program, life=2)
+        kill(program, 2)
+        assert re.fullmatch(r"nonebot restarted in \d+\.\d s", told(client))
+        assert "2 restarts" in asked(client, "/liteyuki status", 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process can't be stopped by a signal there")
+def test_a_crash_in_the_middle_without_a_gateway(tmp_path: Path, environment: Environment) -> None:
+    """Likewise, when its bot has connected again."""
+    with commanded(tmp_path, environment, LITEYUKI_GATEWAY="false") as program:
         with onebot(address_of(program)) as client:
             say(client, "/liteyuki restart", 1)
             call = client.take_call()

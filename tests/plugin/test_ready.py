@@ -23,7 +23,7 @@ SLOW = """
 """
 
 WATCH = (
-    "import os, urllib.error, urllib.request",
+    "import asyncio, os, urllib.error, urllib.request",
     "from pathlib import Path",
     "from liteyuki_core import shared_memory",
     "from liteyuki_core.process import ProcessState",
@@ -37,7 +37,8 @@ WATCH = (
 )
 
 ASK = (
-    """try: urllib.request.urlopen(f"http://127.0.0.1:{os.environ['PORT']}/", timeout=20)""",
+    "def ask(): urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/\", timeout=20)",
+    "try: await asyncio.to_thread(ask)",
     'except urllib.error.HTTPError as error: logger.info(f"answered: {error.code}")',
 )
 

@@ -91,10 +91,13 @@ def events(reloads: int, kills: int) -> list[tuple[float, str]]:
 
 
 class Story:
-    """What happens to the child of one bot, told by a thread."""
+    """What happens to the children of one bot, told by a thread."""
 
-    def __init__(self, running: Bot, seconds: float, happens: list[tuple[float, str]]) -> None:
+    def __init__(
+        self, running: Bot, names: list[str], seconds: float, happens: list[tuple[float, str]]
+    ) -> None:
         self._bot = running
+        self._names = names
         self._seconds = seconds
         self._happens = happens
         self._versions = 0
@@ -119,35 +122,41 @@ class Story:
 
     def _let_happen(self, what: str) -> None:
         if what == "kill":
-            self.killed.add(self._bot.order("RUNNING"))
-            self._bot.order("kill")
+            name = self._names[len(self.killed) % len(self._names)]
+            self.killed.add(self._bot.order("RUNNING", name))
+            self._bot.order("kill", name)
         elif what == "break":
             self._edit("raise RuntimeError('a broken edit')", "a broken edit")
-            self._edit("pass", r"process nonebot is ready")
+            self._reload()
         elif what == "reload":
-            self._edit("pass", r"process nonebot is ready")
+            self._reload()
 
-    def _edit(self, body: str, line: str) -> None:
+    def _reload(self) -> None:
+        self._edit("pass", *(rf"process {name} is ready" for name in self._names))
+
+    def _edit(self, body: str, *lines: str) -> None:
         self._versions += 1
-        count = len(self._bot.program.found(line)) + 1
+        counts = [len(self._bot.program.found(line)) + 1 for line in lines]
         text = RELOADED.format(number=self._versions, body=body)
         write_files(self._bot.folder, {"reloaded.py": text})
-        self._bot.program.wait_for_line(line, count, timeout=60)
+        for line, count in zip(lines, counts, strict=True):
+            self._bot.program.wait_for_line(line, count, timeout=60)
 
 
+ONE, TWO = ["nonebot"], ["nonebot", "nonebot-1"]
 SHORT, LONG = (5.0, 2, 2), (60.0, 10, 5)
 """Seconds, reloads and kills."""
 
 
 @pytest.mark.parametrize(
-    ("version", "accounts", "token", "extent"),
+    ("version", "accounts", "token", "names", "extent"),
     [
-        pytest.param(V11, 1, None, SHORT, id="v11"),
-        pytest.param(V12, 2, TOKEN, SHORT, id="v12, token, two accounts", marks=pytest.mark.long),
+        pytest.param(V11, 1, None, ONE, SHORT, id="v11"),
+        pytest.param(V12, 2, TOKEN, TWO, SHORT, id="v12, all of it", marks=pytest.mark.long),
         *[
-            pytest.param(version, accounts, token, LONG, marks=pytest.mark.long)
+            pytest.param(version, accounts, token, names, LONG, marks=pytest.mark.long)
             for version in (V11, V12)
-            for accounts, token in ((1, None), (2, TOKEN))
+            for accounts, token, names in ((1, None, ONE), (2, TOKEN, ONE), (1, None, TWO))
         ],
     ],
 )
@@ -157,6 +166,7 @@ def test_nothing_is_lost(
     version: int,
     accounts: int,
     token: str | None,
+    names: list[str],
     extent: tuple[float, int, int],
 ) -> None:
     """No disconnect; every number is answered, in order; doubles only from killed hands."""
@@ -166,12 +176,15 @@ def test_nothing_is_lost(
     if token is not None:
         more["ONEBOT_ACCESS_TOKEN"] = token
     with ExitStack() as stack:
-        running = stack.enter_context(bot(tmp_path, environment, NUMBERED, "reloaded", **more))
+        kind = "gateway" if names is ONE else "replicas"
+        running = stack.enter_context(
+            bot(tmp_path, environment, NUMBERED, "reloaded", kind=kind, **more)
+        )
         speakers = [
             stack.enter_context(Speaker(running.address, 1 + each, version, token))
             for each in range(accounts)
         ]
-        story = Story(running, seconds, events(reloads, kills))
+        story = Story(running, names, seconds, events(reloads, kills))
         with story:
             while not story.is_over:
                 for each in speakers:

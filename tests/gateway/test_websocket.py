@@ -107,6 +107,24 @@ def test_they_close_with_1012_when_their_child_ends(pages: Bot, verb: str) -> No
         assert client.recv(timeout=DEADLINE) == "again"
 
 
+@pytest.mark.parametrize("verb", ["restart", "kill"])
+def test_those_of_an_unknown_adapter_are_like_those_of_pages(
+    tmp_path: Path, environment: Environment, verb: str
+) -> None:
+    """They close with 1012, and the client comes back to the next process."""
+    with bot(tmp_path, environment, "tests.children.own_adapter") as running:
+        address = f"ws://{running.address}/own/ws"
+        for _ in range(2):
+            with connect(address, proxy=None, open_timeout=DEADLINE) as client:
+                client.send("hello")
+                assert client.recv(timeout=DEADLINE) == "hello"
+                running.order(verb, wait=False)
+                ended = closed(client)
+                assert ended is not None
+                assert ended[0] == 1012
+            running.done()
+
+
 def test_a_client_that_vanishes_is_noticed(pages: Bot) -> None:
     """Without a closing handshake the page is told all the same."""
     with socket(pages, "echo") as client:

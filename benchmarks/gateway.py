@@ -18,12 +18,12 @@ from hosting import Bot, Figures, live, measure, running, versions
 from processes import family, processor_seconds
 from table import Result, Row, machine, print_facts, print_table
 
-PLAIN, GATEWAY = "plain-page", "gateway"
+PLAIN, GATEWAY, ONE, TWO = "plain-page", "gateway", "busy", "busy-twice"
 CONNECTIONS = 50
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: here\r\n\r\n"
 BODY = b"hello world"
 
-ROWS: dict[Row, str] = {
+FIGURES: dict[Row, str] = {
     Row("1", "group messages, 50 in flight", "msg/s", 0.8, 1.0): "rate 50",
     Row("2", "message to answer, 1 in flight, p50", "µs", 1.3, 1.1): "p50 1",
     Row("3", "HTTP requests, 50 connections", "ops/s", 0.5): "http",
@@ -36,7 +36,13 @@ ROWS: dict[Row, str] = {
     Row("g", "memory, all processes", "MB"): "memory",
     Row("h", "start to port accepts", "ms"): "start",
 }
-"""What each row measures: a figure of NoneBot behind a gateway, beside that of NoneBot as it is."""
+BUSY = Row("4", "messages of 10 ms of processor time, 2 replicas", "msg/s", 1.6)
+ROWS = {
+    **{row: (figure, GATEWAY, PLAIN) for row, figure in FIGURES.items()},
+    BUSY: ("rate 50", TWO, ONE),
+}
+"""What each row measures: a figure, of which life, beside the same of which other one."""
+_PEERS = {PLAIN: "plain", ONE: "1 process"}
 
 
 def life(kind: str, seconds: float) -> Figures:
@@ -89,19 +95,27 @@ def main() -> int:
         parser.error("it reads /proc/PID/smaps_rollup, which only Linux has")
     seconds = 0.2 if asked.quick else 2.0
     chosen = {row: figure for row, figure in ROWS.items() if row.key in asked.rows}
+    lives = {
+        PLAIN: partial(life, PLAIN, seconds),
+        GATEWAY: partial(life, GATEWAY, seconds),
+        ONE: partial(live, ONE, seconds),
+        TWO: partial(live, TWO, seconds),
+    }
+    needed = {name for _, *names in chosen.values() for name in names}
     facts = {**machine(False), "event loop": "of each server's choice", **versions()}
     print_facts(facts)
     begun = monotonic()
-    lives = {kind: partial(life, kind, seconds) for kind in (PLAIN, GATEWAY)}
-    found, failures = measure(lives, asked.repetitions)
+    found, failures = measure(
+        {name: life for name, life in lives.items() if name in needed}, asked.repetitions
+    )
 
     def result(name: str, figure: str) -> Result:
         failure = failures.get(name, "")
         return Result([figures[figure] for figures in found[name]], failure, bool(failure))
 
     results = [
-        (row, result(GATEWAY, figure), "plain", result(PLAIN, figure))
-        for row, figure in chosen.items()
+        (row, result(ours, figure), _PEERS[peer], result(peer, figure))
+        for row, (figure, ours, peer) in chosen.items()
     ]
     print_table(results)
     print(f"\nMedian (least-most) of {asked.repetitions}; {monotonic() - begun:.0f} s in all.")

@@ -1,7 +1,8 @@
 """The bots of hosting.py: `python hosting_bot.py KIND PORT`, or `restarts CHILD COUNT PORT`.
 
 `plain` is NoneBot as it is, `hosted` the same NoneBot as a child of a LiteyukiBot.
-`plain-page` and `gateway` are these two with a page, and the latter has a gateway.
+`plain-page` and `gateway` are these two with a page, and the latter has a gateway. `busy` is such a
+child that thinks before each answer, `busy-twice` has two processes for it.
 `handler-in-main` is such a child that passes each message on to the main process, which answers
 it. `restarts` restarts an idle child, `nonebot` or `plain`, and says in a line of JSON how many
 seconds each restart took until the child was RUNNING.
@@ -43,7 +44,7 @@ def plain_page(port: str) -> None:
     plain(port, "gateway_plugin")
 
 
-def hosting(port: str, plugin: str, *, gateway: bool = False) -> LiteyukiBot:
+def hosting(port: str, plugin: str, *, gateway: bool = False, replicas: int = 1) -> LiteyukiBot:
     """Return a LiteyukiBot with this NoneBot."""
     from liteyuki_core import LiteyukiBot
 
@@ -53,6 +54,7 @@ def hosting(port: str, plugin: str, *, gateway: bool = False) -> LiteyukiBot:
         "liteyuki_core.frameworks.nonebot:run",
         kwargs={"pyproject": None, "adapters": [ADAPTER], "plugins": [plugin], **address(port)},
         gateway=gateway,
+        replicas=replicas,
     )
     return bot
 
@@ -65,6 +67,16 @@ def hosted(port: str) -> None:
 def gateway(port: str) -> None:
     """Run NoneBot as a child behind a gateway, with a page."""
     hosting(port, "gateway_plugin", gateway=True).run()
+
+
+def busy(port: str, replicas: int = 1) -> None:
+    """Run NoneBot as a child that needs 10 ms of processor time for each message."""
+    hosting(port, "busy_plugin", gateway=True, replicas=replicas).run()
+
+
+def busy_twice(port: str) -> None:
+    """Run two of these."""
+    busy(port, replicas=2)
 
 
 def handler_in_main(port: str) -> None:
@@ -134,6 +146,8 @@ KINDS = {
     "plain-page": plain_page,
     "hosted": hosted,
     "gateway": gateway,
+    "busy": busy,
+    "busy-twice": busy_twice,
     "handler-in-main": handler_in_main,
     "restarts": restarts,
 }

@@ -286,9 +286,10 @@ def writes() -> None:
 
 
 def floods() -> None:
-    """A program that writes much holds nobody up and takes no memory."""
+    """A program that writes so many MB holds nobody up and takes no memory."""
     bot = LiteyukiBot()
-    bot.add_program("floods", run("floods", 100), ready=LogLine("^flooded$"), ready_timeout=None)
+    flood = run("floods", int(sys.argv[1]))
+    bot.add_program("floods", flood, ready=LogLine("^flooded$"), ready_timeout=None)
     worst = 0.0
 
     async def act() -> None:

@@ -24,7 +24,9 @@ def running(tmp_path: Path, environment: Environment) -> Iterator[Bot]:
         yield found
 
 
-@pytest.fixture(params=[V11, V12], ids="v{}".format)
+@pytest.fixture(
+    params=[pytest.param(V11, id="v11"), pytest.param(V12, id="v12", marks=pytest.mark.long)]
+)
 def client(request: pytest.FixtureRequest, running: Bot) -> Iterator[Client]:
     """An account that is connected, once and for all."""
     with Client(running.address, version=request.param) as found:

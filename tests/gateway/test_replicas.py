@@ -32,7 +32,9 @@ def connected(running: Bot, *, count: int = 2) -> list[int]:
     return [int(match[1]) for match in running.program.found(r"10001 is connected to (\d+)")]
 
 
-@pytest.fixture(params=[V11, V12], ids="v{}".format)
+@pytest.fixture(
+    params=[pytest.param(V11, id="v11"), pytest.param(V12, id="v12", marks=pytest.mark.long)]
+)
 def client(request: pytest.FixtureRequest, running: Bot) -> Iterator[Client]:
     """An account that is connected to both, once and for all."""
     with Client(

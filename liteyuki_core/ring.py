@@ -14,14 +14,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import islice
 from time import time
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class Entry(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
     """One entry: its number, when it was added in seconds since 1970, and what it is."""
 
     number: int

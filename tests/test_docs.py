@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ENGLISH = "README.md"
 READMES = (ENGLISH, "README.zh-CN.md")
+ONE_PAGE = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+FOR_CONTRIBUTORS = (*ONE_PAGE, "HOUSE.md")
 QUICK_START = (
     "python -m pip install -e . && python bot.py",
     'python -m pip install -e ".[test]" && python -m pytest',
@@ -139,10 +141,10 @@ def test_documented_example_is_that_of_the_files(readme: str) -> None:
     assert halves == {name: read(name) for name in halves}
 
 
-@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", [*READMES, *FOR_CONTRIBUTORS, "CHANGELOG.md"])
 def test_links_to_files_lead_there(document: str) -> None:
     """Every relative link names a file of this project."""
-    links = re.findall(r"\]\(([^)]+)\)", prose(document))
+    links = re.findall(r"\]\(([^)#]+)", prose(document))
     missing = [to for to in links if "://" not in to and not (ROOT / to).is_file()]
     assert not missing
 
@@ -553,8 +555,8 @@ def test_env_example_changes_nothing(keys: str, nothing_set: Path) -> None:
 
 
 def test_the_house_is_the_tree() -> None:
-    """CONTRIBUTING names every file of the core, and nothing that is not there."""
-    (house,) = [b.text for b in blocks("CONTRIBUTING.md") if b.language == "text"]
+    """HOUSE.md names every file of the core, and nothing that is not there."""
+    (house,) = [b.text for b in blocks("HOUSE.md") if b.language == "text"]
     named = set(re.findall(r"^(\S+)", house, re.MULTILINE))
     assert not [path for path in named if not (ROOT / path).exists()]
     files = {
@@ -563,6 +565,26 @@ def test_the_house_is_the_tree() -> None:
         if path.name != "__init__.py"
     }
     assert not files - named
+
+
+def test_every_step_of_the_architecture_has_its_file() -> None:
+    """Each of the three ways goes from file to file, and all that are named are there."""
+    text = read("ARCHITECTURE.md")
+    ways = re.split(r"^## The way of a ", text, flags=re.MULTILINE)[1:]
+    assert [way.partition("\n")[0] for way in ways] == ["message", "crash", "request"]
+    for way in ways:
+        steps = re.findall(r"^\d+\. (.*)", way, re.MULTILINE)
+        assert steps
+        assert [step for step in steps if not re.match(r"`[\w/]+\.py`: ", step)] == []
+    folders = (ROOT, ROOT / "liteyuki_core")
+    named = re.findall(r"[\w/]+\.py", text)
+    assert [path for path in named if not any((at / path).is_file() for at in folders)] == []
+
+
+@pytest.mark.parametrize("document", ONE_PAGE)
+def test_one_page_is_one_page(document: str) -> None:
+    """What is to be read at once stays short: what is looked up is in HOUSE.md."""
+    assert len(read(document).splitlines()) <= 100
 
 
 def test_changelog_names_this_version() -> None:

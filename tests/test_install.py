@@ -1,11 +1,13 @@
-"""The wheel, NoneBot's store and nb-cli: that the plugin can be published and installed."""
+"""The packages, NoneBot's store and nb-cli: that the plugin can be published and installed."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from collections.abc import Mapping
@@ -18,10 +20,14 @@ from tests.program import listing, main_process, python, running, stopped_by_its
 
 NAME = "nonebot-plugin-liteyuki-comm"
 PACKAGES = ("liteyuki_core", "nonebot_plugin_liteyuki_comm")
+SDIST, WHEEL = "*.tar.gz", "*.whl"
 
 
 def call(
-    command: list[str | Path], folder: Path, environment: Mapping[str, str]
+    command: list[str | Path],
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout: float = 6 * DEADLINE,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -33,19 +39,92 @@ def call(
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        timeout=6 * DEADLINE,
+        timeout=timeout,
     )
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's wheel, the only file in its folder."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-    built = call([*build, "--outdir", folder, ROOT], folder, {**os.environ, "PYTHONUTF8": "1"})
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what is published: an sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("packages")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
+    built = call(build, folder, {**os.environ, "PYTHONUTF8": "1"})
     assert built.returncode == 0, built.stdout
-    (file,) = folder.iterdir()
+    return folder
+
+
+def package(folder: Path, kind: str) -> Path:
+    """Return the one package of a kind."""
+    (file,) = folder.glob(kind)
     return file
+
+
+@pytest.fixture(scope="session")
+def wheel(packages: Path) -> Path:
+    """The project's wheel."""
+    return package(packages, WHEEL)
+
+
+def test_pypi_takes_the_packages(packages: Path) -> None:
+    """Their metadata is valid, and PyPI can show the README."""
+    assert len(list(packages.iterdir())) == 2
+    check = [sys.executable, "-m", "twine", "check", "--strict", *packages.iterdir()]
+    checked = call(check, packages, {**os.environ, "PYTHONUTF8": "1", "NO_COLOR": "1"})
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count("PASSED") == 2, checked.stdout
+
+
+def test_the_sdist_holds_what_is_needed(packages: Path) -> None:
+    """What the wheel is built from, what starts the documented example, and no more."""
+    with tarfile.open(package(packages, SDIST)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name.partition("/")[0] for name in names} == {
+        *(*PACKAGES, "examples", "bot.py", "pyproject.toml", "PKG-INFO", ".gitignore"),
+        *("LICENSE", "CHANGELOG.md", "README.md", "README.zh-CN.md"),
+    }
+    for folder in (*PACKAGES, "examples"):
+        sources = (ROOT / folder).rglob("*.py")
+        assert {path.relative_to(ROOT).as_posix() for path in sources} <= names
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("which", [SDIST, WHEEL])
+def test_the_documented_example_runs_from_it(
+    packages: Path, which: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Installed with what it depends on in a fresh environment, it prints the documented lines.
+
+    Those who start with the sdist have the example in it. Where Python gets packages is asked.
+    """
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PIP_REQUIRE_VIRTUALENV"):
+        environment.pop(name, None)
+    with tarfile.open(package(packages, SDIST)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("bot.py", "pyproject.toml", "examples"):
+        (unpacked / name).rename(project / name)
+    shutil.rmtree(unpacked)
+
+    venv.create(tmp_path / "fresh", with_pip=True)
+    interpreter = tmp_path / "fresh" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    install = [interpreter, "-m", "pip", "install", "--quiet", package(packages, which)]
+    done = call(install, tmp_path, environment, timeout=20 * DEADLINE)
+    assert done.returncode == 0, done.stdout
+    where = call(
+        [interpreter, "-c", "import liteyuki_core as c; print(c.__file__)"], project, environment
+    )
+    assert Path(where.stdout.strip()).is_relative_to(tmp_path / "fresh"), where.stdout
+
+    environment["PORT"] = str(free_port())
+    with running(project, environment, interpreter=interpreter) as program:
+        for kind in ("Passive", "Active"):
+            line = rf"{kind} receive: I am liteyuki main process {kind.lower()}$"
+            program.wait_for_line(line)
+        program.wait_for_line("Uvicorn running on")
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
 
 
 def test_the_wheel_holds_both_packages_typed(wheel: Path) -> None:

@@ -311,12 +311,12 @@ class Control:
         """Return changes of state as they are shown."""
         return [
             models.Event(
-                id=f"{self.life}-{number}",
-                time=datetime.fromtimestamp(time, timezone.utc),
-                process=name,
-                state=state.value,
+                id=f"{self.life}-{entry.number}",
+                time=datetime.fromtimestamp(entry.time, timezone.utc),
+                process=entry.item[0],
+                state=entry.item[1].value,
             )
-            for number, time, (name, state) in entries
+            for entry in entries
         ]
 
     def settings(self, asked: models.Nothing | None = None) -> list[models.Setting]:

@@ -66,7 +66,7 @@ class Reading:
         return [line for line in map(self._line, entries) if line is not None]
 
     def _line(self, entry: Entry[Written]) -> Line | None:
-        number, time, (child, text, *_) = entry
+        child, text, *_ = entry.item
         process, level, text = child or "main", None, plain(text).rstrip("\n")
         if text.startswith("{"):
             level, text = _of_json(text)
@@ -83,8 +83,8 @@ class Reading:
         ):
             return None
         return Line(
-            id=f"{self._life}-{number}",
-            time=datetime.fromtimestamp(time, timezone.utc),
+            id=f"{self._life}-{entry.number}",
+            time=datetime.fromtimestamp(entry.time, timezone.utc),
             process=process,
             level=level,
             text=masked(clean(text)),

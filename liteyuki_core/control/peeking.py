@@ -93,7 +93,8 @@ def at_channel(hub: Hub, name: str) -> Peeking[Passed]:
 
 def messages(asked: models.Tail, entries: Iterable[Entry[Passed]]) -> Iterator[models.Message]:
     """Return messages as they are shown."""
-    for _, _, passed in entries:
+    for entry in entries:
+        passed = entry.item
         when = datetime.fromtimestamp(passed.time, timezone.utc)
         sender = None if passed.put_back else passed.sender or "main"
         for number, size, form, text in passed.messages():
@@ -162,7 +163,8 @@ def at_store(store: Store, lock: AbstractContextManager[Any], prefix: str) -> Pe
 
 def changes(entries: Iterable[Entry[Changed]]) -> Iterator[models.Change]:
     """Return changes as they are shown."""
-    for _, _, changed in entries:
+    for entry in entries:
+        changed = entry.item
         shown, is_plain = None, False
         if changed.value is not None:
             try:

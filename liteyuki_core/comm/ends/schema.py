@@ -53,7 +53,8 @@ class Description:
         """Return a type whose strict check by pydantic is the check for `kind`."""
         origin, arguments = get_origin(kind), get_args(kind)
         if origin is Annotated:
-            return Annotated[(self.of(arguments[0]), *arguments[1:])]
+            kind_and_more = (self.of(arguments[0]), *arguments[1:])
+            return Annotated[kind_and_more]
         if origin in (Union, types.UnionType):
             return Union[tuple(map(self.of, arguments))]  # noqa: UP007
         if origin in _CONTAINERS and arguments:

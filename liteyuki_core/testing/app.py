@@ -2,11 +2,11 @@
 
 So a test sends and receives on its channels directly, and its children are real processes. The
 first wait of a test starts it; what the test adds before that is there when it starts, as in a
-bot.py. It has a folder of its own as its working directory, where no setting is made, and a port.
+bot.py. It has a working directory of its own, where no setting is made, and a port.
 
-Ownership. An `App` owns the bot, the thread that runs it, and its OneBot clients. `running_app` owns
-what it changes in the process (environment, working directory, `sys.path`, modules of plugins) and
-puts it back.
+Ownership. An `App` owns the bot, the thread that runs it, and its OneBot clients. `running_app`
+puts back what it changes in the process: the environment, the working directory, `sys.path`, the
+log, the modules of plugins.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,23 @@ class App:
         self._ports: dict[str, int] = {}
         self._clients: dict[tuple[str, str], OneBot] = {}
         self._kills: list[Kill] = []
-        self._bot: LiteyukiBot | None = None
-        self._log: Lines | None = None
+        self._bot: tuple[LiteyukiBot, Lines] | None = None
 
     @property
     def bot(self) -> LiteyukiBot:
         """The LiteyukiBot. It is made when it is first needed, and reads its settings then."""
-        if self._bot is None:
-            self._bot = LiteyukiBot()
-            self._log = Lines(self._bot._writer, self._waits, self.start)
-        return self._bot
+        return self._made()[0]
 
     @property
     def log(self) -> Lines:
         """The log of the main process and of all children."""
-        self.bot  # noqa: B018: it has the log
-        assert self._log is not None
-        return self._log
+        return self._made()[1]
+
+    def _made(self) -> tuple[LiteyukiBot, Lines]:
+        if self._bot is None:
+            bot = LiteyukiBot()
+            self._bot = bot, Lines(bot._writer, self._waits, self.start)
+        return self._bot
 
     # ------------------------------------------------------------- what it is made of
 
@@ -117,10 +118,11 @@ class App:
     ) -> None:
         """Add a NoneBot child with the OneBot v11 adapter, on a port of its own.
 
-        It loads `plugins`, modules, and what is in `plugin_dirs`, folders as seen from pytest's
-        root directory. If neither is given, it loads the adapters and plugins that the
-        `pyproject.toml` there lists. `config` is NoneBot's configuration; `.env` files are not
-        read. `gateway` is that of `add_process`. Raises what `add_process` raises.
+        It loads `plugins`, modules, and what is in `plugin_dirs`, folders in pytest's root
+        directory. If neither is given, it loads the adapters and plugins that the `pyproject.toml`
+        there lists. `config` is NoneBot's configuration; the `.env` there is not read. `gateway` is
+        that of `add_process`. Raises what `add_process` raises, and `ValueError` for a folder that
+        is not there.
         """
         port = self._ports[name] = self.port if not self._ports else _free_port()
         kwargs = nonebot_options(self._root, plugins, plugin_dirs)
@@ -140,10 +142,8 @@ class App:
                 "the bot runs already, and plugins are loaded before that: call load_plugin before "
                 "ready and before anything that should come"
             )
-        self.bot  # noqa: B018: it has the loader
-        loader = self.bot._loader
         path = self._root / plugin
-        loaded = loader.load_one(path if path.exists() else plugin)
+        loaded = self.bot._loader.load_one(path if path.exists() else plugin)
         if loaded is None:
             raise AssertionError(f"plugin {plugin} could not be loaded\n{self.log.tail()}")
         return loaded.module
@@ -152,14 +152,14 @@ class App:
 
     def start(self) -> None:
         """Start the bot, if it was not started yet. What waits for it does so too."""
-        self.bot  # noqa: B018: an error of its settings is the test's
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="liteyuki-app", daemon=True)
+            run = partial(self._run, self.bot)
+            self._thread = threading.Thread(target=run, name="liteyuki-app", daemon=True)
             self._thread.start()
 
-    def _run(self) -> None:
+    def _run(self, bot: LiteyukiBot) -> None:
         try:
-            self.bot.run(keep=True)
+            bot.run(keep=True)
         except BaseException as error:
             self._error = error
 
@@ -229,7 +229,7 @@ class App:
 
     def channel(self, name: str) -> Mailbox:
         """Return the main process's end of a channel. Raises `ChannelNotFound`."""
-        self.bot  # noqa: B018: it has the channels
+        self._made()  # So that this process has channels.
         if name not in self._mailboxes:
             self._mailboxes[name] = Mailbox(get_channel(name), self._waits, self.start, self._scene)
         return self._mailboxes[name]
@@ -273,12 +273,12 @@ class App:
         for client in self._clients.values():
             client.close()
         if self._bot is not None:
-            self._bot.stop()
+            self.bot.stop()
             self.start()  # What it has opened when it was made is closed by its run.
             assert self._thread is not None
             self._thread.join(_STOP_SECONDS)
             if self._thread.is_alive():
-                self._bot._supervisor.kill_all()
+                self.bot._supervisor.kill_all()
                 raise AssertionError(
                     f"the bot has not stopped within {_STOP_SECONDS:g} s\n{self._scene()}"
                 )
@@ -324,8 +324,9 @@ def _own_world(folder: Path, root: Path, port: int) -> Iterator[None]:
         patch.setenv("HOST", "127.0.0.1")
         patch.setenv("PORT", str(port))
         here = os.getcwd()
-        # A bot.py in the root directory would find modules there.
-        patch.setattr(sys, "path", [*(path or here for path in sys.path), str(root)])
+        # A bot.py in the root directory would find modules there first.
+        others = [path or here for path in sys.path]
+        patch.setattr(sys, "path", [str(root), *others])
         patch.chdir(folder)
         if host is not None:
             current.uninstall(host)
@@ -340,7 +341,7 @@ def _forget_plugins(app: App) -> None:
     """Have the next test import plugins anew: they get their channels at their import."""
     if app._bot is None:
         return
-    modules = [plugin.module.__name__ for plugin in app._bot.plugins.values()]
+    modules = [plugin.module.__name__ for plugin in app.bot.plugins.values()]
     for name in list(sys.modules):
         if any(name == module or name.startswith(f"{module}.") for module in modules):
             del sys.modules[name]

@@ -6,7 +6,6 @@ lines, the test reads them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -47,7 +46,7 @@ class Lines:
             lines(child, texts, **options)
 
         log.divert(of_main)
-        setattr(writer, "lines", of_child)  # noqa: B010: of this one writer
+        writer.lines = of_child  # type: ignore[method-assign]
 
     def _add(self, process: str, text: str) -> None:
         self._all += [LogLine(process, line) for line in record.readable(text).splitlines()]

@@ -1,8 +1,7 @@
 """A OneBot v11 implementation as NoneBot's client: one account, connected by reverse WebSocket.
 
-Ownership. A `OneBot` owns its connection and the thread that reads it, sends what is to be said and
-answers calls. `close` ends both. The test's thread puts what is to be said into a queue and looks at
-what was called.
+Ownership. A `OneBot` owns its connection, and the thread that connects, sends events and answers
+calls. `close` ends both. The test's thread puts events into a queue and looks at what was called.
 """
 
 from __future__ import annotations

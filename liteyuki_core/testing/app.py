@@ -103,6 +103,7 @@ class App:
         Raises `ProcessStartError` for a target that a child can't import, and says what to do;
         also what `add_process` raises.
         """
+        __tracebackhide__ = True
         check_target(name, target, by_name=self._by_name)
         options.setdefault("restart", _QUICK)
         self.bot.add_process(name, target, args, kwargs, **options)

@@ -27,7 +27,7 @@ class Leftovers:
             from multiprocessing import resource_tracker
 
             # The first child starts it, and it stays for as long as this process.
-            resource_tracker.ensure_running()  # type: ignore[attr-defined]
+            resource_tracker.ensure_running()
         self._processes = _processes()
         self._threads = set(threading.enumerate())
         self._descriptors = _descriptors()

@@ -25,6 +25,7 @@ def check_target(process: str, target: Any, *, by_name: bool) -> None:
     `by_name` says that test files can be imported by their names, as they can in most import modes
     of pytest.
     """
+    __tracebackhide__ = True
     while isinstance(target, partial):
         target = target.func
     name = getattr(target, "__qualname__", None)
@@ -46,9 +47,9 @@ def check_target(process: str, target: Any, *, by_name: bool) -> None:
     if not by_name and not _is_importable(module):
         raise _error(
             process,
-            f"its target stands in {module}, which no other process can import: pytest runs with "
-            "--import-mode=importlib. Put the folder of the test file on `pythonpath` in pytest's "
-            "settings, or the target into a module that can be imported",
+            f"its target stands in {module}, and pytest runs with --import-mode=importlib: another "
+            "process finds no file, or another one, by that name. Write the target into a module "
+            "of the project with a name of its own, or run pytest in another import mode",
         )
 
 
@@ -64,13 +65,15 @@ def _found(module: str, name: str) -> Any:
 
 
 def _is_importable(module: str) -> bool:
-    """Return whether a module is found in the folders of `sys.path`. Imports nothing."""
+    """Return whether its own file is found by a module's name in `sys.path`. Imports nothing."""
     folders: Any = None
     name = ""
+    spec = None
     for part in module.split("."):
         name = f"{name}.{part}".lstrip(".")
         spec = PathFinder.find_spec(name, folders)
         if spec is None:
             return False
         folders = spec.submodule_search_locations
-    return True
+    own = getattr(sys.modules.get(module), "__file__", None)
+    return spec is not None and spec.origin == own

@@ -24,14 +24,12 @@ class Expected:
     def __init__(self, value_or_predicate: Any) -> None:
         self._wanted = value_or_predicate
         self._raised: dict[str, None] = {}
-        """What the predicate has raised."""
+        """What the predicate, or the comparison, has raised."""
 
     def matches(self, found: Any) -> bool:
-        """Return whether this is it. A predicate that raises has not found it."""
-        if not callable(self._wanted):
-            return bool(self._wanted == found)
+        """Return whether this is it. A comparison or a predicate that raises has not found it."""
         try:
-            return bool(self._wanted(found))
+            return bool(self._wanted(found) if callable(self._wanted) else self._wanted == found)
         except Exception as error:
             self._raised[f"{type(error).__name__}: {error} (for {shown_one(found)})"] = None
             return False
@@ -47,7 +45,7 @@ class Expected:
     def compared_with(self, came: Sequence[Any]) -> str:
         """Return lines of text: what was expected, and what came instead."""
         lines = [f"  expected: {self}", f"  came instead: {shown(came)}"]
-        lines += [f"  the predicate raised {raised}" for raised in list(self._raised)[-3:]]
+        lines += [f"  to look at it raised {raised}" for raised in list(self._raised)[-3:]]
         return "\n".join(lines)
 
     def __str__(self) -> str:

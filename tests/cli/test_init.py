@@ -36,7 +36,7 @@ def call(command: list[str | Path], folder: Path, environment: Mapping[str, str]
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        timeout=12 * DEADLINE,
+        timeout=45 * DEADLINE,  # pip installs fifty packages.
     )
     assert ended.returncode == 0, ended.stdout
     return ended.stdout

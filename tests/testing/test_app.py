@@ -59,7 +59,7 @@ def test_what_came_instead(liteyuki_app: App) -> None:
         channel.should_receive(lambda data: data["text"] == "pong", timeout=0.3)
     text = str(raised.value)
     assert "channel echo-active: what should be received did not come within 0.3 s" in text
-    assert "is true for\n  came instead: 'ping'\n  the predicate raised TypeError" in text
+    assert "is true for\n  came instead: 'ping'\n  to look at it raised TypeError" in text
     assert "processes: echo RUNNING" in text
     assert "main | " in text
     assert "process echo is ready" in text

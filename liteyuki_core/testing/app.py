@@ -177,7 +177,8 @@ class App:
 
         def look() -> Any:
             self._check_runs()
-            killed = {kill.pid for kill in self._kills if kill.happened}
+            # One that has just ended has no pid any more, and may still be RUNNING.
+            killed = {None, *(kill.pid for kill in self._kills if kill.happened)}
             for name in names or list(self.bot.processes):
                 child = self.bot.processes[name]
                 if child.state in (ProcessState.FAILED, ProcessState.STOPPED) and child.started_at:
@@ -194,14 +195,14 @@ class App:
     def kill(self, name: str, at: Moment | None = None) -> None:
         """Kill a child that runs, as a crash of its own would end it. Returns at once.
 
-        Without `at` it is killed now. With it, when it handles its next message or request: so
-        arm the kill first, and send then. In both cases that message was not handled for the main
-        process, and goes to the child's successor.
+        Without `at` it is killed now. With it, at the next message or request that it is given: so
+        call this first, and send then. For the main process that message was not handled, and it
+        goes to the child's successor.
 
-        "handling" kills it when it has begun the message; how far it comes is left to chance, so a
-        handler that is to be cut off at one place waits there. If it has a message in hand already,
-        it is killed now. "before_ack" kills it when it has handled the message to its end, and all
-        that it has sent meanwhile has arrived: the successor does the whole work once more.
+        "handling" kills it when it has begun the message; how far it comes is left to chance.
+        "before_ack" kills it when it has handled the message to its end, and all that it has sent
+        meanwhile has arrived: the successor does the whole work once more. To cut a handler off at
+        one place, have it wait there, and kill it without `at`.
 
         The test fails if it ends and such a message has never come. Raises `AssertionError` if the
         child does not run, `ProcessNotFound`, and `ValueError` for another moment.

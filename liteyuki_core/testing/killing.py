@@ -10,6 +10,9 @@ request. That is the last thing it says of a message, after all that it has sent
 it, and here it is not believed. In both cases nothing that the process says from then on counts,
 as if it had died before: so the message is unhandled, for certain, and goes to the successor.
 
+Only messages count that are given out after the kill was armed. Of those before, nobody knows
+whether the process is still at them, or whether their acknowledgement is just on its way.
+
 Threads. `arm` is called by the test. All else is called where the child's link is read, under the
 hub's lock.
 """
@@ -21,6 +24,8 @@ from typing import Any, Literal
 
 from ..comm.hub.link_peer import LinkPeer
 from ..comm.wire import frames
+from ..comm.wire.batch import Batch
+from ..comm.wire.words import Ranges
 from ..process.life import Life
 
 Moment = Literal["handling", "before_ack"]
@@ -36,14 +41,13 @@ class Kill:
         self.happened = False
         self._life = life
         self._peer: Any = life.peer
+        self._given: set[tuple[int, bool, int]] = set()
+        """What was given since: the number of the end, whether it is a request, its own number."""
 
     def arm(self) -> None:
-        """Kill the process at its next message, or now if it has one in hand."""
+        """Kill the process at the next message that it is given."""
         peer: LinkPeer = self._peer
         with peer._hub.lock:
-            if self.at == "handling" and _has_messages(peer):
-                self._kill()
-                return
             self._stand_before("deliver", self._deliver)
             self._stand_before("_on_handled", self._on_handled)
             self._stand_before("_on_answers", self._on_answers)
@@ -52,20 +56,30 @@ class Kill:
         original = getattr(self._peer, name)
         setattr(self._peer, name, lambda *args: method(original, *args))
 
-    def _deliver(self, original: Any, number: int, batch: Any) -> None:
+    def _deliver(self, original: Any, number: int, batch: Batch) -> None:
+        requests = batch.headers is not None and batch.headers.request is not None
+        for at in range(batch.first, batch.first + batch.count):
+            self._given.add((number, requests, at))
         original(number, batch.having(batch.first, frames.PROMPT))
 
-    def _on_handled(self, original: Any, number: int, ranges: Any, flags: int) -> None:
+    def _on_handled(self, original: Any, number: int, ranges: Ranges, flags: int) -> None:
+        requests = bool(flags & frames.OF_REQUESTS)
+        numbers = [at for first, count in ranges for at in range(first, first + count)]
+        others = [(at, 1) for at in numbers if (number, requests, at) not in self._given]
         has_begun = bool(flags & frames.BEGUN)
+        if len(others) == len(numbers) or (self.at == "before_ack") is has_begun:
+            original(number, ranges, flags)
+            return
         if has_begun:
             original(number, ranges, flags)
-        if has_begun is (self.at == "handling"):
-            self._kill()
-        elif not has_begun:
-            original(number, ranges, flags)
+        elif others:
+            original(number, others, flags)
+        self._kill()
 
-    def _on_answers(self, original: Any, number: int, batch: Any) -> None:
-        if self.at == "before_ack":
+    def _on_answers(self, original: Any, number: int, batch: Batch) -> None:
+        answered = batch.headers.answer if batch.headers is not None else ()
+        is_given = any((number, True, at) in self._given for at in answered)
+        if self.at == "before_ack" and is_given:
             self._kill()
         else:
             original(number, batch)
@@ -75,18 +89,6 @@ class Kill:
         for name in ("_on_frame", "_on_data"):
             setattr(self._peer, name, _ignore)
         self._life.kill()
-
-
-def _has_messages(peer: LinkPeer) -> bool:
-    """Return whether a process was given messages or requests that it has not handled."""
-    for route, i in peer.ends.values():
-        for requests in (False, True):
-            if requests and not route.has_requests:
-                continue
-            holder = route.side_of(i, requests).holders.get(peer)
-            if holder is not None and holder.outstanding:
-                return True
-    return False
 
 
 def _ignore(*_: object) -> None:

@@ -104,6 +104,15 @@ def test_its_own_folder_and_port(liteyuki_app: App, tmp_path: Path) -> None:
     liteyuki_app.log.should_contain("there is nothing to do")
 
 
+def test_children_that_are_spawned(liteyuki_app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows and macOS. A setting counts if it is made before the bot is."""
+    monkeypatch.setenv("LITEYUKI_START_METHOD", "spawn")
+    liteyuki_app.add("echo", targets.echoes)
+    liteyuki_app.ready("echo")
+    liteyuki_app.channel("echo-active").send("ping")
+    liteyuki_app.channel("echo-active").should_receive("ping")
+
+
 def test_its_world_is_put_back() -> None:
     """After the test before, if that was here."""
     assert Path.cwd().name != "test_its_own_folder_and_port0"
@@ -159,10 +168,25 @@ def test_killed_at_a_place_of_its_choice(liteyuki_app: App) -> None:
     passive = liteyuki_app.channel("w-passive")
     liteyuki_app.channel("w-active").send("waits")
     passive.should_receive(("begun", "waits", 1))
-    liteyuki_app.kill("w", at="handling")
-    passive.should_receive(("begun", "waits", 2))
+    liteyuki_app.kill("w")
     passive.should_receive(("done", "waits", 2))
-    assert ("done", "waits", 1) not in passive.received
+    assert [step for step in passive.received if step[2] == 1] == [("begun", "waits", 1)]
+
+
+@pytest.mark.parametrize("at", ["handling", "before_ack"])
+def test_what_it_has_handled_before_the_kill(liteyuki_app: App, at: Any) -> None:
+    """Of that nothing comes again: not even what is not acknowledged yet, which is put off."""
+    liteyuki_app.add("w", targets.counts)
+    liteyuki_app.ready("w")
+    active, passive = liteyuki_app.channel("w-active"), liteyuki_app.channel("w-passive")
+    active.send("before")
+    passive.should_receive(("done", "before", 1))
+    liteyuki_app.kill("w", at=at)
+    active.send("job")
+    passive.should_receive(lambda data: data[:2] == ("done", "job"))
+    liteyuki_app.ready("w")
+    assert liteyuki_app.bot.processes["w"].restarts == 1
+    assert ("begun", "before", 2) not in passive.received
 
 
 @pytest.mark.parametrize("target", [targets.counts, targets.calls_back])

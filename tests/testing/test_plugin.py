@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
 
 from tests.conftest import ROOT
 from tests.program import Environment
@@ -172,14 +171,12 @@ def test_the_import_mode_importlib(tmp_path: Path, environment: Environment) -> 
 # ------------------------------------------------------------- the examples
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "with xdist"])
-def test_the_examples(tmp_path: Path, environment: Environment, arguments: tuple[str, ...]) -> None:
+def test_the_examples(tmp_path: Path, environment: Environment) -> None:
     """They are the documentation's; beside pytest-asyncio, nonebug, and workers of pytest-xdist."""
     folder = tmp_path / "project"
     shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    settings = (EXAMPLES / "pytest.ini").read_text(encoding="utf-8")
-    files = {"pytest.ini": settings}
-    output = run_pytest(folder, environment, files, *arguments, without=("no:schemathesis",))
+    files = {"pytest.ini": (EXAMPLES / "pytest.ini").read_text(encoding="utf-8")}
+    output = run_pytest(folder, environment, files, "-n", "2", without=("no:schemathesis",))
     assert re.search(r"^=+ 5 passed in ", output, re.MULTILINE), output
 
 

@@ -36,9 +36,8 @@ from .mailbox import Mailbox
 from .onebot import OneBot
 from .project import nonebot_options
 from .target import check_target
-from .waiting import NOTHING, Waits
+from .waiting import NOTHING, START_SECONDS, Waits
 
-_READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _NONEBOT = "liteyuki_core.frameworks.nonebot:run"
 _NONEBOT_KEYS = ("HOST", "PORT", "DRIVER", "ENVIRONMENT", "ONEBOT_ACCESS_TOKEN")
@@ -59,7 +58,7 @@ class App:
         self.port = _free_port()
         self._root = root
         self._by_name = by_name
-        self._waits = Waits()
+        self._waits = Waits(self._is_up)
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._mailboxes: dict[str, Mailbox] = {}
@@ -164,7 +163,7 @@ class App:
         except BaseException as error:
             self._error = error
 
-    def ready(self, *names: str, timeout: float = _READY_SECONDS) -> Any:
+    def ready(self, *names: str, timeout: float = START_SECONDS) -> Any:
         """Wait until children are RUNNING: those named here, or all. In an async test await it.
 
         One that was killed is ready when its successor is. Raises `AssertionError`, which shows
@@ -190,7 +189,7 @@ class App:
         def late() -> Any:
             raise AssertionError(f"not all are ready within {timeout:g} s\n{self._scene()}")
 
-        return self._waits.until("ready", look, timeout, late)
+        return self._waits.until("ready", look, timeout, late, is_up=lambda: True)
 
     def kill(self, name: str, at: Moment | None = None) -> None:
         """Kill a child that runs, as a crash of its own would end it. Returns at once.
@@ -265,6 +264,13 @@ class App:
             for child in self.bot.processes.values()
         ]
         return f"processes: {', '.join(states) or 'none'}\n{self.log.tail()}"
+
+    def _is_up(self) -> bool:
+        """Return whether no child that was added is still about to start for the first time."""
+        return all(
+            child.started_at is not None and child.state is not ProcessState.STARTING
+            for child in self.bot.processes.values()
+        )
 
     def _check_runs(self) -> None:
         if self._error is not None:

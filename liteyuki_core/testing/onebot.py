@@ -1,21 +1,21 @@
 """A OneBot v11 implementation as NoneBot's client: one account, connected by reverse WebSocket.
 
 Ownership. A `OneBot` owns its connection, and the thread that connects, sends events and answers
-calls. `close` ends both. The test's thread puts events into a queue and looks at what was called.
+calls. `close` ends both. The test's thread adds events to be sent, and looks at what was called.
 """
 
 from __future__ import annotations
 
 import json
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from .expected import Expected, shown
@@ -63,9 +63,10 @@ class OneBot:
         self._left: list[tuple[Place, str]] = []
         """What the bot has said and was not expected yet."""
         self._numbers = count(1)
-        self._to_say: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._said = threading.Event()
+        self._to_say: deque[str] = deque()
         self._closed = False
+        self._refused = False
+        """Whether NoneBot has refused its access token."""
         self._why = "it was never connected"
         self._connection: ClientConnection | None = None
         self._thread = threading.Thread(target=self._run, name=f"liteyuki-onebot-{id}", daemon=True)
@@ -93,7 +94,7 @@ class OneBot:
 
     def tells(self, **fields: Any) -> None:
         """Send any event, by its fields in OneBot v11. `time` and `self_id` are there already."""
-        self._to_say.put(json.dumps(self._event(fields)))
+        self._to_say.append(json.dumps(self._event(fields)))
 
     def answers(self, action: str, data: Any) -> None:
         """Have calls of an API succeed and return `data` from now on."""
@@ -102,7 +103,6 @@ class OneBot:
     def close(self) -> None:
         """Disconnect, and end the thread."""
         self._closed = True
-        self._to_say.put(None)
         connection = self._connection
         if connection is not None:
             connection.close()
@@ -123,6 +123,8 @@ class OneBot:
                     self._serve(connection)
             except (OSError, InvalidHandshake, ConnectionClosed) as error:
                 self._why = f"it is not connected: {error}"
+                if isinstance(error, InvalidStatus):
+                    self._refused = error.response.status_code in (401, 403)
             self._connection = None
             time.sleep(0 if self._closed else _PAUSE)
 
@@ -131,9 +133,9 @@ class OneBot:
         meta = {"post_type": "meta_event", "meta_event_type": "lifecycle", "sub_type": "connect"}
         connection.send(json.dumps(self._event(meta)))
         while not self._closed:
-            with suppress(queue.Empty):
-                while (event := self._to_say.get_nowait()) is not None:
-                    connection.send(event)
+            while self._to_say:
+                connection.send(self._to_say[0])
+                self._to_say.popleft()
             with suppress(TimeoutError):
                 self._answer(connection, json.loads(connection.recv(timeout=_PAUSE / 5)))
 
@@ -155,9 +157,11 @@ class OneBot:
 
     # ------------------------------------------------------------- what is expected
 
-    def expects(
-        self, of: Said, text_or_predicate: Any, timeout: float, what: str = "should_reply"
-    ) -> Any:
+    def _is_up(self) -> bool:
+        """Return whether it is connected and has sent all that was said, or never will be."""
+        return self._refused or (self._connection is not None and not self._to_say)
+
+    def expects(self, of: Said, text_or_predicate: Any, timeout: float) -> Any:
         """Wait for a text where something was said; see `Said.should_reply`."""
         __tracebackhide__ = True
         expected = Expected(text_or_predicate)
@@ -178,7 +182,7 @@ class OneBot:
                 f"({self._why})\n{expected.compared_with(here)}{more}\n{self._scene()}"
             )
 
-        return self._waits.until(what, look, timeout, late)
+        return self._waits.until("should_reply", look, timeout, late, self._is_up)
 
     def expects_nothing(self, of: Said, within: float) -> Any:
         """Wait for so many seconds, in which nothing is said; see `Said.should_not_reply`."""
@@ -193,7 +197,7 @@ class OneBot:
                 )
             return NOTHING
 
-        return self._waits.until("should_not_reply", look, within, lambda: None)
+        return self._waits.until("should_not_reply", look, within, lambda: None, self._is_up)
 
 
 class Said:
@@ -208,8 +212,8 @@ class Said:
         """Wait until the bot says this text there, or one for which a function returns true.
 
         Returns the text. Segments that are no text are shown as "[image]" and so on. In an async
-        test await it. Raises `AssertionError`, which shows what the bot has said instead, after
-        `timeout` seconds.
+        test await it. Raises `AssertionError`, which shows what the bot has said instead, when
+        `timeout` seconds have passed since NoneBot was connected.
         """
         __tracebackhide__ = True
         return self._bot.expects(self, text_or_predicate, timeout)

@@ -44,7 +44,7 @@ class Peer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._waits = Waits()
+        self._waits = Waits(lambda: True)
         self._answers: list[tuple[Expected, Any]] = []
         self._mailboxes: dict[str, Mailbox] = {}
         settings = Settings()

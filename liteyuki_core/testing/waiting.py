@@ -18,6 +18,9 @@ from typing import Any
 SECONDS = 10.0
 """How long a wait takes at most, if the test does not say."""
 
+START_SECONDS = 60.0
+"""How long a wait waits for children that start, or for a connection, before its time runs."""
+
 _PAUSE = 0.005
 
 Look = Callable[[], Any]
@@ -27,28 +30,32 @@ NOTHING: Any = object()
 
 
 class Waits:
-    """The waits of one fixture."""
+    """The waits of one fixture. Their time runs from when `is_up` has returned true."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_up: Callable[[], bool]) -> None:
+        self._is_up = is_up
         self._unawaited: list[_Awaited] = []
 
-    def until(self, what: str, look: Look, seconds: float, late: Callable[[], Any]) -> Any:
+    def until(
+        self,
+        what: str,
+        look: Look,
+        seconds: float,
+        late: Callable[[], Any],
+        is_up: Callable[[], bool] | None = None,
+    ) -> Any:
         """Wait until `look` returns something, and return that. If nothing comes, call `late`.
 
-        `what` is what the test has called. `late` returns the result, or raises.
+        `what` is what the test has called. `late` returns the result, or raises. With an `is_up`
+        of its own, the time runs when that has returned true.
         """
         __tracebackhide__ = True
+        wait = _Wait(look, seconds, late, is_up or self._is_up)
         if _no_loop_runs():
-            deadline = monotonic() + seconds
-            while True:
-                is_late = monotonic() >= deadline
-                found = look()
-                if found is not NOTHING:
-                    return found
-                if is_late:
-                    return late()
+            while not wait.is_over():
                 sleep(_PAUSE)
-        awaited = _Awaited(what, look, seconds, late, self._unawaited.remove)
+            return wait.result
+        awaited = _Awaited(what, wait, self._unawaited.remove)
         self._unawaited.append(awaited)
         return awaited
 
@@ -63,38 +70,50 @@ class Waits:
             )
 
 
-class _Awaited:
-    """A wait that an async test has begun."""
+class _Wait:
+    """One wait: what is looked for, and until when."""
 
     def __init__(
-        self,
-        what: str,
-        look: Look,
-        seconds: float,
-        late: Callable[[], Any],
-        on_await: Callable[[_Awaited], None],
+        self, look: Look, seconds: float, late: Callable[[], Any], is_up: Callable[[], bool]
     ) -> None:
-        self.what = what
+        self.result: Any = None
         self._look = look
         self._seconds = seconds
         self._late = late
+        self._is_up = is_up
+        self._up = False
+        self._deadline = monotonic() + START_SECONDS
+
+    def is_over(self) -> bool:
+        """Look, and return whether `result` is there. Raises what `look` and `late` raise."""
+        __tracebackhide__ = True
+        if not self._up and self._is_up():
+            self._up = True
+            self._deadline = monotonic() + self._seconds
+        is_late = monotonic() >= self._deadline
+        self.result = self._look()
+        if self.result is NOTHING and is_late:
+            self.result = self._late()
+        return self.result is not NOTHING
+
+
+class _Awaited:
+    """A wait that an async test has begun."""
+
+    def __init__(self, what: str, wait: _Wait, on_await: Callable[[_Awaited], None]) -> None:
+        self.what = what
+        self._wait = wait
         self._on_await = on_await
 
     def __await__(self) -> Generator[Any, None, Any]:
         self._on_await(self)
-        return self._wait().__await__()
+        return self._run().__await__()
 
-    async def _wait(self) -> Any:
+    async def _run(self) -> Any:
         __tracebackhide__ = True
-        deadline = monotonic() + self._seconds
-        while True:
-            is_late = monotonic() >= deadline
-            found = self._look()
-            if found is not NOTHING:
-                return found
-            if is_late:
-                return self._late()
+        while not self._wait.is_over():
             await asyncio.sleep(_PAUSE)
+        return self._wait.result
 
 
 def _no_loop_runs() -> bool:

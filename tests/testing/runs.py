@@ -40,6 +40,6 @@ def run_pytest(
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        timeout=6 * DEADLINE,
+        timeout=15 * DEADLINE,
     )
     return ended.stdout

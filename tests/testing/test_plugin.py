@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-
 from tests.conftest import ROOT
 from tests.program import Environment
 from tests.testing.runs import OTHERS, run_pytest

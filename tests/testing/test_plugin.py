@@ -225,6 +225,16 @@ def test_what_a_bot_replies_instead(tmp_path: Path, environment: Environment) ->
             account.says("/weather Rome").should_reply("It is sunny in Rome.", timeout=20)
             with pytest.raises(AssertionError, match="HTTP 40"):
                 liteyuki_app.onebot(3).says("/weather Rome").should_reply("", timeout=1)
+
+        def test_a_kill_behind_the_gateway(liteyuki_app):
+            liteyuki_app.add_nonebot(plugin_dirs=["plugins"], gateway=True)
+            liteyuki_app.load_plugin("main_plugins/forecast.py")
+            account = liteyuki_app.onebot(4)
+            account.says("/weather Rome").should_reply("It is sunny in Rome.")
+            liteyuki_app.kill("nonebot", at="handling")
+            account.says("/weather Oslo").should_reply("It is sunny in Oslo.")
+            liteyuki_app.ready("nonebot")
+            assert liteyuki_app.bot.processes["nonebot"].restarts == 1
     """
     plugin = """
         from nonebot import on_fullmatch
@@ -242,7 +252,7 @@ def test_what_a_bot_replies_instead(tmp_path: Path, environment: Environment) ->
     """
     files = {"pytest.ini": "[pytest]\n", "test_it.py": test, "plugins/asks.py": plugin}
     output = run_pytest(folder, environment, files)
-    assert "2 passed" in output, output
+    assert "3 passed" in output, output
 
 
 def test_a_main_process_beside_the_test(tmp_path: Path, environment: Environment) -> None:

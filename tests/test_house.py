@@ -39,7 +39,7 @@ FLOORS: list[set[str]] = [
     {"accounts", "frameworks", "plugin", "systemd"},
     {"alerts", "gateway.server", "session"},
     {"bot"},
-    {"control"},
+    {"control", "testing"},
     {"cli"},
     {""},
 ]

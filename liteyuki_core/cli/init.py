@@ -10,23 +10,24 @@ from .. import files
 from . import output
 from .group import as_json, liteyuki
 from .output import show, show_json
-from .template import TEMPLATES
-from .text import t
+from .template import NAMES, template
+from .text import LANGUAGE, t
 
 
 @liteyuki.command(help=t("Make a project that runs at once."))
 @click.argument("directory", default=".")
 @click.option(
     "--template",
-    type=click.Choice(sorted(TEMPLATES)),
+    "name",
+    type=click.Choice(NAMES),
     default="nonebot",
     show_default=True,
     help=t("With NoneBot, or with a plain Python child."),
 )
 @as_json
-def init(directory: str, template: str, as_json: bool) -> None:
+def init(directory: str, name: str, as_json: bool) -> None:
     """Write the files of a new project; no file that is there is changed."""
-    found = TEMPLATES[template]
+    found = template(name, LANGUAGE)
     there = [path for path in found if os.path.lexists(os.path.join(directory, path))]
     if there:
         output.fail(t("there is {path} already; nothing was written").format(path=there[0]))
@@ -44,3 +45,4 @@ def init(directory: str, template: str, as_json: bool) -> None:
         show(os.path.join(directory, path))
     where = "" if directory == "." else f"cd {directory}; "
     show(t("start it: {command}").format(command=f"{where}liteyuki run"))
+    show(t("test it: {command}").format(command=f"{where}python -m pytest"))

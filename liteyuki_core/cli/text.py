@@ -19,11 +19,11 @@ def _language() -> str:
 
 def t(text: str) -> str:
     """Return a text in the user's language."""
-    return CHINESE[text] if _LANGUAGE == "zh" else text
+    return CHINESE[text] if LANGUAGE == "zh" else text
 
 
-_LANGUAGE = _language()
-use(_LANGUAGE)
+LANGUAGE = _language()
+use(LANGUAGE)
 
 CHINESE = {
     # -- commands
@@ -243,4 +243,5 @@ CHINESE = {
     "{address} is free": "{address} 可用",
     "there is {path} already; nothing was written": "{path} 已存在，没有写入任何文件",
     "start it: {command}": "启动它：{command}",
+    "test it: {command}": "测试它：{command}",
 }

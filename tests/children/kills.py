@@ -73,26 +73,6 @@ def uses_active() -> None:
             passive_channel.send("sent")
 
 
-def a_closed_channel() -> None:
-    bot = LiteyukiBot()
-    bot.add_process("w", uses_active, restart=AGAIN)
-
-    async def act() -> None:
-        process, passive = bot.processes["w"], get_channel("w-passive")
-        for expected in ("sent", "ChannelClosed", "ChannelNotFound"):
-            await passive.async_send("use it")
-            got = await passive.async_receive(20)
-            assert got == expected, got
-            if expected == "sent":
-                get_channel("w-active").close()
-            else:
-                pid = process.pid
-                acting.kill(pid)
-                await until(lambda: process.pid not in (None, pid), "a successor")
-
-    acting.main(bot, act)
-
-
 # ------------------------------------------------------------- big messages
 
 SIZE = 10_000_000

@@ -13,10 +13,10 @@ from random import Random
 
 import psutil
 
-from liteyuki_core import ChannelBroken, LiteyukiBot, RemoteError, get_channel
+from liteyuki_core import LiteyukiBot, RemoteError, get_channel
 from liteyuki_core.comm import active_channel, passive_channel
 from tests.children import acting
-from tests.children.acting import AGAIN, NEVER, say, until
+from tests.children.acting import AGAIN, say, until
 
 
 def answers() -> None:
@@ -115,25 +115,6 @@ def given_up() -> None:
     acting.main(bot, act)
 
 
-def broken() -> None:
-    """Ask a child that is killed and has no successor."""
-    bot = LiteyukiBot()
-    bot.add_process("worker", handles_for_ever, restart=NEVER)
-
-    async def act() -> None:
-        asking = asyncio.create_task(get_channel("worker-active").async_request("x", 60))
-        await get_channel("worker-passive").async_receive(20)
-        acting.kill(bot.processes["worker"].pid)
-        try:
-            await asking
-        except ChannelBroken as error:
-            assert "worker" in str(error), error
-        else:
-            raise AssertionError("it was answered")
-
-    acting.main(bot, act)
-
-
 def handles_for_ever() -> None:
     """Say that a request has begun, and never answer it."""
 
@@ -143,24 +124,6 @@ def handles_for_ever() -> None:
         await asyncio.sleep(1000)
 
     threading.Event().wait()
-
-
-def unanswered() -> None:
-    """Ask children that answer nothing: one that receives, and one without the channel."""
-    bot = LiteyukiBot()
-    bot.add_process("deaf", receives)
-    bot.add_process("idle", idles)
-
-    async def act() -> None:
-        for name in ("deaf", "idle"):
-            try:
-                await get_channel(f"{name}-active").async_request("x", 30)
-            except RemoteError as error:
-                assert f"process {name} has no on_request callback" in str(error), error
-            else:
-                raise AssertionError("it was answered")
-
-    acting.main(bot, act)
 
 
 def receives() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from liteyuki_core.testing import App
+from tests.children import kills
 from tests.conftest import a_little
 from tests.program import running_program, went_well
 
@@ -40,12 +42,19 @@ def test_stop_and_start(tmp_path: Path, environment: Environment) -> None:
         )
 
 
-def test_a_process_whose_channel_is_closed_is_started_again(
-    tmp_path: Path, environment: Environment
-) -> None:
+def test_a_process_whose_channel_is_closed_is_started_again(liteyuki_app: App) -> None:
     """The successor runs without it; what it is used for says that it is gone."""
-    with running_program(tmp_path, environment, "kills:a_closed_channel") as bot:
-        went_well(bot)
+    liteyuki_app.add("w", kills.uses_active)
+    liteyuki_app.ready("w")
+    passive = liteyuki_app.channel("w-passive")
+    passive.send("use it")
+    passive.should_receive("sent")
+    liteyuki_app.channel("w-active").channel.close()
+    for error in ("ChannelClosed", "ChannelNotFound"):
+        passive.send("use it")
+        passive.should_receive(error)
+        liteyuki_app.kill("w")
+        liteyuki_app.ready("w")
 
 
 def test_big_messages_and_kills(tmp_path: Path, environment: Environment) -> None:

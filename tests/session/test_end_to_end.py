@@ -88,7 +88,8 @@ def test_everything_is_answered_in_order(tmp_path: Path, environment: Environmen
     conversation, and no other.
     """
     plugins = {"main_plugins/answering.py": ANSWERING, "main_plugins/raising.py": RAISING}
-    with chatting(tmp_path, environment, plugins) as program:
+    # Its client is disconnected by each kill.
+    with chatting(tmp_path, environment, plugins, LITEYUKI_GATEWAY="false") as program:
         client = Resending(program)
         client.run()
         assert program.stop() == 0

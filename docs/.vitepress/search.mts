@@ -9,7 +9,8 @@
  *
  * An identifier is a term as a whole and from each of its parts on: `LITEYUKI_MAX_REDELIVERIES`,
  * `MAX_REDELIVERIES`, `REDELIVERIES`; `ChannelBroken`, `Broken`. The search looks for terms that
- * begin with what is asked for, so every part of it finds it.
+ * begin with what is asked for, so every part of it finds it. The whole counts twice, so that
+ * `set` is not found below `async_set`.
  *
  * The site sends this function to browsers as text, so it may use nothing outside of itself.
  * `field` is the part of a page that a text is from; a question has none.
@@ -28,7 +29,7 @@ export function tokenize(text: string, field?: string): string[] {
     }
     const whole = run.replace(/^[_-]+|[_-]+$/g, '')
     if (!whole) continue
-    terms.push(whole)
+    terms.push(whole, whole)
     for (const part of whole.matchAll(/(?<=[_-])[^_-]|(?<=\p{Ll})\p{Lu}/gu)) {
       terms.push(whole.slice(part.index))
     }

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ENGLISH = "README.md"
-READMES = (ENGLISH, "README.zh-CN.md")
+ENGLISH, CHINESE = "en", "zh"
+LANGUAGES = (ENGLISH, CHINESE)
+READMES = {ENGLISH: "README.md", CHINESE: "README.zh-CN.md"}
+SETTINGS = ("docs/en/reference/settings.md", "docs/reference/settings.md")
+GENERATED = tuple(f"reference/{name}.md" for name in ("api", "cli", "http", "metrics"))
+"""Pages that are not written but made."""
 QUICK_START = (
     "python -m pip install -e . && python bot.py",
     'python -m pip install -e ".[test]" && python -m pytest',
@@ -60,6 +64,20 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def pages(language: str) -> list[str]:
+    """Return the README of a language and the pages of the site that are in it, sorted."""
+    docs = ROOT / "docs"
+    others = [docs / name for name in ("en", "node_modules", ".vitepress")]
+    if language == ENGLISH:
+        docs, others = docs / "en", []
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in docs.rglob("*.md")
+        if not any(other in path.parents for other in others)
+    ]
+    return sorted([READMES[language], *found])
+
+
 def blocks(name: str) -> list[Block]:
     """Return the code blocks of a document, in order."""
     return [
@@ -67,9 +85,14 @@ def blocks(name: str) -> list[Block]:
     ]
 
 
-def block(kind: str, name: str, readme: str = ENGLISH) -> str:
-    """Return the text of one block of a README."""
-    (text,) = [b.text for b in blocks(readme) if (b.kind, b.name) == (kind, name)]
+def all_blocks(language: str) -> list[Block]:
+    """Return the code blocks of all pages of a language."""
+    return [b for page in pages(language) for b in blocks(page)]
+
+
+def block(kind: str, name: str, language: str = ENGLISH) -> str:
+    """Return the text of one block. Its name is there once in all pages of a language."""
+    (text,) = [b.text for b in all_blocks(language) if (b.kind, b.name) == (kind, name)]
     return text
 
 
@@ -93,16 +116,27 @@ def without_comments(of: Block) -> Any:
 
 def names(kind: str) -> list[str]:
     """Return the names of all blocks of one kind."""
-    return [b.name for b in blocks(ENGLISH) if b.kind == kind]
+    return [b.name for b in all_blocks(ENGLISH) if b.kind == kind]
 
 
-# ------------------------------------------------------------- the two READMEs
+# ------------------------------------------------------------- the pages in both languages
 
 
-def test_readmes_have_the_same_headings_and_blocks() -> None:
+def in_chinese(page: str) -> str:
+    """Return the Chinese page that is beside an English one."""
+    return page.replace(READMES[ENGLISH], READMES[CHINESE]).replace("docs/en/", "docs/")
+
+
+def test_both_languages_have_the_same_pages() -> None:
+    """Each English page has a Chinese one, and the other way round."""
+    assert sorted(map(in_chinese, pages(ENGLISH))) == pages(CHINESE)
+
+
+@pytest.mark.parametrize("page", pages(ENGLISH))
+def test_both_languages_have_the_same_headings_and_blocks(page: str) -> None:
     """Heading by heading, block by block and table by table they are alike."""
     headings, codes, tables = [], [], []
-    for readme in READMES:
+    for readme in (page, in_chinese(page)):
         headings.append(re.findall(r"^(#+) ", prose(readme), re.MULTILINE))
         codes.append([(*b[:3], without_comments(b)) for b in blocks(readme)])
         rows = [line for line in prose(readme).splitlines() if line.startswith(("|", "- "))]
@@ -112,7 +146,13 @@ def test_readmes_have_the_same_headings_and_blocks() -> None:
     assert tables[0] == tables[1]
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", READMES.values())
+def test_readme_has_200_lines_at_most(readme: str) -> None:
+    """What is longer goes to a page of the site."""
+    assert len(read(readme).splitlines()) <= 200
+
+
+@pytest.mark.parametrize("readme", READMES.values())
 def test_quick_start_is_two_commands(readme: str) -> None:
     """Each stands alone in a block, once; CI takes the second from there."""
     bash = [b.text for b in blocks(readme) if b.language == "bash"]
@@ -121,17 +161,17 @@ def test_quick_start_is_two_commands(readme: str) -> None:
         assert read(readme).splitlines().count(command) == 1
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_every_python_block_compiles_and_is_run(readme: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_python_block_compiles_and_is_run(language: str) -> None:
     """None is there that no test runs."""
-    python = [b for b in blocks(readme) if b.language == "python"]
+    python = [b for b in all_blocks(language) if b.language == "python"]
     assert python
     for b in python:
-        compile(b.text, f"{readme}: {b.name}", "exec")
+        compile(b.text, b.name, "exec")
         assert b.kind in (RUN, PROJECT, FILE), b.text
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", READMES.values())
 def test_documented_example_is_that_of_the_files(readme: str) -> None:
     """Both halves are the files that bot.py runs, letter for letter."""
     halves = {b.name: b.text for b in blocks(readme) if b.kind == FILE}
@@ -139,12 +179,15 @@ def test_documented_example_is_that_of_the_files(readme: str) -> None:
     assert halves == {name: read(name) for name in halves}
 
 
-@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "document", [*pages(ENGLISH), *pages(CHINESE), "CONTRIBUTING.md", "CHANGELOG.md"]
+)
 def test_links_to_files_lead_there(document: str) -> None:
     """Every relative link names a file of this project."""
-    links = re.findall(r"\]\(([^)]+)\)", prose(document))
-    missing = [to for to in links if "://" not in to and not (ROOT / to).is_file()]
-    assert not missing
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", prose(document))
+    folder = (ROOT / document).parent
+    missing = [to for to in links if "://" not in to and not (folder / to).is_file()]
+    assert not [to for to in missing if not to.endswith(GENERATED)]
 
 
 # ------------------------------------------------------------- the examples run
@@ -167,37 +210,37 @@ def alike(line: str) -> str:
     return re.sub(r"[\d.]+ s (?=after its start|\(restart)", "N s ", line)
 
 
-def in_the_language_of(readme: str, environment: dict[str, str]) -> dict[str, str]:
-    """Return the environment in which a bot writes what a README shows."""
-    language = {"LITEYUKI_LOG_LANG": "en"} if readme == ENGLISH else {}
-    return {k: v for k, v in environment.items() if k != "LITEYUKI_LOG_LANG"} | language
+def in_language(language: str, environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment in which a bot writes what the pages of a language show."""
+    english = {"LITEYUKI_LOG_LANG": "en"} if language == ENGLISH else {}
+    return {k: v for k, v in environment.items() if k != "LITEYUKI_LOG_LANG"} | english
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", names(RUN))
 def test_program_prints_what_is_shown(
-    name: str, readme: str, folder: Path, environment: dict[str, str]
+    name: str, language: str, folder: Path, environment: dict[str, str]
 ) -> None:
     """It ends by itself, and has written the lines that stand below it, in that order."""
     (folder / name).write_text(block(RUN, name), encoding="utf-8")
-    with running(folder, in_the_language_of(readme, environment), name) as program:
+    with running(folder, in_language(language, environment), name) as program:
         assert program.wait() == 0, program.output
         assert "Traceback" not in program.output
         written = iter([alike(line) for line in program.named])
-        for line in block(PRINTS, name, readme).splitlines():
+        for line in block(PRINTS, name, language).splitlines():
             assert alike(line) in written, f"{line} is not there, or too early: {program.output}"
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_bot_prints_what_is_shown(readme: str, folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_bot_prints_what_is_shown(language: str, folder: Path, environment: dict[str, str]) -> None:
     """`python bot.py` writes LiteyukiBot's lines as shown, and its NoneBot answers."""
     for name in ("bot.py", "pyproject.toml", *names(FILE)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    shown = [alike(line) for line in block(PRINTS, "bot.py", readme).splitlines()]
+    shown = [alike(line) for line in block(PRINTS, "bot.py", language).splitlines()]
     ours = {line for line in shown if "| TIME " in line}
     assert len(ours) == 5
-    with running(folder, in_the_language_of(readme, environment)) as program:
+    with running(folder, in_language(language, environment)) as program:
         program.wait_until(lambda: ours <= set(map(alike, program.named)), f"lines: {ours}")
         address = address_of(program)
         assert httpx.get(f"http://{address}/", trust_env=False).status_code == 404
@@ -205,8 +248,14 @@ def test_bot_prints_what_is_shown(readme: str, folder: Path, environment: dict[s
         assert stopped_by_itself(program), program.output
 
 
-def test_the_command_line_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> None:
-    """`liteyuki status` has the columns, the process and the last line that are shown."""
+@pytest.mark.parametrize(
+    ("bot", "shown"),
+    [("bot.py", "liteyuki status"), ("bot.py with workers", "liteyuki status with workers")],
+)
+def test_the_command_line_prints_what_is_shown(
+    bot: str, shown: str, folder: Path, environment: dict[str, str]
+) -> None:
+    """`liteyuki status` has the columns, the processes and the last line that are shown."""
 
     def alike_status(text: str) -> list[list[str]]:
         """Return the cells of each line, of a process its name, its state and how many it has."""
@@ -215,18 +264,20 @@ def test_the_command_line_prints_what_is_shown(folder: Path, environment: dict[s
         figures = [[re.sub(times, "N", x) for x in row] for row in rows]
         return [header, *[[*row[:2], str(len(row))] if len(row) > 2 else row for row in figures]]
 
-    with project(folder, environment, "bot.py") as program:
-        program.wait_for_line("process nonebot is ready")
+    with project(folder, environment, bot) as program:
+        for name in [row.split()[0] for row in block(PRINTS, shown).splitlines()[1:-1]]:
+            program.wait_for_line(f"process {name} is ready")
         command = ("-m", "liteyuki_core.cli", "status")
         with running(folder, environment, *command, LITEYUKI_LOG_LANG="en") as status:
             assert status.wait() == 0, status.output
-            assert alike_status(status.output) == alike_status(block(PRINTS, "liteyuki status"))
+            assert alike_status(status.output) == alike_status(block(PRINTS, shown))
         assert program.stop() == 0
 
 
-def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str]) -> None:
-    """The short bot.py runs a NoneBot that has loaded both plugins."""
-    with project(folder, environment, "bot.py") as program:
+@pytest.mark.parametrize("bot", ["bot.py", "bot.py with a file"])
+def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str], bot: str) -> None:
+    """A short bot.py runs a NoneBot that has loaded both plugins."""
+    with project(folder, environment, bot) as program:
         address_of(program)
         for plugin in ("forward", "nonebot_plugin_liteyuki_comm"):
             assert program.found(f'Succeeded to load plugin "{plugin}"'), program.output
@@ -257,6 +308,34 @@ def test_own_project_answers(
         assert call["action"] == "send_group_msg"
         assert call["params"]["group_id"] == 123
         assert "pong" in json.dumps(call["params"]["message"])
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_counts(folder: Path, environment: dict[str, str]) -> None:
+    """The README's first example: the plugin asks the main process, and the count goes on."""
+    with (
+        project(folder, environment, "bot.py with visits") as program,
+        onebot(address_of(program)) as client,
+    ):
+        for number in (1, 2):
+            tell_message(client, "/visits", number)
+            said = json.dumps(answer_call(client)["params"]["message"])
+            assert f"This is visit {number}." in said
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_sends_events(folder: Path, environment: dict[str, str]) -> None:
+    """A whole event goes to the main process and comes back, with a message made there."""
+    with (
+        project(folder, environment, "bot.py with events", plugin="events") as program,
+        onebot(address_of(program)) as client,
+    ):
+        tell_message(client, "hello", 1)
+        said = json.dumps(answer_call(client)["params"]["message"])
+        assert '"hello"' in said
+        assert '" is what you said"' in said
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
 
@@ -401,11 +480,12 @@ def test_alert_urls_are_what_apprise_knows(folder: Path, monkeypatch: pytest.Mon
 
 @contextmanager
 def project(
-    folder: Path, environment: dict[str, str], bot: str, more: str = ""
+    folder: Path, environment: dict[str, str], bot: str, more: str = "", plugin: str = ""
 ) -> Iterator[Program]:
-    """Run a project made of the README's blocks, with the block `bot` as its bot.py.
+    """Run a project made of the pages' blocks, with the block `bot` as its bot.py.
 
-    The block `more` is added to its pyproject.toml.
+    The block `more` is added to its pyproject.toml; with `plugin`, what a page has as
+    "src/plugins/forward.py with PLUGIN" takes the place of that file.
     """
     for name in names(PROJECT):
         if name == "bot.py" or " with " in name:
@@ -413,6 +493,9 @@ def project(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block(PROJECT, name), encoding="utf-8")
     (folder / "bot.py").write_text(block(PROJECT, bot), encoding="utf-8")
+    if plugin:
+        forward = "src/plugins/forward.py"
+        (folder / forward).write_text(block(PROJECT, f"{forward} with {plugin}"), encoding="utf-8")
     if more:
         with open(folder / "pyproject.toml", "a", encoding="utf-8") as pyproject:
             pyproject.write(block(PROJECT, more))
@@ -480,10 +563,10 @@ def plugin_fields() -> dict[str, Any]:
     return {name.upper(): field for name, field in module.Config.model_fields.items()}
 
 
-def settings_table(readme: str) -> dict[str, str]:
-    """Return the defaults that the tables of a README give, by key."""
+def settings_table(page: str) -> dict[str, str]:
+    """Return the defaults that the tables of a page give, by key."""
     rows = re.findall(
-        r"^\| `([A-Z_]+)` \| (?:`([^`\n]+)` )?\| [^|]+ \| [^|]+ \|$", prose(readme), re.MULTILINE
+        r"^\| `([A-Z_]+)` \| (?:`([^`\n]+)` )?\| [^|]+ \| [^|]+ \|$", prose(page), re.MULTILINE
     )
     return dict(rows)
 
@@ -502,14 +585,14 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("page", SETTINGS)
 def test_tables_have_every_key_and_its_default(
-    readme: str, nothing_set: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, nothing_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each key's default, set as the table has it, is the default."""
     from nonebot.config import Config as NoneBotConfig
 
-    table = settings_table(readme)
+    table = settings_table(page)
     ours = [f"LITEYUKI_{field.name.upper()}" for field in fields(Settings)]
     plugins = plugin_fields()
     assert list(plugins) == list(PLUGIN_KEYS)
@@ -523,10 +606,10 @@ def test_tables_have_every_key_and_its_default(
         assert table[key] == str(NoneBotConfig.model_fields[key.lower()].default)
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_env_example_has_the_keys_of_the_tables(readme: str) -> None:
+@pytest.mark.parametrize("page", SETTINGS)
+def test_env_example_has_the_keys_of_the_tables(page: str) -> None:
     """The same keys in the same order with the same values, each after one line about it."""
-    assert list(env_example().items()) == list(settings_table(readme).items())
+    assert list(env_example().items()) == list(settings_table(page).items())
     for paragraph in read(".env.example").strip().split("\n\n")[1:]:
         about, key = paragraph.splitlines()
         assert re.fullmatch(r"# [A-Z].* / .*[\u4e00-\u9fff].*", about), about

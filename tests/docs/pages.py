@@ -19,7 +19,9 @@ ENGLISH, CHINESE = "en", "zh"
 LANGUAGES = (ENGLISH, CHINESE)
 READMES = {ENGLISH: "README.md", CHINESE: "README.zh-CN.md"}
 RUN, PRINTS, PROJECT, FILE = "run", "prints", "project", "file"
-KINDS = ("", RUN, PRINTS, PROJECT, FILE)
+KINDS = (RUN, PRINTS, PROJECT, FILE)
+NONEBOT_KEYS = ("HOST", "PORT", "DRIVER", "LOG_LEVEL", "ONEBOT_ACCESS_TOKEN")
+"""The settings of NoneBot that are documented."""
 
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<kind>\w+): (?P<name>.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",

@@ -27,6 +27,7 @@ from tests.docs.pages import (
     blocks,
     headings,
     in_chinese,
+    names,
     pages,
     prose,
     read,
@@ -107,8 +108,22 @@ def test_a_block_has_a_name_of_its_own(language: str) -> None:
 @pytest.mark.parametrize("page", EVERY_PAGE)
 def test_a_comment_stands_right_above_its_block(page: str) -> None:
     """Otherwise no test would see it, and the block would not be run."""
-    comments = re.findall(rf"^<!-- (?:{'|'.join(KINDS[1:])}): ", read(page), re.MULTILINE)
+    comments = re.findall(rf"^<!-- (?:{'|'.join(KINDS)}): ", read(page), re.MULTILINE)
     assert len(comments) == len([b for b in blocks(page) if b.kind])
+
+
+def test_every_variant_of_a_project_is_run() -> None:
+    """A file "NAME with SOMETHING" is in a project only if a test names it."""
+    tests = read("tests/test_docs.py")
+    variants = [name for name in names(PROJECT) if " with " in name]
+    unused = [name for name in variants if f'"{name}"' not in tests]
+    assert not [name for name in unused if f'"{name.partition(" with ")[2]}"' not in tests]
+
+
+@pytest.mark.parametrize("readme", READMES.values())
+def test_readme_has_200_lines_at_most(readme: str) -> None:
+    """What is longer goes to a page of the site."""
+    assert len(read(readme).splitlines()) <= 200
 
 
 @pytest.mark.parametrize("readme", READMES.values())

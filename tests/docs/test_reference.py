@@ -18,14 +18,13 @@ from liteyuki_core import accounts, cli, comm, errors, plugin, process, session
 from liteyuki_core.config import PLUGIN_KEYS, Settings
 from liteyuki_core.control.api import openapi
 from tests.conftest import ROOT
-from tests.docs.pages import CHINESE, ENGLISH, headings, read, sections, site
+from tests.docs.pages import CHINESE, ENGLISH, NONEBOT_KEYS, headings, read, sections, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 REFERENCE = {ENGLISH: "docs/en/reference", CHINESE: "docs/reference"}
-NONEBOT_KEYS = ("HOST", "PORT", "DRIVER", "LOG_LEVEL", "ONEBOT_ACCESS_TOKEN")
 
 both_languages = pytest.mark.parametrize("language", REFERENCE)
 

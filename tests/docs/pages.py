@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+import unicodedata
 from typing import Any, NamedTuple
 
 from tests.conftest import ROOT
@@ -99,6 +100,33 @@ def headings(name: str) -> list[tuple[int, str]]:
     return [
         (len(level), text) for level, text in re.findall(r"^(#+) (.+)$", prose(name), re.MULTILINE)
     ]
+
+
+def _slug(heading: str) -> str:
+    """Return the anchor that the site gives to a heading, as VitePress makes it."""
+    text = unicodedata.normalize("NFKD", heading)
+    text = re.sub("[\u0300-\u036f\0-\x1f]", "", text)
+    text = re.sub(r"""[\s~`!@#$%^&*()\-_+=[\]{}|\\;:"'“”‘’<>,.?/]+""", "-", text).strip("-")
+    return re.sub(r"^(\d)", r"_\1", text).lower()
+
+
+def _slug_on_github(heading: str) -> str:
+    """Return the anchor that GitHub gives to a heading of a README."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(page: str, *, on_site: bool) -> list[str]:
+    """Return the anchors of a page's headings, in order."""
+    found: list[str] = []
+    for _, text in headings(page):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("`", "").replace("*", "")
+        own = re.search(r"\{#([\w-]+)\}$", plain)
+        anchor = own[1] if own else _slug(plain) if on_site else _slug_on_github(plain)
+        number = 0
+        while (numbered := f"{anchor}-{number}" if number else anchor) in found:
+            number += 1
+        found.append(numbered)
+    return found
 
 
 def sections(name: str, level: int) -> dict[str, str]:

@@ -7,7 +7,6 @@ test_reference.py.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from itertools import groupby
 
@@ -24,6 +23,7 @@ from tests.docs.pages import (
     READMES,
     RUN,
     all_blocks,
+    anchors,
     blocks,
     headings,
     in_chinese,
@@ -144,33 +144,6 @@ def test_documented_example_is_that_of_the_files(readme: str) -> None:
 
 
 # ------------------------------------------------------------- links
-
-
-def slug(heading: str) -> str:
-    """Return the anchor that the site gives to a heading, as VitePress makes it."""
-    text = unicodedata.normalize("NFKD", heading)
-    text = re.sub("[\u0300-\u036f\0-\x1f]", "", text)
-    text = re.sub(r"""[\s~`!@#$%^&*()\-_+=[\]{}|\\;:"'“”‘’<>,.?/]+""", "-", text).strip("-")
-    return re.sub(r"^(\d)", r"_\1", text).lower()
-
-
-def slug_on_github(heading: str) -> str:
-    """Return the anchor that GitHub gives to a heading of a README."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
-def anchors(page: str, *, on_site: bool) -> list[str]:
-    """Return the anchors of a page's headings, in order."""
-    found: list[str] = []
-    for _, text in headings(page):
-        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("`", "").replace("*", "")
-        own = re.search(r"\{#([\w-]+)\}$", plain)
-        anchor = own[1] if own else slug(plain) if on_site else slug_on_github(plain)
-        number = 0
-        while (numbered := f"{anchor}-{number}" if number else anchor) in found:
-            number += 1
-        found.append(numbered)
-    return found
 
 
 def links(page: str) -> list[str]:

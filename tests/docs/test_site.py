@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.docs.pages import CHINESE, ENGLISH, LANGUAGES, read, site
-from tests.docs.test_pages import anchors
+from tests.docs.pages import CHINESE, ENGLISH, LANGUAGES, anchors, read, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

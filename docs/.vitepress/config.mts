@@ -4,6 +4,7 @@ import { defineConfig } from 'vitepress'
 import { sidebar } from './pages.mts'
 import { tokenize } from './search.mts'
 
+const chinese = /[\p{Script=Han}\u3000-\u303f\uff00-\uffef“”‘’…—]/u
 const repository = 'https://github.com/LiteyukiStudio/nonebot-plugin-liteyuki-comm'
 
 export default defineConfig({
@@ -84,6 +85,15 @@ export default defineConfig({
           },
         },
       },
+    },
+  },
+  markdown: {
+    /** Where a line of Chinese is broken there is no space: it would stand in the middle of a word. */
+    config(md) {
+      md.renderer.rules.softbreak = (tokens, i) => {
+        const [before, after] = [tokens[i - 1]?.content ?? '', tokens[i + 1]?.content ?? '']
+        return chinese.test(before.slice(-1)) && chinese.test(after.slice(0, 1)) ? '' : '\n'
+      }
     },
   },
   /** Pages are there as Markdown too, for programs: llms.txt names them. */

@@ -85,6 +85,12 @@ def serving(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+def addresses(language: str) -> set[str]:
+    """Return the addresses of the pages of the site, without the front page."""
+    found = [page.removeprefix("docs/").replace(".md", ".html") for page in site(language)]
+    return {address for address in found if not address.endswith("index.html")}
+
+
 def search(folder: Path, questions: list[str]) -> dict[str, dict[str, list[str]]]:
     """Return what the search of the site in `folder` finds: by language, by question.
 
@@ -133,8 +139,12 @@ def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
     for language in LANGUAGES:
         for page in site(language):
             built = (tmp_path / BASE / page.removeprefix("docs/")).with_suffix(".html")
-            ids = re.findall(r'<h[1-6] id="([^"]+)"', built.read_text(encoding="utf-8"))
+            html = built.read_text(encoding="utf-8")
+            ids = re.findall(r'<h[1-6] id="([^"]+)"', html)
             assert ids == anchors(page, on_site=True), page
+            assert not re.search(r"[\u4e00-\u9fff，。；]\n[\u4e00-\u9fff]", html), page
+            listed = set(re.findall(rf'href="/{BASE}/([^"#]+)"', html))
+            assert addresses(language) <= listed, "its sidebar has all pages"
     if BROWSER is None:
         pytest.skip("it builds; this system has no Chromium to search it with")
     found = search(tmp_path, [*QUESTIONS, *CHINESE_WORDS])

@@ -44,6 +44,7 @@ SAYS = {
         "status": "status",
         "meaning": "meaning",
         "models": "Models",
+        "models intro": "",
         "field": "field",
     },
     "zh": {
@@ -80,13 +81,16 @@ SAYS = {
         "status": "状态码",
         "meaning": "含义",
         "models": "数据模型",
+        "models intro": "说明取自代码，是英文的。",
         "field": "字段",
     },
 }
 STATUSES = {
     401: {"en": "the token is missing or wrong", "zh": "没有 token，或 token 不对"},
     404: {"en": "there is no such thing", "zh": "没有所指的东西"},
+    408: {"en": "the body did not come in time", "zh": "请求体没有在期限内到达"},
     409: {"en": "it can't be done now", "zh": "现在不能这样做"},
+    413: {"en": "the body is too long", "zh": "请求体太长"},
     422: {"en": "it was asked wrongly", "zh": "请求的写法不对"},
     500: {"en": "the bot has failed; its log says how", "zh": "机器人出了错，原因在它的日志里"},
     503: {"en": "the bot does not run yet, or has stopped", "zh": "机器人还没有运行，或已停止"},
@@ -119,6 +123,7 @@ def page(language: str) -> str:
             [(f"`{status}`", words[language]) for status, words in STATUSES.items()],
         ),
         f"## {says['models']}",
+        says["models intro"],
         *(_model(name, schemas[name], language) for name in sorted(schemas)),
     )
 

@@ -145,6 +145,8 @@ def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
             assert not re.search(r"[\u4e00-\u9fff，。；]\n[\u4e00-\u9fff]", html), page
             listed = set(re.findall(rf'href="/{BASE}/([^"#]+)"', html))
             assert addresses(language) <= listed, "its sidebar has all pages"
+    for path in re.findall(r"\]\((en/\S+)\)", (tmp_path / BASE / "llms.txt").read_text("utf-8")):
+        assert (tmp_path / BASE / path).is_file(), path
     if BROWSER is None:
         pytest.skip("it builds; this system has no Chromium to search it with")
     found = search(tmp_path, [*QUESTIONS, *CHINESE_WORDS])

@@ -206,6 +206,19 @@ def test_every_public_name_is_there(language: str) -> None:
     assert not public - there
 
 
+@both_languages
+def test_words_are_of_what_is_there(language: str) -> None:
+    """What is gone from the code goes from words.toml too."""
+    words = re.findall(
+        r'^\[(\w+)\."?(.+?)"?\]$', read("scripts/reference/words.toml"), re.MULTILINE
+    )
+    for kind, name in words:
+        if kind == "commands":
+            assert f"liteyuki {name}" in titles(language, "cli")
+        else:
+            assert name in titles(language, kind)
+
+
 # ------------------------------------------------------------- llms.txt
 
 

@@ -132,6 +132,11 @@ def sections(language: str) -> Iterator[tuple[str, str]]:
             yield f"{path}#{anchor}", "\n".join([*above, part])
 
 
+def test_lock_file_names_no_registry() -> None:
+    """Whoever builds the site takes its packages from the registry that he uses."""
+    assert '"resolved"' not in read("docs/package-lock.json")
+
+
 @needs_npm
 def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
     """One build for all of this, because it takes half a minute."""

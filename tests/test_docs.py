@@ -248,6 +248,43 @@ def test_own_project_draws(folder: Path, environment: dict[str, str]) -> None:
         assert stopped_by_itself(program), program.output
 
 
+def test_own_project_draws_what_is_stored(folder: Path, environment: dict[str, str]) -> None:
+    """The recipe: who talks is counted in the store, and a worker draws the counts."""
+    with (
+        project(folder, environment, "bot.py with pictures") as program,
+        onebot(address_of(program)) as client,
+    ):
+        for number in (1, 2):
+            tell_message(client, "hello", number)
+        tell_message(client, "/chart", 3)
+        (image,) = answer_call(client)["params"]["message"]
+        data = image["data"]["file"].partition("://")[2]
+        picture = Image.open(io.BytesIO(b64decode(data)))
+        assert (picture.format, picture.size) == ("PNG", (520, 60))
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_has_two_bots(folder: Path, environment: dict[str, str]) -> None:
+    """The recipe: what is told to the one bot is said by the other."""
+    del environment["PORT"]
+    ports = (free_port(), free_port())
+    for name, port in zip((".env", ".env.second"), ports, strict=True):
+        (folder / name).write_text(f"PORT={port}\n", encoding="utf-8")
+    with project(folder, environment, "bot.py with two bots", plugin="a partner") as program:
+        for name in ("first", "second"):
+            program.wait_for_line(f"process {name} is ready")
+        first, second = (f"127.0.0.1:{port}" for port in ports)
+        with onebot(first) as asked, onebot(second) as answering:
+            tell_message(asked, "/tell hello", 1)
+            call = answer_call(answering)
+            assert call["action"] == "send_group_msg"
+            assert call["params"]["group_id"] == 123
+            assert "hello" in json.dumps(call["params"]["message"])
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
 def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:
     """A plugin that is changed restarts NoneBot, which then has it anew."""
     with project(folder, environment, "bot.py with reload") as program:
@@ -288,13 +325,14 @@ def test_own_project_keeps_its_connections(folder: Path, environment: dict[str, 
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="this system has no bash")
-def test_own_project_runs_napcat(folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("bot", ["bot.py with NapCat", "bot.py with NapCat watched"])
+def test_own_project_runs_napcat(folder: Path, environment: dict[str, str], bot: str) -> None:
     """It is started when NoneBot accepts, and stopped before it. Here it is a stand-in."""
     (folder / "NapCat").mkdir()
     (folder / "NapCat" / "launcher.sh").write_text(
         "echo '[WebUi] http://127.0.0.1:6099/webui?token=s3cret'\nsleep 1000\n"
     )
-    with project(folder, environment, "bot.py with NapCat") as program:
+    with project(folder, environment, bot) as program:
         program.wait_for_line("process napcat is ready")
         program.wait_for_line(r"^\[WebUi\] \S+webui\?token=\*\*\*$", of="napcat")
         assert program.stop() == 0

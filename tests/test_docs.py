@@ -1,4 +1,7 @@
-"""What the documentation says: its examples run, its tables and lists are what the code has."""
+"""The examples in the documentation run, straight from the Markdown; the house is as described.
+
+tests/docs has what is said of the pages themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,10 @@ import io
 import json
 import re
 import shutil
-import tokenize
 from base64 import b64decode
 from contextlib import contextmanager
-from dataclasses import fields
-from importlib.util import module_from_spec, spec_from_file_location
-from itertools import groupby
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -22,172 +21,27 @@ from websockets.sync.client import ClientConnection, connect
 
 from liteyuki_core import __version__
 from liteyuki_core.alerts.sender import _services as services
-from liteyuki_core.config import PLUGIN_KEYS, Settings
+from liteyuki_core.config import Settings
 from tests.alerts.receivers import web
 from tests.conftest import DEADLINE, ROOT, free_port
+from tests.docs.pages import (
+    ENGLISH,
+    FILE,
+    LANGUAGES,
+    NONEBOT_KEYS,
+    PRINTS,
+    PROJECT,
+    RUN,
+    block,
+    blocks,
+    names,
+    read,
+)
 from tests.program import Program, running, stopped_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-ENGLISH, CHINESE = "en", "zh"
-LANGUAGES = (ENGLISH, CHINESE)
-READMES = {ENGLISH: "README.md", CHINESE: "README.zh-CN.md"}
-SETTINGS = ("docs/en/reference/settings.md", "docs/reference/settings.md")
-GENERATED = tuple(f"reference/{name}.md" for name in ("api", "cli", "http", "metrics"))
-"""Pages that are not written but made."""
-QUICK_START = (
-    "python -m pip install -e . && python bot.py",
-    'python -m pip install -e ".[test]" && python -m pytest',
-)
-RUN, PRINTS, PROJECT, FILE = "run", "prints", "project", "file"
-NONEBOT_KEYS = ("HOST", "PORT", "DRIVER", "LOG_LEVEL", "ONEBOT_ACCESS_TOKEN")
-
-_BLOCK = re.compile(
-    r"^(?:<!-- (?P<kind>\w+): (?P<name>.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-class Block(NamedTuple):
-    """A code block, and what the comment before it says about it."""
-
-    kind: str
-    name: str
-    language: str
-    text: str
-
-
-def read(name: str) -> str:
-    """Return the text of a file of this project."""
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def pages(language: str) -> list[str]:
-    """Return the README of a language and the pages of the site that are in it, sorted."""
-    docs = ROOT / "docs"
-    others = [docs / name for name in ("en", "node_modules", ".vitepress")]
-    if language == ENGLISH:
-        docs, others = docs / "en", []
-    found = [
-        path.relative_to(ROOT).as_posix()
-        for path in docs.rglob("*.md")
-        if not any(other in path.parents for other in others)
-    ]
-    return sorted([READMES[language], *found])
-
-
-def blocks(name: str) -> list[Block]:
-    """Return the code blocks of a document, in order."""
-    return [
-        Block(*(part or "" for part in found.groups())) for found in _BLOCK.finditer(read(name))
-    ]
-
-
-def all_blocks(language: str) -> list[Block]:
-    """Return the code blocks of all pages of a language."""
-    return [b for page in pages(language) for b in blocks(page)]
-
-
-def block(kind: str, name: str, language: str = ENGLISH) -> str:
-    """Return the text of one block. Its name is there once in all pages of a language."""
-    (text,) = [b.text for b in all_blocks(language) if (b.kind, b.name) == (kind, name)]
-    return text
-
-
-def prose(name: str) -> str:
-    """Return a document without its code blocks."""
-    return _BLOCK.sub("", read(name))
-
-
-def without_comments(of: Block) -> Any:
-    """Return what of a block is the same in every language: of a log, what is before the level."""
-    if of.kind == PRINTS:
-        return [line.partition("[")[0] for line in of.text.splitlines()]
-    if of.language == "python":
-        tokens = tokenize.generate_tokens(io.StringIO(of.text).readline)
-        ignored = (tokenize.COMMENT, tokenize.NL)
-        return [(token.type, token.string) for token in tokens if token.type not in ignored]
-    if of.language in ("bash", "toml"):
-        return [line for line in of.text.splitlines() if not line.startswith("#")]
-    return of.text
-
-
-def names(kind: str) -> list[str]:
-    """Return the names of all blocks of one kind."""
-    return [b.name for b in all_blocks(ENGLISH) if b.kind == kind]
-
-
-# ------------------------------------------------------------- the pages in both languages
-
-
-def in_chinese(page: str) -> str:
-    """Return the Chinese page that is beside an English one."""
-    return page.replace(READMES[ENGLISH], READMES[CHINESE]).replace("docs/en/", "docs/")
-
-
-def test_both_languages_have_the_same_pages() -> None:
-    """Each English page has a Chinese one, and the other way round."""
-    assert sorted(map(in_chinese, pages(ENGLISH))) == pages(CHINESE)
-
-
-@pytest.mark.parametrize("page", pages(ENGLISH))
-def test_both_languages_have_the_same_headings_and_blocks(page: str) -> None:
-    """Heading by heading, block by block and table by table they are alike."""
-    headings, codes, tables = [], [], []
-    for readme in (page, in_chinese(page)):
-        headings.append(re.findall(r"^(#+) ", prose(readme), re.MULTILINE))
-        codes.append([(*b[:3], without_comments(b)) for b in blocks(readme)])
-        rows = [line for line in prose(readme).splitlines() if line.startswith(("|", "- "))]
-        tables.append([(kind, len(list(same))) for kind, same in groupby(rows, lambda r: r[0])])
-    assert headings[0] == headings[1]
-    assert codes[0] == codes[1]
-    assert tables[0] == tables[1]
-
-
-@pytest.mark.parametrize("readme", READMES.values())
-def test_readme_has_200_lines_at_most(readme: str) -> None:
-    """What is longer goes to a page of the site."""
-    assert len(read(readme).splitlines()) <= 200
-
-
-@pytest.mark.parametrize("readme", READMES.values())
-def test_quick_start_is_two_commands(readme: str) -> None:
-    """Each stands alone in a block, once; CI takes the second from there."""
-    bash = [b.text for b in blocks(readme) if b.language == "bash"]
-    for command in QUICK_START:
-        assert bash.count(command + "\n") == 1
-        assert read(readme).splitlines().count(command) == 1
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_python_block_compiles_and_is_run(language: str) -> None:
-    """None is there that no test runs."""
-    python = [b for b in all_blocks(language) if b.language == "python"]
-    assert python
-    for b in python:
-        compile(b.text, b.name, "exec")
-        assert b.kind in (RUN, PROJECT, FILE), b.text
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_files_that_are_shown_are_those_of_the_project(language: str) -> None:
-    """Such as both halves of the documented example, letter for letter; the README has them."""
-    shown = {b.name: b.text for b in all_blocks(language) if b.kind == FILE}
-    assert shown == {name: read(name) for name in shown}
-    assert len([b for b in blocks(READMES[language]) if b.kind == FILE]) == 2
-
-
-@pytest.mark.parametrize(
-    "document", [*pages(ENGLISH), *pages(CHINESE), "CONTRIBUTING.md", "CHANGELOG.md"]
-)
-def test_links_to_files_lead_there(document: str) -> None:
-    """Every relative link names a file of this project."""
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", prose(document))
-    folder = (ROOT / document).parent
-    missing = [to for to in links if "://" not in to and not (folder / to).is_file()]
-    assert not [to for to in missing if not to.endswith(GENERATED)]
 
 
 # ------------------------------------------------------------- the examples run
@@ -585,89 +439,6 @@ def answer_call(client: ClientConnection) -> Any:
     answer = {"status": "ok", "retcode": 0, "data": {"message_id": 2}, "echo": call["echo"]}
     client.send(json.dumps(answer))
     return call
-
-
-# ------------------------------------------------------------- the settings
-
-
-def plugin_fields() -> dict[str, Any]:
-    """Return the fields of the plugin's `Config`, by key, without importing the plugin."""
-    path = ROOT / "nonebot_plugin_liteyuki_comm" / "config.py"
-    spec = spec_from_file_location("config_of_the_plugin", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {name.upper(): field for name, field in module.Config.model_fields.items()}
-
-
-def settings_table(page: str) -> dict[str, str]:
-    """Return the defaults that the tables of a page give, by key."""
-    rows = re.findall(
-        r"^\| `([A-Z_]+)` \| (?:`([^`\n]+)` )?\| [^|]+ \| [^|]+ \|$", prose(page), re.MULTILINE
-    )
-    return dict(rows)
-
-
-def env_example() -> dict[str, str]:
-    """Return the keys of .env.example and the values behind their #."""
-    return dict(re.findall(r"^# ?([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE))
-
-
-@pytest.fixture
-def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, empty, and no setting in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for key in env_example():
-        monkeypatch.delenv(key, raising=False)
-    return tmp_path
-
-
-@pytest.mark.parametrize("page", SETTINGS)
-def test_tables_have_every_key_and_its_default(
-    page: str, nothing_set: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each key's default, set as the table has it, is the default."""
-    from nonebot.config import Config as NoneBotConfig
-
-    table = settings_table(page)
-    ours = [f"LITEYUKI_{field.name.upper()}" for field in fields(Settings)]
-    plugins = plugin_fields()
-    assert list(plugins) == list(PLUGIN_KEYS)
-    assert list(table) == [*ours, *plugins, *NONEBOT_KEYS]
-    for key in ours:
-        monkeypatch.setenv(key, table[key])
-    assert Settings.load() == Settings()
-    for key, field in plugins.items():
-        assert table[key] == str(field.default).lower()
-    for key in ("HOST", "PORT", "DRIVER", "LOG_LEVEL"):
-        assert table[key] == str(NoneBotConfig.model_fields[key.lower()].default)
-
-
-@pytest.mark.parametrize("page", SETTINGS)
-def test_env_example_has_the_keys_of_the_tables(page: str) -> None:
-    """The same keys in the same order with the same values, each after one line about it."""
-    assert list(env_example().items()) == list(settings_table(page).items())
-    for paragraph in read(".env.example").strip().split("\n\n")[1:]:
-        about, key = paragraph.splitlines()
-        assert re.fullmatch(r"# [A-Z].* / .*[\u4e00-\u9fff].*", about), about
-        assert re.fullmatch(r"# [A-Z_]+=.*", key), key
-
-
-@pytest.mark.parametrize("keys", ["as it stands", "with every # before a key removed"])
-def test_env_example_changes_nothing(keys: str, nothing_set: Path) -> None:
-    """Copied to .env it gives the defaults, for LiteyukiBot and for NoneBot."""
-    from nonebot.config import Config as NoneBotConfig
-
-    text = read(".env.example")
-    if keys != "as it stands":
-        text = re.sub(r"^# ?([A-Z_]+=)", r"\1", text, flags=re.MULTILINE)
-    (nothing_set / ".env").write_text(text, encoding="utf-8")
-    assert Settings.load() == Settings()
-    with_file, without = NoneBotConfig(_env_file=".env"), NoneBotConfig(_env_file=None)
-    for name in NoneBotConfig.model_fields:
-        assert getattr(with_file, name) == getattr(without, name)
-    assert not getattr(with_file, "onebot_access_token", None)
 
 
 # ------------------------------------------------------------- the house

@@ -135,12 +135,12 @@ def test_quick_start_is_two_commands(readme: str) -> None:
         assert read(readme).splitlines().count(command) == 1
 
 
-@pytest.mark.parametrize("readme", READMES.values())
-def test_documented_example_is_that_of_the_files(readme: str) -> None:
-    """Both halves are the files that bot.py runs, letter for letter."""
-    halves = {b.name: b.text for b in blocks(readme) if b.kind == FILE}
-    assert len(halves) == 2
-    assert halves == {name: read(name) for name in halves}
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_files_that_are_shown_are_those_of_the_project(language: str) -> None:
+    """Such as both halves of the documented example, letter for letter; the README has them."""
+    shown = {b.name: b.text for b in all_blocks(language) if b.kind == FILE}
+    assert shown == {name: read(name) for name in shown}
+    assert len([b for b in blocks(READMES[language]) if b.kind == FILE]) == 2
 
 
 # ------------------------------------------------------------- links

@@ -198,7 +198,7 @@ def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
 @needs_browser
 @pytest.mark.long
 def test_search_finds_everything_in_the_reference(tmp_path: Path) -> None:
-    """Each setting, error, command and metric by its name, first of all that is found."""
+    """Each setting, error, command and metric by its name, among the first three."""
     build(tmp_path / BASE)
     expected = {}
     for page, level in (("settings", 3), ("errors", 2), ("cli", 2), ("metrics", 2)):
@@ -207,5 +207,7 @@ def test_search_finds_everything_in_the_reference(tmp_path: Path) -> None:
             expected[name] = f"reference/{page}.html#{re.sub(r'[^a-z]+', '-', name.lower())}"
     found = search(tmp_path, list(expected))
     for language, answers in found.items():
-        firsts = {question: (answer or [""])[0] for question, answer in answers.items()}
-        assert firsts == expected, language
+        missed = {
+            name: answers[name][:3] for name, to in expected.items() if to not in answers[name][:3]
+        }
+        assert not missed, language

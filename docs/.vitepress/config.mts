@@ -2,7 +2,7 @@ import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineConfig } from 'vitepress'
 import { sidebar } from './pages.mts'
-import { tokenize } from './search.mts'
+import { fuzzy, tokenize } from './search.mts'
 
 const chinese = /[\p{Script=Han}\u3000-\u303f\uff00-\uffef“”‘’…—]/u
 const repository = 'https://github.com/LiteyukiStudio/nonebot-plugin-liteyuki-comm'
@@ -69,7 +69,7 @@ export default defineConfig({
     search: {
       provider: 'local',
       options: {
-        miniSearch: { options: { tokenize } },
+        miniSearch: { options: { tokenize }, searchOptions: { fuzzy } },
         locales: {
           root: {
             translations: {

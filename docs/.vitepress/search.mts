@@ -1,4 +1,5 @@
-// How the search cuts texts and questions into terms.
+// How the search cuts texts and questions into terms, and which terms are alike.
+// The site sends both functions to browsers as text, so they use nothing outside of themselves.
 
 /**
  * Cut a text of a page, or what somebody searches for, into terms.
@@ -10,9 +11,8 @@
  * An identifier is a term as a whole and from each of its parts on: `LITEYUKI_MAX_REDELIVERIES`,
  * `MAX_REDELIVERIES`, `REDELIVERIES`; `ChannelBroken`, `Broken`. The search looks for terms that
  * begin with what is asked for, so every part of it finds it. The whole counts twice, so that
- * `set` is not found below `async_set`.
+ * `set` finds `set` before `async_set`.
  *
- * The site sends this function to browsers as text, so it may use nothing outside of itself.
  * `field` is the part of a page that a text is from; a question has none.
  */
 export function tokenize(text: string, field?: string): string[] {
@@ -35,4 +35,9 @@ export function tokenize(text: string, field?: string): string[] {
     }
   }
   return terms
+}
+
+/** Return how much of a term may be misspelled. In a short one every letter tells: hot, bot, not. */
+export function fuzzy(term: string): number | false {
+  return term.length > 4 && 0.2
 }

@@ -282,7 +282,9 @@ def test_own_project_has_two_bots(folder: Path, environment: dict[str, str]) -> 
             assert call["params"]["group_id"] == 123
             assert "hello" in json.dumps(call["params"]["message"])
         assert program.stop() == 0
-        assert stopped_by_itself(program), program.output
+        for name in ("first", "second"):
+            assert program.found(f"process {name} exited with code 0$"), program.output
+        assert not program.found("Traceback|has not stopped|is left"), program.output
 
 
 def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from loguru import Logger, Message, Record
 
     logger: Logger
+    """A loguru logger with LiteyukiBot's format of lines. From any process and thread."""
 
 LEVELS = {
     "TRACE": ("追踪", "🔍"),

@@ -1,4 +1,7 @@
-"""What the documentation says: its examples run, its tables and lists are what the code has."""
+"""The examples in the documentation run, straight from the Markdown; the house is as described.
+
+tests/docs has what is said of the pages themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,10 @@ import io
 import json
 import re
 import shutil
-import tokenize
 from base64 import b64decode
 from contextlib import contextmanager
-from dataclasses import fields
-from importlib.util import module_from_spec, spec_from_file_location
-from itertools import groupby
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -22,132 +21,29 @@ from websockets.sync.client import ClientConnection, connect
 
 from liteyuki_core import __version__
 from liteyuki_core.alerts.sender import _services as services
-from liteyuki_core.config import PLUGIN_KEYS, Settings
+from liteyuki_core.config import Settings
 from tests.alerts.receivers import web
 from tests.conftest import DEADLINE, ROOT, free_port
+from tests.docs.pages import (
+    ENGLISH,
+    FILE,
+    LANGUAGES,
+    NONEBOT_KEYS,
+    PRINTS,
+    PROJECT,
+    RUN,
+    block,
+    blocks,
+    names,
+    read,
+)
 from tests.program import Program, running, stopped_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ENGLISH = "README.md"
-READMES = (ENGLISH, "README.zh-CN.md")
 ONE_PAGE = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
-FOR_CONTRIBUTORS = (*ONE_PAGE, "HOUSE.md")
-QUICK_START = (
-    "python -m pip install -e . && python bot.py",
-    'python -m pip install -e ".[test]" && python -m pytest',
-)
-RUN, PRINTS, PROJECT, FILE = "run", "prints", "project", "file"
-NONEBOT_KEYS = ("HOST", "PORT", "DRIVER", "LOG_LEVEL", "ONEBOT_ACCESS_TOKEN")
-
-_BLOCK = re.compile(
-    r"^(?:<!-- (?P<kind>\w+): (?P<name>.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-class Block(NamedTuple):
-    """A code block, and what the comment before it says about it."""
-
-    kind: str
-    name: str
-    language: str
-    text: str
-
-
-def read(name: str) -> str:
-    """Return the text of a file of this project."""
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def blocks(name: str) -> list[Block]:
-    """Return the code blocks of a document, in order."""
-    return [
-        Block(*(part or "" for part in found.groups())) for found in _BLOCK.finditer(read(name))
-    ]
-
-
-def block(kind: str, name: str, readme: str = ENGLISH) -> str:
-    """Return the text of one block of a README."""
-    (text,) = [b.text for b in blocks(readme) if (b.kind, b.name) == (kind, name)]
-    return text
-
-
-def prose(name: str) -> str:
-    """Return a document without its code blocks."""
-    return _BLOCK.sub("", read(name))
-
-
-def without_comments(of: Block) -> Any:
-    """Return what of a block is the same in every language: of a log, what is before the level."""
-    if of.kind == PRINTS:
-        return [line.partition("[")[0] for line in of.text.splitlines()]
-    if of.language == "python":
-        tokens = tokenize.generate_tokens(io.StringIO(of.text).readline)
-        ignored = (tokenize.COMMENT, tokenize.NL)
-        return [(token.type, token.string) for token in tokens if token.type not in ignored]
-    if of.language in ("bash", "toml"):
-        return [line for line in of.text.splitlines() if not line.startswith("#")]
-    return of.text
-
-
-def names(kind: str) -> list[str]:
-    """Return the names of all blocks of one kind."""
-    return [b.name for b in blocks(ENGLISH) if b.kind == kind]
-
-
-# ------------------------------------------------------------- the two READMEs
-
-
-def test_readmes_have_the_same_headings_and_blocks() -> None:
-    """Heading by heading, block by block and table by table they are alike."""
-    headings, codes, tables = [], [], []
-    for readme in READMES:
-        headings.append(re.findall(r"^(#+) ", prose(readme), re.MULTILINE))
-        codes.append([(*b[:3], without_comments(b)) for b in blocks(readme)])
-        rows = [line for line in prose(readme).splitlines() if line.startswith(("|", "- "))]
-        tables.append([(kind, len(list(same))) for kind, same in groupby(rows, lambda r: r[0])])
-    assert headings[0] == headings[1]
-    assert codes[0] == codes[1]
-    assert tables[0] == tables[1]
-
-
-@pytest.mark.parametrize("readme", READMES)
-def test_quick_start_is_two_commands(readme: str) -> None:
-    """Each stands alone in a block, once; CI takes the second from there."""
-    bash = [b.text for b in blocks(readme) if b.language == "bash"]
-    for command in QUICK_START:
-        assert bash.count(command + "\n") == 1
-        assert read(readme).splitlines().count(command) == 1
-
-
-@pytest.mark.parametrize("readme", READMES)
-def test_every_python_block_compiles_and_is_run(readme: str) -> None:
-    """None is there that no test runs."""
-    python = [b for b in blocks(readme) if b.language == "python"]
-    assert python
-    for b in python:
-        compile(b.text, f"{readme}: {b.name}", "exec")
-        assert b.kind in (RUN, PROJECT, FILE), b.text
-
-
-@pytest.mark.parametrize("readme", READMES)
-def test_documented_example_is_that_of_the_files(readme: str) -> None:
-    """Both halves are the files that bot.py runs, letter for letter."""
-    halves = {b.name: b.text for b in blocks(readme) if b.kind == FILE}
-    assert len(halves) == 2
-    assert halves == {name: read(name) for name in halves}
-
-
-@pytest.mark.parametrize("document", [*READMES, *FOR_CONTRIBUTORS, "CHANGELOG.md"])
-def test_links_to_files_lead_there(document: str) -> None:
-    """Every relative link names a file of this project."""
-    links = re.findall(r"\]\(([^)#]+)", prose(document))
-    missing = [to for to in links if "://" not in to and not (ROOT / to).is_file()]
-    assert not missing
-
 
 # ------------------------------------------------------------- the examples run
 
@@ -169,37 +65,37 @@ def alike(line: str) -> str:
     return re.sub(r"[\d.]+ s (?=after its start|\(restart)", "N s ", line)
 
 
-def in_the_language_of(readme: str, environment: dict[str, str]) -> dict[str, str]:
-    """Return the environment in which a bot writes what a README shows."""
-    language = {"LITEYUKI_LOG_LANG": "en"} if readme == ENGLISH else {}
-    return {k: v for k, v in environment.items() if k != "LITEYUKI_LOG_LANG"} | language
+def in_language(language: str, environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment in which a bot writes what the pages of a language show."""
+    english = {"LITEYUKI_LOG_LANG": "en"} if language == ENGLISH else {}
+    return {k: v for k, v in environment.items() if k != "LITEYUKI_LOG_LANG"} | english
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", names(RUN))
 def test_program_prints_what_is_shown(
-    name: str, readme: str, folder: Path, environment: dict[str, str]
+    name: str, language: str, folder: Path, environment: dict[str, str]
 ) -> None:
     """It ends by itself, and has written the lines that stand below it, in that order."""
     (folder / name).write_text(block(RUN, name), encoding="utf-8")
-    with running(folder, in_the_language_of(readme, environment), name) as program:
+    with running(folder, in_language(language, environment), name) as program:
         assert program.wait() == 0, program.output
         assert "Traceback" not in program.output
         written = iter([alike(line) for line in program.named])
-        for line in block(PRINTS, name, readme).splitlines():
+        for line in block(PRINTS, name, language).splitlines():
             assert alike(line) in written, f"{line} is not there, or too early: {program.output}"
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_bot_prints_what_is_shown(readme: str, folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_bot_prints_what_is_shown(language: str, folder: Path, environment: dict[str, str]) -> None:
     """`python bot.py` writes LiteyukiBot's lines as shown, and its NoneBot answers."""
     for name in ("bot.py", "pyproject.toml", *names(FILE)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    shown = [alike(line) for line in block(PRINTS, "bot.py", readme).splitlines()]
+    shown = [alike(line) for line in block(PRINTS, "bot.py", language).splitlines()]
     ours = {line for line in shown if "| TIME " in line}
     assert len(ours) == 5
-    with running(folder, in_the_language_of(readme, environment)) as program:
+    with running(folder, in_language(language, environment)) as program:
         program.wait_until(lambda: ours <= set(map(alike, program.named)), f"lines: {ours}")
         address = address_of(program)
         assert httpx.get(f"http://{address}/", trust_env=False).status_code == 404
@@ -207,8 +103,14 @@ def test_bot_prints_what_is_shown(readme: str, folder: Path, environment: dict[s
         assert stopped_by_itself(program), program.output
 
 
-def test_the_command_line_prints_what_is_shown(folder: Path, environment: dict[str, str]) -> None:
-    """`liteyuki status` has the columns, the process and the last line that are shown."""
+@pytest.mark.parametrize(
+    ("bot", "shown"),
+    [("bot.py", "liteyuki status"), ("bot.py with workers", "liteyuki status with workers")],
+)
+def test_the_command_line_prints_what_is_shown(
+    bot: str, shown: str, folder: Path, environment: dict[str, str]
+) -> None:
+    """`liteyuki status` has the columns, the processes and the last line that are shown."""
 
     def alike_status(text: str) -> list[list[str]]:
         """Return the cells of each line, of a process its name, its state and how many it has."""
@@ -217,18 +119,20 @@ def test_the_command_line_prints_what_is_shown(folder: Path, environment: dict[s
         figures = [[re.sub(times, "N", x) for x in row] for row in rows]
         return [header, *[[*row[:2], str(len(row))] if len(row) > 2 else row for row in figures]]
 
-    with project(folder, environment, "bot.py") as program:
-        program.wait_for_line("process nonebot is ready")
+    with project(folder, environment, bot) as program:
+        for name in [row.split()[0] for row in block(PRINTS, shown).splitlines()[1:-1]]:
+            program.wait_for_line(f"process {name} is ready")
         command = ("-m", "liteyuki_core.cli", "status")
         with running(folder, environment, *command, LITEYUKI_LOG_LANG="en") as status:
             assert status.wait() == 0, status.output
-            assert alike_status(status.output) == alike_status(block(PRINTS, "liteyuki status"))
+            assert alike_status(status.output) == alike_status(block(PRINTS, shown))
         assert program.stop() == 0
 
 
-def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str]) -> None:
-    """The short bot.py runs a NoneBot that has loaded both plugins."""
-    with project(folder, environment, "bot.py") as program:
+@pytest.mark.parametrize("bot", ["bot.py", "bot.py with a file"])
+def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str], bot: str) -> None:
+    """A short bot.py runs a NoneBot that has loaded both plugins."""
+    with project(folder, environment, bot) as program:
         address_of(program)
         for plugin in ("forward", "nonebot_plugin_liteyuki_comm"):
             assert program.found(f'Succeeded to load plugin "{plugin}"'), program.output
@@ -259,6 +163,34 @@ def test_own_project_answers(
         assert call["action"] == "send_group_msg"
         assert call["params"]["group_id"] == 123
         assert "pong" in json.dumps(call["params"]["message"])
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_counts(folder: Path, environment: dict[str, str]) -> None:
+    """The README's first example: the plugin asks the main process, and the count goes on."""
+    with (
+        project(folder, environment, "bot.py with visits") as program,
+        onebot(address_of(program)) as client,
+    ):
+        for number in (1, 2):
+            tell_message(client, "/visits", number)
+            said = json.dumps(answer_call(client)["params"]["message"])
+            assert f"This is visit {number}." in said
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_sends_events(folder: Path, environment: dict[str, str]) -> None:
+    """A whole event goes to the main process and comes back, with a message made there."""
+    with (
+        project(folder, environment, "bot.py with events", plugin="events") as program,
+        onebot(address_of(program)) as client,
+    ):
+        tell_message(client, "hello", 1)
+        said = json.dumps(answer_call(client)["params"]["message"])
+        assert '"hello"' in said
+        assert '" is what you said"' in said
         assert program.stop() == 0
         assert stopped_by_itself(program), program.output
 
@@ -317,6 +249,45 @@ def test_own_project_draws(folder: Path, environment: dict[str, str]) -> None:
         assert stopped_by_itself(program), program.output
 
 
+def test_own_project_draws_what_is_stored(folder: Path, environment: dict[str, str]) -> None:
+    """The recipe: who talks is counted in the store, and a worker draws the counts."""
+    with (
+        project(folder, environment, "bot.py with pictures") as program,
+        onebot(address_of(program)) as client,
+    ):
+        for number in (1, 2):
+            tell_message(client, "hello", number)
+        tell_message(client, "/chart", 3)
+        (image,) = answer_call(client)["params"]["message"]
+        data = image["data"]["file"].partition("://")[2]
+        picture = Image.open(io.BytesIO(b64decode(data)))
+        assert (picture.format, picture.size) == ("PNG", (520, 60))
+        assert program.stop() == 0
+        assert stopped_by_itself(program), program.output
+
+
+def test_own_project_has_two_bots(folder: Path, environment: dict[str, str]) -> None:
+    """The recipe: what is told to the one bot is said by the other."""
+    del environment["PORT"]
+    ports = (free_port(), free_port())
+    for name, port in zip((".env", ".env.second"), ports, strict=True):
+        (folder / name).write_text(f"PORT={port}\n", encoding="utf-8")
+    with project(folder, environment, "bot.py with two bots", plugin="a partner") as program:
+        for name in ("first", "second"):
+            program.wait_for_line(f"process {name} is ready")
+        first, second = (f"127.0.0.1:{port}" for port in ports)
+        with onebot(first) as asked, onebot(second) as answering:
+            tell_message(asked, "/tell hello", 1)
+            call = answer_call(answering)
+            assert call["action"] == "send_group_msg"
+            assert call["params"]["group_id"] == 123
+            assert "hello" in json.dumps(call["params"]["message"])
+        assert program.stop() == 0
+        for name in ("first", "second"):
+            assert program.found(f"process {name} exited with code 0$"), program.output
+        assert not program.found("Traceback|has not stopped|is left"), program.output
+
+
 def test_own_project_reloads(folder: Path, environment: dict[str, str]) -> None:
     """A plugin that is changed restarts NoneBot, which then has it anew."""
     with project(folder, environment, "bot.py with reload") as program:
@@ -357,13 +328,14 @@ def test_own_project_keeps_its_connections(folder: Path, environment: dict[str, 
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="this system has no bash")
-def test_own_project_runs_napcat(folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("bot", ["bot.py with NapCat", "bot.py with NapCat watched"])
+def test_own_project_runs_napcat(folder: Path, environment: dict[str, str], bot: str) -> None:
     """It is started when NoneBot accepts, and stopped before it. Here it is a stand-in."""
     (folder / "NapCat").mkdir()
     (folder / "NapCat" / "launcher.sh").write_text(
         "echo '[WebUi] http://127.0.0.1:6099/webui?token=s3cret'\nsleep 1000\n"
     )
-    with project(folder, environment, "bot.py with NapCat") as program:
+    with project(folder, environment, bot) as program:
         program.wait_for_line("process napcat is ready")
         program.wait_for_line(r"^\[WebUi\] \S+webui\?token=\*\*\*$", of="napcat")
         assert program.stop() == 0
@@ -403,11 +375,12 @@ def test_alert_urls_are_what_apprise_knows(folder: Path, monkeypatch: pytest.Mon
 
 @contextmanager
 def project(
-    folder: Path, environment: dict[str, str], bot: str, more: str = ""
+    folder: Path, environment: dict[str, str], bot: str, more: str = "", plugin: str = ""
 ) -> Iterator[Program]:
-    """Run a project made of the README's blocks, with the block `bot` as its bot.py.
+    """Run a project made of the pages' blocks, with the block `bot` as its bot.py.
 
-    The block `more` is added to its pyproject.toml.
+    The block `more` is added to its pyproject.toml; with `plugin`, what a page has as
+    "src/plugins/forward.py with PLUGIN" takes the place of that file.
     """
     for name in names(PROJECT):
         if name == "bot.py" or " with " in name:
@@ -415,6 +388,9 @@ def project(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block(PROJECT, name), encoding="utf-8")
     (folder / "bot.py").write_text(block(PROJECT, bot), encoding="utf-8")
+    if plugin:
+        forward = "src/plugins/forward.py"
+        (folder / forward).write_text(block(PROJECT, f"{forward} with {plugin}"), encoding="utf-8")
     if more:
         with open(folder / "pyproject.toml", "a", encoding="utf-8") as pyproject:
             pyproject.write(block(PROJECT, more))
@@ -466,89 +442,6 @@ def answer_call(client: ClientConnection) -> Any:
     answer = {"status": "ok", "retcode": 0, "data": {"message_id": 2}, "echo": call["echo"]}
     client.send(json.dumps(answer))
     return call
-
-
-# ------------------------------------------------------------- the settings
-
-
-def plugin_fields() -> dict[str, Any]:
-    """Return the fields of the plugin's `Config`, by key, without importing the plugin."""
-    path = ROOT / "nonebot_plugin_liteyuki_comm" / "config.py"
-    spec = spec_from_file_location("config_of_the_plugin", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {name.upper(): field for name, field in module.Config.model_fields.items()}
-
-
-def settings_table(readme: str) -> dict[str, str]:
-    """Return the defaults that the tables of a README give, by key."""
-    rows = re.findall(
-        r"^\| `([A-Z_]+)` \| (?:`([^`\n]+)` )?\| [^|]+ \| [^|]+ \|$", prose(readme), re.MULTILINE
-    )
-    return dict(rows)
-
-
-def env_example() -> dict[str, str]:
-    """Return the keys of .env.example and the values behind their #."""
-    return dict(re.findall(r"^# ?([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE))
-
-
-@pytest.fixture
-def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, empty, and no setting in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for key in env_example():
-        monkeypatch.delenv(key, raising=False)
-    return tmp_path
-
-
-@pytest.mark.parametrize("readme", READMES)
-def test_tables_have_every_key_and_its_default(
-    readme: str, nothing_set: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each key's default, set as the table has it, is the default."""
-    from nonebot.config import Config as NoneBotConfig
-
-    table = settings_table(readme)
-    ours = [f"LITEYUKI_{field.name.upper()}" for field in fields(Settings)]
-    plugins = plugin_fields()
-    assert list(plugins) == list(PLUGIN_KEYS)
-    assert list(table) == [*ours, *plugins, *NONEBOT_KEYS]
-    for key in ours:
-        monkeypatch.setenv(key, table[key])
-    assert Settings.load() == Settings()
-    for key, field in plugins.items():
-        assert table[key] == str(field.default).lower()
-    for key in ("HOST", "PORT", "DRIVER", "LOG_LEVEL"):
-        assert table[key] == str(NoneBotConfig.model_fields[key.lower()].default)
-
-
-@pytest.mark.parametrize("readme", READMES)
-def test_env_example_has_the_keys_of_the_tables(readme: str) -> None:
-    """The same keys in the same order with the same values, each after one line about it."""
-    assert list(env_example().items()) == list(settings_table(readme).items())
-    for paragraph in read(".env.example").strip().split("\n\n")[1:]:
-        about, key = paragraph.splitlines()
-        assert re.fullmatch(r"# [A-Z].* / .*[\u4e00-\u9fff].*", about), about
-        assert re.fullmatch(r"# [A-Z_]+=.*", key), key
-
-
-@pytest.mark.parametrize("keys", ["as it stands", "with every # before a key removed"])
-def test_env_example_changes_nothing(keys: str, nothing_set: Path) -> None:
-    """Copied to .env it gives the defaults, for LiteyukiBot and for NoneBot."""
-    from nonebot.config import Config as NoneBotConfig
-
-    text = read(".env.example")
-    if keys != "as it stands":
-        text = re.sub(r"^# ?([A-Z_]+=)", r"\1", text, flags=re.MULTILINE)
-    (nothing_set / ".env").write_text(text, encoding="utf-8")
-    assert Settings.load() == Settings()
-    with_file, without = NoneBotConfig(_env_file=".env"), NoneBotConfig(_env_file=None)
-    for name in NoneBotConfig.model_fields:
-        assert getattr(with_file, name) == getattr(without, name)
-    assert not getattr(with_file, "onebot_access_token", None)
 
 
 # ------------------------------------------------------------- the house

@@ -7,6 +7,10 @@ runs here.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
 
 
 def main() -> None:
@@ -21,8 +25,13 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    # Their commands join the group.
+    whole()(prog_name="liteyuki")
+
+
+def whole() -> click.Group:
+    """Return the group `liteyuki` with all its commands."""
+    # They join it when they are imported.
     from . import commands, doctor, init, local, logs, service, store, tail, top  # noqa: F401
     from .group import liteyuki
 
-    liteyuki(prog_name="liteyuki")
+    return liteyuki

@@ -146,7 +146,7 @@ class Settings:
     alert_per_hour: Annotated[int, Interval(ge=1, le=10_000)] = 20
     """How many alerts are sent in an hour at most."""
     gateway: bool = True
-    """Whether children that were added with `gateway=True` have one."""
+    """Whether NoneBot's launcher and children that were added with `gateway=True` have one."""
     gateway_wait: Annotated[float, Interval(ge=0, le=3600)] = 10.0
     """Seconds that an HTTP request waits for a child that is away."""
 

@@ -327,6 +327,16 @@ def test_own_project_keeps_its_connections(folder: Path, environment: dict[str, 
         assert stopped_by_itself(program), program.output
 
 
+def test_own_project_has_replicas(folder: Path, environment: dict[str, str]) -> None:
+    """Two processes are ready, and the job is one's alone."""
+    environment["APSCHEDULER_LOG_LEVEL"] = "20"
+    with project(folder, environment, "bot.py with replicas", plugin="daily") as program:
+        for name in ("nonebot", "nonebot-1"):
+            program.wait_for_line(f"process {name} is ready")
+        assert len(program.found("Added job")) == 1, program.output
+        assert program.stop() == 0
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="this system has no bash")
 @pytest.mark.parametrize("bot", ["bot.py with NapCat", "bot.py with NapCat watched"])
 def test_own_project_runs_napcat(folder: Path, environment: dict[str, str], bot: str) -> None:

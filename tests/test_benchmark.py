@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import DEADLINE, ROOT, wait_until
+from tests.conftest import DEADLINE, ROOT, in_full, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="it counts what /proc says")
 
@@ -56,6 +56,7 @@ def test_the_benchmark_of_the_store_prints_its_table() -> None:
     assert result.stdout.count("Manager().dict(): ") == 1
 
 
+@pytest.mark.long
 def test_the_benchmark_of_workers_prints_its_table() -> None:
     """A short run measures each side, with the right results, and ends by itself."""
     result = run("benchmarks/workers.py", "--quick", "--rows", "124")
@@ -85,7 +86,7 @@ def test_the_benchmark_of_the_store_sees_wrong_values() -> None:
 
 @linux
 @pytest.mark.parametrize(
-    "rows", ["15h", pytest.param("12345abcdefghABCDEFGHI", marks=pytest.mark.long)]
+    "rows", ["5", pytest.param("12345abcdefghABCDEFGHI", marks=pytest.mark.long)]
 )
 def test_the_benchmark_of_hosting_prints_its_table(rows: str) -> None:
     """A short run has a figure in each row: every message was answered, and logged."""
@@ -99,7 +100,8 @@ def test_the_benchmark_of_hosting_prints_its_table(rows: str) -> None:
 
 
 @linux
-@pytest.mark.parametrize("rows", ["13", pytest.param("123abcdefgh", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("rows", ["1234abcdefgh"])
 def test_the_benchmark_of_the_gateway_prints_its_table(rows: str) -> None:
     """A short run has a figure in each row: every message and every request was answered."""
     result = run("benchmarks/gateway.py", "--quick", "--rows", rows)
@@ -173,10 +175,11 @@ def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:
     "program",
     [
         "channels.py",
-        "growth.py",
-        "store.py",
-        "workers.py",
-        *(pytest.param(program, marks=linux) for program in ("idle.py", "hosting.py")),
+        *in_full("growth.py", "store.py", "workers.py"),
+        *(
+            pytest.param(program, marks=(linux, pytest.mark.long))
+            for program in ("idle.py", "hosting.py")
+        ),
     ],
 )
 def test_ctrl_c_ends_a_benchmark_and_its_children(program: str) -> None:

@@ -23,8 +23,9 @@ from liteyuki_core import __version__
 from liteyuki_core.alerts.sender import _services as services
 from liteyuki_core.config import Settings
 from tests.alerts.receivers import web
-from tests.conftest import DEADLINE, ROOT, free_port
+from tests.conftest import DEADLINE, ROOT, free_port, in_full
 from tests.docs.pages import (
+    CHINESE,
     ENGLISH,
     FILE,
     LANGUAGES,
@@ -71,7 +72,7 @@ def in_language(language: str, environment: dict[str, str]) -> dict[str, str]:
     return {k: v for k, v in environment.items() if k != "LITEYUKI_LOG_LANG"} | english
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", [ENGLISH, *in_full(CHINESE)])
 @pytest.mark.parametrize("name", names(RUN))
 def test_program_prints_what_is_shown(
     name: str, language: str, folder: Path, environment: dict[str, str]

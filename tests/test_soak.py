@@ -21,7 +21,7 @@ SMALL_OBJECT = 48
 """Bytes: an empty object or a small int, and its slot in a list."""
 
 
-@a_little(8, 60)
+@a_little(5, 60)
 def test_senders_faster_than_receivers(
     tmp_path: Path, environment: dict[str, str], times: int
 ) -> None:

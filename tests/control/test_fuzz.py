@@ -39,7 +39,7 @@ OPERATIONS = {
 }
 NAMES = ("waits", "works", "waits-active", "work", "custom")
 """What there is of each kind."""
-EXAMPLES = 50
+EXAMPLES = 20
 
 
 class Transport(httpx.BaseTransport):

@@ -158,6 +158,7 @@ def test_lock_file_names_no_registry() -> None:
 
 
 @needs_npm
+@pytest.mark.long
 def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
     """One build for all of this, because it takes half a minute."""
     build(tmp_path / BASE)

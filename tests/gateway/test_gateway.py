@@ -53,8 +53,8 @@ async def tell():
     ("asked", "setting", "has_one"),
     [
         (False, "true", False),
-        (True, "false", False),
-        (True, "true", True),
+        pytest.param(True, "false", False, marks=pytest.mark.long),
+        pytest.param(True, "true", True, marks=pytest.mark.long),
         (None, "false", False),
         (None, "true", True),
     ],

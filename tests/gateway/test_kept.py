@@ -187,7 +187,7 @@ def test_hooks_of_bots_run_in_every_process(running: Bot, client: Client) -> Non
     running.program.wait_for_line(rf"bot 10001 is connected to {new}")
 
 
-@pytest.mark.parametrize("count", [3_000, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [1_500, pytest.param(10_000, marks=pytest.mark.long)])
 def test_more_events_than_fit_wait_with_the_client(
     tmp_path: Path, environment: Environment, count: int
 ) -> None:

@@ -1059,7 +1059,7 @@ class ChannelsOfABadChild(Channels):
     limit = 2
 
 
-@a_little(12, 60)
+@a_little(6, 60)
 @pytest.mark.parametrize("machine", [Channels, ChannelsOfABadChild])
 @pytest.mark.parametrize("in_bursts", [False, True], ids=["alone", "bursts"])
 def test_channels_keep_their_laws(

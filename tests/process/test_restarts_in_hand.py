@@ -112,6 +112,7 @@ def test_what_is_in_hand_is_finished(
     well(bot, tmp_path)
 
 
+@pytest.mark.long
 def test_a_stop_waits_as_long_as_its_deadline_allows(
     tmp_path: Path, environment: Environment
 ) -> None:

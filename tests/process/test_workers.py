@@ -28,6 +28,7 @@ from liteyuki_core import (
 from liteyuki_core.comm.queue import Queue
 from liteyuki_core.comm.workers import path_of
 from tests.children import worked
+from tests.conftest import in_full
 from tests.program import Environment, running_program, went_well
 
 doors = pytest.mark.parametrize("door", ["async", "sync"])
@@ -48,7 +49,7 @@ def test_calls(tmp_path: Path, environment: Environment, program: str, door: str
     run(tmp_path, environment, program, door=door)
 
 
-@doors
+@pytest.mark.parametrize("door", ["async", *in_full("sync")])
 @pytest.mark.parametrize("program", ["replaced", "bounded"])
 def test_workers(tmp_path: Path, environment: Environment, program: str, door: str) -> None:
     """They are replaced after so many calls; their queue is bounded."""

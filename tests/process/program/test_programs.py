@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import DEADLINE, free_port, wait_until
+from tests.conftest import DEADLINE, free_port, in_full, wait_until
 from tests.program import (
     Environment,
     Program,
@@ -129,7 +129,7 @@ def test_not_ready_in_time(tmp_path: Path, environment: Environment) -> None:
 
 
 @unix
-@pytest.mark.parametrize("way", ["guarded", "frozen"])
+@pytest.mark.parametrize("way", ["guarded", *in_full("frozen")])
 def test_ways_to_stop(tmp_path: Path, environment: Environment, way: str) -> None:
     """A signal, a line, the end of input; who ends by none is killed in time."""
     with bot(tmp_path, environment, "stops", way, LITEYUKI_STOP_TIMEOUT="8") as program:
@@ -161,7 +161,7 @@ def members(program: Program, count: int = 4) -> list[psutil.Process]:
 
 @unix
 @pytest.mark.parametrize(
-    ("how", "way"), [("stop", ""), ("stop", "frozen"), ("ends", ""), ("restart", "")]
+    ("how", "way"), [("stop", ""), *in_full(("stop", "frozen"), ("ends", "")), ("restart", "")]
 )
 def test_nobody_is_left(tmp_path: Path, environment: Environment, how: str, way: str) -> None:
     """Whether it is stopped, ends by itself or is restarted, all that it has started ends."""

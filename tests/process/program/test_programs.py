@@ -161,7 +161,13 @@ def members(program: Program, count: int = 4) -> list[psutil.Process]:
 
 @unix
 @pytest.mark.parametrize(
-    ("how", "way"), [("stop", ""), *in_full(("stop", "frozen"), ("ends", "")), ("restart", "")]
+    ("how", "way"),
+    [
+        ("stop", ""),
+        pytest.param("stop", "frozen", marks=pytest.mark.long),
+        pytest.param("ends", "", marks=pytest.mark.long),
+        ("restart", ""),
+    ],
 )
 def test_nobody_is_left(tmp_path: Path, environment: Environment, how: str, way: str) -> None:
     """Whether it is stopped, ends by itself or is restarted, all that it has started ends."""

@@ -152,6 +152,14 @@ class Client:
         """What the bot has sent to groups, without the pids."""
         return [text for text, _ in self.said]
 
+    def wait_as_long_as_it_speaks(self, is_done: Callable[[], bool], what: str) -> None:
+        """Wait until something holds, however slow the bot is, if only it goes on calling APIs."""
+        while not is_done():
+            wait_until(self._calls_more_than(len(self.calls), is_done), what, 3 * DEADLINE)
+
+    def _calls_more_than(self, count: int, is_done: Callable[[], bool]) -> Callable[[], bool]:
+        return lambda: len(self.calls) > count or is_done()
+
     def wait_for(self, *texts: str, timeout: float = DEADLINE) -> None:
         """Wait until the bot has sent all of these."""
         wait_until(

@@ -207,7 +207,7 @@ def test_more_events_than_fit_wait_with_the_client(
         for number, text in enumerate(texts):
             client.say(text, number)
         running.done()
-        client.wait_for(*texts, timeout=100)
+        client.wait_as_long_as_it_speaks(lambda: len(client.calls) > count, "all is answered")
         assert [text for text in client.texts if text != "before"] == texts
         assert client.closed is None
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.gateway.client import GROUP, V11, V12, Client
 from tests.gateway.project import ONEBOT, Bot, bot
 from tests.program import Environment, write_files
@@ -62,10 +61,9 @@ class Speaker(Client):
 
     def wait_for_all(self) -> None:
         """Wait until every number is answered."""
-        wait_until(
+        self.wait_as_long_as_it_speaks(
             lambda: {number for number, _ in self.heard()} == set(range(self.count)),
             f"all {self.count} numbers of {self.account} are answered",
-            120,
         )
 
     def check(self, killed: set[int]) -> None:

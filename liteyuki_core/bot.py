@@ -265,10 +265,7 @@ class LiteyukiBot:
         a gateway, or replicas have none, and `ValueError` or `TypeError` for a name that no channel
         can have or an argument that is not allowed.
         """
-        if isinstance(replicas, bool) or not isinstance(replicas, int):
-            raise TypeError(f"replicas must be an int, not {type(replicas).__name__}")
-        if replicas < 1:
-            raise ValueError(f"replicas must be at least 1, not {replicas}")
+        _check_count("replicas", replicas)
         if gateway is None:
             gateway = target == _LAUNCHER
         if is_file(target):
@@ -410,17 +407,10 @@ class LiteyukiBot:
         `TypeError` for an argument that is not allowed.
         """
         check_name(f"{check_name(name)}-calls")
-        for what, number in (
-            ("count", count),
-            ("concurrency", concurrency),
-            ("max_calls", max_calls),
-        ):
-            if what == "max_calls" and number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, int):
-                raise TypeError(f"{what} must be an int, not {type(number).__name__}")
-            if number < 1:
-                raise ValueError(f"{what} must be at least 1, not {number}")
+        _check_count("count", count)
+        _check_count("concurrency", concurrency)
+        if max_calls is not None:
+            _check_count("max_calls", max_calls)
         if initializer is not None and not isinstance(initializer, str):
             if not callable(initializer):
                 raise TypeError(f"initializer must be a function, not {type(initializer).__name__}")
@@ -869,6 +859,14 @@ class LiteyukiBot:
         )
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
+
+
+def _check_count(what: str, number: object) -> None:
+    """Raise `TypeError` or `ValueError` for an argument that is no whole number from 1 on."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{what} must be an int, not {type(number).__name__}")
+    if number < 1:
+        raise ValueError(f"{what} must be at least 1, not {number}")
 
 
 def _is_imported_again() -> bool:

@@ -255,6 +255,19 @@ def test_a_hook_that_never_returns(
         ('bot.add_process("a", 3)', "ProcessStartError: process a: .*not int"),
         ('bot.add_process("a", echo, (threading.Lock(),))', "ProcessStartError: process a"),
         ('bot.add_process("a", echo, restart="always")', "TypeError: .*RestartPolicy, not str"),
+        (
+            'bot.add_process("a", echo, replicas=0)',
+            "ValueError: replicas must be at least 1, not 0",
+        ),
+        (
+            'bot.add_process("a", echo, replicas=True)',
+            "TypeError: replicas must be an int, not bool",
+        ),
+        ('bot.add_process("a", echo, replicas=2)', "ConfigError: process a: replicas=2 need"),
+        (
+            'bot.add_process("a-1", echo); bot.add_process("a", echo, gateway=True, replicas=2)',
+            "ProcessExists: .*'a-1'",
+        ),
         ('bot.restart_process("b")', r"ProcessNotFound: .*'b' \(there are: none\)"),
         ('get_channel("nobody-active")', "ChannelNotFound: no channel is named 'nobody-active'"),
         ("active_channel.send(1)", r'NotConnected: .*get_channel\("NAME-active"\)'),

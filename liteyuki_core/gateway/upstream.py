@@ -24,7 +24,7 @@ from . import channel_of
 from .child import Child
 from .exchange import FRAMES, Left, Opened
 from .onebot import Frame, OneBot
-from .websocket import start
+from .websocket import event_of, start
 
 CAPACITY = 1024
 """So many events of one connection may be with a child or wait for it. When there are more, the
@@ -202,9 +202,7 @@ class Upstream:
             frame = client.protocol.call(told, self)
             client.changed.set()
             try:
-                await client.send(
-                    {"type": "websocket.send", "text" if type(frame) is str else "bytes": frame}
-                )
+                await client.send(event_of(frame))
             except (OSError, RuntimeError):
                 pass  # So uvicorn says that the client has left. The reading will know.
             return True

@@ -20,7 +20,7 @@ from tests.linear import Operation, Value, check
 
 KINDS = ("get", "set", "delete", "incr", "compare_and_set", "pop", "setdefault")
 
-PROFILE = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+PROFILE = settings(max_examples=80, derandomize=True, deadline=None, database=None)
 
 
 def history(*calls: tuple[Any, ...]) -> list[Operation]:

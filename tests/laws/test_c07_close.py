@@ -210,3 +210,23 @@ def test_the_main_process_is_gone(pair: Pair, door: Door) -> None:
     wait_until(lambda: pair.child_ended)
     with pytest.raises(ChannelBroken, match="main process is gone"):
         door.receive(theirs)
+
+
+@pytest.mark.every_transport
+def test_who_has_closed_is_not_opened_again(pair: Pair, door: Door) -> None:
+    """While a process ends its link it may hear that the other side is back: it sends no more.
+
+    What it sent then would be lost without a word.
+    """
+    pair.another("other")
+    theirs = Channel._of(pair.child.get("other-passive"))
+    pair.lose("other")
+    pair.hub.process_ended("other", ChannelClosed, "process other was stopped")
+    wait_until(lambda: theirs._open().gone is not None, "the other side is gone")
+    pair.child.lost(ChannelClosed, "this process's LiteyukiBot has stopped")  # As a close begins.
+    pair.another("other")  # The other side is back.
+    pair.main.register("later", pair.main.make("later", 8))
+    wait_until(lambda: "later" in pair.port.names(), "what came before it is there too")
+    for act in (lambda: door.send(theirs, 1), lambda: door.receive(theirs)):
+        with pytest.raises(ChannelClosed, match="has stopped"):
+            act()

@@ -261,10 +261,14 @@ class End:
 
         Under the lock. `last` says that no more messages of the other side will come. `holds` is
         how many messages with this channel in them the hub had seen from here. If more were sent
-        since, the process that made the channel ignores the report.
+        since, the process that made the channel ignores the report. Nothing counts any more once
+        the way to the hub is gone: what was accepted then could not be sent.
         """
-        if self._made and kind is not None and holds != self._holds:
+        if self._state.lost or (self._made and kind is not None and holds != self._holds):
             return
+        self._set_gone(kind, why, last)
+
+    def _set_gone(self, kind: type[ChannelError] | None, why: str, last: bool) -> None:
         self._state.gone = None if kind is None else kind(f"channel {self.name}: {why}", self.name)
         self._state.last = last
         if kind is not None:
@@ -276,7 +280,7 @@ class End:
         self.sending.lock_out()
         self.receiving.let_go()
         self._state.lost = True
-        self.on_gone(kind, why, True, self._holds)
+        self._set_gone(kind, why, True)
         self.fail_requests(kind, why)
 
     def fail_requests(self, kind: type[ChannelError], why: str) -> None:

@@ -256,6 +256,43 @@ def test_it_is_not_interrupted_before_its_target(tmp_path: Path, environment: En
         assert not bot.found("Traceback"), bot.output
 
 
+_IN_A_FINALISER = """
+import time
+
+from liteyuki_core import LiteyukiBot
+
+
+class Slow:
+    def __del__(self):
+        print("in its finaliser", flush=True)
+        time.sleep(0.5)
+
+
+def waits():
+    Slow()
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    bot = LiteyukiBot()
+    bot.add_process("w", waits)
+    bot.run()
+"""
+"""Python drops what is raised in a finaliser, also the interrupt of a stop."""
+
+
+def test_it_is_interrupted_again_after_a_finaliser(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """A stop whose interrupt meets a finaliser ends the process, without a word of Python's."""
+    write_files(tmp_path, {"bot.py": _IN_A_FINALISER})
+    with running(tmp_path, environment) as bot:
+        bot.wait_for_line("in its finaliser$")
+        assert bot.stop() == 0
+        assert bot.found("process w exited with code 0$"), bot.output
+        assert not bot.found("Traceback|Exception ignored"), bot.output
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors that can be limited")
 def test_no_descriptors_left_to_start_a_child(tmp_path: Path, environment: Environment) -> None:
     """At whichever step they run out: it has failed with a line, and nothing else has."""

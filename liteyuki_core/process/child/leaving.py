@@ -55,6 +55,9 @@ class Leaving:
     imported or runs, and not in the middle of this package's work for the target: an exception
     there would leave a frame half written, or a thread made and never started. If the process was
     asked to leave before `begin`, `begin` raises.
+
+    Python drops an exception that is raised in a finaliser. If that meets the interrupt, the main
+    thread is interrupted once more.
     """
 
     def __init__(self, name: str, output: WriteEnd) -> None:
@@ -70,11 +73,17 @@ class Leaving:
         self._lost = False
         self._lock = threading.Lock()
         self._in_target = False
+        self._dropped = sys.unraisablehook
+        """What Python would call with an exception that it drops."""
 
     @property
     def orphaned(self) -> bool:
         # A thread that waits in `receive` is woken before `lost` is called.
         return self._lost or self.context.ended
+
+    @property
+    def _leaves(self) -> bool:
+        return self.asked or self.orphaned or self.exit is not None
 
     @property
     def remaining(self) -> float:
@@ -148,8 +157,9 @@ class Leaving:
 
         Raises `KeyboardInterrupt` if the process is to leave already.
         """
+        self._dropped, sys.unraisablehook = sys.unraisablehook, self._on_dropped
         with self._lock:
-            leaves = self.asked or self.orphaned or self.exit is not None
+            leaves = self._leaves
             self._in_target = not leaves
         if leaves:
             raise KeyboardInterrupt
@@ -175,6 +185,12 @@ class Leaving:
             else:
                 signal.pthread_kill(ident, signal.SIGINT)
 
+    def _on_dropped(self, dropped: sys.UnraisableHookArgs) -> None:
+        if self._leaves and issubclass(dropped.exc_type, KeyboardInterrupt):
+            self._after(0.0, self._interrupt)  # When this thread has left the finaliser.
+        else:
+            self._dropped(dropped)
+
     def _end_by_force(self) -> None:
         code = self.code(None)
         log.logger.error(
@@ -195,7 +211,7 @@ class Leaving:
 
 
 def _is_busy(thread: int) -> bool:
-    """Return whether a thread runs code of `comm` that must not be broken off half way.
+    """Return whether a thread runs code of `comm`, or of this file, that must not be broken off.
 
     A user's callback or function that `comm` has called may be broken off, and so may waiting. But
     a link calls nothing of the user's: whatever a thread calls that reads or writes is part of it.
@@ -207,6 +223,6 @@ def _is_busy(thread: int) -> bool:
         if module == link.__name__:
             return True
         if busy is None and module.partition(".")[0] not in sys.stdlib_module_names:
-            busy = bool(module.startswith(_COMM)) and module != waiter.__name__
+            busy = module == __name__ or (module.startswith(_COMM) and module != waiter.__name__)
         frame = frame.f_back
     return bool(busy)

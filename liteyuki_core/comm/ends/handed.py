@@ -100,7 +100,7 @@ class Handed:
                 self._since = monotonic()
                 if not self._attends:
                     self._attends = True
-                    self._site.soon(self.attend)
+                    self._site.later(self.attend)
             # How long they took matters only when there are many.
             seconds = 0.0 if (count + 1) % MOST else monotonic() - self._since
             if gathered.add(number, 1, seconds):

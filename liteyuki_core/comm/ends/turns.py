@@ -91,7 +91,7 @@ class Turns:
         loop.call_soon(self._end, loop)
         if not self._watches:
             self._watches = True
-            self._site.soon(self._look)
+            self._site.later(self._look)
         return ends
 
     def begin_answers(self, loop: asyncio.AbstractEventLoop, answering: Gathering) -> bool:
@@ -139,7 +139,7 @@ class Turns:
                     end.lock_out()
             self._watches = bool(self._turns)
             if self._watches:
-                self._site.soon(self._look)
+                self._site.later(self._look)
         self._after(dropped)
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:

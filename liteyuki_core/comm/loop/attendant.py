@@ -1,18 +1,28 @@
-"""The thread that makes calls which were put off for a few milliseconds.
+"""The thread that makes calls which were put off for some milliseconds.
 
-A `Site` owns it and closes it. `add` may be called from anywhere, also from a finaliser. Calls are
-made one after another, in the order in which they were added.
+A `Site` owns it and closes it. `add` and `add_late` may be called from anywhere, also from a
+finaliser. Calls are made one after another, in the order in which they were added; late calls are
+a row of their own.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from time import sleep
+from queue import Empty, SimpleQueue
+from time import monotonic, sleep
 
 GATHER_SECONDS = 0.005
 """How many seconds a call may wait, so that later calls are made with it."""
+
+_LATE_SECONDS = 0.025
+"""How many seconds a late call may wait. To wake the thread for each message that comes now and
+then would cost a third of what all else about such a message costs."""
+
+
+def _late() -> None:
+    """Stand in the queue for the late calls."""
 
 
 class Attendant:
@@ -20,6 +30,7 @@ class Attendant:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._late: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -34,6 +45,12 @@ class Attendant:
         """Have `act` called soon."""
         self._queue.put(act)
 
+    def add_late(self, act: Callable[[], None]) -> None:
+        """Have `act` called, but not soon."""
+        self._late.append(act)
+        if len(self._late) == 1:
+            self._queue.put(_late)
+
     def close(self) -> None:
         """End the thread after the calls that were added before. Waits for it, at most 1 s."""
         self._queue.put(None)
@@ -41,11 +58,26 @@ class Attendant:
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        while (act := self._queue.get()) is not None:
-            sleep(GATHER_SECONDS)
-            act()
-            for _ in range(self._queue.qsize()):
-                act = self._queue.get()
+        due: float | None = None
+        while True:
+            try:
+                acts = [self._queue.get(timeout=due and max(0.0, due - monotonic()))]
+            except Empty:
+                self._make_late()
+                due = None
+                continue
+            if acts[0] not in (None, _late):
+                sleep(GATHER_SECONDS)
+            acts += [self._queue.get() for _ in range(self._queue.qsize())]
+            for act in acts:
                 if act is None:
+                    self._make_late()
                     return
-                act()
+                if act is not _late:
+                    act()
+                elif due is None:
+                    due = monotonic() + _LATE_SECONDS
+
+    def _make_late(self) -> None:
+        for _ in range(len(self._late)):
+            self._late.popleft()()

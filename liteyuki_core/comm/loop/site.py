@@ -48,12 +48,16 @@ class Site:
         else:
             self.wakes.wake(loop, partial(loop.call_later, GATHER_SECONDS, act))
 
+    def later(self, act: Callable[[], None]) -> None:
+        """Do the same without a loop, in about 25 ms."""
+        self._attendant.add_late(act)
+
     def start_attending(self) -> None:
         """Start the attendant's thread unless it runs. Under the lock."""
         self._attendant.start()
 
     def close(self) -> None:
-        """Make the calls that `soon` has put off, and end the attendant's thread. Idempotent."""
+        """Make the calls that were put off, and end the attendant's thread. Idempotent."""
         self._attendant.close()
 
 

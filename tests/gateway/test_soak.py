@@ -153,8 +153,12 @@ SHORT, LONG = (5.0, 2, 2), (60.0, 10, 5)
         pytest.param(V12, 2, TOKEN, TWO, SHORT, id="v12, all of it", marks=pytest.mark.long),
         *[
             pytest.param(version, accounts, token, names, LONG, marks=pytest.mark.long)
-            for version in (V11, V12)
-            for accounts, token, names in ((1, None, ONE), (2, TOKEN, ONE), (1, None, TWO))
+            for version, accounts, token, names in (
+                (V11, 1, None, ONE),
+                (V11, 2, TOKEN, ONE),
+                (V11, 1, None, TWO),
+                (V12, 2, TOKEN, TWO),
+            )
         ],
     ],
 )

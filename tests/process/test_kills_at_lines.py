@@ -2,7 +2,7 @@
 
 A first run counts which lines a child executes while it receives, answers, sends, makes
 channels, asks the store and takes long messages; then lives of it end at some of those. `--long`
-takes 240 of them, `LITEYUKI_TEST_SEED` others.
+takes 150 of them, `LITEYUKI_TEST_SEED` others.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def chosen(counts: list[Place], count: int) -> list[Place]:
     return places
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(240, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [6, pytest.param(150, marks=pytest.mark.long)])
 def test_kills_at_lines(tmp_path: Path, environment: Environment, count: int) -> None:
     """Nothing is lost or out of order; what comes again was not acknowledged."""
     places = chosen(executed(tmp_path / "counted", environment), count)

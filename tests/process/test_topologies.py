@@ -1,6 +1,6 @@
 """Random topologies of real processes under faults, judged by the laws of channels.
 
-`--long` runs a hundred seeds, `LITEYUKI_TEST_SEED=7` or `=100-200` others. A failure is made
+`--long` runs eighty seeds, `LITEYUKI_TEST_SEED=7` or `=100-200` others. A failure is made
 smaller and printed as a plan: `LITEYUKI_TOPOLOGY_PLAN=plan.json` runs such a file again. Plans that
 have failed once are kept beside this file, in topologies/.
 """
@@ -37,7 +37,7 @@ def seeds() -> list[object]:
     if asked:
         first, _, last = asked.partition("-")
         return list(range(int(first), int(last or first) + 1))
-    long = [pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 100)]
+    long = [pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 80)]
     return [*range(4), *long]
 
 

@@ -1,8 +1,8 @@
 """A new process in place of the main process, for `LiteyukiBot.restart`.
 
 Ownership. A `Replacement` owns the command and the folder of the new process. Any thread may call
-`want`, and signal handlers call `forget`, so these take no lock. The thread that runs the bot calls
-`replace` when everything that this process started has ended.
+`want` and `forget`, a signal's handler too, so these take no lock. The thread that runs the bot
+calls `replace` when everything that this process started has ended.
 
 Tested in tests/test_bot.py and tests/process/test_reload.py.
 """

@@ -2,8 +2,8 @@
 
 Ownership. `Stop` owns the one deadline of a whole stop, and the watchdog: a thread that ends the
 process by force if its loop hangs and the stop takes longer than the deadline allows. `close` ends
-the watchdog. LiteyukiBot's loop calls `ask`. Signal handlers call `expect` and `at_once`, so these
-take no lock.
+the watchdog. LiteyukiBot's loop calls `ask`. The thread of the signals calls `expect` and
+`at_once`, or a signal's handler, which interrupts whatever the main thread does.
 
 Invariants: the first call of `ask` sets the deadline, and `at_once` moves it to now. Nothing else
 changes it.
@@ -36,6 +36,7 @@ class Stop:
         self.asked = asyncio.Event()
         self._timeout = timeout
         self._end_by_force = end_by_force
+        self._lock = threading.RLock()  # A handler may interrupt its own thread.
         self._deadline: float | None = None
         self._watchdog: threading.Timer | None = None
 
@@ -44,20 +45,23 @@ class Stop:
         if self.asked.is_set():
             return
         log.logger.info(say("LiteyukiBot stops: {why}", why=why))
-        if self._deadline is None:  # A second signal may have come first: `at_once`.
-            self._deadline = monotonic() + self._timeout
-            self._watch(self._timeout + _WATCHDOG_GRACE)
+        with self._lock:
+            if self._deadline is None:  # A second signal may have come first: `at_once`.
+                self._deadline = monotonic() + self._timeout
+                self._watch(self._timeout + _WATCHDOG_GRACE)
         self.asked.set()
 
     def expect(self) -> None:
         """Start the watchdog already now: the loop may hang and never call `ask`."""
-        if not self.asked.is_set():
-            self._watch(self._timeout + _WATCHDOG_GRACE)
+        with self._lock:
+            if not self.asked.is_set():
+                self._watch(self._timeout + _WATCHDOG_GRACE)
 
     def at_once(self) -> None:
         """Move the deadline to now."""
-        self._deadline = monotonic()
-        self._watch(_AT_ONCE_SECONDS)
+        with self._lock:
+            self._deadline = monotonic()
+            self._watch(_AT_ONCE_SECONDS)
 
     def remaining(self) -> float:
         """Return how many seconds remain for the stop, 0 if it was not asked for."""

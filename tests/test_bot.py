@@ -165,10 +165,14 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path, environment: En
 
 
 @unix
-def test_a_hung_loop_is_ended_by_force(tmp_path: Path, environment: Environment) -> None:
-    """A hook that blocks the main loop for ever can't keep the program from ending."""
+@pytest.mark.parametrize("how", ["hung_loop", "busy_loop"])
+def test_a_hung_loop_is_ended_by_force(tmp_path: Path, environment: Environment, how: str) -> None:
+    """A hook that blocks the main loop for ever can't keep the program from ending.
+
+    Nor can one in a long call that runs no Python, so that no signal handler runs either.
+    """
     with running_program(
-        tmp_path, environment, "bot_stops:hung_loop", LITEYUKI_STOP_TIMEOUT="1"
+        tmp_path, environment, f"bot_stops:{how}", LITEYUKI_STOP_TIMEOUT="1"
     ) as bot:
         bot.wait_for_line("^blocking")
         bot.wait_for_line(READY)

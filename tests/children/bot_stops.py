@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from liteyuki_core import LiteyukiBot, get_bot, get_channel
 from liteyuki_core.comm import active_channel, passive_channel
@@ -118,7 +120,16 @@ def last_messages() -> None:
 # ------------------------------------------------------------- a loop that hangs
 
 
-def hung_loop() -> None:
+def _waits() -> None:
+    threading.Event().wait()
+
+
+def _calls_into_c() -> None:
+    # It takes minutes, and no signal breaks it off.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+
+def hung_loop(block: Callable[[], object] = _waits) -> None:
     bot = LiteyukiBot()
     bot.add_process("waits", waits)
 
@@ -127,9 +138,13 @@ def hung_loop() -> None:
         while bot.processes["waits"].state.value != "running":
             await asyncio.sleep(0.01)
         print("blocking", flush=True)
-        threading.Event().wait()
+        block()
 
     acting.run(bot)
+
+
+def busy_loop() -> None:
+    hung_loop(_calls_into_c)
 
 
 # ------------------------------------------------------------- deaths

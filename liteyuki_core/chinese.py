@@ -460,6 +460,7 @@ CHINESE = {
     # -- the gateway
     "process {name}: an HTTP request failed: {error}": "进程 {name}：一个 HTTP 请求失败：{error}",
     "a WebSocket of {path} is closed: {error}": "{path} 的一个 WebSocket 连接已关闭：{error}",
+    "a gateway's event loop has failed": "网关的事件循环出错",
     "process {name}: a WebSocket failed: {error}": "进程 {name}：一个 WebSocket 连接失败：{error}",
     "{count} events of a WebSocket of {path} were not handled: {why}": "{path} 的 WebSocket"
     " 有 {count} 个事件没有处理：{why}",

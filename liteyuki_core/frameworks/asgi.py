@@ -22,6 +22,7 @@ from ..comm import current
 from ..comm.channel import Channel
 from ..comm.loop.dispatch import Dispatcher
 from ..comm.registry import get_channel
+from ..errors import ChannelClosed
 from ..gateway import channel_of
 from ..gateway.exchange import Http, Listen, Listening, Refused, Up, WebSocket
 from .asgi_http import HttpRun
@@ -60,16 +61,19 @@ class Front:
         self._held: Dispatcher | None = None
         """What holds them until then."""
 
-    async def startup(self, server: Any) -> list[tuple[str, int]]:
+    async def startup(self, server: Any) -> list[tuple[str, int]] | None:
         """Have the main process listen for `server`, and start the application.
 
-        Returns the addresses. Raises `OSError` as listening would, SystemExit if the application
-        does not start.
+        Returns the addresses, or None if this process is stopped before it has begun to start the
+        application. Raises `OSError` as listening would, SystemExit if the application does not
+        start.
         """
         config = server.config
         channel = self._channel = get_channel(channel_of(str(current.process())))
         listen = Listen(config.host, config.port, config.backlog, options_of(config))
-        answer: Listening | Refused = await channel.async_request(listen)
+        answer: Listening | Refused | None = await self._asked(listen)
+        if answer is None:
+            return None
         if isinstance(answer, Refused):
             raise OSError(answer.code, answer.text)
         if answer.kept:
@@ -87,9 +91,18 @@ class Front:
         self._state = server.lifespan.state
         self._context = copy_context()
         channel.on_request()(self._take)
-        await channel.async_request(Up(dict(self._adapters)))
+        await self._asked(Up(dict(self._adapters)))
         asyncio.get_running_loop().call_later(_BACK_SECONDS, self._release)
         return answer.addresses
+
+    async def _asked(self, question: object) -> Any:
+        """Return the gateway's answer, None if this process is stopped before it comes."""
+        try:
+            return await self._channel.async_request(question)
+        except ChannelClosed:
+            if current.current().stop.why is None:
+                raise
+            return None
 
     def bot_connected(self) -> None:
         """Note that a bot has connected."""

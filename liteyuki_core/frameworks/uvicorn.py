@@ -46,8 +46,11 @@ _SHUTDOWN = {
 class Front(Protocol):
     """Takes the place of a server's listening, see `asgi.py`."""
 
-    async def startup(self, server: Any) -> list[tuple[str, int]]:
-        """Start the application of a server that does not listen itself; return its addresses."""
+    async def startup(self, server: Any) -> list[tuple[str, int]] | None:
+        """Start the application of a server that does not listen itself; return its addresses.
+
+        Returns None if this process is stopped before the application starts.
+        """
 
     async def shutdown(self, server: Any) -> None:
         """End all connections, then the application."""
@@ -108,6 +111,10 @@ class FirstServer:
                 if is_as_expected(server):
                     sleep_until_exit(server)
                 addresses = await front.startup(server)
+                if addresses is None:
+                    server.started = server.should_exit = True
+                    server.shutdown = _shut_down_nothing
+                    return
                 server.shutdown = lambda sockets=None: front.shutdown(server)
                 server._log_started_message([_Address(*each) for each in addresses])
                 self._on_ready()
@@ -209,6 +216,10 @@ def sleep_until_exit(server: Any) -> None:
 
     server.__class__ = Server
     server.server_state.__class__ = State
+
+
+async def _shut_down_nothing(sockets: Any = None) -> None:
+    """Shut down an application that has not started."""
 
 
 async def _shutdown(server: Any, original: Callable[..., Any], sockets: Any = None) -> None:

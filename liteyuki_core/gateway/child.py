@@ -1,6 +1,6 @@
 """What the gateway knows of one child: whether it takes connections, and the way to it.
 
-Owned by the gateway. LiteyukiBot's loop calls everything.
+Owned by the gateway. The gateway's loop calls everything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One HTTP request, from the client to the child and back. On LiteyukiBot's loop.
+"""One HTTP request, from the client to the child and back. On the gateway's loop.
 
 The channels of its bodies are closed here. Nothing is sent to a second process: a request that was
 under way when its process ended is answered with 502.

@@ -1,8 +1,8 @@
 """A WebSocket of a known adapter, which stays open while its children's processes are replaced.
 
 Ownership. Owns the connection's part of each child, a task for each, and the task that reads from
-the client. A child's application that accepts the client first does so for all. All runs on
-LiteyukiBot's loop.
+the client. A child's application that accepts the client first does so for all. All runs on the
+gateway's loop.
 
 Invariant: an event goes to one child, and all of a conversation to the same one, unless that is
 stopped or given up.
@@ -24,7 +24,7 @@ from .exchange import Left
 from .http import Receive, Send, respond, unavailable
 from .onebot import Frame, Kind, OneBot
 from .upstream import Upstream
-from .websocket import DENIAL, RESTARTS, TOO_LARGE, frame_of, left
+from .websocket import DENIAL, STOPPED, TOO_LARGE, frame_of, left
 
 
 class KeptWebSocket:
@@ -138,7 +138,7 @@ class KeptWebSocket:
         """
         if not all(upstream.child.is_over for upstream in self._upstreams):
             return True
-        await self.send(RESTARTS)
+        await self.send(STOPPED)
         return False
 
     def app_ended(self) -> None:

@@ -1,7 +1,7 @@
 """uvicorn in the main process: the server that has a child's connections.
 
 Ownership. A `Server` owns the sockets that it is given, uvicorn's server and its connections;
-`close` ends all. It runs in LiteyukiBot's loop, and signals and the log are the main process's.
+`close` ends all. It runs on the gateway's loop, and signals and the log are the main process's.
 uvicorn is imported only here, when a child comes up for the first time.
 """
 
@@ -55,7 +55,10 @@ class Server:
             )
 
     async def close(self) -> None:
-        """Accept nothing more, and close all connections: WebSockets with 1012."""
+        """Accept nothing more, and close all connections: WebSockets with 1012.
+
+        Those that are about to end by themselves, because their child has ended, may say why.
+        """
         server = self._server
         server.should_exit = True
         for each in getattr(server, "servers", ()):
@@ -63,6 +66,8 @@ class Server:
         for sock in self._sockets:
             sock.close()
         state = server.server_state
+        if state.tasks:
+            await asyncio.wait(set(state.tasks), timeout=_CLOSE_SECONDS)
         for connection in list(state.connections):
             connection.shutdown()
         if state.tasks:
@@ -82,13 +87,12 @@ class _Lines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._servers: set[Server] = set()
-        self._thread = 0
+        self._threads: dict[Server, int] = {}
+        """The servers that run, and their threads."""
 
     def show(self, server: Server) -> None:
         """Pass on lines from now on, as long as one server wants that."""
-        self._thread = threading.get_ident()
-        self._servers.add(server)
+        self._threads[server] = threading.get_ident()
         for name in _LOGGERS:
             logger = logging.getLogger(name)
             logger.setLevel(logging.INFO)
@@ -96,13 +100,13 @@ class _Lines(logging.Handler):
 
     def hide(self, server: Server) -> None:
         """Undo `show`. Idempotent."""
-        self._servers.discard(server)
-        if not self._servers:
+        self._threads.pop(server, None)
+        if not self._threads:
             for name in _LOGGERS:
                 logging.getLogger(name).removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread != self._thread:
+        if record.thread not in self._threads.values():
             return
         error = record.exc_info[1] if record.exc_info else None
         logger = log.logger if error is None else log.logger.opt(exception=error)

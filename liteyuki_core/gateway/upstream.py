@@ -4,7 +4,7 @@ Each life gets the handshake and the frames on a channel without a name, which e
 come on a channel with a name, so those that a process has not handled go to its successor. When
 the client has left, this part is over once its last events were handled.
 
-Ownership. Owns its channels and the task that moves events. All runs on LiteyukiBot's loop.
+Ownership. Owns its channels and the task that moves events. All runs on the gateway's loop.
 Invariant: events are sent in the order in which `keep` was called.
 """
 

@@ -1,4 +1,4 @@
-"""A WebSocket that closes when its child's process ends. On LiteyukiBot's loop.
+"""A WebSocket that closes when its child's process ends. On the gateway's loop.
 
 Its channel has no name, so it ends with the process that it was sent to.
 """
@@ -18,6 +18,7 @@ from .exchange import FRAMES, Left, WebSocket
 from .http import Receive, Send, plain, respond, unavailable
 
 RESTARTS = {"type": "websocket.close", "code": 1012, "reason": "the bot's process is restarted"}
+STOPPED = {"type": "websocket.close", "code": 1012, "reason": "the bot's process is stopped"}
 TOO_LARGE = {"type": "websocket.close", "code": 1009, "reason": ""}
 DENIAL = "websocket.http.response"
 

@@ -1,4 +1,7 @@
-"""Who has a gateway and who has none."""
+"""Who has a gateway and who has none, and what its own loop is for.
+
+Tests gateway/serving.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import httpx
 import pytest
 
 from tests.conftest import free_port
-from tests.gateway.project import PAGES
+from tests.gateway.client import Client
+from tests.gateway.project import ANSWERING, ONEBOT, PAGES
 from tests.program import (
     Environment,
     listing,
@@ -111,3 +115,108 @@ def test_two_children_have_two(tmp_path: Path, environment: Environment) -> None
             program.wait_for_line(rf'"GET /pid\?{name} HTTP/1.1" 200')
         assert program.stop() == 0
         assert len(program.found('"GET /pid')) == 2
+
+
+BLOCKED = """
+    import asyncio
+    import time
+    from pathlib import Path
+
+    from liteyuki_core import LiteyukiBot
+
+    if __name__ == "__main__":
+        bot = LiteyukiBot()
+        bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")
+
+        @bot.on_after_start
+        async def stop_it():
+            while not Path("will-ask").exists():
+                await asyncio.sleep(0.01)
+            Path("blocked").touch()
+            time.sleep(0.3)
+            bot.stop_process("nonebot")
+
+        bot.run(keep=True)
+"""
+"""A bot that stops its child when that has asked its gateway something and has no answer yet."""
+
+ASKS = """
+import time
+from pathlib import Path
+
+from liteyuki_core.frameworks import asgi
+
+asked = asgi.Front._asked
+
+async def ask(front, question):
+    if type(question).__name__ == "{question}":
+        Path("will-ask").touch()
+        while not Path("blocked").exists():
+            time.sleep(0.01)
+    return await asked(front, question)
+
+asgi.Front._asked = ask
+
+@driver.on_shutdown
+async def shut_down():
+    print("shut down", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("question", "starts"), [("Listen", False), ("Up", True)])
+def test_a_stop_before_the_gateway_has_answered(
+    tmp_path: Path, environment: Environment, question: str, starts: bool
+) -> None:
+    """The child ends as by any stop: an application that has started is shut down."""
+    files = {
+        "bot.py": BLOCKED,
+        "asks.py": nonebot_plugin(ASKS.format(question=question)),
+        "pyproject.toml": listing("asks"),
+    }
+    write_files(tmp_path, files)
+    with running(tmp_path, environment, PORT=str(free_port())) as program:
+        program.wait_for_line("process nonebot exited with code 0$", timeout=60)
+        assert bool(program.found("^shut down$")) is starts, program.output
+        assert not program.found("Traceback"), program.output
+        assert program.stop() == 0
+
+
+def test_clients_are_served_while_the_bots_loop_is_blocked(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """They have nothing to do with what plugins of the main process do there."""
+    main = f"""
+        import time
+        from pathlib import Path
+
+        from liteyuki_core import LiteyukiBot
+
+        if __name__ == "__main__":
+            bot = LiteyukiBot()
+            bot.add_process(
+                "nonebot",
+                "liteyuki_core.frameworks.nonebot:run",
+                kwargs={{"plugins": ["{ANSWERING}"]}},
+            )
+
+            @bot.on_after_start
+            async def block():
+                await bot.wait_ready("nonebot", 30)
+                print("blocked", flush=True)
+                while not Path("go-on").exists():
+                    time.sleep(0.01)
+                print("goes on", flush=True)
+
+            bot.run()
+    """
+    write_files(tmp_path, {**ONEBOT, "bot.py": main})
+    port = free_port()
+    with running(tmp_path, environment, PORT=str(port)) as program:
+        program.wait_for_line("^blocked$", timeout=60)
+        with Client(f"127.0.0.1:{port}") as client:
+            client.say("how are you")
+            client.wait_for("how are you")
+        assert not program.found("^goes on$")
+        (tmp_path / "go-on").touch()
+        program.wait_for_line("^goes on$")
+        assert program.stop() == 0

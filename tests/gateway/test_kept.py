@@ -276,7 +276,7 @@ def test_a_stop_closes_it_with_1012(running: Bot, client: Client) -> None:
     """Nothing goes on; when the child is started again, the client may connect."""
     running.order("stop")
     wait_until(lambda: client.closed, "it is closed")
-    assert client.closed == (1012, "")
+    assert client.closed == (1012, "the bot's process is stopped")
     running.order("restart")
     with Client(running.address, version=client.version) as again:
         again.say("here again")

@@ -12,6 +12,8 @@ from time import monotonic, sleep
 
 import psutil
 
+from ..gateway.thread import new_loop
+
 _SECONDS = 5.0
 _PAUSE = 0.01
 
@@ -28,6 +30,7 @@ class Leftovers:
 
             # The first child starts it, and it stays for as long as this process.
             resource_tracker.ensure_running()
+            new_loop().close()  # The first of uvloop's opens a pipe, which stays too.
         self._processes = _processes()
         self._threads = set(threading.enumerate())
         self._descriptors = _descriptors()

@@ -47,7 +47,7 @@ from .process.program.spec import checked as checked_program
 from .process.project_lock import ProjectLock
 from .process.reload import Reload, find_watched
 from .process.restart import RestartPolicy
-from .process.spec import is_file
+from .process.spec import is_file, name_of_target
 from .process.state import ChildProcess, ProcessState
 from .process.supervisor import Supervisor
 from .process.terms import checked as checked_terms
@@ -267,7 +267,7 @@ class LiteyukiBot:
         """
         _check_count("replicas", replicas)
         if gateway is None:
-            gateway = target == _LAUNCHER
+            gateway = name_of_target(target) == _LAUNCHER
         if is_file(target):
             target, args = _of_file(name, str(target), args, kwargs)
         known = self._supervisor.children

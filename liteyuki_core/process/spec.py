@@ -58,6 +58,14 @@ def is_file(target: object) -> bool:
     return isinstance(target, str) and target.endswith((".py", ".pyw"))
 
 
+def name_of_target(target: Callable[..., Any] | str) -> str:
+    """Return how a target is named where it is imported: "pkg.mod:func", or the path of a file."""
+    if isinstance(target, str):
+        return target
+    module = getattr(target, "__module__", None)
+    return f"{module}:{getattr(target, '__qualname__', repr(target))}"
+
+
 def load_target(target: Callable[..., Any] | str) -> Callable[..., Any]:
     """Return the callable that `"pkg.mod:func"` names, or that runs a file.
 

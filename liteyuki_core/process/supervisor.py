@@ -34,7 +34,7 @@ from .pool import Pool
 from .program.course import ProgramCourse
 from .program.spec import Program
 from .rolling import Rolling
-from .spec import is_file, pack_call
+from .spec import is_file, name_of_target, pack_call
 from .starting import Starting
 from .state import ChildProcess, ProcessState
 from .task import Tasks
@@ -133,15 +133,13 @@ class Supervisor:
                     "or be the path of a Python file",
                     name,
                 )
-            text = target
-        elif callable(target):
-            text = f"{target.__module__}:{getattr(target, '__qualname__', repr(target))}"
-        else:
+        elif not callable(target):
             raise ProcessStartError(
                 f"process {name}: target must be a callable or 'package.module:function', not "
                 f"{type(target).__name__}",
                 name,
             )
+        text = name_of_target(target)
         call = _packed(name, text, target, args, kwargs)
         rolling = Rolling(self._tasks, self._restart_now) if len(names) > 1 else None
         for number, each in enumerate(names):

@@ -85,6 +85,18 @@ def test_nothing_of_it_is_imported_where_there_is_none(
         assert stopped_by_itself(program), program.output
 
 
+def test_the_launcher_itself_has_one_too(tmp_path: Path, environment: Environment) -> None:
+    """Also where it is given as a function, and not by its name."""
+    main = BOT.format(gateway=None).replace(
+        '"liteyuki_core.frameworks.nonebot:run"',
+        '__import__("liteyuki_core.frameworks.nonebot").frameworks.nonebot.run',
+    )
+    write_files(tmp_path, {"bot.py": main, "pyproject.toml": listing()})
+    with running(tmp_path, environment, PORT=str(free_port())) as program:
+        program.wait_for_line(r"^channels \['nonebot-gateway'\]$")
+        assert program.stop() == 0
+
+
 def test_a_driver_that_does_not_serve(tmp_path: Path, environment: Environment) -> None:
     """Costs the main process no server."""
     files = {

@@ -198,6 +198,33 @@ class Raw:
 app.mount("/raw", Raw())
 
 
+class Stated:
+    """Gives the answer that its path states: /status/Content-Length/piece/piece. Tells what came.
+
+    Without a Content-Length that is "-".
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        stated = scope["path"].partition("/stated/")[2]
+        status, length, *pieces = stated.split("/")
+        headers = [] if length == "-" else [(b"content-length", length.encode())]
+        start = {"type": "http.response.start", "status": int(status), "headers": headers}
+        bodies = [
+            {"type": "http.response.body", "body": piece.encode(), "more_body": left > 0}
+            for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True)
+        ]
+        try:
+            for event in (start, *bodies):
+                await send(event)
+        except Exception as error:
+            logger.info(f"{scope['method']} {stated}: {type(error).__name__}")
+            raise
+        logger.info(f"{scope['method']} {stated}: no error")
+
+
+app.mount("/stated", Stated())
+
+
 @pages("/die")
 async def die() -> Response:
     os._exit(7)

@@ -108,6 +108,8 @@ def begin() -> None:
 
     def work() -> None:
         arguments = ["--noconftest", "-s", "-q", "-p", "no:cacheprovider", "--junit-xml=found.xml"]
+        # Python 3.11 fails where two threads parse source at once: the server logs tracebacks.
+        arguments += ["--tb=native"]
         arguments += ["--continue-on-collection-errors", "tests", *_chosen()]
         try:
             # A fixture here takes the place of one of anyio's of the same name.

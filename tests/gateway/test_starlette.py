@@ -81,6 +81,7 @@ def unpack(sources: Path, folder: Path) -> None:
 def found(folder: Path, environment: Environment, *arguments: str) -> dict[str, str]:
     """Run a server with the tests in it. Return what each test has led to: "" where it passes."""
     environment = {**environment, "PORT": str(free_port())}
+    environment["PYTHONNODEBUGRANGES"] = "1"  # Tracebacks without parsing, see the suite.
     environment["PYTHONPATH"] = str(ROOT / "tests" / "children")
     with running(folder, environment, *arguments) as program:
         program.wait_until((folder / "found").exists, "the tests have run", _LONG)

@@ -195,8 +195,15 @@ class PortTransport(httpx.BaseTransport):  # type: ignore[misc]
             stream=request.stream,
             extensions=request.extensions,
         )
-        response = self._over.handle_request(sent)
-        response.stream = Body(response.stream, run, self._original.raise_server_exceptions)
+        raises = self._original.raise_server_exceptions
+        try:
+            response = self._over.handle_request(sent)
+        except httpx.TransportError:
+            error = run.wait()
+            if error is not None and raises:
+                raise error from None
+            raise
+        response.stream = Body(response.stream, run, raises)
         return response
 
     def close(self) -> None:

@@ -153,7 +153,7 @@ def test_a_client_gets_the_same(bots: tuple[Bot, Bot], name: str) -> None:
     """Byte for byte, but for the bounds of chunks."""
     expected, found = (pieces_joined(answered(each, REQUESTS[name])) for each in bots)
     assert found == expected
-    assert expected
+    assert expected or name == "states 200/x/abc"  # There uvicorn closes the connection.
 
 
 def test_the_application_gets_the_same(bots: tuple[Bot, Bot]) -> None:
@@ -165,7 +165,6 @@ def test_the_application_gets_the_same(bots: tuple[Bot, Bot]) -> None:
         each.program.wait_for_line("after the answer: {'type': 'http.disconnect'}")
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("stated", STATED)
 def test_an_application_is_told_that_its_answer_is_not_as_long_as_it_states(

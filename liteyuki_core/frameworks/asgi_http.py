@@ -96,7 +96,8 @@ class HttpRun:
             if not self._over.done():
                 self._body = None if piece is None else b""
                 return _piece(piece or b"", piece is not None)
-        await asyncio.wait({self._over})
+        if not self._over.done():  # Who only looks, in a scope that is cancelled, may not wait.
+            await asyncio.wait({self._over})
         return {"type": "http.disconnect"}
 
     async def _next(self, more: Channel[Any]) -> bytes | None:

@@ -198,6 +198,20 @@ class Raw:
 app.mount("/raw", Raw())
 
 
+class Looks:
+    """Says in the log whether the client has left, as `is_disconnected` has it: without waiting."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        before = await request.is_disconnected()
+        await Response("looked")(scope, receive, send)
+        logger.info(f"left: {before} before, {await request.is_disconnected()} after the answer")
+
+
+app.mount("/looks", Looks())
+
+
 class Stated:
     """Gives the answer that its path states: /status/Content-Length/piece/piece. Tells what came.
 

@@ -178,6 +178,13 @@ def test_an_application_is_told_that_its_answer_is_not_as_long_as_it_states(
     assert told[0].partition(method)[2] == told[1].partition(method)[2]
 
 
+def test_an_application_may_look_whether_the_client_has_left(bots: tuple[Bot, Bot]) -> None:
+    """Without waiting. After its answer it is as if the client had."""
+    for each in bots:
+        answered(each, get(b"/looks/"))
+        each.program.wait_for_line("left: False before, True after the answer")
+
+
 def test_each_request_has_its_line(bots: tuple[Bot, Bot]) -> None:
     """The log names the client, the request and the status."""
     for each in bots:

@@ -23,16 +23,18 @@ from typing import Any
 
 import anyio.pytest_plugin
 import pytest
+from starlette import testclient
 from starlette.testclient import (
     TestClient,
     WebSocketDenialResponse,
-    WebSocketDisconnect,
     WebSocketTestSession,
     _Upgrade,
-    httpx,  # type: ignore[attr-defined]  # Which of two, depends on Starlette's version.
 )
+from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+
+httpx: Any = vars(testclient)["httpx"]  # Which of two, depends on Starlette's version.
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Nothing here is encrypted, and to load certificates for each client takes long."""
@@ -267,7 +269,7 @@ class PortSession(WebSocketTestSession):
             raise WebSocketDenialResponse(
                 status_code=answer.status_code,
                 headers=list(answer.headers.raw_items()),
-                content=answer.body or b"",
+                content=bytes(answer.body or b""),
             ) from None
         self.accepted_subprotocol = self._connection.subprotocol  # type: ignore[assignment]
         response = self._connection.response

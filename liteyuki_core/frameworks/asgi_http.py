@@ -49,6 +49,8 @@ class HttpRun:
         self._has_left = False
         self._answer: asyncio.Future[Answer | None] = self._loop.create_future()
         self._start: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._left: int | None = None
+        """How many bytes of the answer's body are to come, None if that was not stated."""
         self._is_complete = False
         self._pieces: Channel[Any] | None = None
         self._lock = asyncio.Lock()
@@ -94,7 +96,8 @@ class HttpRun:
             if not self._over.done():
                 self._body = None if piece is None else b""
                 return _piece(piece or b"", piece is not None)
-        await asyncio.wait({self._over})
+        if not self._over.done():  # Who only looks, in a scope that is cancelled, may not wait.
+            await asyncio.wait({self._over})
         return {"type": "http.disconnect"}
 
     async def _next(self, more: Channel[Any]) -> bytes | None:
@@ -121,6 +124,7 @@ class HttpRun:
                 raise RuntimeError(f"an answer begins with http.response.start, not with {kind}")
             headers = [(bytes(name), bytes(value)) for name, value in event.get("headers", ())]
             self._start = event["status"], headers
+            self._left = _length(self._scope["method"], *self._start)
             self._patience = self._loop.call_later(_PATIENCE, self._tire)
             return
         if kind != "http.response.body":
@@ -128,13 +132,21 @@ class HttpRun:
         body, more = bytes(event.get("body", b"")), event.get("more_body", False)
         if self._patience is not None:
             self._patience.cancel()
-        if self._pieces is None and not more and len(body) <= PIECE:
+        is_whole = not more
+        if self._left is not None:
+            if len(body) > self._left:
+                raise RuntimeError("the answer is longer than its Content-Length")
+            self._left -= len(body)
+            is_whole = not more and not self._left
+        if self._pieces is None and is_whole and len(body) <= PIECE:
             self._complete(Answer(*self._start, body, False))
             return
         async with self._lock:
-            await self._send_pieces(body, more)
-        if not more:
+            await self._send_pieces(body, not is_whole)
+        if is_whole:
             self._complete(None)
+        elif not more:
+            raise RuntimeError("the answer is shorter than its Content-Length")
 
     def _tire(self) -> None:
         self._tired = self._loop.create_task(self._send_start())
@@ -190,6 +202,20 @@ class HttpRun:
             except ChannelError:
                 pass
         self._complete(None)
+
+
+def _length(method: str, status: int, headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Return how long an answer's body has to be. None if it may have any length, or is not sent.
+
+    uvicorn checks it too, but in the main process, where the application learns nothing of it.
+    Raises ValueError.
+    """
+    fields = {name.lower(): value for name, value in reversed(headers)}
+    length = 0 if status in (204, 304) else None
+    if b"content-length" in fields:
+        length = int(fields[b"content-length"])
+    is_chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+    return None if is_chunked or method == "HEAD" else length
 
 
 def _piece(body: bytes, more: bool) -> dict[str, Any]:

@@ -198,6 +198,47 @@ class Raw:
 app.mount("/raw", Raw())
 
 
+class Looks:
+    """Says in the log whether the client has left, as `is_disconnected` has it: without waiting."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        before = await request.is_disconnected()
+        await Response("looked")(scope, receive, send)
+        logger.info(f"left: {before} before, {await request.is_disconnected()} after the answer")
+
+
+app.mount("/looks", Looks())
+
+
+class Stated:
+    """Gives the answer that its path states: /status/Content-Length/piece/piece. Tells what came.
+
+    Without a Content-Length that is "-".
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        stated = scope["path"].partition("/stated/")[2]
+        status, length, *pieces = stated.split("/")
+        headers = [] if length == "-" else [(b"content-length", length.encode())]
+        start = {"type": "http.response.start", "status": int(status), "headers": headers}
+        bodies = [
+            {"type": "http.response.body", "body": piece.encode(), "more_body": left > 0}
+            for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True)
+        ]
+        try:
+            for event in (start, *bodies):
+                await send(event)
+        except Exception as error:
+            logger.info(f"{scope['method']} {stated}: {type(error).__name__}")
+            raise
+        logger.info(f"{scope['method']} {stated}: no error")
+
+
+app.mount("/stated", Stated())
+
+
 @pages("/die")
 async def die() -> Response:
     os._exit(7)

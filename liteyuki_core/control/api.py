@@ -75,6 +75,7 @@ CALLS = (
     Call("DELETE", "/store/{key:path}", Control.store_delete, models.OfKey, models.Existed),
     Call("GET", "/log", Control.log, models.Lines, list[models.Line]),
     Call("GET", "/settings", Control.settings, models.Nothing, list[models.Setting]),
+    Call("POST", "/web", Control.open_page, models.OpenPage, models.PageLink),
     Call("POST", "/shutdown", Control.shutdown, models.Nothing, models.Done),
 )
 
@@ -118,7 +119,7 @@ class Api:
         if self._token is not None:
             shown = dict(scope["headers"]).get(b"authorization", b"")
             if not hmac.compare_digest(shown, f"Bearer {self._token}".encode()):
-                refusal = _problem(401, "HTTPError", "the token is missing or wrong")
+                refusal = problem(401, "HTTPError", "the token is missing or wrong")
                 await refusal(scope, receive, send)
                 return
         await self._application(scope, receive, send)
@@ -155,7 +156,7 @@ class Api:
                     f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}"
                     for each in error.errors(include_input=False, include_url=False)
                 )
-                return _problem(422, "ValidationError", about)
+                return problem(422, "ValidationError", about)
             except Exception as error:
                 return self._failed(error)
 
@@ -173,12 +174,12 @@ class Api:
             log.logger.opt(exception=error).error(
                 say("the control API has failed: {error!r}", error=error)
             )
-            return _problem(500, "InternalError", "LiteyukiBot's log says what has failed")
-        return _problem(status, type(error).__name__, str(error))
+            return problem(500, "InternalError", "LiteyukiBot's log says what has failed")
+        return problem(status, type(error).__name__, str(error))
 
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return _problem(error.status_code, "HTTPError", error.detail)
+        return problem(error.status_code, "HTTPError", error.detail)
 
     def _call(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
         answers = TypeAdapter(call.answers)
@@ -264,7 +265,7 @@ async def _asked(request: Request, takes: type[BaseModel], *, has_body: bool) ->
     """Return what a request asks. Raises `ValidationError` and `HTTPException`."""
     fields: dict[str, Any] = {}
     if has_body:
-        body = await _body(request)
+        body = await body_of(request)
         if body:
             try:
                 found = TypeAdapter(dict[str, Any]).validate_json(body)
@@ -281,13 +282,15 @@ async def _asked(request: Request, takes: type[BaseModel], *, has_body: bool) ->
     return takes.model_validate({**fields, **request.path_params})
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request, most: int = _BODY_BYTES) -> bytes:
+    """Return a request's body. Raises `HTTPException` if it is too long, or does not come."""
+
     async def read() -> bytes:
         body = b""
         async for part in request.stream():
             body += part
-            if len(body) > _BODY_BYTES:
-                raise HTTPException(413, f"a body has at most {_BODY_BYTES} bytes")
+            if len(body) > most:
+                raise HTTPException(413, f"a body has at most {most} bytes")
         return body
 
     try:
@@ -296,7 +299,8 @@ async def _body(request: Request) -> bytes:
         raise HTTPException(408, f"the body did not come within {_BODY_SECONDS:g} s") from None
 
 
-def _problem(status: int, error: str, message: str) -> Response:
+def problem(status: int, error: str, message: str) -> Response:
+    """Return the answer that says what went wrong."""
     body = models.Problem(error=error, message=message).model_dump_json()
     return Response(body, status, media_type=_JSON)
 

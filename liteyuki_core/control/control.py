@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timezone
 from enum import Enum
@@ -57,6 +58,8 @@ class Control:
         self.life = token_hex(4)
         """Begins the numbers of lines and events, which begin anew with each bot."""
         self._letters: dict[str, Letter] = {}
+        self.opens_page: Callable[[models.OpenPage], models.PageLink] | None = None
+        """Makes links to the web page. The server of the control socket sets it."""
 
     # ------------------------------------------------------------- processes
 
@@ -168,6 +171,12 @@ class Control:
         # After the answer: it could not leave a loop that is about to end.
         asyncio.get_running_loop().call_soon(self._bot.stop)
         return models.Done()
+
+    def open_page(self, asked: models.OpenPage) -> models.PageLink:
+        """Open the web page, if it is not open, and return a link. Raises `LiteyukiError`."""
+        if self.opens_page is None:
+            raise LiteyukiError("there is no control socket, and so no web page")
+        return self.opens_page(asked)
 
     # ------------------------------------------------------------- accounts
 
@@ -318,6 +327,11 @@ class Control:
             )
             for entry in entries
         ]
+
+    @property
+    def running_settings(self) -> Settings:
+        """The settings that the bot runs with."""
+        return self._bot._settings
 
     def settings(self, asked: models.Nothing | None = None) -> list[models.Setting]:
         """Return all settings, in the order of the README."""

@@ -185,6 +185,19 @@ class Setting(BaseModel):
     changed: bool
 
 
+class PageLink(BaseModel):
+    """A link to the web page, for one use within `seconds`. `right` is what it allows.
+
+    `tunnel` is the command that leads to the page from another machine; None: it is reached there.
+    """
+
+    url: str
+    right: Literal["change", "read"]
+    seconds: float
+    port: int
+    tunnel: str | None
+
+
 class Done(BaseModel):
     """What was asked for is done."""
 
@@ -283,6 +296,12 @@ class Lines(_Asked):
     process: Annotated[list[Name], Field(max_length=100)] = []
     level: Level | None = None
     text: Annotated[str, Field(max_length=1024)] = ""
+
+
+class OpenPage(_Asked):
+    """Open the web page, if it is not open. With `read_only` its link lets nobody change a thing."""
+
+    read_only: bool = False
 
 
 class Events(_Asked):

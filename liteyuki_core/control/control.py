@@ -146,6 +146,7 @@ class Control:
             memory=None if taken is None else taken.memory,
             loop_lag=child.loop_lag,
             queue=queues[child.name],
+            depends_on=list(self._bot._supervisor.get(child.name).terms.depends_on),
         )
 
     async def start(self, asked: models.OfProcess) -> models.Process:

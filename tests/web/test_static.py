@@ -47,10 +47,10 @@ def test_a_changed_file_has_another_name(tmp_path: Path) -> None:
     """And so have those that name it, also in a circle."""
     files = {"a.js": 'import "./b.js"', "b.js": 'import "./a.js"', "notes.txt": "no media type"}
     write_files(tmp_path, files)
-    before = static.load(tmp_path)
+    before = static.read(tmp_path)
     assert sorted(name.partition(".")[0] for name in before) == ["a", "b"]
     write_files(tmp_path, {"b.js": 'import "./a.js"; 1'})
-    after = static.load(tmp_path)
+    after = static.read(tmp_path)
     assert not set(before) & set(after)
     (name,) = (name for name in after if name.startswith("b."))
     (content,) = (file.content.decode() for key, file in after.items() if key.startswith("a."))
@@ -59,7 +59,7 @@ def test_a_changed_file_has_another_name(tmp_path: Path) -> None:
 
 def test_the_page() -> None:
     """Each file has a media type, nothing leads elsewhere, and all is small."""
-    files = static.load()
+    files = static.read()
     assert {"index.html", "entry.html"} <= set(files)
     for name, file in files.items():
         assert name.endswith(".html") or re.search(r"\.[0-9a-f]{12}\.\w+$", name)

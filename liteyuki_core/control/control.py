@@ -316,7 +316,8 @@ class Control:
         Nothing is rebuilt, as in `store_get`. Raises `NotFound`.
         """
         letter = self._letter(asked.id)
-        payload, value, text, is_plain = letter.payload(), None, None, False
+        (payload,) = letter._batch.payloads()
+        value, text, is_plain = None, None, False
         try:
             value, is_plain = plain.of_payload(payload), True
         except plain.NotPlain:

@@ -187,6 +187,8 @@ class App:
         return response
 
     async def _log_in(self, request: Request) -> Response:
+        if request.method == "GET":  # Somebody loads the page again that a wrong password has got.
+            return Response(None, 303, {"location": "/"})
         _check_method(request, "POST")
         if not self._password.is_set:
             raise HTTPException(404, "there is no password")
@@ -265,6 +267,7 @@ class App:
             async def send_in_session(message: Message) -> None:
                 if session.over:
                     raise ConnectionAbortedError("the session is over")
+                self._sessions.touch(session)
                 await send(message)
 
             raw = scope["raw_path"].removeprefix(b"/api")

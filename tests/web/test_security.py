@@ -354,7 +354,7 @@ def test_methods(bot: Program) -> None:
     """Those that a path does not have are refused; a HEAD is a GET without its body."""
     browser = opened()
     for verb, path in (
-        *(("POST", "/"), ("PUT", "/"), ("DELETE", "/static/x.js"), ("GET", "/login")),
+        *(("POST", "/"), ("PUT", "/"), ("DELETE", "/static/x.js"), ("PUT", "/login")),
         *(("GET", "/logout"), ("HEAD", "/login"), ("POST", "/api/session")),
         *(("GET", "/api/session/link"), ("PUT", "/api/session/link"), ("OPTIONS", "/")),
         *(("PATCH", "/api/status"), ("OPTIONS", "/api/status"), ("TRACE", "/api/status")),
@@ -362,6 +362,7 @@ def test_methods(bot: Program) -> None:
         answer = browser.ask(verb, path)
         assert answer.status == 405, (verb, path)
         check_headers(answer)
+    assert browser.get("/login").headers["location"] == "/"
     for path in ("/", "/api/status", "/api/session"):
         answer = browser.ask("HEAD", path)
         assert (answer.status, answer.body) == (200, b"")

@@ -134,6 +134,8 @@ class LiteyukiBot:
         if self._settings.store_path is not None:
             self._lock.look()  # Before the store is opened: this error names the pid.
         self._alerts = self._make_alerts()  # Before the store is opened: its settings may be wrong.
+        if self._settings.web:  # Likewise. By its name: web is above this floor.
+            import_module(f"{__package__}.web.password").check(self._settings)
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )

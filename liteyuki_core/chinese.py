@@ -466,4 +466,32 @@ CHINESE = {
     " 有 {count} 个事件没有处理：{why}",
     "its client has left and connected anew": "客户端已离开并重新连接",
     "process {name} does not run": "进程 {name} 没有在运行",
+    # -- the web page
+    "the web page is open at {url}": "网页已打开：{url}",
+    "there is no web page: {error}": "没有网页：{error}",
+    "this link to the web page works once, within {seconds:.0f} s; `liteyuki web` makes others: "
+    "{url}": (
+        "网页链接（{seconds:.0f} 秒内有效，只能用一次，之后用 `liteyuki web` 获取新的）：{url}"
+    ),
+    "web page: session {name} ({right}) was begun by {how} from {address}": (
+        "网页：来自 {address} 的会话 {name}（{right}）通过{how}登录"
+    ),
+    "the web page has failed: {error!r}": "网页出了错：{error!r}",
+    "may change": "可修改",
+    "may only look": "只读",
+    "a link": "链接",
+    "the password": "密码",
+    "web page: a wrong password was given from {address}": "网页：{address} 输错了密码",
+    "web page: {verb} {path} from {address}, session {name}": (
+        "网页：{verb} {path}，来自 {address}，会话 {name}"
+    ),
+    "Password": "密码",
+    "Log in": "登录",
+    "Run this on the machine of the bot, in its directory; it gives you a link:": (
+        "在机器人所在的机器上，进入它的目录运行下面的命令，就能得到登录链接："
+    ),
+    "This link was used before, or it is too old.": "这个链接已经用过，或者已过期。",
+    "Too many wrong passwords. Wait a minute.": "密码错误次数过多，请等一分钟。",
+    "This is not the password.": "密码不对。",
+    "Go on to the page": "进入网页",
 }

@@ -149,6 +149,16 @@ class Settings:
     """Whether NoneBot's launcher and children that were added with `gateway=True` have one."""
     gateway_wait: Annotated[float, Interval(ge=0, le=3600)] = 10.0
     """Seconds that an HTTP request waits for a child that is away."""
+    web: bool = False
+    """Whether the web page is opened with the bot, and not only by `liteyuki web`."""
+    web_host: str = "127.0.0.1"
+    """Where the web page listens. Anything that other machines can reach needs a password."""
+    web_port: Annotated[int, Interval(ge=0, le=65535)] = 0
+    """Its port; 0: 20300, or the next one that is free."""
+    web_password: str | None = None
+    """Opens the web page without a link. Its hash is kept in `.liteyuki`."""
+    web_url: str | None = None
+    """How the page is called from outside, where a proxy with TLS is in front of it."""
 
     @classmethod
     def load(cls) -> Settings:

@@ -29,6 +29,11 @@ def use(language: str) -> None:
     _language = language
 
 
+def current() -> str:
+    """Return the operator's language: "en" or "zh"."""
+    return _language or from_environment()
+
+
 def say(template: str, /, **fields: object) -> str:
     """Return a text in the operator's language. `fields` are what the template has in braces."""
     return _in_language(template).format(**fields)

@@ -31,7 +31,7 @@ def main() -> None:
 def whole() -> click.Group:
     """Return the group `liteyuki` with all its commands."""
     # They join it when they are imported.
-    from . import commands, doctor, init, local, logs, service, store, tail, top  # noqa: F401
+    from . import commands, doctor, init, local, logs, service, store, tail, top, web  # noqa: F401
     from .group import liteyuki
 
     return liteyuki

@@ -67,7 +67,7 @@ class Door:
     def _run(self) -> None:
         assert self._listening is not None
         try:
-            if self._is_wanted(self._listening):
+            if self._bot._settings.web or self._is_wanted(self._listening):
                 from .server import serve
 
                 serve(self._bot, self._listening, self._closing, self._token)

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from ..log import LEVELS, plain
 from ..ring import Entry
 from ..writer import Line as Written
-from .models import Level, Line, Lines
+from .models import Level, Line, Matching
 from .plain import clean
 
 _LEVELS: tuple[Level, ...] = get_args(Level)
@@ -36,6 +36,7 @@ _SECRET = re.compile(
     | authorization ["']? \s* [=:] \s* ["']? (?: (?: bearer | basic | token ) \s+ )?
     | \b (?: bearer | basic ) \s+ (?= \S{8} )
     | [a-z][a-z0-9+.-]{1,20}:// [^\s:@/]{0,100} : (?= [^\s@/]{1,200} @ )
+    | /ticket/
     )
     [^\s"'&,;@]+
     """
@@ -54,11 +55,12 @@ class Reading:
     Every line must be given to it, in order, for the levels of lines that have none.
     """
 
-    def __init__(self, life: str, wanted: Lines) -> None:
+    def __init__(self, life: str, wanted: Matching) -> None:
         self._life = life
         self._processes = {name.lower() for name in wanted.process}
         self._rank = _RANK[wanted.level] if wanted.level else None
         self._text = wanted.text.lower()
+        self._account = _of_account(wanted.account) if wanted.account else None
         self._levels: dict[str, Level] = {}
 
     def read(self, entries: Iterable[Entry[Written]]) -> list[Line]:
@@ -66,7 +68,7 @@ class Reading:
         return [line for line in map(self._line, entries) if line is not None]
 
     def _line(self, entry: Entry[Written]) -> Line | None:
-        child, text, *_ = entry.item
+        child, text = entry.item.child, entry.item.text
         process, level, text = child or "main", None, plain(text).rstrip("\n")
         if text.startswith("{"):
             level, text = _of_json(text)
@@ -80,15 +82,46 @@ class Reading:
             (self._rank is not None and rank < self._rank)
             or (self._processes and process.lower() not in self._processes)
             or (self._text and self._text not in text.lower())
+            or (self._account is not None and not self._account.search(text))
         ):
             return None
+        key, at = f"{self._life}-{entry.number}", entry.item.at
         return Line(
-            id=f"{self._life}-{entry.number}",
+            id=key,
+            position=key if at is None else f"{self._life}:{at}",
             time=datetime.fromtimestamp(entry.time, timezone.utc),
             process=process,
             level=level,
             text=masked(clean(text)),
         )
+
+
+def may_match(text: str, wanted: Matching) -> bool:
+    """Return whether any line of a text can match. It is quick, and says False only if none can."""
+    if wanted.level and _RANK[wanted.level] > _RANK["INFO"]:
+        levels = _LEVELS[_RANK[wanted.level] :]
+        if not any(name in text for name, level in _NAMES.items() if level in levels):
+            return False
+    # JSON has other characters for quotes and the like.
+    plainly = wanted.text.isprintable() and not {'"', "\\"} & set(wanted.text)
+    if wanted.account and wanted.account not in text and wanted.account.isalnum():
+        return False
+    if not wanted.process and not (wanted.text and plainly):
+        return True
+    lower = text.lower()
+    return (not wanted.process or any(name.lower() in lower for name in wanted.process)) and (
+        not (wanted.text and plainly) or wanted.text.lower() in lower
+    )
+
+
+def as_text(line: Line) -> str:
+    """Return a line as a file has it: each with the name of its process before it."""
+    return "".join(f"{line.process} | {each}\n" for each in line.text.split("\n"))
+
+
+def _of_account(id: str) -> re.Pattern[str]:
+    """Return what finds an id where it is not a part of a longer one."""
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(id)}(?![0-9A-Za-z])")
 
 
 def _of_json(text: str) -> tuple[Level | None, str]:

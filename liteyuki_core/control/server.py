@@ -13,11 +13,18 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .. import log
+from ..errors import LiteyukiError
+from ..language import say
+from . import models
 from .api import Api
 from .control import Control
 
@@ -28,7 +35,7 @@ _MOST = 100
 """Connections at a time. Each has at most 64 KiB of a header, and 1 MiB of a body, in memory."""
 
 _REQUEST_SECONDS = 10.0
-"""A connection that has not sent a whole header by then is closed."""
+"""A connection that has not sent a whole header by then is closed, for each of its requests."""
 
 _END_SECONDS = 0.5
 
@@ -36,7 +43,7 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-lengt
 
 
 class _Connection(H11Protocol):
-    """One connection, for one request, which has little time to come."""
+    """One connection, whose requests have little time to come."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -45,34 +52,49 @@ class _Connection(H11Protocol):
             transport.write(_FULL)
             transport.close()
         super().connection_made(transport)
-        self._timer = self.loop.call_later(_REQUEST_SECONDS, self._look)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
 
+    def _expect(self) -> None:
+        """Have a request come soon, if none is being answered."""
+        if self._timer is None and self._is_idle:
+            self._timer = self.loop.call_later(_REQUEST_SECONDS, self._look)
+        elif self._timer is not None and not self._is_idle:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _look(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        self._timer = None
+        if self._is_idle and not self.transport.is_closing():
             self.transport.abort()
 
 
-class _Server(uvicorn.Server):
-    """A server that sleeps until `closing` has something to read."""
+class Server(uvicorn.Server):
+    """A server that sleeps until what `sleep` returns is done."""
 
-    def __init__(self, config: uvicorn.Config, closing: socket.socket, ended: asyncio.Event):
+    def __init__(self, config: uvicorn.Config, sleep: Callable[[], Awaitable[object]]) -> None:
         super().__init__(config)
-        self._closing = closing
-        self._ended = ended
+        self._sleep = sleep
 
     async def main_loop(self) -> None:
         self.server_state.default_headers = self.config.encoded_headers
-        await asyncio.get_running_loop().sock_recv(self._closing, 1)
+        await self._sleep()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        self._ended.set()
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
@@ -104,10 +126,63 @@ def serve(
 async def _serve(
     bot: LiteyukiBot, listening: socket.socket, closing: socket.socket, token: str | None
 ) -> None:
+    loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    api = Api(Control(bot), lambda: bot._loop, ended, token)
-    config = uvicorn.Config(
-        api,
+    control = Control(bot)
+    # Its threads are started when there is something to do.
+    threads = ThreadPoolExecutor(2, thread_name_prefix="liteyuki-control")
+    page: Any = None
+
+    async def sleep() -> None:
+        await loop.sock_recv(closing, 1)
+        ended.set()
+
+    def open_page(asked: models.OpenPage) -> models.PageLink:
+        nonlocal page
+        if page is None:
+            # By its name: web is above this floor, and imported when it is wanted.
+            web = import_module(f"{__package__.rpartition('.')[0]}.web.server")
+            api = Api(control, lambda: bot._loop, ended, threads)
+            page = web.Page(api, control, threads, ended)
+            control.figures.begin(loop, control.sample)
+        found: models.PageLink = page.link(asked)
+        return found
+
+    control.opens_page = open_page
+    if bot._settings.web:
+        _open_with_the_bot(control)
+    api = Api(control, lambda: bot._loop, ended, threads, token)
+    config = configured(api, [("connection", "close")])
+    try:
+        await Server(config, sleep).serve([listening])
+    finally:
+        ended.set()
+        control.close()
+        if page is not None:
+            await page.close()
+        threads.shutdown(wait=False)
+
+
+def _open_with_the_bot(control: Control) -> None:
+    try:
+        link = control.open_page(models.OpenPage())
+    except (LiteyukiError, OSError) as error:
+        log.logger.error(say("there is no web page: {error}", error=error))
+        return
+    log.logger.info(
+        say(
+            "this link to the web page works once, within {seconds:.0f} s; `liteyuki web` makes "
+            "others: {url}",
+            seconds=link.seconds,
+            url=link.url,
+        )
+    )
+
+
+def configured(app: Any, headers: list[tuple[str, str]] | None = None) -> uvicorn.Config:
+    """Return how `Server` serves an ASGI application, with `headers` on every answer."""
+    return uvicorn.Config(
+        app,
         http=_Connection,
         ws="none",
         lifespan="off",
@@ -116,6 +191,5 @@ async def _serve(
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        headers=[("connection", "close")],
+        headers=headers,
     )
-    await _Server(config, closing, ended).serve([listening])

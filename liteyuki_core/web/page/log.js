@@ -1,0 +1,432 @@
+/**
+ * The log: followed as it comes, or read from a moment on, backwards over the log's files too.
+ */
+
+import { asked, get } from "./api.js";
+import * as bot from "./bot.js";
+import { reason, tell } from "./dialog.js";
+import { h, say } from "./dom.js";
+import { moment } from "./format.js";
+import { LineList } from "./lines.js";
+import { Stream } from "./stream.js";
+import { t } from "./words.js";
+
+/** @typedef {import("./api.js").Line} Line */
+/** @typedef {import("./api.js").History} History */
+
+/** Rows that are kept in memory. */
+const MOST = 100_000;
+const AT_FIRST = 500;
+const A_PAGE = 300;
+/** Pages without a match that are looked through before somebody is asked to go on. */
+const PATIENCE = 10;
+const GATHER = 80;
+const TYPED = 300;
+const LEVELS = ["DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"];
+
+export class Log extends HTMLElement {
+  connectedCallback() {
+    /** @type {(Line | string)[]} */
+    this._waiting = [];
+    this._new = 0;
+    this._life = "";
+    /** Grows with each beginning anew, so that late answers are known. */
+    this._turn = 0;
+    this._at = "";
+    this._seeks = { earlier: false, later: false };
+    this._ended = { earlier: false, later: false };
+    this._makeForm();
+    this._list = new LineList();
+    this._list.addEventListener("follow", () => this._showState());
+    this._list.addEventListener("top", () => void this._earlier());
+    this._list.addEventListener("bottom", () => void this._later());
+    this._list.addEventListener("moment", (event) => {
+      void this._link(/** @type {CustomEvent<Line>} */ (event).detail);
+    });
+    this._follow = h("button.first.follow", {
+      type: "button", onclick: () => this._toNow(), hidden: true,
+    });
+    this._state = h("p.log-state", { role: "status" });
+    this.append(this._form, this._state, this._list, this._follow);
+    this._unwatch = bot.watch(() => this._showChoices(), 10_000);
+  }
+
+  disconnectedCallback() {
+    this._turn += 1;
+    this._stream?.close();
+    this._unwatch?.();
+    clearTimeout(this._gathering);
+    clearTimeout(this._typing);
+    this.replaceChildren();
+  }
+
+  /** @type {Stream | undefined} */
+  _stream;
+  /** @type {(() => void) | undefined} */
+  _unwatch;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  _gathering;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  _typing;
+
+  /**
+   * Show what an address says.
+   * @param {string} _within
+   * @param {URLSearchParams} query
+   */
+  go(_within, query) {
+    if (!this._list) return;
+    this._text.value = query.get("text") ?? "";
+    choose(this._process, query.getAll("process").join("\n"));
+    choose(this._level, query.get("level") ?? "");
+    choose(this._account, query.get("account") ?? "");
+    this._at = query.get("at") ?? "";
+    this._begin();
+  }
+
+  // ------------------------------------------------------------- filters
+
+  _makeForm() {
+    const changed = () => this._chosen();
+    this._text = h("input", {
+      type: "search", placeholder: t("search"), "aria-label": t("log filter"),
+      enterkeyhint: "search", autocomplete: "off", spellcheck: false, maxlength: 1024,
+      oninput: () => {
+        clearTimeout(this._typing);
+        this._typing = setTimeout(changed, TYPED);
+      },
+    });
+    this._process = h("select", { "aria-label": t("process"), onchange: changed });
+    this._level = h("select", { "aria-label": t("level"), onchange: changed },
+      h("option", { value: "" }, t("all levels")),
+      ...LEVELS.map((level) => h("option", { value: level },
+        level === "CRITICAL" ? level : t("and above", { level }))));
+    this._account = h("select", { "aria-label": t("account"), onchange: changed });
+    this._moment = h("input", { type: "datetime-local", step: 1, "aria-label": t("moment"),
+      onchange: () => {
+        const time = new Date(this._moment.value);
+        if (Number.isNaN(time.getTime())) return;
+        this._at = time.toISOString();
+        this._chosen(true);
+      } });
+    this._clear = h("button", { type: "button", onclick: () => {
+      for (const field of [this._text, this._process, this._level, this._account]) field.value = "";
+      this._at = "";
+      this._moment.value = "";
+      this._chosen(true);
+      this._text.focus();
+    } }, t("clear"));
+    this._download = h("a.button", { href: "/api/log/download", download: "" }, t("download"));
+    this._more = h("div.more", { id: "log-filters" },
+      this._process, this._level, this._account, this._moment, this._clear, this._download);
+    const toggle = h("button.toggle", {
+      type: "button", "aria-expanded": false, "aria-controls": "log-filters",
+      onclick: () => {
+        const open = this._form.classList.toggle("open");
+        toggle.setAttribute("aria-expanded", String(open));
+      },
+    });
+    toggle.append(h("span", null, t("filters")), h("span.number"));
+    this._toggle = toggle;
+    this._form = h("form.filters", { role: "search", onsubmit: (/** @type {Event} */ event) => {
+      event.preventDefault();
+      clearTimeout(this._typing);
+      changed();
+    } }, this._text, toggle, this._more);
+    this._showChoices();
+  }
+
+  /** Offer the processes and accounts that there are. */
+  _showChoices() {
+    const processes = ["main", ...(bot.status?.processes ?? []).map(({ name }) => name)];
+    offer(this._process, t("all processes"), processes.map((name) => [name, name]));
+    const accounts = new Map((bot.status?.accounts ?? []).map((each) => [each.id, each.nickname]));
+    offer(this._account, t("all accounts"),
+      [...accounts].map(([id, name]) => [id, name ? `${id} (${name})` : id]));
+    this._account.hidden = this._account.options.length < 2;
+  }
+
+  /**
+   * Somebody has chosen something else.
+   * @param {boolean} [keepMoment]
+   */
+  _chosen(keepMoment = false) {
+    if (!keepMoment && !this._at) this._moment.value = "";
+    this._address(this._at);
+    this._begin();
+  }
+
+  _filters() {
+    return {
+      process: this._process.value.split("\n"),
+      level: this._level.value,
+      text: this._text.value,
+      account: this._account.value,
+    };
+  }
+
+  /** @param {string} at */
+  _address(at) {
+    const hash = `#log${asked({ ...this._filters(), at })}`;
+    history.replaceState(null, "", hash);
+  }
+
+  // ------------------------------------------------------------- lines
+
+  /** Show lines from the beginning, as the filters say. */
+  _begin() {
+    this._turn += 1;
+    this._stream?.close();
+    this._stream = undefined;
+    clearTimeout(this._gathering);
+    this._gathering = undefined;
+    this._waiting = [];
+    this._new = 0;
+    this._seeks = { earlier: false, later: false };
+    this._ended = { earlier: false, later: true };
+    const filters = this._filters();
+    const active = Object.values(filters).filter((each) => each.length && each[0] !== "").length;
+    const number = this._toggle.lastElementChild;
+    if (number) say(number, active - (filters.text ? 1 : 0) ? String(active - (filters.text ? 1 : 0)) : "");
+    this._clear.hidden = !active && !this._at;
+    this._download.href = `/api/log/download${asked(filters)}`;
+    this._list.mark(filters.text);
+    this._list.clear();
+    this._list.before.replaceChildren();
+    this._list.after.replaceChildren();
+    if (this._at) void this._read(new Date(this._at));
+    else this._listen();
+    this._showState();
+  }
+
+  /** Follow the log as it comes. */
+  _listen() {
+    this._list.following = true;
+    this._life = "";
+    const query = { ...this._filters(), lines: AT_FIRST };
+    this._edge("after", t("loading"));
+    this._stream = new Stream("/log/follow", query, (name, data) => {
+      if (name === "lost") this._waiting.push(t("lost", { n: data.lost }));
+      else this._take(/** @type {Line} */ (data));
+      this._gathering ??= setTimeout(() => this._flush(), GATHER);
+    }, (state, problem) => {
+      if (state === "live") {
+        // What there is comes with the first answer.
+        this._gathering ??= setTimeout(() => this._flush(), GATHER);
+      }
+      this._lost = state === "lost";
+      if (state === "ended") this._edge("after", problem);
+      this._showState();
+    });
+  }
+
+  /** @param {Line} line */
+  _take(line) {
+    const life = line.id.slice(0, line.id.lastIndexOf("-"));
+    if (this._life && life !== this._life) this._waiting.push(t("bot again"));
+    this._life = life;
+    this._waiting.push(line);
+  }
+
+  _flush() {
+    this._gathering = undefined;
+    const lines = this._waiting;
+    this._waiting = [];
+    if (!this._list.following) this._new += lines.length;
+    this._list.append(lines, MOST);
+    this._edge("after", this._list.length ? "" : this._none());
+    this._showState();
+    // A list that is not full can't be scrolled up.
+    if (this._list.scrollHeight <= this._list.clientHeight) void this._earlier();
+  }
+
+  _none() {
+    return t(this._clear.hidden ? "no lines yet" : "no lines");
+  }
+
+  /**
+   * Read the log around a time.
+   * @param {Date} time
+   */
+  async _read(time) {
+    const turn = this._turn;
+    this._list.following = false;
+    if (Number.isNaN(time.getTime())) {
+      this._at = "";
+      this._begin();
+      return;
+    }
+    this._moment.value = local(time);
+    this._ended.later = false;
+    this._edge("after", t("loading"));
+    const at = time.toISOString();
+    try {
+      const found = await this._page({ at, lines: A_PAGE });
+      if (turn !== this._turn) return;
+      this._list.append(found.lines, MOST);
+      this._ended.earlier = !found.more;
+      await this._later();
+      if (turn !== this._turn) return;
+      this._list.showMoment(time.getTime());
+      if (!this._list.length) await this._earlier();
+    } catch (error) {
+      if (turn === this._turn) this._edge("after", reason(error));
+    }
+  }
+
+  /** @param {import("./api.js").Query} query */
+  async _page(query) {
+    return /** @type {History} */ (await get("/log/history", { ...this._filters(), ...query }));
+  }
+
+  /** Show lines before the first one. */
+  async _earlier() {
+    const turn = this._turn;
+    if (this._seeks.earlier || this._ended.earlier || this._list.length >= MOST) return;
+    const first = this._list.firstLine;
+    /** @type {string | undefined} */
+    let before = first?.position;
+    if (first && !before) return;
+    this._seeks.earlier = true;
+    this._edge("before", t("log looks"));
+    try {
+      for (let tries = 0; tries < PATIENCE; tries += 1) {
+        const found = await this._page({ before, lines: A_PAGE });
+        if (turn !== this._turn) return;
+        this._ended.earlier = !found.more;
+        if (found.lines.length || !found.more) {
+          this._list.prepend(found.lines);
+          break;
+        }
+        before = /** @type {{before?: string}} */ (found).before ?? before;
+      }
+      const found = this._list.length > 0;
+      if (this._ended.earlier) this._edge("before", found ? t("log begins") : "");
+      else this._edge("before", t(found ? "load earlier" : "look further"), () => void this._earlier());
+      if (found || this._ended.earlier) this._edge("after", found ? "" : this._none());
+      this._showState();
+    } catch (error) {
+      if (turn === this._turn) this._edge("before", reason(error), () => void this._earlier());
+    } finally {
+      if (turn === this._turn) this._seeks.earlier = false;
+    }
+  }
+
+  /** Show lines after the last one, where the log is not followed. */
+  async _later() {
+    const turn = this._turn;
+    if (this._stream || this._seeks.later || this._ended.later) return;
+    const after = this._list.lastLine?.position;
+    if (!after) return;
+    this._seeks.later = true;
+    try {
+      const found = await this._page({ after, lines: A_PAGE });
+      if (turn !== this._turn) return;
+      this._list.append(found.lines, MOST);
+      this._ended.later = !found.more;
+      this._edge("after", found.more ? "" : t("log ends"), found.more ? undefined : () => this._toNow());
+    } catch (error) {
+      if (turn === this._turn) this._edge("after", reason(error), () => void this._later());
+    } finally {
+      if (turn === this._turn) this._seeks.later = false;
+    }
+  }
+
+  /** Follow, from now on. */
+  _toNow() {
+    this._new = 0;
+    if (this._at || !this._stream) {
+      this._at = "";
+      this._moment.value = "";
+      this._address("");
+      this._begin();
+    } else {
+      this._list.following = true;
+      this._address("");
+    }
+    this._list.focus({ preventScroll: true });
+    this._showState();
+  }
+
+  // ------------------------------------------------------------- words
+
+  _lost = false;
+
+  /**
+   * Say something at an end of the list.
+   * @param {"before" | "after"} end
+   * @param {string} text
+   * @param {() => void} [does] makes it a button
+   */
+  _edge(end, text, does) {
+    const edge = this._list[end];
+    if (edge.textContent === text && !does) return;
+    const shown = does ? h("button.plain", { type: "button", onclick: does }, text) : text;
+    edge.replaceChildren(...(text ? [shown] : []));
+  }
+
+  _showState() {
+    const follows = this._list.following && !this._at;
+    if (follows) this._new = 0;
+    let text = t(follows ? "following" : "not following");
+    if (this._at) text = t("from moment", { time: moment(this._at) });
+    if (this._lost && !this._at) text = t("reconnecting");
+    say(this._state, text);
+    this._state.classList.toggle("bad", this._lost && !this._at);
+    this._follow.hidden = follows;
+    const label = this._at ? t("to now") : this._new ? t("follow new", { n: this._new }) : t("follow");
+    say(this._follow, label);
+  }
+
+  /**
+   * Make the address lead to a line.
+   * @param {Line} line
+   */
+  async _link(line) {
+    this._address(line.time);
+    try {
+      await navigator.clipboard.writeText(location.href);
+      tell(t("linked"));
+    } catch {
+      tell(t("linked only"));
+    }
+  }
+}
+
+/**
+ * Choose a value, which may not be offered yet.
+ * @param {HTMLSelectElement} select
+ * @param {string} value
+ */
+function choose(select, value) {
+  if (value && ![...select.options].some((each) => each.value === value)) {
+    select.append(h("option", { value }, value.replaceAll("\n", ", ")));
+  }
+  select.value = value;
+}
+
+/**
+ * Offer values beside the one that is chosen.
+ * @param {HTMLSelectElement} select
+ * @param {string} all
+ * @param {string[][]} pairs values, and how they are shown
+ */
+function offer(select, all, pairs) {
+  const wanted = [["", all], ...pairs];
+  const chosen = select.value;
+  const same = wanted.length === select.options.length
+    && wanted.every(([value], i) => select.options[i]?.value === value);
+  if (same) return;
+  select.replaceChildren(
+    ...wanted.map(([value, label]) => h("option", { value }, label)));
+  choose(select, chosen);
+}
+
+/**
+ * Return a time as a field of a form has it.
+ * @param {Date} time
+ */
+function local(time) {
+  const shifted = new Date(time.getTime() - time.getTimezoneOffset() * 60_000);
+  return shifted.toISOString().slice(0, 19);
+}

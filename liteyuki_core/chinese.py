@@ -469,7 +469,9 @@ CHINESE = {
     "the web page is open at {url}": "网页已打开：{url}",
     "there is no web page: {error}": "没有网页：{error}",
     "this link to the web page works once, within {seconds:.0f} s; `liteyuki web` makes others: "
-    "{url}": "网页链接（{seconds:.0f} 秒内有效，只能用一次，之后用 `liteyuki web` 获取新的）：{url}",
+    "{url}": (
+        "网页链接（{seconds:.0f} 秒内有效，只能用一次，之后用 `liteyuki web` 获取新的）：{url}"
+    ),
     "web page: session {name} ({right}) was begun by {how} from {address}": (
         "网页：来自 {address} 的会话 {name}（{right}）通过{how}登录"
     ),

@@ -7,6 +7,9 @@ Ownership. LiteyukiBot makes one `Writer`, and starts and closes it in `run`. Th
 owns the log file and closes it. While it runs, it alone writes the log's lines to standard output.
 Any thread may call `own` and `lines`.
 
+What the log file has got in this life is counted in bytes, so that a line can be found in it and in
+the files that were rotated away: it is so far from the end of all.
+
 Invariants. A line is in the queue, in the thread's hand, written, or counted as dropped. Lines of
 one source are written in the order in which they came. `own` never waits. `lines` waits for
 space while lines are being written, but at most `_PATIENCE` seconds while none is (`_stuck`).
@@ -73,6 +76,8 @@ class Line(NamedTuple):
     """Where it stands on standard output. "": after the child's name."""
     filed: str | None = None
     """What the log file gets, where that is not `text`."""
+    at: int | None = None
+    """Where it begins in what the log file has got in this life, in bytes. None: it has no file."""
 
 
 def _length(line: Line) -> int:
@@ -87,6 +92,10 @@ class Writer:
         self._file_config = file
         self._file: Any = None
         self._console = _Console()
+        self.file_lock = threading.Lock()
+        """Who holds it finds the log file as `filed` says. The writer waits for it: not for long."""
+        self.filed = 0
+        """How many bytes the log file has got in this life."""
         self.recent: Ring[Line] = Ring(_RECENT_LINES, _RECENT_CHARACTERS)
         """The last lines, as they are written."""
         self._failed: set[Phrase] = set()
@@ -266,11 +275,14 @@ class Writer:
             traceback.print_exc()
 
     def _write(self, lines: list[Line]) -> None:
-        self.recent.add(lines, _length)
-        if self._file is not None:
+        texts = [] if self._file is None else list(map(self._for_file, lines))
+        self.recent.add(_placed(lines, texts, self.filed) if texts else lines, _length)
+        if texts:
             try:
-                for text in _joined(map(self._for_file, lines)):
-                    self._file.opt(raw=True).info(text)
+                with self.file_lock:
+                    for text in _joined(texts):
+                        self._file.opt(raw=True).info(text)
+                        self.filed += _bytes(text)
             except Exception as error:  # Rotating and compressing may raise anything.
                 self._failed_to_write(_FILE, error)
         try:
@@ -323,6 +335,19 @@ def _arranged(child: str, texts: list[str]) -> list[Line]:
     if places and places[0] == _UNDER:
         places[0] = ""
     return [Line(child, *some) for some in zip(texts, places, strict=True)]
+
+
+def _placed(lines: list[Line], texts: list[str], at: int) -> Iterator[Line]:
+    """Return lines with where each begins, if the first begins at `at`."""
+    for line, text in zip(lines, texts, strict=True):
+        yield line._replace(at=at)
+        at += _bytes(text)
+
+
+def _bytes(text: str) -> int:
+    """Return how many bytes a text takes in the log file."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))
+    return size + text.count("\n") * (len(os.linesep) - 1)
 
 
 def _joined(texts: Iterable[str]) -> Iterator[str]:

@@ -11,7 +11,9 @@ import asyncio
 import hmac
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -19,7 +21,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -36,7 +38,7 @@ from ..language import say
 from ..version import __version__
 from . import metrics, models
 from .control import Control, NotFound
-from .lines import Reading
+from .lines import Reading, as_text
 from .peeking import changes, messages
 from .stream import Stream, gone, number_after
 
@@ -53,6 +55,8 @@ class Call(NamedTuple):
     does: Callable[..., Any]
     takes: type[BaseModel]
     answers: Any
+    waits: bool = False
+    """Whether it waits for the disk: it is done on another thread."""
 
 
 CALLS = (
@@ -64,9 +68,18 @@ CALLS = (
     Call("POST", "/processes/{name}/restart", Control.restart, models.OfProcess, models.Process),
     Call("POST", "/processes/{name}/wait", Control.wait, models.Wait, models.Process),
     Call("GET", "/accounts", Control.accounts, models.Nothing, list[models.Account]),
+    Call("GET", "/figures", Control.figures_of, models.Span, models.Figures),
     Call("GET", "/channels", Control.channels, models.Nothing, list[models.Channel]),
+    Call("GET", "/channels/{name}", Control.channel, models.OfChannel, models.ChannelEnds),
     Call("POST", "/channels/{name}/send", Control.send, models.Send, models.Done),
     Call("GET", "/dead-letters", Control.dead_letters, models.Nothing, list[models.DeadLetter]),
+    Call(
+        "GET",
+        "/dead-letters/{id}",
+        Control.dead_letter,
+        models.OfLetter,
+        models.DeadLetterContent,
+    ),
     Call("POST", "/dead-letters/{id}/put-back", Control.put_back, models.OfLetter, models.Done),
     Call("POST", "/dead-letters/{id}/discard", Control.discard, models.OfLetter, models.Done),
     Call("GET", "/store", Control.store_keys, models.Keys, list[models.StoreKey]),
@@ -74,6 +87,7 @@ CALLS = (
     Call("PUT", "/store/{key:path}", Control.store_set, models.SetKey, models.Done),
     Call("DELETE", "/store/{key:path}", Control.store_delete, models.OfKey, models.Existed),
     Call("GET", "/log", Control.log, models.Lines, list[models.Line]),
+    Call("GET", "/log/history", Control.log_history, models.History, models.LogPage, True),
     Call("GET", "/settings", Control.settings, models.Nothing, list[models.Setting]),
     Call("POST", "/web", Control.open_page, models.OpenPage, models.PageLink),
     Call("POST", "/shutdown", Control.shutdown, models.Nothing, models.Done),
@@ -83,6 +97,7 @@ _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _FOLLOWED: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("/log/follow", models.Lines, _EVENTS),
+    ("/log/download", models.Matching, "text/plain"),
     ("/events", models.Events, _EVENTS),
     ("/channels/{name}/tail", models.Tail, _EVENTS),
     ("/store-changes", models.Prefix, _EVENTS),
@@ -97,7 +112,8 @@ _WRONG = (ValueError, TypeError, SendError, ChannelTypeError, MessageTooLarge)
 class Api:
     """Serves a `Control`. It runs on the server's loop, `loop` is LiteyukiBot's.
 
-    `ended` is set when streams are to end. With a `token`, who does not show it gets nothing.
+    `ended` is set when streams are to end. `threads` do what waits for the disk. With a `token`,
+    who does not show it gets nothing.
     """
 
     def __init__(
@@ -105,9 +121,11 @@ class Api:
         control: Control,
         loop: Callable[[], asyncio.AbstractEventLoop | None],
         ended: asyncio.Event,
-        token: str | None,
+        threads: Executor,
+        token: str | None = None,
     ) -> None:
         self._control = control
+        self._threads = threads
         self._loop = loop
         self._ended = ended
         self._token = token
@@ -130,6 +148,7 @@ class Api:
         ]
         for path, does in (
             ("/log/follow", self._follow_log),
+            ("/log/download", self._download_log),
             ("/events", self._follow_events),
             ("/channels/{name}/tail", self._follow_channel),
             ("/store-changes", self._follow_store),
@@ -187,12 +206,18 @@ class Api:
 
         async def endpoint(request: Request) -> Response:
             asked = await _asked(request, call.takes, has_body=call.verb in ("POST", "PUT"))
-            found = call.does(self._control, asked)
+            if call.waits:
+                found = await self._on_thread(call.does, self._control, asked)
+            else:
+                found = call.does(self._control, asked)
             if is_async:
                 found = await self._on_bot_loop(found, request)
             return Response(answers.dump_json(found), media_type=_JSON)
 
         return endpoint
+
+    async def _on_thread(self, does: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, does, *arguments)
 
     async def _on_bot_loop(self, call: Any, request: Request) -> Any:
         """Return what a call on LiteyukiBot's loop returns. Who has gone is waited for no more."""
@@ -231,6 +256,26 @@ class Api:
         first = shown[len(shown) - min(len(shown), asked.lines) :]
         last = entries[-1].number if entries else 0
         return Stream(ring, last, reading.read, self._ended, first)
+
+    async def _download_log(self, request: Request) -> Response:
+        asked = await _asked(request, models.Matching, has_body=False)
+        wanted = models.History(
+            **asked.model_dump(), lines=_LINES, after=self._control.log_beginning()
+        )
+        first = await self._on_thread(self._control.log_history, wanted)
+
+        async def text() -> AsyncIterator[str]:
+            page = first
+            while True:
+                yield "".join(map(as_text, page.lines))
+                if not page.more or self._ended.is_set():
+                    return
+                wanted.after = page.next
+                page = await self._on_thread(self._control.log_history, wanted)
+
+        name = f"liteyuki-{datetime.now():%Y%m%d-%H%M%S}.log"
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(text(), headers=headers, media_type="text/plain")
 
     async def _follow_events(self, request: Request) -> Response:
         asked = await _asked(request, models.Events, has_body=False)

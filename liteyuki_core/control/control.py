@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..comm.hub.letters import DeadLetter as Letter
 from ..comm.hub.peeks import Passed
+from ..comm.hub.side import MAIN as MAIN_SIDE
 from ..comm.queue import get_queue
 from ..comm.registry import get_channel
 from ..comm.storage import shared_memory
@@ -36,7 +38,9 @@ from ..ring import Entry as RingEntry
 from ..ring import Ring
 from ..version import __version__
 from ..writer import Line as Written
-from . import models, plain
+from . import figures, models, plain
+from .figures import Figures
+from .history import History
 from .lines import MASK, Reading, masked
 from .peeking import Changed, Peeking, at_channel, at_store
 from .usage import Taken, Usage
@@ -58,6 +62,10 @@ class Control:
         self.life = token_hex(4)
         """Begins the numbers of lines and events, which begin anew with each bot."""
         self._letters: dict[str, Letter] = {}
+        self.figures = Figures()
+        self._lag = _Lag()
+        self._history = History(bot._writer, bot._settings.log_to, self.life)
+        self._history_lock = threading.Lock()
         self.opens_page: Callable[[models.OpenPage], models.PageLink] | None = None
         """Makes links to the web page. The server of the control socket sets it."""
 
@@ -178,6 +186,42 @@ class Control:
             raise LiteyukiError("there is no control socket, and so no web page")
         return self.opens_page(asked)
 
+    # ------------------------------------------------------------- figures
+
+    def figures_of(self, asked: models.Span) -> models.Figures:
+        """Return figures of all processes over the last hour or day.
+
+        They are collected from when the web page is opened for the first time.
+        """
+        return self.figures.show(asked.span)
+
+    def sample(self) -> dict[str, figures.Sample]:
+        """Return what is known of all processes now, for the figures."""
+        usage, sent = self._usage_of_all(), self._bot._hub.sent()
+        queues = self._bot._hub.backlogs()
+        main = usage.get(os.getpid())
+        found = {
+            figures.MAIN: figures.Sample(
+                None if main is None else main.memory,
+                None if main is None else main.seconds,
+                self._lag.measure(self._bot._loop),
+                sent[""],
+                queues[MAIN_SIDE],
+            )
+        }
+        for child in list(self._bot.processes.values()):
+            pid = child.pid
+            taken = None if pid is None else usage.get(pid)
+            found[child.name] = figures.Sample(
+                None if taken is None else taken.memory,
+                None if taken is None else taken.seconds,
+                child.loop_lag,
+                sent[child.name],
+                queues[child.name],
+                pid,
+            )
+        return found
+
     # ------------------------------------------------------------- accounts
 
     def accounts(self, asked: models.Nothing | None = None) -> list[models.Account]:
@@ -200,6 +244,29 @@ class Control:
         """Return the counts of all channels and queues that have a name, sorted."""
         counts: Any = self._bot.channels
         return [models.Channel(name=name, **counts[name]) for name in sorted(counts)]
+
+    def channel(self, asked: models.OfChannel) -> models.ChannelEnds:
+        """Return the counts of a channel, and who has its ends. Raises `ChannelNotFound`."""
+        self._check_channel(asked.name)
+        try:
+            is_queue, ends = self._bot._hub.ends(asked.name)
+            counts: Any = self._bot.channels[asked.name]
+        except KeyError:
+            raise ChannelNotFound(f"channel {asked.name!r} has just gone", asked.name) from None
+        return models.ChannelEnds(
+            name=asked.name,
+            **counts,
+            ends=[
+                models.End(
+                    process="main" if end.process == MAIN_SIDE else end.process,
+                    side="queue" if is_queue else ("owner", "other")[end.side],
+                    receives=end.receives,
+                    held=end.held,
+                    waiting=end.waiting,
+                )
+                for end in ends
+            ],
+        )
 
     async def send(self, asked: models.Send) -> models.Done:
         """Send JSON from the main process's end of a channel, or into a queue.
@@ -241,6 +308,24 @@ class Control:
             )
             for key, letter in self._letters.items()
         ]
+
+    def dead_letter(self, asked: models.OfLetter) -> models.DeadLetterContent:
+        """Return a message that was set aside, with what is in it if that is plain data.
+
+        Nothing is rebuilt, as in `store_get`. Raises `NotFound`.
+        """
+        letter = self._letter(asked.id)
+        payload, value, text, is_plain = letter.payload(), None, None, False
+        try:
+            value, is_plain = plain.of_payload(payload), True
+        except plain.NotPlain:
+            pass
+        if isinstance(payload, str) and is_plain:
+            text = value
+        (found,) = (each for each in self.dead_letters() if each.id == asked.id)
+        return models.DeadLetterContent(
+            **found.model_dump(), plain=is_plain, value=value, text=text
+        )
 
     def put_back(self, asked: models.OfLetter) -> models.Done:
         """Send a dead letter again, behind what waits on its channel. Raises `LiteyukiError`."""
@@ -306,6 +391,19 @@ class Control:
         found = Reading(self.life, asked).read(entries)
         return found[len(found) - min(len(found), asked.lines) :]
 
+    def log_history(self, asked: models.History) -> models.LogPage:
+        """Return lines of the whole log, with those of files that were rotated away.
+
+        One request looks at 4 MB of the log at most, so it may find fewer lines than there are:
+        `more` says so. Waits for the disk. Raises `ValueError` for a position that there is not.
+        """
+        with self._history_lock:
+            return self._history.page(asked)
+
+    def log_beginning(self) -> str:
+        """Return the position before all lines of the log."""
+        return self._history.beginning
+
     @property
     def lines(self) -> Ring[Written]:
         """The last lines of the log, as they are written."""
@@ -328,6 +426,12 @@ class Control:
             for entry in entries
         ]
 
+    def close(self) -> None:
+        """Collect no more figures, and forget what was unpacked of the log."""
+        self.figures.end()
+        with self._history_lock:
+            self._history.close()
+
     @property
     def running_settings(self) -> Settings:
         """The settings that the bot runs with."""
@@ -336,6 +440,31 @@ class Control:
     def settings(self, asked: models.Nothing | None = None) -> list[models.Setting]:
         """Return all settings, in the order of the README."""
         return explained(self._bot._settings)
+
+
+class _Lag:
+    """How late LiteyukiBot's loop is. Each measuring is answered before the next one."""
+
+    def __init__(self) -> None:
+        self._asked: float | None = None
+        self._found: float | None = None
+
+    def measure(self, loop: asyncio.AbstractEventLoop | None) -> float | None:
+        """Return what was found since the last call, or how long the loop has not answered."""
+        found, self._found = self._found, None
+        if self._asked is not None:
+            return monotonic() - self._asked
+        begun = self._asked = monotonic()
+
+        def answer() -> None:
+            self._found, self._asked = monotonic() - begun, None
+
+        try:
+            assert loop is not None
+            loop.call_soon_threadsafe(answer)
+        except (RuntimeError, AssertionError):
+            self._asked = None  # It does not run.
+        return found
 
 
 def _about(key: str, entry: Entry) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from ..log import LEVELS, plain
 from ..ring import Entry
 from ..writer import Line as Written
-from .models import Level, Line, Lines
+from .models import Level, Line, Matching
 from .plain import clean
 
 _LEVELS: tuple[Level, ...] = get_args(Level)
@@ -36,6 +36,7 @@ _SECRET = re.compile(
     | authorization ["']? \s* [=:] \s* ["']? (?: (?: bearer | basic | token ) \s+ )?
     | \b (?: bearer | basic ) \s+ (?= \S{8} )
     | [a-z][a-z0-9+.-]{1,20}:// [^\s:@/]{0,100} : (?= [^\s@/]{1,200} @ )
+    | /ticket/
     )
     [^\s"'&,;@]+
     """
@@ -54,11 +55,12 @@ class Reading:
     Every line must be given to it, in order, for the levels of lines that have none.
     """
 
-    def __init__(self, life: str, wanted: Lines) -> None:
+    def __init__(self, life: str, wanted: Matching) -> None:
         self._life = life
         self._processes = {name.lower() for name in wanted.process}
         self._rank = _RANK[wanted.level] if wanted.level else None
         self._text = wanted.text.lower()
+        self._account = _of_account(wanted.account) if wanted.account else None
         self._levels: dict[str, Level] = {}
 
     def read(self, entries: Iterable[Entry[Written]]) -> list[Line]:
@@ -66,7 +68,7 @@ class Reading:
         return [line for line in map(self._line, entries) if line is not None]
 
     def _line(self, entry: Entry[Written]) -> Line | None:
-        child, text, *_ = entry.item
+        child, text = entry.item.child, entry.item.text
         process, level, text = child or "main", None, plain(text).rstrip("\n")
         if text.startswith("{"):
             level, text = _of_json(text)
@@ -80,15 +82,28 @@ class Reading:
             (self._rank is not None and rank < self._rank)
             or (self._processes and process.lower() not in self._processes)
             or (self._text and self._text not in text.lower())
+            or (self._account is not None and not self._account.search(text))
         ):
             return None
+        key, at = f"{self._life}-{entry.number}", entry.item.at
         return Line(
-            id=f"{self._life}-{entry.number}",
+            id=key,
+            position=key if at is None else f"{self._life}:{at}",
             time=datetime.fromtimestamp(entry.time, timezone.utc),
             process=process,
             level=level,
             text=masked(clean(text)),
         )
+
+
+def as_text(line: Line) -> str:
+    """Return a line as a file has it: each with the name of its process before it."""
+    return "".join(f"{line.process} | {each}\n" for each in line.text.split("\n"))
+
+
+def _of_account(id: str) -> re.Pattern[str]:
+    """Return what finds an id where it is not a part of a longer one."""
+    return re.compile(rf"(?<![^\W_]){re.escape(id)}(?![^\W_])")
 
 
 def _of_json(text: str) -> tuple[Level | None, str]:

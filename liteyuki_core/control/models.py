@@ -87,6 +87,27 @@ class Channel(BaseModel):
     bytes: int
 
 
+class End(BaseModel):
+    """Who has an end of a channel. `side` is that of its maker, the other, or that of a queue.
+
+    `receives` says whether it takes messages, `held` how many messages and requests it was given
+    and has not handled, `waiting` how many wait for this side. `process` is None where nobody has
+    the end.
+    """
+
+    process: str | None
+    side: Literal["owner", "other", "queue"]
+    receives: bool
+    held: int
+    waiting: int
+
+
+class ChannelEnds(Channel):
+    """The counts of a channel, and who has its ends."""
+
+    ends: list[End]
+
+
 class Message(BaseModel):
     """A message of a channel, as it was given to a process. It may be given again after a crash.
 
@@ -110,7 +131,7 @@ class Message(BaseModel):
 
 
 class DeadLetter(BaseModel):
-    """A message that was set aside. `plain` says whether `data` shows it: text, numbers, lists."""
+    """A message that was set aside, without what is in it."""
 
     id: str
     channel: str
@@ -118,6 +139,17 @@ class DeadLetter(BaseModel):
     crashes: int
     size: int
     time: datetime
+
+
+class DeadLetterContent(DeadLetter):
+    """A message that was set aside. `plain` says whether `value` shows it: text, numbers, lists.
+
+    `text` is there if it is nothing but text. Nothing is rebuilt to show it.
+    """
+
+    plain: bool
+    value: Any
+    text: str | None
 
 
 class StoreKey(BaseModel):
@@ -149,13 +181,56 @@ class Change(BaseModel):
 
 
 class Line(BaseModel):
-    """A line of the log, or several that belong together. `level` is None for what is printed."""
+    """A line of the log, or several that belong together. `level` is None for what is printed.
+
+    `position` says where it stands in the log, for `before` and `after` of `/log/history`.
+    """
 
     id: str
+    position: str
     time: datetime
     process: str
     level: Level | None
     text: str
+
+
+class LogPage(BaseModel):
+    """Lines of the log, the oldest first.
+
+    `more` says whether there may be others, farther on in the same direction: `next` is their
+    `before` or `after`.
+    """
+
+    lines: list[Line]
+    more: bool
+    next: str | None
+
+
+class Series(BaseModel):
+    """Figures of a process, the oldest first, all of the same number. None: not known.
+
+    `memory` in bytes, `cpu` in percent of one processor, `lag` of its loop in seconds, `messages`
+    to it in a second, `queue` of messages and requests that wait for it. Those of the main process
+    have the messages of all.
+    """
+
+    memory: list[int | None]
+    cpu: list[float | None]
+    lag: list[float | None]
+    messages: list[float | None]
+    queue: list[float | None]
+
+
+class Figures(BaseModel):
+    """Figures over some time: one in `step` seconds, the last for the time up to `end`.
+
+    They begin when the web page was opened first.
+    """
+
+    step: float
+    end: datetime
+    main: Series
+    processes: dict[str, Series]
 
 
 class Event(BaseModel):
@@ -254,6 +329,18 @@ class Tail(_Asked):
     bodies: bool = False
 
 
+class OfChannel(_Asked):
+    """The channel or queue that is meant."""
+
+    name: Name
+
+
+class Span(_Asked):
+    """The last hour, or the last day."""
+
+    span: Literal["hour", "day"] = "hour"
+
+
 class OfLetter(_Asked):
     """The dead letter that is meant."""
 
@@ -286,20 +373,42 @@ class SetKey(OfKey):
     ttl: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
 
 
-class Lines(_Asked):
-    """The last `lines` lines that match: of these processes, of `level` or above, with `text`.
+class Matching(_Asked):
+    """The lines of these processes, of `level` or above, with `text`, about the account `account`.
 
     The main process is called `main`. Upper and lower case are the same.
     """
 
-    lines: Annotated[int, Field(ge=0, le=5000)] = 100
     process: Annotated[list[Name], Field(max_length=100)] = []
     level: Level | None = None
     text: Annotated[str, Field(max_length=1024)] = ""
+    account: Annotated[str, Field(max_length=1024)] = ""
+
+
+class Lines(Matching):
+    """The last `lines` lines that match: of these processes, of `level` or above, with `text`.
+
+    The main process is called `main`. Upper and lower case are the same. With `account` only lines
+    in which this id of an account stands.
+    """
+
+    lines: Annotated[int, Field(ge=0, le=5000)] = 100
+
+
+class History(Matching):
+    """The last `lines` lines that match, of the whole log: of files that were rotated away, too.
+
+    Those before the position `before`, or the first after `after`, or the last up to the time `at`.
+    """
+
+    lines: Annotated[int, Field(ge=0, le=5000)] = 200
+    before: Annotated[str, Field(max_length=100)] | None = None
+    after: Annotated[str, Field(max_length=100)] | None = None
+    at: datetime | None = None
 
 
 class OpenPage(_Asked):
-    """Open the web page, if it is not open. With `read_only` its link lets nobody change a thing."""
+    """Open the web page, if it is not open. With `read_only` its link is for looking only."""
 
     read_only: bool = False
 

@@ -16,6 +16,7 @@ import pickletools
 from typing import Any
 
 from ..comm.store import value as values
+from ..comm.wire.payload import Linked, Long, Raw
 
 LIMIT = 256 * 1024
 """The longest serialised value that is shown, in bytes: reading the steps takes a second a MB."""
@@ -60,6 +61,19 @@ def of_value(value: values.Value) -> Any:
     except (ValueError, OverflowError) as error:
         raise NotPlain(str(error)) from error
     raise NotPlain("bytes")
+
+
+def of_payload(payload: Any) -> Any:
+    """Return a message that is still serialised as JSON can have it. Raises `NotPlain`."""
+    if isinstance(payload, str):
+        if len(payload) > LIMIT:
+            raise NotPlain(f"{len(payload)} characters")
+        return clean(payload)
+    if isinstance(payload, Long) and len(payload.segments) == 1:
+        payload = payload.segments[0]
+    if isinstance(payload, Raw | Long | Linked):
+        raise NotPlain("bytes, or with channels in it")
+    return of_pickle(bytes(payload))
 
 
 def of_pickle(data: bytes) -> Any:

@@ -14,6 +14,7 @@ import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     control = Control(bot)
+    # Its threads are started when there is something to do.
+    threads = ThreadPoolExecutor(2, thread_name_prefix="liteyuki-control")
     page: Any = None
 
     async def sleep() -> None:
@@ -139,21 +142,25 @@ async def _serve(
         if page is None:
             # By its name: web is above this floor, and imported when it is wanted.
             web = import_module(f"{__package__.rpartition('.')[0]}.web.server")
-            page = web.Page(Api(control, lambda: bot._loop, ended, None), control, ended)
+            api = Api(control, lambda: bot._loop, ended, threads)
+            page = web.Page(api, control, threads, ended)
+            control.figures.begin(loop, control.sample)
         found: models.PageLink = page.link(asked)
         return found
 
     control.opens_page = open_page
     if bot._settings.web:
         _open_with_the_bot(control)
-    api = Api(control, lambda: bot._loop, ended, token)
+    api = Api(control, lambda: bot._loop, ended, threads, token)
     config = configured(api, [("connection", "close")])
     try:
         await Server(config, sleep).serve([listening])
     finally:
         ended.set()
+        control.close()
         if page is not None:
             await page.close()
+        threads.shutdown(wait=False)
 
 
 def _open_with_the_bot(control: Control) -> None:

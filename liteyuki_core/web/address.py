@@ -111,7 +111,11 @@ class Address:
         host, origin = headers.get("host", ""), headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        return origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower(), self._url)
+        return origin.lower() not in (
+            f"http://{host}".lower(),
+            f"https://{host}".lower(),
+            self._url,
+        )
 
     def log_name(self, client: str, headers: Mapping[str, str]) -> str:
         """Return where a request comes from, for the log: with the address that a proxy gives."""

@@ -8,7 +8,6 @@ Ownership. An `App` owns nothing but what it is given. It runs on the loop of th
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import platform
 from dataclasses import dataclass
@@ -185,7 +184,9 @@ class App:
             return self._entry(entry.used_ticket(), 403)
         # No redirect: who follows a link of another site to here, and is redirected, comes from
         # that site still, and the browser keeps the new cookie to itself.
-        response = self._entry(entry.welcome(), more='<meta http-equiv="refresh" content="0;url=/">')
+        response = self._entry(
+            entry.welcome(), more='<meta http-equiv="refresh" content="0;url=/">'
+        )
         response.headers["set-cookie"] = self._begin(request, right, say("a link"))
         return response
 

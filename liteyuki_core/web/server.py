@@ -1,7 +1,7 @@
 """The page of a running bot: it is opened once, on one more socket, and closed with the bot.
 
-Ownership. A `Page` owns its socket, its server's task, and a thread for what takes long. It runs on
-the loop of the control socket.
+Ownership. A `Page` owns its socket and its server's task. It runs on the loop of the control
+socket, and `threads` are those of its server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import platform
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 
 from .. import log
 from ..control import models
@@ -27,19 +27,17 @@ from .sessions import TICKET_SECONDS, Right, Sessions
 class Page:
     """Serves the page, until `ended` is set. Raises `LiteyukiError` if it can't be served."""
 
-    def __init__(self, api: Api, control: Control, ended: asyncio.Event) -> None:
+    def __init__(self, api: Api, control: Control, threads: Executor, ended: asyncio.Event) -> None:
         settings = control.running_settings
         check(settings)
         self._sessions = Sessions()
         self._address = Address(settings)
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="liteyuki-web")
         try:
-            password = Password(settings.web_password, self._threads)
+            password = Password(settings.web_password, threads)
             parts = Parts(api, control.life, self._address, self._sessions, password, static.load())
             server = Server(configured(App(parts)), ended.wait)
         except BaseException:
             self._address.socket.close()
-            self._threads.shutdown(wait=False)
             raise
         self._serving = asyncio.get_running_loop().create_task(
             server.serve([self._address.socket]), name="liteyuki-web"
@@ -66,4 +64,3 @@ class Page:
     async def close(self) -> None:
         """Wait until the server has ended, after `ended` was set."""
         await asyncio.wait({self._serving})
-        self._threads.shutdown(wait=False)

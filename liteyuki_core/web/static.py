@@ -1,4 +1,4 @@
-"""The files of the page, as they are served: each with a hash in its name, so that it never changes.
+"""The files of the page, as they are served: with a hash in their names, so they never change.
 
 Links between the files are written with plain names, `./store.js` or `style.css`. Here they get the
 names that are served. The hash is one for all files: modules may import each other in a circle.

@@ -39,7 +39,7 @@ from .notes import Notes
 from .peeks import Passed, Peeks
 from .reminder import Reminder
 from .requests import Asker
-from .route import ChildPeer, Peer, Route
+from .route import ChildPeer, Held, Peer, Route
 from .side import MAIN, Entry, Side
 
 _OWN_CAPACITY = 1024
@@ -482,6 +482,24 @@ class Hub:
             for route in self._keys.values():
                 route.count_by_process(counts)
         return counts
+
+    def sent(self) -> Counter[str]:
+        """Return how many messages ever came for each process, and under "" for all together.
+
+        Those of a queue with several holders count for all alone. A channel that is forgotten
+        counts no more.
+        """
+        counts: Counter[str] = Counter()
+        with self.lock:
+            for route in self._keys.values():
+                route.count_sent(counts)
+        return counts
+
+    def ends(self, name: str) -> tuple[bool, list[Held]]:
+        """Return whether the channel `name` is a queue, and its ends. Raises `KeyError`."""
+        with self.lock:
+            route = self._names[name]
+            return route.is_queue, route.ends()
 
     def peek(self, name: str, unread: Unread[Passed]) -> None:
         """Add to `unread` what is given to holders of the channel `name`, until `unpeek`."""

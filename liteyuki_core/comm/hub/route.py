@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ...errors import ChannelError
 from ...language import Phrase
 from .requests import Requests
-from .side import Entry, Holder, Recipient, Side
+from .side import MAIN, Entry, Holder, Recipient, Side
 
 
 class Peer(Recipient, Protocol):
@@ -54,6 +54,18 @@ class ChildPeer(Peer, Protocol):
 
     def pump(self) -> None:
         """Send the frames that are queued for the child. Not under the lock; never waits."""
+
+
+class Held(NamedTuple):
+    """One end of a channel. `process` is a child's name or `MAIN`, None where nobody holds it."""
+
+    process: str | None
+    side: int
+    receives: bool
+    held: int
+    """How many messages and requests it was given and has not handled."""
+    waiting: int
+    """How many wait for its side."""
 
 
 class Route:
@@ -212,6 +224,29 @@ class Route:
         """Add how many messages and requests wait for each process."""
         for side in (*self.sides, *(self._requests or ())):
             side.count_by_process(counts)
+
+    def count_sent(self, counts: Counter[str]) -> None:
+        """Add how many messages and requests ever came for each process, and for all under ""."""
+        for side in (*self.sides, *(self._requests or ())):
+            side.count_sent(counts)
+            counts[""] += side.count
+
+    def ends(self) -> list[Held]:
+        """Return who holds an end, and which sides nobody holds where messages wait."""
+        found = []
+        for i, side in enumerate(self.sides[:1] if self.is_queue else self.sides):
+            requests = None if self._requests is None else self._requests[i]
+            waiting = sum(
+                entry.remaining for each in (side, requests) if each for entry in each.waiting
+            )
+            for peer, holder in side.holders.items():
+                asked = None if requests is None else requests.holders.get(peer)
+                receives = holder.ready or (asked is not None and asked.ready)
+                held = holder.outstanding + (0 if asked is None else asked.outstanding)
+                found.append(Held(peer.process or MAIN, i, receives, held, waiting))
+            if not side.holders and (waiting or side.process is not None):
+                found.append(Held(side.process, i, False, 0, waiting))
+        return found
 
     def statistics(self) -> dict[str, int]:
         """Return the counts of both directions together."""

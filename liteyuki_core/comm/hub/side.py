@@ -273,6 +273,15 @@ class Side:
         if owner is not None:
             counts[owner] += sum(entry.remaining for entry in self.waiting)
 
+    def count_sent(self, counts: Counter[str]) -> None:
+        """Add how many messages ever came for the process that is the only one to handle them."""
+        owner = self.process
+        if owner is None and len(self.holders) == 1:
+            (holder,) = self.holders.values()
+            owner = holder.peer.process or MAIN
+        if owner is not None:
+            counts[owner] += self.count
+
     @property
     def is_empty(self) -> bool:
         """Whether no message is in custody."""

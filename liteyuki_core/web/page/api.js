@@ -16,28 +16,28 @@
  *   cpu_seconds: number | null, processes: Process[], accounts: Account[]}} Status
  * @typedef {{name: string, sent: number, acknowledged: number, redelivered: number,
  *   dropped: number, backlog: number, capacity: number, bytes: number}} Channel
- * @typedef {{process: string, side: "owner" | "other" | "queue", receives: boolean,
- *   held: number, waiting: number}} ChannelEnd
- * @typedef {Channel & {ends: ChannelEnd[]}} ChannelWithEnds
+ * @typedef {{process: string | null, side: "owner" | "other" | "queue", receives: boolean,
+ *   held: number, waiting: number}} End
+ * @typedef {Channel & {ends: End[]}} ChannelEnds
  * @typedef {{time: string, channel: string, number: number,
  *   direction: "out" | "in" | "queue", kind: "message" | "request", sender: string | null,
  *   receiver: string, size: number, form: "text" | "bytes" | "pickle",
  *   redelivered: boolean, body: string | null}} Message
  * @typedef {{id: string, channel: string, process: string, crashes: number, size: number,
  *   time: string}} DeadLetter
- * @typedef {DeadLetter & {plain: boolean, value: unknown, text: string | null}} OpenedLetter
+ * @typedef {DeadLetter & {plain: boolean, value: unknown, text: string | null}} DeadLetterContent
  * @typedef {{key: string, size: number, expires_in: number | null, persistent: boolean}} StoreKey
  * @typedef {StoreKey & {plain: boolean, value: unknown}} StoreValue
  * @typedef {{time: string, key: string, deleted: boolean, expired: boolean, size: number,
  *   plain: boolean, value: unknown}} Change
  * @typedef {"TRACE" | "DEBUG" | "INFO" | "SUCCESS" | "WARNING" | "ERROR" | "CRITICAL"} Level
  * @typedef {{id: string, time: string, process: string, level: Level | null, text: string,
- *   position?: string}} Line
- * @typedef {{lines: Line[], more: boolean}} History
+ *   position: string}} Line
+ * @typedef {{lines: Line[], more: boolean, next: string | null}} LogPage
  * @typedef {{key: string, value: unknown, source: string | null, changed: boolean}} Setting
  * @typedef {{memory: (number | null)[], cpu: (number | null)[], lag: (number | null)[],
  *   messages: (number | null)[], queue: (number | null)[]}} Series
- * @typedef {{step: number, end: string | number, main: Series,
+ * @typedef {{step: number, end: string, main: Series,
  *   processes: Record<string, Series>}} Figures
  * @typedef {{right: "change" | "read", csrf: string, language: "zh" | "en", version: string,
  *   life: string, node: string}} Session

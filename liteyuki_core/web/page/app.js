@@ -98,7 +98,6 @@ function frame() {
     onclick: () => {
       switchLanguage();
       frame();
-      document.querySelector("header button")?.dispatchEvent(new Event("focus"));
       /** @type {HTMLElement | null} */ (document.querySelector("header button"))?.focus();
     },
   }, t("other language"));
@@ -119,7 +118,8 @@ function frame() {
   document.body.replaceChildren(skip, header, nav, banner, main);
   mountTold();
   show();
-  look();
+  if (over) sayOver();
+  else look();
 }
 
 /** Say how the bot is, in the frame. */
@@ -163,10 +163,14 @@ events.addEventListener("over", () => {
   }
   over = true;
   bot.end();
+  sayOver();
+});
+
+function sayOver() {
   state.textContent = "";
   banner.hidden = false;
   banner.replaceChildren(h("span", null, t("over")), h("a.button", { href: "/" }, t("log in")));
-});
+}
 
 window.addEventListener("hashchange", () => {
   show();

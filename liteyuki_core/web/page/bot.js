@@ -70,7 +70,8 @@ document.addEventListener("visibilitychange", () => {
 });
 
 /**
- * Call something now and again, while the page is seen. Returns what ends that.
+ * Call something now and again, while the page is seen. Returns what ends that; its `now` does not
+ * wait for the next time.
  * @param {() => Promise<void>} does
  * @param {number} every in milliseconds, from the end of one call to the next
  */
@@ -93,9 +94,10 @@ export function repeat(does, every) {
   }
   document.addEventListener("visibilitychange", run);
   void run();
-  return () => {
+  const end = () => {
     open = false;
     clearTimeout(next);
     document.removeEventListener("visibilitychange", run);
   };
+  return Object.assign(end, { now: () => void run() });
 }

@@ -12,7 +12,7 @@ import { Stream } from "./stream.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./api.js").Line} Line */
-/** @typedef {import("./api.js").History} History */
+/** @typedef {import("./api.js").LogPage} LogPage */
 
 /** Rows that are kept in memory. */
 const MOST = 100_000;
@@ -184,6 +184,9 @@ export class Log extends HTMLElement {
     this._new = 0;
     this._seeks = { earlier: false, later: false };
     this._ended = { earlier: false, later: true };
+    /** From where more lines are asked for, if not from the first or last one. */
+    this._before = /** @type {string | undefined} */ (undefined);
+    this._after = /** @type {string | undefined} */ (undefined);
     const filters = this._filters();
     const active = Object.values(filters).filter((each) => each.length && each[0] !== "").length;
     const number = this._toggle.lastElementChild;
@@ -264,6 +267,7 @@ export class Log extends HTMLElement {
       const found = await this._page({ at, lines: A_PAGE });
       if (turn !== this._turn) return;
       this._list.append(found.lines, MOST);
+      this._before = found.next ?? undefined;
       this._ended.earlier = !found.more;
       await this._later();
       if (turn !== this._turn) return;
@@ -276,17 +280,14 @@ export class Log extends HTMLElement {
 
   /** @param {import("./api.js").Query} query */
   async _page(query) {
-    return /** @type {History} */ (await get("/log/history", { ...this._filters(), ...query }));
+    return /** @type {LogPage} */ (await get("/log/history", { ...this._filters(), ...query }));
   }
 
   /** Show lines before the first one. */
   async _earlier() {
     const turn = this._turn;
     if (this._seeks.earlier || this._ended.earlier || this._list.length >= MOST) return;
-    const first = this._list.firstLine;
-    /** @type {string | undefined} */
-    let before = first?.position;
-    if (first && !before) return;
+    let before = this._before ?? this._list.firstLine?.position;
     this._seeks.earlier = true;
     this._edge("before", t("log looks"));
     try {
@@ -296,13 +297,15 @@ export class Log extends HTMLElement {
         this._ended.earlier = !found.more;
         if (found.lines.length || !found.more) {
           this._list.prepend(found.lines);
+          before = found.next ?? undefined;
           break;
         }
-        before = /** @type {{before?: string}} */ (found).before ?? before;
+        before = found.next ?? before;
       }
+      this._before = before;
       const found = this._list.length > 0;
       if (this._ended.earlier) this._edge("before", found ? t("log begins") : "");
-      else this._edge("before", t(found ? "load earlier" : "look further"), () => void this._earlier());
+      else this._edge("before", t("look further"), () => void this._earlier());
       if (found || this._ended.earlier) this._edge("after", found ? "" : this._none());
       this._showState();
     } catch (error) {
@@ -316,12 +319,18 @@ export class Log extends HTMLElement {
   async _later() {
     const turn = this._turn;
     if (this._stream || this._seeks.later || this._ended.later) return;
-    const after = this._list.lastLine?.position;
+    let after = this._after ?? this._list.lastLine?.position;
     if (!after) return;
     this._seeks.later = true;
     try {
-      const found = await this._page({ after, lines: A_PAGE });
+      let found = await this._page({ after, lines: A_PAGE });
+      for (let tries = 1; tries < PATIENCE && found.more && !found.lines.length; tries += 1) {
+        if (turn !== this._turn) return;
+        after = found.next ?? after;
+        found = await this._page({ after, lines: A_PAGE });
+      }
       if (turn !== this._turn) return;
+      this._after = found.next ?? undefined;
       this._list.append(found.lines, MOST);
       this._ended.later = !found.more;
       this._edge("after", found.more ? "" : t("log ends"), found.more ? undefined : () => this._toNow());

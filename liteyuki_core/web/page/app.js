@@ -84,7 +84,7 @@ function show() {
 function frame() {
   document.documentElement.lang = language();
   title = h("h1", { id: "title", tabindex: -1 });
-  state = h("span.state");
+  state = h("span.bot-state");
   banner = h("div.banner", { role: "alert", hidden: true });
   main = h("main", { id: "content", tabindex: -1, "aria-labelledby": "title" });
   links = new Map(VIEWS.map((view) => [
@@ -104,7 +104,7 @@ function frame() {
   const limited = !mayChange()
     && h("span.badge", { title: t("read only why") }, t("read only"));
   const header = h("header", null,
-    h("p.brand", null, h("strong", null, "LiteyukiBot"), h("span.node", null, own().node)),
+    h("p.node", null, own().node),
     title,
     h("div.tools", null, limited, state, tongue),
   );

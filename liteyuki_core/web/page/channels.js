@@ -21,10 +21,10 @@ const MOST = 200;
 const DRAW = 120;
 
 export class Channels extends HTMLElement {
-  connectedCallback() {
-    this._filter = "";
-    this._name = "";
-    this._run();
+  constructor() {
+    super();
+    /** @type {string | null} null: nothing is shown yet */
+    this._name = null;
   }
 
   disconnectedCallback() {

@@ -26,7 +26,8 @@ const [TOP, BOTTOM, LEFT, RIGHT] = [8, 22, 56, 8];
 const LEAST = 5_000;
 
 export class Charts extends HTMLElement {
-  connectedCallback() {
+  constructor() {
+    super();
     /** @type {"hour" | "day"} */
     this._span = "hour";
     /** @type {Set<string>} */
@@ -43,15 +44,18 @@ export class Charts extends HTMLElement {
     this._none = h("p.muted", null, t("loading"));
     this._charts = KINDS.map(([kind, title, show]) => new Chart(kind, t(title), show));
     this._box = h("div.charts", null, ...this._charts.map((chart) => chart.element));
-    this.append(h("div.bar", null, this._spans, this._names), this._none, this._box);
     this._resized = new ResizeObserver(() => this._draw());
+  }
+
+  connectedCallback() {
+    this.append(h("div.bar", null, this._spans, this._names), this._none, this._box);
     this._resized.observe(this._box);
     this._run();
   }
 
   disconnectedCallback() {
     this._end?.();
-    this._resized?.disconnect();
+    this._resized.disconnect();
     this.replaceChildren();
   }
 
@@ -60,7 +64,7 @@ export class Charts extends HTMLElement {
 
   _run() {
     this._end?.();
-    const span = this._span ?? "hour";
+    const span = this._span;
     const every = Math.max(LEAST, span === "hour" ? 10_000 : 60_000);
     this._end = repeat(async () => {
       const found = /** @type {Figures} */ (await get("/figures", { span }));
@@ -73,7 +77,7 @@ export class Charts extends HTMLElement {
   /** @param {"hour" | "day"} span */
   _choose(span) {
     this._span = span;
-    for (const button of this._spans?.querySelectorAll("button") ?? []) {
+    for (const button of this._spans.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.dataset.span === span));
     }
     this._run();
@@ -81,7 +85,7 @@ export class Charts extends HTMLElement {
 
   _draw() {
     const found = this._figures;
-    if (!found || !this._names || !this._none || !this._box || !this._charts) return;
+    if (!found) return;
     const names = [MAIN, ...Object.keys(found.processes)];
     const empty = !found.main.memory.some((each) => each !== null);
     this._none.hidden = !empty;
@@ -89,16 +93,16 @@ export class Charts extends HTMLElement {
     this._box.hidden = empty;
     this._names.hidden = empty;
     sync(this._names, names, (name) => name, (name) => h("button.name", {
-      type: "button", "aria-pressed": true, "aria-label": t("shown", { name: shown(name) }),
+      type: "button", "aria-pressed": true, "aria-label": t("shown", { name }),
       onclick: () => this._toggle(name),
-    }, h("i", { class: `swatch c${names.indexOf(name) % COLOURS}` }), shown(name)));
+    }, h("i", { class: `swatch c${names.indexOf(name) % COLOURS}` }), name));
     const end = new Date(found.end);
     for (const chart of this._charts) {
       /** @type {Curve[]} */
       const curves = names.flatMap((name, colour) => {
         const series = name === MAIN ? found.main : found.processes[name];
-        if (!series || this._hidden?.has(name)) return [];
-        return [{ name: shown(name), values: series[chart.kind], colour: colour % COLOURS }];
+        if (!series || this._hidden.has(name)) return [];
+        return [{ name, values: series[chart.kind], colour: colour % COLOURS }];
       });
       chart.draw(curves, end, found.step);
     }
@@ -107,18 +111,12 @@ export class Charts extends HTMLElement {
   /** @param {string} name */
   _toggle(name) {
     const hidden = this._hidden;
-    if (!hidden) return;
     if (!hidden.delete(name)) hidden.add(name);
-    for (const button of this._names?.querySelectorAll("button") ?? []) {
+    for (const button of this._names.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.key ?? "")));
     }
     this._draw();
   }
-}
-
-/** @param {string} name */
-function shown(name) {
-  return name === MAIN ? t("main") : name;
 }
 
 /** One chart, and beside it what the curves are now, or where somebody points. */

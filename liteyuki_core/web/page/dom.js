@@ -4,10 +4,11 @@
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
+/** Attributes that say "true" and "false"; the others are there or not. */
+const SAYS = /^(aria-.*|spellcheck)$/;
+
 /**
- * Make an element: `h("p.muted", {id: "a"}, "text")`.
- *
- * Props that begin with `on` are listeners; true and false set and leave out an attribute.
+ * Make an element: `h("p.muted", {id: "a"}, "text")`. Props that begin with `on` are listeners.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T | `${T}.${string}`} kind its name, and its classes
  * @param {Record<string, unknown> | null} [props]
@@ -19,11 +20,11 @@ export function h(kind, props, ...children) {
   const element = document.createElement(/** @type {T} */ (name));
   element.classList.add(...classes);
   for (const [key, value] of Object.entries(props ?? {})) {
-    if (value === false || value === undefined || value === null) continue;
+    if (value === undefined || value === null || (value === false && !SAYS.test(key))) continue;
     if (key.startsWith("on")) {
       element.addEventListener(key.slice(2), /** @type {EventListener} */ (value));
     } else {
-      element.setAttribute(key, value === true ? "" : String(value));
+      element.setAttribute(key, value === true && !SAYS.test(key) ? "" : String(value));
     }
   }
   put(element, ...children);
@@ -81,6 +82,7 @@ export function sync(parent, items, keyOf, make, update) {
     }
     known.delete(key);
     update?.(element, item);
+    /** @type {Element | null} */
     const next = before === null ? parent.firstElementChild : before.nextElementSibling;
     if (next !== element) parent.insertBefore(element, next);
     before = element;

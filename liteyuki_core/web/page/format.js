@@ -47,15 +47,20 @@ export function bytes(size) {
   if (size === null) return "–";
   let left = size;
   for (const unit of ["B", "KB", "MB"]) {
-    if (left < 1024) return `${left < 10 && unit !== "B" ? left.toFixed(1) : left.toFixed(0)} ${unit}`;
+    if (left < 1024) return `${unit === "B" ? left.toFixed(0) : short(left)} ${unit}`;
     left /= 1024;
   }
   return `${left.toFixed(1)} GB`;
 }
 
+/** @param {number} value */
+function short(value) {
+  return value === 0 || value >= 10 ? value.toFixed(0) : value.toFixed(1);
+}
+
 /** @param {number | null} value */
 export function percent(value) {
-  return value === null ? "–" : `${value < 10 ? value.toFixed(1) : value.toFixed(0)} %`;
+  return value === null ? "–" : `${short(value)} %`;
 }
 
 /**
@@ -66,7 +71,7 @@ export function delay(seconds) {
   if (seconds === null) return "–";
   const ms = seconds * 1000;
   if (ms >= 1000) return `${seconds.toFixed(1)} s`;
-  return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
+  return `${short(ms)} ms`;
 }
 
 /** @param {number | null} value */

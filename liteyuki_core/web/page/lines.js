@@ -134,8 +134,8 @@ export class LineList extends HTMLElement {
     this._marked = "";
     /** @type {Row | null} */
     this._target = null;
-    this.before = h("div.edge");
-    this.after = h("div.edge");
+    this.head = h("div.edge");
+    this.foot = h("div.edge");
     this._window = h("div.window");
     this._sizer = h("div.sizer", null, this._window);
     this._ruler = h("span.ruler", { "aria-hidden": true }, "0".repeat(50));
@@ -147,7 +147,7 @@ export class LineList extends HTMLElement {
     this.setAttribute("role", "log");
     this.setAttribute("aria-live", "off");
     this.setAttribute("aria-label", t("lines of the log"));
-    this.replaceChildren(this.before, this._sizer, this.after, this._ruler);
+    this.replaceChildren(this.head, this._sizer, this.foot, this._ruler);
     this.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this.addEventListener("click", (event) => this._clicked(event));
     this._resized.observe(this);
@@ -206,7 +206,7 @@ export class LineList extends HTMLElement {
    * @param {(Line | string)[]} lines a string is a note between lines
    * @param {number} most rows that are kept; the oldest are dropped
    */
-  append(lines, most) {
+  add(lines, most) {
     let last = this.lastLine;
     for (const each of lines) {
       const row = rowOf(each, last);
@@ -219,7 +219,7 @@ export class LineList extends HTMLElement {
   }
 
   /** @param {Line[]} lines they are before all others */
-  prepend(lines) {
+  addBefore(lines) {
     const kept = this._anchor();
     /** @type {Row[]} */
     const rows = [];
@@ -337,6 +337,7 @@ export class LineList extends HTMLElement {
         element = this._make(row);
         this._shown.set(row, element);
       }
+      /** @type {Element | null} */
       const next = before === null ? this._window.firstElementChild : before.nextElementSibling;
       if (next !== element) this._window.insertBefore(element, next);
       before = element;

@@ -25,68 +25,23 @@ const TYPED = 300;
 const LEVELS = ["DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"];
 
 export class Log extends HTMLElement {
-  connectedCallback() {
+  constructor() {
+    super();
     /** @type {(Line | string)[]} */
     this._waiting = [];
     this._new = 0;
+    /** @type {string} */
     this._life = "";
     /** Grows with each beginning anew, so that late answers are known. */
     this._turn = 0;
     this._at = "";
+    this._lost = false;
     this._seeks = { earlier: false, later: false };
     this._ended = { earlier: false, later: false };
-    this._makeForm();
-    this._list = new LineList();
-    this._list.addEventListener("follow", () => this._showState());
-    this._list.addEventListener("top", () => void this._earlier());
-    this._list.addEventListener("bottom", () => void this._later());
-    this._list.addEventListener("moment", (event) => {
-      void this._link(/** @type {CustomEvent<Line>} */ (event).detail);
-    });
-    this._follow = h("button.first.follow", {
-      type: "button", onclick: () => this._toNow(), hidden: true,
-    });
-    this._state = h("p.log-state", { role: "status" });
-    this.append(this._form, this._state, this._list, this._follow);
-    this._unwatch = bot.watch(() => this._showChoices(), 10_000);
-  }
-
-  disconnectedCallback() {
-    this._turn += 1;
-    this._stream?.close();
-    this._unwatch?.();
-    clearTimeout(this._gathering);
-    clearTimeout(this._typing);
-    this.replaceChildren();
-  }
-
-  /** @type {Stream | undefined} */
-  _stream;
-  /** @type {(() => void) | undefined} */
-  _unwatch;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  _gathering;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  _typing;
-
-  /**
-   * Show what an address says.
-   * @param {string} _within
-   * @param {URLSearchParams} query
-   */
-  go(_within, query) {
-    if (!this._list) return;
-    this._text.value = query.get("text") ?? "";
-    choose(this._process, query.getAll("process").join("\n"));
-    choose(this._level, query.get("level") ?? "");
-    choose(this._account, query.get("account") ?? "");
-    this._at = query.get("at") ?? "";
-    this._begin();
-  }
-
-  // ------------------------------------------------------------- filters
-
-  _makeForm() {
+    /** @type {string | undefined} From where more lines are asked for, if not from the first one, */
+    this._before = undefined;
+    /** @type {string | undefined} and if not from the last one. */
+    this._after = undefined;
     const changed = () => this._chosen();
     this._text = h("input", {
       type: "search", placeholder: t("search"), "aria-label": t("log filter"),
@@ -134,7 +89,57 @@ export class Log extends HTMLElement {
       changed();
     } }, this._text, toggle, this._more);
     this._showChoices();
+    this._list = new LineList();
+    this._list.addEventListener("follow", () => this._showState());
+    this._list.addEventListener("top", () => void this._earlier());
+    this._list.addEventListener("bottom", () => void this._later());
+    this._list.addEventListener("moment", (event) => {
+      void this._link(/** @type {CustomEvent<Line>} */ (event).detail);
+    });
+    this._follow = h("button.first.follow", {
+      type: "button", onclick: () => this._toNow(), hidden: true,
+    });
+    this._state = h("p.log-state", { role: "status" });
   }
+
+  connectedCallback() {
+    this.append(this._form, this._state, this._list, this._follow);
+    this._unwatch = bot.watch(() => this._showChoices(), 10_000);
+  }
+
+  disconnectedCallback() {
+    this._turn += 1;
+    this._stream?.close();
+    this._unwatch?.();
+    clearTimeout(this._gathering);
+    clearTimeout(this._typing);
+    this.replaceChildren();
+  }
+
+  /** @type {Stream | undefined} */
+  _stream;
+  /** @type {(() => void) | undefined} */
+  _unwatch;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  _gathering;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  _typing;
+
+  /**
+   * Show what an address says.
+   * @param {string} _within
+   * @param {URLSearchParams} query
+   */
+  go(_within, query) {
+    this._text.value = query.get("text") ?? "";
+    choose(this._process, query.getAll("process").join("\n"));
+    choose(this._level, query.get("level") ?? "");
+    choose(this._account, query.get("account") ?? "");
+    this._at = query.get("at") ?? "";
+    this._begin();
+  }
+
+  // ------------------------------------------------------------- filters
 
   /** Offer the processes and accounts that there are. */
   _showChoices() {
@@ -184,9 +189,8 @@ export class Log extends HTMLElement {
     this._new = 0;
     this._seeks = { earlier: false, later: false };
     this._ended = { earlier: false, later: true };
-    /** From where more lines are asked for, if not from the first or last one. */
-    this._before = /** @type {string | undefined} */ (undefined);
-    this._after = /** @type {string | undefined} */ (undefined);
+    this._before = undefined;
+    this._after = undefined;
     const filters = this._filters();
     const active = Object.values(filters).filter((each) => each.length && each[0] !== "").length;
     const number = this._toggle.lastElementChild;
@@ -195,8 +199,8 @@ export class Log extends HTMLElement {
     this._download.href = `/api/log/download${asked(filters)}`;
     this._list.mark(filters.text);
     this._list.clear();
-    this._list.before.replaceChildren();
-    this._list.after.replaceChildren();
+    this._list.head.replaceChildren();
+    this._list.foot.replaceChildren();
     if (this._at) void this._read(new Date(this._at));
     else this._listen();
     this._showState();
@@ -207,7 +211,7 @@ export class Log extends HTMLElement {
     this._list.following = true;
     this._life = "";
     const query = { ...this._filters(), lines: AT_FIRST };
-    this._edge("after", t("loading"));
+    this._edge("foot", t("loading"));
     this._stream = new Stream("/log/follow", query, (name, data) => {
       if (name === "lost") this._waiting.push(t("lost", { n: data.lost }));
       else this._take(/** @type {Line} */ (data));
@@ -218,7 +222,7 @@ export class Log extends HTMLElement {
         this._gathering ??= setTimeout(() => this._flush(), GATHER);
       }
       this._lost = state === "lost";
-      if (state === "ended") this._edge("after", problem);
+      if (state === "ended") this._edge("foot", problem);
       this._showState();
     });
   }
@@ -236,8 +240,8 @@ export class Log extends HTMLElement {
     const lines = this._waiting;
     this._waiting = [];
     if (!this._list.following) this._new += lines.length;
-    this._list.append(lines, MOST);
-    this._edge("after", this._list.length ? "" : this._none());
+    this._list.add(lines, MOST);
+    this._edge("foot", this._list.length ? "" : this._none());
     this._showState();
     // A list that is not full can't be scrolled up.
     if (this._list.scrollHeight <= this._list.clientHeight) void this._earlier();
@@ -261,12 +265,12 @@ export class Log extends HTMLElement {
     }
     this._moment.value = local(time);
     this._ended.later = false;
-    this._edge("after", t("loading"));
+    this._edge("foot", t("loading"));
     const at = time.toISOString();
     try {
       const found = await this._page({ at, lines: A_PAGE });
       if (turn !== this._turn) return;
-      this._list.append(found.lines, MOST);
+      this._list.add(found.lines, MOST);
       this._before = found.next ?? undefined;
       this._ended.earlier = !found.more;
       await this._later();
@@ -274,7 +278,7 @@ export class Log extends HTMLElement {
       this._list.showMoment(time.getTime());
       if (!this._list.length) await this._earlier();
     } catch (error) {
-      if (turn === this._turn) this._edge("after", reason(error));
+      if (turn === this._turn) this._edge("foot", reason(error));
     }
   }
 
@@ -289,14 +293,14 @@ export class Log extends HTMLElement {
     if (this._seeks.earlier || this._ended.earlier || this._list.length >= MOST) return;
     let before = this._before ?? this._list.firstLine?.position;
     this._seeks.earlier = true;
-    this._edge("before", t("log looks"));
+    this._edge("head", t("log looks"));
     try {
       for (let tries = 0; tries < PATIENCE; tries += 1) {
         const found = await this._page({ before, lines: A_PAGE });
         if (turn !== this._turn) return;
         this._ended.earlier = !found.more;
         if (found.lines.length || !found.more) {
-          this._list.prepend(found.lines);
+          this._list.addBefore(found.lines);
           before = found.next ?? undefined;
           break;
         }
@@ -304,12 +308,12 @@ export class Log extends HTMLElement {
       }
       this._before = before;
       const found = this._list.length > 0;
-      if (this._ended.earlier) this._edge("before", found ? t("log begins") : "");
-      else this._edge("before", t("look further"), () => void this._earlier());
-      if (found || this._ended.earlier) this._edge("after", found ? "" : this._none());
+      if (this._ended.earlier) this._edge("head", found ? t("log begins") : "");
+      else this._edge("head", t("look further"), () => void this._earlier());
+      if (found || this._ended.earlier) this._edge("foot", found ? "" : this._none());
       this._showState();
     } catch (error) {
-      if (turn === this._turn) this._edge("before", reason(error), () => void this._earlier());
+      if (turn === this._turn) this._edge("head", reason(error), () => void this._earlier());
     } finally {
       if (turn === this._turn) this._seeks.earlier = false;
     }
@@ -331,11 +335,11 @@ export class Log extends HTMLElement {
       }
       if (turn !== this._turn) return;
       this._after = found.next ?? undefined;
-      this._list.append(found.lines, MOST);
+      this._list.add(found.lines, MOST);
       this._ended.later = !found.more;
-      this._edge("after", found.more ? "" : t("log ends"), found.more ? undefined : () => this._toNow());
+      this._edge("foot", found.more ? "" : t("log ends"), found.more ? undefined : () => this._toNow());
     } catch (error) {
-      if (turn === this._turn) this._edge("after", reason(error), () => void this._later());
+      if (turn === this._turn) this._edge("foot", reason(error), () => void this._later());
     } finally {
       if (turn === this._turn) this._seeks.later = false;
     }
@@ -359,11 +363,9 @@ export class Log extends HTMLElement {
 
   // ------------------------------------------------------------- words
 
-  _lost = false;
-
   /**
    * Say something at an end of the list.
-   * @param {"before" | "after"} end
+   * @param {"head" | "foot"} end
    * @param {string} text
    * @param {() => void} [does] makes it a button
    */

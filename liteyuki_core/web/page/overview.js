@@ -24,7 +24,8 @@ const STUCK = 1;
 const FULL = 0.9;
 
 export class Overview extends HTMLElement {
-  connectedCallback() {
+  constructor() {
+    super();
     /** @type {Channel[]} */
     this._channels = [];
     this._troubles = h("ul.troubles");
@@ -32,6 +33,11 @@ export class Overview extends HTMLElement {
     this._table = table();
     this._none = h("p.muted", { hidden: true }, t("no processes"));
     this._about = h("dl.about");
+    /** @type {(() => void)[]} */
+    this._ends = [];
+  }
+
+  connectedCallback() {
     this.append(
       h("section", { "aria-label": t("problems") }, this._well, this._troubles),
       h("section", { "aria-labelledby": "processes" },
@@ -49,14 +55,14 @@ export class Overview extends HTMLElement {
   }
 
   disconnectedCallback() {
-    for (const end of this._ends ?? []) end();
+    for (const end of this._ends) end();
     this.replaceChildren();
   }
 
   _show() {
     const found = bot.status;
-    if (!found || !this._table || !this._well || !this._troubles || !this._about) return;
-    const troubles = troublesOf(found, this._channels ?? []);
+    if (!found) return;
+    const troubles = troublesOf(found, this._channels);
     say(this._well, troubles.length ? "" : wellOf(found));
     this._well.hidden = troubles.length > 0;
     sync(this._troubles, troubles, (each) => each.key, makeTrouble, (row, each) => {
@@ -68,7 +74,7 @@ export class Overview extends HTMLElement {
     });
     this._troubles.hidden = troubles.length === 0;
     this._table.show(found.processes);
-    if (this._none) this._none.hidden = found.processes.length > 0;
+    this._none.hidden = found.processes.length > 0;
     const facts = /** @type {[string, string][]} */ ([
       [t("machine"), own().node],
       [t("directory"), found.directory],
@@ -91,19 +97,20 @@ export class Overview extends HTMLElement {
  */
 export function troublesOf(found, channels) {
   /** @type {Trouble[]} */
-  const [bad, less] = [[], []];
+  const bad = [];
+  /** @type {Trouble[]} */
+  const less = [];
   const states = new Map(found.processes.map((each) => [each.name, each.state]));
   for (const process of found.processes) {
     const { name, state } = process;
     const href = `#log?process=${encodeURIComponent(name)}`;
-    const outcome = process.outcome
-      ?? (process.exit_code === null ? "" : t("exit code", { code: process.exit_code }));
+    const why = process.outcome ? t("why", { outcome: process.outcome }) : "";
     const key = `process ${name}`;
     const age = process.uptime ?? 0;
     if (state === "failed") {
-      bad.push({ key, bad: true, text: t("p failed", { name, outcome }).trim(), href });
+      bad.push({ key, bad: true, text: t("p failed", { name, why }), href });
     } else if (state === "backoff") {
-      bad.push({ key, bad: true, text: t("p backoff", { name, outcome }).trim(), href });
+      bad.push({ key, bad: true, text: t("p backoff", { name, why }), href });
     } else if (state === "starting" && age > LONG) {
       less.push({ key, bad: false, text: t("p starting", { name, time: about(age) }), href });
     } else if (process.loop_lag !== null && process.loop_lag > STUCK) {
@@ -195,7 +202,16 @@ function table() {
  * @returns {import("./table.js").Column<Process>}
  */
 function figure(key, head, text) {
-  return { key, head, right: true, show: (cell, process) => say(cell, text(process)) };
+  return {
+    key,
+    head,
+    right: true,
+    show: (cell, process) => {
+      const found = text(process);
+      say(cell, found);
+      cell.classList.toggle("none", found === t("nothing"));
+    },
+  };
 }
 
 /**

@@ -40,8 +40,7 @@ export class Settings extends HTMLElement {
       say(changed, n ? t("changed n", { n }) : "");
     };
     this.append(
-      h("section", { "aria-labelledby": "all-settings" },
-        h("h2", { id: "all-settings" }, t("settings")), changed,
+      h("section", { "aria-label": t("settings") }, changed,
         h("form.filters", { role: "search", onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
           filter, h("div.bar", null, h("label", null, only, " ", t("only changed")))),
         table.element, none),

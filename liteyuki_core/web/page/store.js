@@ -21,7 +21,8 @@ const TYPED = 250;
 const MOST = 100;
 
 export class Store extends HTMLElement {
-  connectedCallback() {
+  constructor() {
+    super();
     this._prefix = h("input", {
       type: "search", placeholder: t("prefix"), "aria-label": t("prefix"), autocomplete: "off",
       autocapitalize: "none", spellcheck: false, maxlength: 1024,
@@ -33,19 +34,23 @@ export class Store extends HTMLElement {
     this._watching = h("button", {
       type: "button", "aria-pressed": false, onclick: () => (this._stream ? this._unwatch() : this._watch()),
     }, t("watch"));
-    const adding = mayChange()
-      && h("button", { type: "button", onclick: () => edit(null, this._prefix?.value ?? "") }, t("new key"));
+    this._adding = h("button", {
+      type: "button", hidden: !mayChange(), onclick: () => edit(null, this._prefix.value),
+    }, t("new key"));
     this._table = keyTable();
     this._none = h("p.muted", { role: "status" }, t("loading"));
     this._changes = h("ol.messages", { "aria-label": t("changes") });
     this._waits = h("p.muted", { role: "status" });
     this._live = h("section", { "aria-labelledby": "changes", hidden: true },
       h("h2", { id: "changes" }, t("changes")), this._waits, this._changes);
+  }
+
+  connectedCallback() {
     this.append(
       h("form.filters", { role: "search", onsubmit: (/** @type {Event} */ event) => {
         event.preventDefault();
         this._typed();
-      } }, this._prefix, h("div.bar", null, this._watching, adding)),
+      } }, this._prefix, h("div.bar", null, this._watching, this._adding)),
       this._live,
       this._table.element,
       this._none,
@@ -71,25 +76,25 @@ export class Store extends HTMLElement {
    * @param {URLSearchParams} query
    */
   go(within, query) {
-    if (this._prefix) this._prefix.value = query.get("prefix") ?? "";
+    this._prefix.value = query.get("prefix") ?? "";
     this._run();
     if (within) void attempt(() => edit(within, ""));
   }
 
   _typed() {
     clearTimeout(this._typing);
-    history.replaceState(null, "", `#store${asked({ prefix: this._prefix?.value })}`);
+    history.replaceState(null, "", `#store${asked({ prefix: this._prefix.value })}`);
     this._run();
     if (this._stream) this._watch();
   }
 
   _run() {
     this._end?.();
-    const prefix = this._prefix?.value ?? "";
+    const prefix = this._prefix.value;
     this._end = repeat(async () => {
       const found = /** @type {StoreKey[]} */ (await get("/store", { prefix, limit: LIMIT }));
-      if (prefix !== this._prefix?.value || !this._none) return;
-      this._table?.show(found);
+      if (prefix !== this._prefix.value) return;
+      this._table.show(found);
       const words = found.length === LIMIT ? t("keys cut", { n: count(LIMIT) })
         : found.length ? "" : t(prefix ? "no keys" : "store empty");
       say(this._none, words);
@@ -101,7 +106,6 @@ export class Store extends HTMLElement {
   _unwatch() {
     this._stream?.close();
     this._stream = undefined;
-    if (!this._live || !this._watching) return;
     this._live.hidden = true;
     say(this._watching, t("watch"));
     this._watching.setAttribute("aria-pressed", "false");
@@ -110,13 +114,12 @@ export class Store extends HTMLElement {
   _watch() {
     this._unwatch();
     const { _live: live, _changes: list, _waits: waits, _watching: button } = this;
-    if (!live || !list || !waits || !button) return;
     live.hidden = false;
     list.replaceChildren();
     say(waits, t("changes wait"));
     say(button, t("unwatch"));
     button.setAttribute("aria-pressed", "true");
-    this._stream = new Stream("/store-changes", { prefix: this._prefix?.value }, (kind, data) => {
+    this._stream = new Stream("/store-changes", { prefix: this._prefix.value }, (kind, data) => {
       if (kind === "lost") {
         say(waits, t("peek lost", { n: data.lost }));
         return;

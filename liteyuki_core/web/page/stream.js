@@ -11,6 +11,8 @@ import { asked, problemOf } from "./api.js";
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10_000;
+/** A connection that is back so soon is not told as lost. */
+const UNSEEN = 1_500;
 const LOOK = 5_000;
 /** So much later than it should a timer comes only if the machine has slept. */
 const SLEPT = 15_000;
@@ -37,6 +39,8 @@ export class Stream {
     this._wake = null;
     this._looked = Date.now();
     this._heard = Date.now();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._telling = undefined;
     this._timer = setInterval(() => this._look(), LOOK);
     this._back = () => this._isBack();
     document.addEventListener("visibilitychange", this._back);
@@ -48,6 +52,7 @@ export class Stream {
   close() {
     this._open = false;
     clearInterval(this._timer);
+    clearTimeout(this._telling);
     document.removeEventListener("visibilitychange", this._back);
     window.removeEventListener("online", this._back);
     this._reading.abort();
@@ -85,6 +90,8 @@ export class Stream {
           signal: this._reading.signal,
         });
         if (answer.ok && answer.body) {
+          clearTimeout(this._telling);
+          this._telling = undefined;
           this._connected?.("live", "");
           this._heard = Date.now();
           await this._read(answer.body);
@@ -101,7 +108,7 @@ export class Stream {
         if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
       }
       if (!this._open) return;
-      this._connected?.("lost", problem);
+      this._telling ??= setTimeout(() => this._connected?.("lost", problem), UNSEEN);
       if (!this._reading.signal.aborted) await this._pause();
     }
   }

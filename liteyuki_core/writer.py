@@ -93,7 +93,7 @@ class Writer:
         self._file: Any = None
         self._console = _Console()
         self.file_lock = threading.Lock()
-        """Who holds it finds the log file as `filed` says. The writer waits for it: not for long."""
+        """Who holds it finds the log file as `filed` says. Meanwhile the writer waits."""
         self.filed = 0
         """How many bytes the log file has got in this life."""
         self.recent: Ring[Line] = Ring(_RECENT_LINES, _RECENT_CHARACTERS)

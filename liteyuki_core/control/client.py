@@ -82,11 +82,11 @@ class Client:
             connection.close()
         return json.loads(content)
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, *, query: Any = None) -> str:
         """Return an answer that is no JSON."""
         connection = _Connection(SECONDS)
         try:
-            return _request(connection, "GET", path, None, None, {}).read().decode()
+            return _request(connection, "GET", path, query, None, {}).read().decode()
         except (OSError, http.client.HTTPException) as error:
             raise _lost(error) from error
         finally:

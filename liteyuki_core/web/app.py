@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 import platform
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Literal
 from urllib.parse import parse_qs
 
@@ -99,7 +98,9 @@ class App:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
-                headers.setdefault("cache-control", entry.NO_STORE)
+                headers.setdefault("cache-control", "no-store")
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    headers["x-accel-buffering"] = "no"  # A proxy is to pass on each event at once.
             await send(message)
 
         request = Request(scope, receive)
@@ -119,7 +120,7 @@ class App:
                 "the page is not called so. Call it by 127.0.0.1 or localhost, or set "
                 "LITEYUKI_WEB_URL",
             )
-        path = request.url.path
+        path: str = request.scope["path"]
         if path.startswith("/ticket/"):
             return await self._ticket(request, path.removeprefix("/ticket/"))
         if self._address.comes_from_elsewhere(request.headers) and not _is_visit(request):
@@ -137,13 +138,8 @@ class App:
 
     def _session(self, request: Request) -> Session | None:
         """Return the session that a request shows, None if it shows none."""
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(request.headers.get("cookie", ""))
-        except CookieError:
-            return None
-        found = cookies.get(self._cookie)
-        return None if found is None else self._sessions.find(found.value)
+        found = request.cookies.get(self._cookie)
+        return None if found is None else self._sessions.find(found)
 
     def _needed(self, request: Request, right: Right = "read") -> Session:
         """Return the session of a request that may do something. Raises `HTTPException`."""
@@ -325,7 +321,7 @@ def _is_visit(request: Request) -> bool:
     """Return whether somebody has only followed a link to the page, from wherever."""
     return (
         request.method == "GET"
-        and request.url.path == "/"
+        and request.scope["path"] == "/"
         and "origin" not in request.headers
         and request.headers.get("sec-fetch-mode") == "navigate"
     )
@@ -337,6 +333,6 @@ def _check_method(request: Request, *allowed: str) -> None:
 
 
 def _refusal(request: Request, status: int, why: str) -> Response:
-    if request.url.path.startswith("/api/"):
+    if request.scope["path"].startswith("/api/"):
         return api.problem(status, "HTTPError", why)
     return PlainTextResponse(f"{why}\n", status)

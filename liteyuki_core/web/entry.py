@@ -6,9 +6,6 @@ from html import escape
 
 from ..language import say
 
-NO_STORE = "no-store"
-
-
 def log_in(has_password: bool, problem: str = "") -> str:
     """Return what stands on the page for somebody without a session, as HTML."""
     parts = [f'<p role="alert">{escape(problem)}</p>'] if problem else []

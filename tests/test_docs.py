@@ -130,6 +130,26 @@ def test_the_command_line_prints_what_is_shown(
         assert program.stop() == 0
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_link_to_the_page_is_as_shown(
+    language: str, folder: Path, environment: dict[str, str]
+) -> None:
+    """`liteyuki web` prints what is shown, but for the ticket and the names."""
+
+    def alike(text: str) -> str:
+        text = re.sub(r"/ticket/[\w-]{43}", "/ticket/TICKET", text)
+        return re.sub(r"\S+@\S+$", "NAME", re.sub(r"203\d\d", "PORT", text), flags=re.MULTILINE)
+
+    page = {ENGLISH: "docs/en/guide/web.md", CHINESE: "docs/guide/web.md"}[language]
+    (shown,) = (b.text for b in blocks(page) if (b.kind, b.name) == (PRINTS, "liteyuki web"))
+    with project(folder, environment, "bot.py") as program:
+        command = ("-m", "liteyuki_core.cli", "web", "--no-browser")
+        with running(folder, environment, *command, LITEYUKI_LOG_LANG=language) as web:
+            assert web.wait() == 0, web.output
+            assert alike(web.output) == alike(shown.rstrip("\n"))
+        assert program.stop() == 0
+
+
 @pytest.mark.parametrize("bot", ["bot.py", "bot.py with a file"])
 def test_own_project_starts_and_stops(folder: Path, environment: dict[str, str], bot: str) -> None:
     """A short bot.py runs a NoneBot that has loaded both plugins."""

@@ -146,6 +146,7 @@ class Control:
             memory=None if taken is None else taken.memory,
             loop_lag=child.loop_lag,
             queue=queues[child.name],
+            depends_on=list(self._bot._supervisor.get(child.name).terms.depends_on),
         )
 
     async def start(self, asked: models.OfProcess) -> models.Process:
@@ -315,7 +316,8 @@ class Control:
         Nothing is rebuilt, as in `store_get`. Raises `NotFound`.
         """
         letter = self._letter(asked.id)
-        payload, value, text, is_plain = letter.payload(), None, None, False
+        (payload,) = letter._batch.payloads()
+        value, text, is_plain = None, None, False
         try:
             value, is_plain = plain.of_payload(payload), True
         except plain.NotPlain:

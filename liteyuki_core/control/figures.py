@@ -1,7 +1,7 @@
 """Figures of the last hour and day: memory, processor time, lag, messages, backlog.
 
 They are kept for the main process and 63 others. Each has 5 figures of 8 bytes for 360 steps of an
-hour and for 360 steps of a day: 28,800 bytes, and all together 1.85 MB at most.
+hour and for 360 steps of a day: 28,800 bytes, and all together 1.85 MB, and little else.
 
 Ownership. `Figures` owns its arrays, and from `begin` on a timer of the loop that calls it. A bot
 whose web page was never opened never begins, and has no such timer. All is for one thread.
@@ -14,7 +14,6 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from math import isnan, nan
-from statistics import fmean
 from time import monotonic, time
 from typing import Literal, NamedTuple
 
@@ -49,6 +48,35 @@ class _Point(NamedTuple):
     lag: float
     messages: float
     queue: float
+
+
+class _Sums:
+    """What stands for several points: their mean, but the longest lag and backlog."""
+
+    __slots__ = ("_counts", "_most", "_sums")
+
+    def __init__(self) -> None:
+        self._sums = [0.0] * 5
+        self._counts = [0] * 5
+        self._most = [-1.0] * 5
+
+    def add(self, point: _Point) -> None:
+        """Count one more point."""
+        for i, value in enumerate(point):
+            if not isnan(value):
+                self._sums[i] += value
+                self._counts[i] += 1
+                self._most[i] = max(self._most[i], value)
+
+    def point(self) -> _Point:
+        """Return what stands for those so far."""
+        values = [
+            nan if not count else most if name in ("lag", "queue") else total / count
+            for name, total, count, most in zip(
+                _Point._fields, self._sums, self._counts, self._most, strict=True
+            )
+        ]
+        return _Point(*values)
 
 
 _UNKNOWN = _Point(nan, nan, nan, nan, nan)
@@ -105,8 +133,8 @@ class Figures:
         self._clock = clock
         self._rings: dict[Span, _Rings] = {"hour": _Rings(), "day": _Rings()}
         self._before: tuple[float, Mapping[str, Sample]] | None = None
-        self._since: dict[str, list[_Point]] = {}
-        """The points of the step of a day that is not over."""
+        self._since: dict[str, _Sums] = {}
+        """What the points of the step of a day come to that is not over."""
         self._day: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -145,12 +173,12 @@ class Figures:
         self._rings["hour"].put(slot, points)
         day = slot // _OF_A_DAY
         if self._day is not None and day != self._day:
-            means = {name: _mean(some) for name, some in self._since.items()}
-            self._rings["day"].put(self._day, means)
+            points_of_day = {name: sums.point() for name, sums in self._since.items()}
+            self._rings["day"].put(self._day, points_of_day)
             self._since = {}
         self._day = day
-        for name, point in points.items():
-            self._since.setdefault(name, []).append(point)
+        for name in self._rings["hour"].tracks.keys() & points.keys():
+            self._since.setdefault(name, _Sums()).add(points[name])
 
     def show(self, span: Span) -> models.Figures:
         """Return the figures of the last hour or day."""
@@ -174,19 +202,6 @@ def _point(now: Sample, before: Sample | None, seconds: float) -> _Point:
         messages = max(0.0, (now.messages - before.messages) / seconds)
     memory = nan if now.memory is None else now.memory
     return _Point(memory, cpu, nan if now.lag is None else now.lag, messages, now.queue)
-
-
-def _mean(points: list[_Point]) -> _Point:
-    """Return what stands for several points: their mean, but the longest lag and backlog."""
-    columns = [[value for value in column if not isnan(value)] for column in zip(*points)]  # noqa: B905
-    memory, cpu, lag, messages, queue = columns
-    return _Point(
-        fmean(memory) if memory else nan,
-        fmean(cpu) if cpu else nan,
-        max(lag, default=nan),
-        fmean(messages) if messages else nan,
-        max(queue, default=nan),
-    )
 
 
 def _series(columns: list[list[float]]) -> models.Series:

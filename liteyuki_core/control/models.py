@@ -26,6 +26,7 @@ class Process(BaseModel):
     `cpu` is percent of one processor, since it was last asked for or since the start. `cpu`,
     `cpu_seconds` and `memory` count all that the process has started itself. None: not known.
     `queue` is how many messages and requests wait for it, with those that it has in hand.
+    `depends_on` names the processes that must run before it is started.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Process(BaseModel):
     memory: int | None
     loop_lag: float | None
     queue: int
+    depends_on: list[str]
 
 
 class Account(BaseModel):

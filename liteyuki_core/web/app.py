@@ -192,14 +192,13 @@ class App:
             raise HTTPException(404, "there is no password")
         body = await api.body_of(request, 4 * 1024)
         given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10).get("password", [""])
-        client = _client(request)
+        client = self._from(request)
         if not self._tries.add(client):
             problem = say("Too many wrong passwords. Wait a minute.")
             return self._entry(entry.log_in(True, problem), 429, {"retry-after": "60"})
         if not await self._password.is_right(given[0]):
-            address = self._from(request)
             log.logger.warning(
-                say("web page: a wrong password was given from {address}", address=address)
+                say("web page: a wrong password was given from {address}", address=client)
             )
             return self._entry(entry.log_in(True, say("This is not the password.")), 401)
         self._tries.forget(client)

@@ -6,6 +6,7 @@ from html import escape
 
 from ..language import say
 
+
 def log_in(has_password: bool, problem: str = "") -> str:
     """Return what stands on the page for somebody without a session, as HTML."""
     parts = [f'<p role="alert">{escape(problem)}</p>'] if problem else []

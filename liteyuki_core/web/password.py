@@ -68,7 +68,7 @@ class Password:
         self._hash: str | None = None
         self._one_at_a_time = asyncio.Lock()
         if given is not None:
-            self._hash = _hasher().hash(given)
+            self._hash = str(_hasher().hash(_bytes(given)))
             _keep(self._hash)
         elif os.path.exists(FILE):
             with open(FILE, encoding="ascii") as file:
@@ -98,9 +98,13 @@ def _verified(hashed: str, text: str) -> bool:
     from argon2.exceptions import Argon2Error, InvalidHashError
 
     try:
-        return bool(_hasher().verify(hashed, text))
+        return bool(_hasher().verify(hashed, _bytes(text)))
     except (Argon2Error, InvalidHashError):
         return False
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _keep(hashed: str) -> None:

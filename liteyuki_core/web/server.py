@@ -34,7 +34,7 @@ class Page:
         self._address = Address(settings)
         try:
             password = Password(settings.web_password, threads)
-            parts = Parts(api, control.life, self._address, self._sessions, password, static.load())
+            parts = Parts(api, control.life, self._address, self._sessions, password, static.read())
             server = Server(configured(App(parts)), ended.wait)
         except BaseException:
             self._address.socket.close()

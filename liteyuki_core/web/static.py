@@ -42,7 +42,7 @@ class File(NamedTuple):
     packed: bytes | None
 
 
-def load(folder: Path = FOLDER) -> dict[str, File]:
+def read(folder: Path = FOLDER) -> dict[str, File]:
     """Return all files of a folder, by the names under which they are served.
 
     HTML files keep their names, because they are served at addresses of their own.

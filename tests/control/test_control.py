@@ -189,6 +189,38 @@ def test_sending_that_can_not_be(bot: Program) -> None:
     assert refused("POST", "/channels/echo-active/send", body={}).status == 422
 
 
+def test_ends_of_a_channel(bot: Program) -> None:
+    """Who holds them, what each has in hand, and what waits."""
+    found = ask("GET", "/channels/echo-active")
+    assert found["name"] == "echo-active"
+    assert found["capacity"] > 0
+    sides = {end["process"]: (end["side"], end["receives"]) for end in found["ends"]}
+    assert sides == {"main": ("owner", True), "echo": ("other", True)}
+    assert ask("GET", "/processes/echo")["depends_on"] == []
+    (queue,) = [end for end in ask("GET", "/channels/work")["ends"] if end["process"] == "works"]
+    assert (queue["side"], queue["receives"]) == ("queue", True)
+    ask("POST", "/processes/works/stop")
+    ask("POST", "/processes/works/wait", body={"state": "stopped"})
+    for _ in range(3):
+        ask("POST", "/channels/work/send", body={"data": 1.5})
+    for end in ask("GET", "/channels/work")["ends"]:
+        assert (end["receives"], end["held"], end["waiting"]) == (False, 0, 3)
+        assert end["process"] in ("main", None)
+    assert refused("GET", "/channels/none").status == 404
+
+
+def test_what_a_dead_letter_says(bot: Program) -> None:
+    """Plain data is shown; who looks changes nothing."""
+    ask("POST", "/channels/fragile-active/send", body={"data": "die"})
+    bot.wait_for_line("is set aside")
+    (letter,) = ask("GET", "/dead-letters")
+    for _ in range(2):
+        found = ask("GET", f"/dead-letters/{letter['id']}")
+        assert found == {**letter, "plain": True, "value": "die", "text": "die"}
+    assert refused("GET", "/dead-letters/ffff").status == 404
+    assert refused("GET", "/dead-letters/nonsense").status == 422
+
+
 def test_dead_letters(bot: Program) -> None:
     """They are listed, put back once and discarded once."""
     ask("POST", "/channels/fragile-active/send", body={"data": "die"})

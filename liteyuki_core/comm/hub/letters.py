@@ -65,11 +65,6 @@ class DeadLetter:
             return load_linked(payload, lambda key, _: key)
         return load(payload)
 
-    def payload(self) -> Any:
-        """Return the message as it is kept, which nothing was rebuilt for: see `payload.py`."""
-        (payload,) = self._batch.payloads()
-        return payload
-
     def put_back(self) -> None:
         """Send the message again, behind the messages that wait on its channel.
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from liteyuki_core.control import Client
-from tests.conftest import DEADLINE
+from tests.conftest import DEADLINE, nothing_left, plain_environment
 from tests.program import Program, running_program
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -32,6 +32,13 @@ Opens = Callable[..., Page]
 expect.set_options(timeout=DEADLINE * 1000)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Look for what is left when all tests of a module have ended: they share browser and bot."""
+    with nothing_left():
+        yield
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser, for all tests of a module."""
@@ -41,16 +48,27 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def bot(tmp_path: Path, environment: dict[str, str], monkeypatch: Any) -> Iterator[Program]:
-    """A bot with all that the page shows; see `tests/children/shown.py`."""
-    monkeypatch.chdir(tmp_path)
-    more = {"LITEYUKI_LOG_FILE": str(tmp_path / "bot.log")}
-    with running_program(tmp_path, environment, "shown", **more) as program:
-        program.wait_for_line("^all run$")
-        yield program
-        if program.process.poll() is None:
+@pytest.fixture(scope="module")
+def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A bot with all that the page shows, for all tests of a module, in the working directory."""
+    folder = tmp_path_factory.mktemp("shown")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with shown(folder) as program:
+            yield program
             assert program.stop() == 0, program.output
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def shown(folder: Path) -> Iterator[Program]:
+    """Run the bot of `tests/children/shown.py` in a folder."""
+    more = {"LITEYUKI_LOG_FILE": str(folder / "bot.log")}
+    with running_program(folder, plain_environment(), "shown", **more) as program:
+        program.wait_for_line("^all run$", timeout=3 * DEADLINE)
+        yield program
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@
  *   started_at: string | null, uptime: number | null, restarts: number,
  *   exit_code: number | null, outcome: string | null, cpu: number | null,
  *   cpu_seconds: number | null, memory: number | null, loop_lag: number | null,
- *   queue: number}} Process
+ *   queue: number, depends_on: string[]}} Process
  * @typedef {{adapter: string, id: string, process: string,
  *   state: "online" | "offline" | "disconnected", since: string, nickname: string}} Account
  * @typedef {{version: string, pid: number, directory: string, started_at: string,

@@ -5,10 +5,10 @@
 import { change, get, mayChange, part, Problem } from "./api.js";
 import * as bot from "./bot.js";
 import { attempt, confirmed, sheet, tell } from "./dialog.js";
-import { h, say, sync } from "./dom.js";
+import { filters, h, say, searchField } from "./dom.js";
 import { bytes, clock, count, moment } from "./format.js";
-import { Stream } from "./stream.js";
-import { Table } from "./table.js";
+import { Live, MOST } from "./live.js";
+import { column, facts, parts, Table } from "./table.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./api.js").Channel} Channel */
@@ -17,8 +17,6 @@ import { t } from "./words.js";
 /** @typedef {import("./api.js").Message} Message */
 
 const EVERY = 3_000;
-const MOST = 200;
-const DRAW = 120;
 
 export class Channels extends HTMLElement {
   constructor() {
@@ -65,10 +63,7 @@ export class Channels extends HTMLElement {
       h("p.muted", null, t("dead letters why")), letters.element);
     const table = channelTable();
     const none = h("p.muted", null, t("loading"));
-    const filter = h("input", {
-      type: "search", placeholder: t("filter names"), "aria-label": t("filter names"),
-      autocomplete: "off", spellcheck: false, oninput: () => show(),
-    });
+    const filter = searchField(t("filter names"), () => show());
     /** @type {Channel[] | null} */
     let found = null;
     const show = () => {
@@ -81,7 +76,7 @@ export class Channels extends HTMLElement {
     };
     this.append(aside, h("section", { "aria-labelledby": "all-channels" },
       h("h2", { id: "all-channels" }, t("channels")),
-      h("form.filters", { role: "search", onsubmit: stay }, filter), table.element, none));
+      filters(show, filter), table.element, none));
     this._asking = bot.repeat(async () => {
       const [channels, dead] = await Promise.all([get("/channels"), get("/dead-letters")]);
       found = /** @type {Channel[]} */ (channels);
@@ -119,82 +114,24 @@ export class Channels extends HTMLElement {
 
   /** @param {string} name */
   _one(name) {
-    const facts = h("dl.about");
+    const about = h("dl.about");
     const ends = endTable();
     const none = h("p.muted", null, t("loading"));
-    const list = h("ol.messages", { "aria-label": t("peek") });
-    const wait = h("p.muted", { role: "status", hidden: true });
-    const note = h("p.muted", null, t("peek note", { n: MOST }));
-    const bodies = h("input", { type: "checkbox", id: "bodies", onchange: () => {
-      if (peek) begin();
-    } });
-    const button = h("button", { type: "button", "aria-pressed": false, onclick: () => {
-      if (peek) end();
-      else begin();
-    } }, t("peek start"));
-    /** @type {Stream | null} */
-    let peek = null;
-    /** @type {Message[]} */
-    let messages = [];
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let drawing;
-    let taken = 0;
-
-    const draw = () => {
-      drawing = undefined;
-      const first = taken - messages.length;
-      /** @type {[number, Message][]} */
-      const numbered = messages.map((each, i) => [first + i, each]);
-      sync(list, numbered.reverse(), ([number]) => String(number), ([, each]) => messageRow(each));
-      if (messages.length) wait.hidden = true;
-    };
-    const end = () => {
-      peek?.close();
-      peek = null;
-      clearTimeout(drawing);
-      drawing = undefined;
-      wait.hidden = true;
-      say(button, t("peek start"));
-      button.setAttribute("aria-pressed", "false");
-    };
-    const begin = () => {
-      end();
-      messages = [];
-      list.replaceChildren();
-      wait.hidden = false;
-      say(wait, t("peek waits"));
-      say(button, t("peek stop"));
-      button.setAttribute("aria-pressed", "true");
-      const query = { bodies: bodies.checked };
-      peek = new Stream(`/channels/${part(name)}/tail`, query, (kind, data) => {
-        if (kind === "lost") {
-          wait.hidden = false;
-          say(wait, t("peek lost", { n: data.lost }));
-          return;
-        }
-        messages.push(/** @type {Message} */ (data));
-        taken += 1;
-        if (messages.length > MOST) messages = messages.slice(-MOST);
-        drawing ??= setTimeout(draw, DRAW);
-      }, (state, problem) => {
-        if (state !== "lost" && state !== "ended") return;
-        wait.hidden = false;
-        say(wait, problem || t("reconnecting"));
-      });
-    };
-
+    const bodies = h("input", { type: "checkbox", onchange: () => live.runs && live.start() });
+    const live = new Live(t("peek"), [t("peek start"), t("peek stop"), t("peek waits")],
+      () => [`/channels/${part(name)}/tail`, { bodies: bodies.checked }], messageRow);
     this.append(
       h("p", null, h("a", { href: "#channels" }, `← ${t("back")}`)),
       h("section", { "aria-labelledby": "channel-name" },
-        h("h2.long", { id: "channel-name" }, name), facts),
+        h("h2.long", { id: "channel-name" }, name), about),
       h("section", { "aria-labelledby": "channel-ends" },
         h("h2", { id: "channel-ends" }, t("ends")), ends.element, none),
       h("section", { "aria-labelledby": "channel-peek" },
         h("h2", { id: "channel-peek" }, t("peek")),
-        h("div.bar", null, button, h("label", null, bodies, " ", t("peek bodies"))),
-        note, wait, list),
+        h("div.bar", null, live.button, h("label", null, bodies, " ", t("peek bodies"))),
+        h("p.muted", null, t("peek note", { n: MOST })), live.element),
     );
-    this._ends.push(end, bot.repeat(async () => {
+    this._ends.push(() => live.stop(), bot.repeat(async () => {
       /** @type {ChannelEnds} */
       let found;
       try {
@@ -207,7 +144,7 @@ export class Channels extends HTMLElement {
       ends.show(found.ends);
       none.hidden = found.ends.length > 0;
       say(none, t("no ends"));
-      const shown = /** @type {[string, string][]} */ ([
+      facts(about, [
         [t("queue"), t("waiting of", { n: count(found.backlog), capacity: count(found.capacity) })],
         [t("sent"), count(found.sent)],
         [t("done"), count(found.acknowledged)],
@@ -215,46 +152,32 @@ export class Channels extends HTMLElement {
         [t("dropped"), count(found.dropped)],
         [t("bytes"), bytes(found.bytes)],
       ]);
-      sync(facts, shown, ([label]) => label,
-        ([label]) => h("div", null, h("dt", null, label), h("dd")),
-        (row, [, value]) => row.lastElementChild && say(row.lastElementChild, value));
     }, EVERY));
   }
 }
 
-/** @param {Event} event */
-function stay(event) {
-  event.preventDefault();
-}
-
 /** @returns {Table<Channel>} */
 function channelTable() {
-  /** @type {(key: string, head: string, text: (each: Channel) => string) => import("./table.js").Column<Channel>} */
-  const figure = (key, head, text) => (
-    { key, head, right: true, show: (cell, each) => say(cell, text(each)) });
   return new Table(t("channels"), "channels", [
     { key: "name", head: t("channel"), show: (cell, each) => {
-      if (!cell.firstChild) cell.append(h("a"));
-      const link = cell.firstElementChild;
-      if (!link) return;
-      say(link, each.name);
-      link.setAttribute("href", `#channels/${encodeURIComponent(each.name)}`);
+      const [link] = parts(cell, ["a"], each.name);
+      link?.setAttribute("href", `#channels/${encodeURIComponent(each.name)}`);
     } },
     { key: "backlog", head: t("queue"), right: true, show: (cell, each) => {
-      if (!cell.firstChild) cell.append(h("meter", { "aria-hidden": true, min: 0 }), h("span"));
-      const [meter, text] = cell.children;
+      const text = t("waiting of", { n: count(each.backlog), capacity: count(each.capacity) });
+      const [meter] = parts(cell, ["meter", "span"], "", text);
       if (meter instanceof HTMLMeterElement) {
+        meter.ariaHidden = "true";
         meter.max = each.capacity || 1;
         meter.high = (each.capacity || 1) * 0.75;
         meter.value = each.backlog;
       }
-      if (text) say(text, t("waiting of", { n: count(each.backlog), capacity: count(each.capacity) }));
     } },
-    figure("sent", t("sent"), (each) => count(each.sent)),
-    figure("done", t("done"), (each) => count(each.acknowledged)),
-    figure("again", t("again"), (each) => count(each.redelivered)),
-    figure("dropped", t("dropped"), (each) => count(each.dropped)),
-    figure("bytes", t("bytes"), (each) => bytes(each.bytes)),
+    column("sent", t("sent"), (each) => count(each.sent), true),
+    column("done", t("done"), (each) => count(each.acknowledged), true),
+    column("again", t("again"), (each) => count(each.redelivered), true),
+    column("dropped", t("dropped"), (each) => count(each.dropped), true),
+    column("bytes", t("bytes"), (each) => bytes(each.bytes), true),
   ], (each) => each.name);
 }
 
@@ -262,11 +185,11 @@ function channelTable() {
 function endTable() {
   const sides = { owner: t("owner"), other: t("other"), queue: t("queue side") };
   return new Table(t("ends"), "ends", [
-    { key: "name", head: t("process"), show: (cell, each) => say(cell, each.process ?? t("nothing")) },
-    { key: "side", head: t("side"), show: (cell, each) => say(cell, sides[each.side]) },
-    { key: "receives", head: t("receives"), show: (cell, each) => say(cell, t(each.receives ? "yes" : "no")) },
-    { key: "held", head: t("held"), right: true, show: (cell, each) => say(cell, count(each.held)) },
-    { key: "waiting", head: t("queue"), right: true, show: (cell, each) => say(cell, count(each.waiting)) },
+    column("name", t("process"), (each) => each.process ?? t("nobody")),
+    column("side", t("side"), (each) => sides[each.side]),
+    column("receives", t("receives"), (each) => t(each.receives ? "yes" : "no")),
+    column("held", t("held"), (each) => count(each.held), true),
+    column("waiting", t("queue"), (each) => count(each.waiting), true),
   ], (each) => `${each.side} ${each.process}`);
 }
 
@@ -277,7 +200,7 @@ function messageRow(message) {
   const { sender, receiver, form, kind } = message;
   return h("li", null,
     h("span.time", null, clock(new Date(message.time))), " ",
-    h("span.way", null, t("from to", { sender: sender ?? t("nothing"), receiver })), " ",
+    h("span.way", null, t("from to", { sender: sender ?? "–", receiver })), " ",
     h("small", null, [
       `#${message.number}`, bytes(message.size), t(/** @type {const} */ (`form ${form}`)),
       kind === "request" && t("request"), message.redelivered && t("redelivered"),
@@ -292,11 +215,11 @@ function messageRow(message) {
  */
 function letterTable(act) {
   return new Table(t("dead letters"), "letters", [
-    { key: "name", head: t("channel"), show: (cell, each) => say(cell, each.channel) },
-    { key: "process", head: t("process"), show: (cell, each) => say(cell, each.process) },
-    { key: "crashes", head: t("state"), show: (cell, each) => say(cell, t("crashes", { n: each.crashes })) },
-    { key: "bytes", head: t("bytes"), right: true, show: (cell, each) => say(cell, bytes(each.size)) },
-    { key: "time", head: t("time"), show: (cell, each) => say(cell, moment(each.time)) },
+    column("name", t("channel"), (each) => each.channel),
+    column("process", t("process"), (each) => each.process),
+    column("crashes", t("state"), (each) => t("crashes", { n: each.crashes })),
+    column("bytes", t("bytes"), (each) => bytes(each.size), true),
+    column("time", t("time"), (each) => moment(each.time)),
     { key: "actions", head: t("actions"), show: (cell, each) => {
       if (cell.firstChild) return;
       const label = (/** @type {string} */ verb) => `${verb}: ${each.channel}, ${moment(each.time)}`;

@@ -44,6 +44,32 @@ export function put(parent, ...children) {
 }
 
 /**
+ * Make a field in which a part of names is typed.
+ * @param {string} label
+ * @param {() => void} typed
+ */
+export function searchField(label, typed) {
+  return h("input", {
+    type: "search", placeholder: label, "aria-label": label, autocomplete: "off",
+    autocapitalize: "none", spellcheck: false, maxlength: 1024, oninput: typed,
+  });
+}
+
+/**
+ * Make a row of fields that filter what is below.
+ * @param {() => void} entered
+ * @param {...Child} fields
+ */
+export function filters(entered, ...fields) {
+  const form = h("form.filters", { role: "search" }, ...fields);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    entered();
+  });
+  return form;
+}
+
+/**
  * Set a text where it has changed: a screen reader does not read it again else.
  * @param {Element} element
  * @param {string} text

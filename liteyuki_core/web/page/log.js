@@ -5,7 +5,7 @@
 import { asked, get } from "./api.js";
 import * as bot from "./bot.js";
 import { reason, tell } from "./dialog.js";
-import { h, say } from "./dom.js";
+import { filters, h, say, searchField } from "./dom.js";
 import { moment } from "./format.js";
 import { LineList } from "./lines.js";
 import { Stream } from "./stream.js";
@@ -43,13 +43,9 @@ export class Log extends HTMLElement {
     /** @type {string | undefined} and if not from the last one. */
     this._after = undefined;
     const changed = () => this._chosen();
-    this._text = h("input", {
-      type: "search", placeholder: t("search"), "aria-label": t("log filter"),
-      enterkeyhint: "search", autocomplete: "off", spellcheck: false, maxlength: 1024,
-      oninput: () => {
-        clearTimeout(this._typing);
-        this._typing = setTimeout(changed, TYPED);
-      },
+    this._text = searchField(t("log filter"), () => {
+      clearTimeout(this._typing);
+      this._typing = setTimeout(changed, TYPED);
     });
     this._process = h("select", { "aria-label": t("process"), onchange: changed });
     this._level = h("select", { "aria-label": t("level"), onchange: changed },
@@ -83,11 +79,10 @@ export class Log extends HTMLElement {
     });
     toggle.append(h("span", null, t("filters")), h("span.number"));
     this._toggle = toggle;
-    this._form = h("form.filters", { role: "search", onsubmit: (/** @type {Event} */ event) => {
-      event.preventDefault();
+    this._form = filters(() => {
       clearTimeout(this._typing);
       changed();
-    } }, this._text, toggle, this._more);
+    }, this._text, toggle, this._more);
     this._showChoices();
     this._list = new LineList();
     this._list.addEventListener("follow", () => this._showState());

@@ -7,7 +7,7 @@ import * as bot from "./bot.js";
 import { attempt, confirmed, tell } from "./dialog.js";
 import { h, say, sync } from "./dom.js";
 import { about, bytes, count, delay, duration, percent, since } from "./format.js";
-import { Table } from "./table.js";
+import { column, facts, parts, Table } from "./table.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./api.js").Process} Process */
@@ -67,15 +67,14 @@ export class Overview extends HTMLElement {
     this._well.hidden = troubles.length > 0;
     sync(this._troubles, troubles, (each) => each.key, makeTrouble, (row, each) => {
       row.classList.toggle("bad", each.bad);
-      const [text, link] = row.children;
-      if (text) say(text, each.text);
+      const [, link] = parts(row, [], each.text);
       link?.setAttribute("href", each.href);
       link?.setAttribute("aria-label", `${t("look")}: ${each.text}`);
     });
     this._troubles.hidden = troubles.length === 0;
     this._table.show(found.processes);
     this._none.hidden = found.processes.length > 0;
-    const facts = /** @type {[string, string][]} */ ([
+    facts(this._about, [
       [t("machine"), own().node],
       [t("directory"), found.directory],
       [t("version"), found.version],
@@ -83,9 +82,6 @@ export class Overview extends HTMLElement {
       [t("uptime"), duration(found.uptime)],
       [t("memory"), bytes(found.memory)],
     ]);
-    sync(this._about, facts, ([name]) => name,
-      ([name]) => h("div", null, h("dt", null, name), h("dd")),
-      (row, [, value]) => row.lastElementChild && say(row.lastElementChild, value));
   }
 }
 
@@ -181,14 +177,22 @@ function makeTrouble() {
 function table() {
   /** @type {import("./table.js").Column<Process>[]} */
   const columns = [
-    { key: "name", head: t("name"), show: showName },
+    { key: "name", head: t("name"), show: (cell, each) => {
+      parts(cell, ["strong", "small"], each.name, each.target);
+      cell.title = each.target;
+    } },
     { key: "state", head: t("state"), show: showState },
-    figure("uptime", t("uptime"), (each) => duration(each.uptime)),
-    { key: "restarts", head: t("restarts"), right: true, show: showRestarts },
-    figure("cpu", t("cpu"), (each) => percent(each.cpu)),
-    figure("memory", t("memory"), (each) => bytes(each.memory)),
-    figure("lag", t("lag"), (each) => delay(each.loop_lag)),
-    figure("queue", t("queue"), (each) => count(each.queue)),
+    column("uptime", t("uptime"), (each) => duration(each.uptime), true),
+    { key: "restarts", head: t("restarts"), right: true, show: (cell, each) => {
+      const code = each.exit_code;
+      const exit = code === null ? "" : t("last exit", { code });
+      parts(cell, ["span", "small"], count(each.restarts), exit);
+      cell.title = each.outcome ?? "";
+    } },
+    column("cpu", t("cpu"), (each) => percent(each.cpu), true),
+    column("memory", t("memory"), (each) => bytes(each.memory), true),
+    column("lag", t("lag"), (each) => delay(each.loop_lag), true),
+    column("queue", t("queue"), (each) => count(each.queue), true),
     { key: "accounts", head: t("accounts"), show: showAccounts },
     { key: "actions", head: t("actions"), show: showActions },
   ];
@@ -196,59 +200,12 @@ function table() {
 }
 
 /**
- * @param {string} key
- * @param {string} head
- * @param {(process: Process) => string} text
- * @returns {import("./table.js").Column<Process>}
- */
-function figure(key, head, text) {
-  return {
-    key,
-    head,
-    right: true,
-    show: (cell, process) => {
-      const found = text(process);
-      say(cell, found);
-      cell.classList.toggle("none", found === t("nothing"));
-    },
-  };
-}
-
-/**
- * @param {HTMLElement} cell
- * @param {Process} process
- */
-function showName(cell, process) {
-  if (!cell.firstChild) cell.append(h("strong"), h("small"));
-  const [name, target] = cell.children;
-  if (name) say(name, process.name);
-  if (target) say(target, process.target);
-  cell.title = process.target;
-}
-
-/**
  * @param {HTMLElement} cell
  * @param {Process} process
  */
 function showState(cell, process) {
-  if (!cell.firstChild) cell.append(h("span.badge"));
-  const badge = cell.firstElementChild;
-  if (!badge) return;
-  say(badge, t(process.state));
-  badge.className = `badge ${process.state}`;
-}
-
-/**
- * @param {HTMLElement} cell
- * @param {Process} process
- */
-function showRestarts(cell, process) {
-  if (!cell.firstChild) cell.append(h("span"), h("small"));
-  const [restarts, exit] = cell.children;
-  if (restarts) say(restarts, count(process.restarts));
-  const code = process.exit_code;
-  if (exit) say(exit, code === null ? "" : t("last exit", { code }));
-  cell.title = process.outcome ?? "";
+  const [badge] = parts(cell, ["span"], t(process.state));
+  if (badge) badge.className = `badge ${process.state}`;
 }
 
 /**
@@ -261,9 +218,7 @@ function showAccounts(cell, process) {
   sync(cell, found, (each) => `${each.adapter} ${each.id}`,
     () => h("span.account", null, h("span"), h("small")),
     (element, each) => {
-      const [name, state] = element.children;
-      if (name) say(name, each.nickname || each.id);
-      if (state) say(state, t(each.state));
+      parts(element, [], each.nickname || each.id, t(each.state));
       element.className = `account ${each.state}`;
       element.title = `${each.id} · ${each.adapter}`;
     });
@@ -326,6 +281,11 @@ function effectsOf(name, verb) {
     .map((each) => (each.nickname ? `${each.id} (${each.nickname})` : each.id));
   if (accounts.length) {
     effects.push(t("c account", { n: accounts.length, accounts: accounts.join(", ") }));
+  }
+  const needing = (bot.status?.processes ?? []).filter((each) => each.depends_on.includes(name));
+  if (needing.length) {
+    const names = needing.map((each) => each.name).join(", ");
+    effects.push(t("c needed", { n: needing.length, names }));
   }
   effects.push(n ? t(verb === "stop" ? "c waits stop" : "c waits", { n }) : t("c queue"));
   return effects;

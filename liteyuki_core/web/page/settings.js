@@ -5,7 +5,7 @@
 import { change, get, logOut, mayChange } from "./api.js";
 import { repeat } from "./bot.js";
 import { attempt, tell } from "./dialog.js";
-import { h, say } from "./dom.js";
+import { filters, h, say, searchField } from "./dom.js";
 import { about } from "./format.js";
 import { Table } from "./table.js";
 import { t } from "./words.js";
@@ -20,10 +20,7 @@ export class Settings extends HTMLElement {
     const table = settingTable();
     const none = h("p.muted", null, t("loading"));
     const changed = h("p.notice", { role: "status", hidden: true });
-    const filter = h("input", {
-      type: "search", placeholder: t("filter names"), "aria-label": t("filter names"),
-      autocomplete: "off", spellcheck: false, oninput: () => show(),
-    });
+    const filter = searchField(t("filter names"), () => show());
     const only = h("input", { type: "checkbox", onchange: () => show() });
     /** @type {Setting[] | null} */
     let found = null;
@@ -41,8 +38,7 @@ export class Settings extends HTMLElement {
     };
     this.append(
       h("section", { "aria-label": t("settings") }, changed,
-        h("form.filters", { role: "search", onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
-          filter, h("div.bar", null, h("label", null, only, " ", t("only changed")))),
+        filters(show, filter, h("div.bar", null, h("label", null, only, " ", t("only changed")))),
         table.element, none),
       session(),
     );

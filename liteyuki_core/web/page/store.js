@@ -5,10 +5,10 @@
 import { asked, change, get, mayChange, part, Problem } from "./api.js";
 import { repeat } from "./bot.js";
 import { attempt, confirmed, reason, sheet, tell } from "./dialog.js";
-import { h, say } from "./dom.js";
+import { filters, h, say, searchField } from "./dom.js";
 import { about, bytes, clock, count } from "./format.js";
-import { Stream } from "./stream.js";
-import { Table } from "./table.js";
+import { Live } from "./live.js";
+import { column, Table } from "./table.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./api.js").StoreKey} StoreKey */
@@ -18,56 +18,38 @@ import { t } from "./words.js";
 const EVERY = 4_000;
 const LIMIT = 500;
 const TYPED = 250;
-const MOST = 100;
 
 export class Store extends HTMLElement {
   constructor() {
     super();
-    this._prefix = h("input", {
-      type: "search", placeholder: t("prefix"), "aria-label": t("prefix"), autocomplete: "off",
-      autocapitalize: "none", spellcheck: false, maxlength: 1024,
-      oninput: () => {
-        clearTimeout(this._typing);
-        this._typing = setTimeout(() => this._typed(), TYPED);
-      },
+    this._prefix = searchField(t("prefix"), () => {
+      clearTimeout(this._typing);
+      this._typing = setTimeout(() => this._typed(), TYPED);
     });
-    this._watching = h("button", {
-      type: "button", "aria-pressed": false, onclick: () => (this._stream ? this._unwatch() : this._watch()),
-    }, t("watch"));
+    this._live = new Live(t("changes"), [t("watch"), t("unwatch"), t("changes wait")],
+      () => ["/store-changes", { prefix: this._prefix.value }], changeRow);
     this._adding = h("button", {
       type: "button", hidden: !mayChange(), onclick: () => edit(null, this._prefix.value),
     }, t("new key"));
     this._table = keyTable();
     this._none = h("p.muted", { role: "status" }, t("loading"));
-    this._changes = h("ol.messages", { "aria-label": t("changes") });
-    this._waits = h("p.muted", { role: "status" });
-    this._live = h("section", { "aria-labelledby": "changes", hidden: true },
-      h("h2", { id: "changes" }, t("changes")), this._waits, this._changes);
   }
 
   connectedCallback() {
     this.append(
-      h("form.filters", { role: "search", onsubmit: (/** @type {Event} */ event) => {
-        event.preventDefault();
-        this._typed();
-      } }, this._prefix, h("div.bar", null, this._watching, this._adding)),
-      this._live,
-      this._table.element,
-      this._none,
-    );
+      filters(() => this._typed(), this._prefix, h("div.bar", null, this._live.button, this._adding)),
+      this._live.element, this._table.element, this._none);
   }
 
   disconnectedCallback() {
     this._end?.();
-    this._stream?.close();
+    this._live.stop();
     clearTimeout(this._typing);
     this.replaceChildren();
   }
 
   /** @type {(() => void) | undefined} */
   _end;
-  /** @type {Stream | undefined} */
-  _stream;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   _typing;
 
@@ -85,7 +67,7 @@ export class Store extends HTMLElement {
     clearTimeout(this._typing);
     history.replaceState(null, "", `#store${asked({ prefix: this._prefix.value })}`);
     this._run();
-    if (this._stream) this._watch();
+    if (this._live.runs) this._live.start();
   }
 
   _run() {
@@ -99,38 +81,6 @@ export class Store extends HTMLElement {
         : found.length ? "" : t(prefix ? "no keys" : "store empty");
       say(this._none, words);
     }, EVERY);
-  }
-
-  // ------------------------------------------------------------- changes
-
-  _unwatch() {
-    this._stream?.close();
-    this._stream = undefined;
-    this._live.hidden = true;
-    say(this._watching, t("watch"));
-    this._watching.setAttribute("aria-pressed", "false");
-  }
-
-  _watch() {
-    this._unwatch();
-    const { _live: live, _changes: list, _waits: waits, _watching: button } = this;
-    live.hidden = false;
-    list.replaceChildren();
-    say(waits, t("changes wait"));
-    say(button, t("unwatch"));
-    button.setAttribute("aria-pressed", "true");
-    this._stream = new Stream("/store-changes", { prefix: this._prefix.value }, (kind, data) => {
-      if (kind === "lost") {
-        say(waits, t("peek lost", { n: data.lost }));
-        return;
-      }
-      say(waits, "");
-      list.prepend(changeRow(/** @type {Change} */ (data)));
-      while (list.children.length > MOST) list.lastElementChild?.remove();
-    }, (state, problem) => {
-      if (state === "lost") say(waits, t("reconnecting"));
-      if (state === "ended") say(waits, problem);
-    });
   }
 }
 
@@ -155,10 +105,9 @@ function keyTable() {
         }, each.key));
       }
     } },
-    { key: "bytes", head: t("bytes"), right: true, show: (cell, each) => say(cell, bytes(each.size)) },
-    { key: "expires", head: t("expires"), show: (cell, each) =>
-      say(cell, each.expires_in === null ? t("never") : about(each.expires_in)) },
-    { key: "persistent", head: "", show: (cell, each) => say(cell, each.persistent ? t("persistent") : "") },
+    column("bytes", t("bytes"), (each) => bytes(each.size), true),
+    column("expires", t("expires"), ({ expires_in: left }) => left === null ? t("never") : about(left)),
+    column("persistent", "", (each) => each.persistent ? t("persistent") : ""),
   ], (each) => each.key);
 }
 

@@ -4,7 +4,7 @@
  * They have the roles of a table in either form, so that a screen reader reads both alike.
  */
 
-import { h, sync } from "./dom.js";
+import { h, say, sync } from "./dom.js";
 
 /**
  * @template T
@@ -12,6 +12,56 @@ import { h, sync } from "./dom.js";
  *   show: (cell: HTMLElement, item: T) => void}} Column
  * `show` is called again and again with the same cell. A column without `head` has no label.
  */
+
+/**
+ * Return a column that shows a text.
+ * @template T
+ * @param {string} key
+ * @param {string} head
+ * @param {(item: T) => string} text
+ * @param {boolean} [right] whether it is of numbers
+ * @returns {Column<T>}
+ */
+export function column(key, head, text, right = false) {
+  return {
+    key,
+    head,
+    right,
+    show: (cell, item) => {
+      const found = text(item);
+      say(cell, found);
+      cell.classList.toggle("none", found === "–");
+    },
+  };
+}
+
+/**
+ * Return what shows some parts of texts in a cell: elements that are made once.
+ * @param {HTMLElement} cell
+ * @param {(keyof HTMLElementTagNameMap)[]} kinds
+ * @param {...string} texts
+ * @returns {HTMLElement[]}
+ */
+export function parts(cell, kinds, ...texts) {
+  if (!cell.firstChild) cell.append(...kinds.map((kind) => h(kind)));
+  const found = /** @type {HTMLElement[]} */ ([...cell.children]);
+  texts.forEach((text, place) => {
+    const part = found[place];
+    if (part) say(part, text);
+  });
+  return found;
+}
+
+/**
+ * Show facts in a list: each its name and its value.
+ * @param {HTMLElement} list
+ * @param {string[][]} pairs
+ */
+export function facts(list, pairs) {
+  sync(list, pairs, ([name = ""]) => name,
+    () => h("div", null, h("dt"), h("dd")),
+    (row, pair) => void parts(row, [], ...pair));
+}
 
 /**
  * One table. `show` makes its rows those of some items.

@@ -64,7 +64,7 @@ def test_a_bot_that_has_ended_is_told(
     with shown(tmp_path) as bot:
         page = opens()
         assert bot.stop() == 0
-        expect(page.get_by_role("alert")).to_contain_text("has not answered for")
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
 
 
 def test_a_friend_may_look_and_change_nothing(opens: Opens, contexts: Any) -> None:

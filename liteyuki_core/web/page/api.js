@@ -2,46 +2,7 @@
  * The bot's API, and who this session is.
  */
 
-/**
- * @typedef {"starting" | "running" | "stopping" | "backoff" | "stopped" | "failed"} State
- * @typedef {{name: string, target: string, state: State, pid: number | null,
- *   started_at: string | null, uptime: number | null, restarts: number,
- *   exit_code: number | null, outcome: string | null, cpu: number | null,
- *   cpu_seconds: number | null, memory: number | null, loop_lag: number | null,
- *   queue: number, depends_on: string[]}} Process
- * @typedef {{adapter: string, id: string, process: string,
- *   state: "online" | "offline" | "disconnected", since: string, nickname: string}} Account
- * @typedef {{version: string, pid: number, directory: string, started_at: string,
- *   uptime: number, ok: boolean, dead_letters: number, memory: number | null,
- *   cpu_seconds: number | null, processes: Process[], accounts: Account[]}} Status
- * @typedef {{name: string, sent: number, acknowledged: number, redelivered: number,
- *   dropped: number, backlog: number, capacity: number, bytes: number}} Channel
- * @typedef {{process: string | null, side: "owner" | "other" | "queue", receives: boolean,
- *   held: number, waiting: number}} End
- * @typedef {Channel & {ends: End[]}} ChannelEnds
- * @typedef {{time: string, channel: string, number: number,
- *   direction: "out" | "in" | "queue", kind: "message" | "request", sender: string | null,
- *   receiver: string, size: number, form: "text" | "bytes" | "pickle",
- *   redelivered: boolean, body: string | null}} Message
- * @typedef {{id: string, channel: string, process: string, crashes: number, size: number,
- *   time: string}} DeadLetter
- * @typedef {DeadLetter & {plain: boolean, value: unknown, text: string | null}} DeadLetterContent
- * @typedef {{key: string, size: number, expires_in: number | null, persistent: boolean}} StoreKey
- * @typedef {StoreKey & {plain: boolean, value: unknown}} StoreValue
- * @typedef {{time: string, key: string, deleted: boolean, expired: boolean, size: number,
- *   plain: boolean, value: unknown}} Change
- * @typedef {"TRACE" | "DEBUG" | "INFO" | "SUCCESS" | "WARNING" | "ERROR" | "CRITICAL"} Level
- * @typedef {{id: string, time: string, process: string, level: Level | null, text: string,
- *   position: string}} Line
- * @typedef {{lines: Line[], more: boolean, next: string | null}} LogPage
- * @typedef {{key: string, value: unknown, source: string | null, changed: boolean}} Setting
- * @typedef {{memory: (number | null)[], cpu: (number | null)[], lag: (number | null)[],
- *   messages: (number | null)[], queue: (number | null)[]}} Series
- * @typedef {{step: number, end: string, main: Series,
- *   processes: Record<string, Series>}} Figures
- * @typedef {{right: "change" | "read", csrf: string, language: "zh" | "en", version: string,
- *   life: string, node: string}} Session
- */
+/** @import { Session } from "./types.js" */
 
 /** The bot has answered that something can't be done. `status` is that of HTTP. */
 export class Problem extends Error {

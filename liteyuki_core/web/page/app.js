@@ -131,7 +131,7 @@ function look() {
   state.classList.toggle("bad", silent > 0);
   if (!over) {
     banner.hidden = silent < SILENT;
-    say(banner, silent < SILENT ? "" : t("no answer long", { time }));
+    say(banner, silent < SILENT ? "" : t("no answer long"));
   }
   if (!found) return;
   const bad = troublesOf(found, []).filter((each) => each.bad).length;

@@ -4,7 +4,7 @@
 
 import { get } from "./api.js";
 
-/** @typedef {import("./api.js").Status} Status */
+/** @import { Status } from "./types.js" */
 
 /** The last answer, null before the first. @type {Status | null} */
 export let status = null;

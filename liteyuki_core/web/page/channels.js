@@ -11,10 +11,7 @@ import { Live, MOST } from "./live.js";
 import { column, facts, parts, Table } from "./table.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").Channel} Channel */
-/** @typedef {import("./api.js").ChannelEnds} ChannelEnds */
-/** @typedef {import("./api.js").DeadLetter} DeadLetter */
-/** @typedef {import("./api.js").Message} Message */
+/** @import { Channel, ChannelEnds, DeadLetter, DeadLetterContent, End, Message } from "./types.js" */
 
 const EVERY = 3_000;
 
@@ -54,7 +51,7 @@ export class Channels extends HTMLElement {
     else this._all();
   }
 
-  // ------------------------------------------------------------- all of them
+  // all of them
 
   _all() {
     const letters = letterTable((letter, verb) => this._act(letter, verb));
@@ -110,7 +107,7 @@ export class Channels extends HTMLElement {
     this._asking?.now();
   }
 
-  // ------------------------------------------------------------- one of them
+  // one of them
 
   /** @param {string} name */
   _one(name) {
@@ -181,7 +178,7 @@ function channelTable() {
   ], (each) => each.name);
 }
 
-/** @returns {Table<import("./api.js").End>} */
+/** @returns {Table<End>} */
 function endTable() {
   const sides = { owner: t("owner"), other: t("other"), queue: t("queue side") };
   return new Table(t("ends"), "ends", [
@@ -193,7 +190,7 @@ function endTable() {
   ], (each) => `${each.side} ${each.process}`);
 }
 
-// ------------------------------------------------------------- messages
+// messages
 
 /** @param {Message} message */
 function messageRow(message) {
@@ -241,7 +238,7 @@ function letterTable(act) {
  * @param {DeadLetter} letter
  */
 async function look(letter) {
-  const found = /** @type {import("./api.js").DeadLetterContent} */ (
+  const found = /** @type {DeadLetterContent} */ (
     await get(`/dead-letters/${part(letter.id)}`));
   const shown = found.text ?? JSON.stringify(found.value, null, 2);
   sheet(t("letter title", { channel: found.channel }), [

@@ -5,10 +5,10 @@
 import { get } from "./api.js";
 import { repeat } from "./bot.js";
 import { h, say, svg, sync } from "./dom.js";
-import { bytes, clock, count, day, delay, percent } from "./format.js";
+import { bytes, clock, count as number, day, delay, percent } from "./format.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").Figures} Figures */
+/** @import { Figures } from "./types.js" */
 /** @typedef {"memory" | "cpu" | "lag" | "messages" | "queue"} Kind */
 /** @typedef {{name: string, values: (number | null)[], colour: number}} Curve */
 
@@ -16,8 +16,8 @@ const KINDS = /** @type {const} */ ([
   ["memory", "memory", bytes],
   ["cpu", "cpu", percent],
   ["lag", "lag", delay],
-  ["messages", "messages", count],
-  ["queue", "backlog", count],
+  ["messages", "messages", number],
+  ["queue", "backlog", number],
 ]);
 const MAIN = "main";
 const COLOURS = 8;
@@ -97,12 +97,16 @@ export class Charts extends HTMLElement {
       onclick: () => this._toggle(name),
     }, h("i", { class: `swatch c${names.indexOf(name) % COLOURS}` }), name));
     const end = new Date(found.end);
+    const count = Math.round((this._span === "hour" ? 3600 : 86400) / found.step);
     for (const chart of this._charts) {
       /** @type {Curve[]} */
       const curves = names.flatMap((name, colour) => {
         const series = name === MAIN ? found.main : found.processes[name];
         if (!series || this._hidden.has(name)) return [];
-        return [{ name, values: series[chart.kind], colour: colour % COLOURS }];
+        // Before the first figure nothing is known.
+        const values = series[chart.kind];
+        const before = Array(Math.max(0, count - values.length)).fill(null);
+        return [{ name, values: [...before, ...values], colour: colour % COLOURS }];
       });
       chart.draw(curves, end, found.step);
     }

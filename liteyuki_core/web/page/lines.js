@@ -10,7 +10,7 @@ import { bytes, clock, day } from "./format.js";
 import { sheet } from "./dialog.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").Line} Line */
+/** @import { Line } from "./types.js" */
 /** @typedef {{line: Line, day: string, note: ""} | {line: null, day: "", note: string}} Row */
 
 /** So much above and below is in the page too, in pixels. */
@@ -128,6 +128,8 @@ export class LineList extends HTMLElement {
     this._shown = new Map();
     this._first = 0;
     this._following = true;
+    /** Whether it follows once somebody has scrolled to its end. */
+    this.mayFollow = true;
     this._lastTop = 0;
     this._width = 0;
     this._drawing = false;
@@ -247,12 +249,16 @@ export class LineList extends HTMLElement {
   }
 
   /**
-   * Show the first line that is not before a time, and point at it.
+   * Show a line, else the first one that is not before a time, and point at it.
+   * @param {string} position
    * @param {number} time in milliseconds
    */
-  showMoment(time) {
+  showMoment(position, time) {
     this._following = false;
-    let place = this._rows.findIndex((row) => row.line && Date.parse(row.line.time) >= time);
+    let place = this._rows.findIndex((row) => row.line?.position === position);
+    if (place < 0) {
+      place = this._rows.findIndex((row) => row.line && Date.parse(row.line.time) >= time);
+    }
     if (place < 0) place = this._rows.length - 1;
     const row = this._rows[place];
     if (!row) return;
@@ -266,13 +272,13 @@ export class LineList extends HTMLElement {
     this._shown.get(row)?.classList.add("target");
   }
 
-  // ------------------------------------------------------------- what is seen
+  // what is seen
 
   _scrolled() {
     const top = this.scrollTop;
     const atEnd = top + this.clientHeight >= this.scrollHeight - AT_END;
     if (atEnd) {
-      if (!this._following) this.following = true;
+      if (this.mayFollow) this.following = true;
     } else if (top < this._lastTop - 1 && this._following) {
       this.following = false;
     }
@@ -396,7 +402,7 @@ export class LineList extends HTMLElement {
     this._keep(kept);
   }
 
-  // ------------------------------------------------------------- one row
+  // one row
 
   /** @param {Row} row */
   _guess(row) {

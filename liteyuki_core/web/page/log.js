@@ -11,8 +11,7 @@ import { LineList } from "./lines.js";
 import { Stream } from "./stream.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").Line} Line */
-/** @typedef {import("./api.js").LogPage} LogPage */
+/** @import { Line, LogPage } from "./types.js" */
 
 /** Rows that are kept in memory. */
 const MOST = 100_000;
@@ -29,12 +28,16 @@ export class Log extends HTMLElement {
     super();
     /** @type {(Line | string)[]} */
     this._waiting = [];
+    /** @type {Set<string>} Positions of lines that were read, and may come by the stream too. */
+    this._joined = new Set();
     this._new = 0;
     /** @type {string} */
     this._life = "";
     /** Grows with each beginning anew, so that late answers are known. */
     this._turn = 0;
     this._at = "";
+    /** The position of the line that is meant, if one is. */
+    this._meant = "";
     this._lost = false;
     this._seeks = { earlier: false, later: false };
     this._ended = { earlier: false, later: false };
@@ -58,6 +61,7 @@ export class Log extends HTMLElement {
         const time = new Date(this._moment.value);
         if (Number.isNaN(time.getTime())) return;
         this._at = time.toISOString();
+        this._meant = "";
         this._chosen(true);
       } });
     this._clear = h("button", { type: "button", onclick: () => {
@@ -131,10 +135,11 @@ export class Log extends HTMLElement {
     choose(this._level, query.get("level") ?? "");
     choose(this._account, query.get("account") ?? "");
     this._at = query.get("at") ?? "";
+    this._meant = query.get("line") ?? "";
     this._begin();
   }
 
-  // ------------------------------------------------------------- filters
+  // filters
 
   /** Offer the processes and accounts that there are. */
   _showChoices() {
@@ -165,13 +170,16 @@ export class Log extends HTMLElement {
     };
   }
 
-  /** @param {string} at */
-  _address(at) {
-    const hash = `#log${asked({ ...this._filters(), at })}`;
+  /**
+   * @param {string} at
+   * @param {string} [line]
+   */
+  _address(at, line = "") {
+    const hash = `#log${asked({ ...this._filters(), at, line })}`;
     history.replaceState(null, "", hash);
   }
 
-  // ------------------------------------------------------------- lines
+  // lines
 
   /** Show lines from the beginning, as the filters say. */
   _begin() {
@@ -181,18 +189,20 @@ export class Log extends HTMLElement {
     clearTimeout(this._gathering);
     this._gathering = undefined;
     this._waiting = [];
+    this._joined.clear();
     this._new = 0;
     this._seeks = { earlier: false, later: false };
     this._ended = { earlier: false, later: true };
     this._before = undefined;
     this._after = undefined;
     const filters = this._filters();
-    const active = Object.values(filters).filter((each) => each.length && each[0] !== "").length;
+    const active = [filters.process[0], filters.level, filters.account, this._at].filter(Boolean).length;
     const number = this._toggle.lastElementChild;
-    if (number) say(number, active - (filters.text ? 1 : 0) ? String(active - (filters.text ? 1 : 0)) : "");
-    this._clear.hidden = !active && !this._at;
+    if (number) say(number, active ? String(active) : "");
+    this._clear.hidden = !active && !filters.text;
     this._download.href = `/api/log/download${asked(filters)}`;
     this._list.mark(filters.text);
+    this._list.mayFollow = !this._at;
     this._list.clear();
     this._list.head.replaceChildren();
     this._list.foot.replaceChildren();
@@ -224,6 +234,7 @@ export class Log extends HTMLElement {
 
   /** @param {Line} line */
   _take(line) {
+    if (this._joined.has(line.position)) return;
     const life = line.id.slice(0, line.id.lastIndexOf("-"));
     if (this._life && life !== this._life) this._waiting.push(t("bot again"));
     this._life = life;
@@ -270,7 +281,7 @@ export class Log extends HTMLElement {
       this._ended.earlier = !found.more;
       await this._later();
       if (turn !== this._turn) return;
-      this._list.showMoment(time.getTime());
+      this._list.showMoment(this._meant, time.getTime());
       if (!this._list.length) await this._earlier();
     } catch (error) {
       if (turn === this._turn) this._edge("foot", reason(error));
@@ -287,6 +298,7 @@ export class Log extends HTMLElement {
     const turn = this._turn;
     if (this._seeks.earlier || this._ended.earlier || this._list.length >= MOST) return;
     let before = this._before ?? this._list.firstLine?.position;
+    const joins = before === undefined;
     this._seeks.earlier = true;
     this._edge("head", t("log looks"));
     try {
@@ -295,7 +307,10 @@ export class Log extends HTMLElement {
         if (turn !== this._turn) return;
         this._ended.earlier = !found.more;
         if (found.lines.length || !found.more) {
-          this._list.addBefore(found.lines);
+          const first = this._list.firstLine?.position;
+          const known = found.lines.findIndex(({ position }) => position === first);
+          this._list.addBefore(known < 0 ? found.lines : found.lines.slice(0, known));
+          if (joins) for (const { position } of found.lines) this._joined.add(position);
           before = found.next ?? undefined;
           break;
         }
@@ -356,7 +371,7 @@ export class Log extends HTMLElement {
     this._showState();
   }
 
-  // ------------------------------------------------------------- words
+  // words
 
   /**
    * Say something at an end of the list.
@@ -389,7 +404,7 @@ export class Log extends HTMLElement {
    * @param {Line} line
    */
   async _link(line) {
-    this._address(line.time);
+    this._address(line.time, line.position);
     try {
       await navigator.clipboard.writeText(location.href);
       tell(t("linked"));

@@ -10,9 +10,7 @@ import { about, bytes, count, delay, duration, percent, since } from "./format.j
 import { column, facts, parts, Table } from "./table.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").Process} Process */
-/** @typedef {import("./api.js").Account} Account */
-/** @typedef {import("./api.js").Channel} Channel */
+/** @import { Channel, Process, State, Status } from "./types.js" */
 /** @typedef {{key: string, bad: boolean, text: string, href: string}} Trouble */
 /** @typedef {"start" | "stop" | "restart"} Verb */
 
@@ -86,8 +84,16 @@ export class Overview extends HTMLElement {
 }
 
 /**
+ * Return where the lines of a process are.
+ * @param {string} name
+ */
+function logOf(name) {
+  return `#log?process=${encodeURIComponent(name)}`;
+}
+
+/**
  * Return what is wrong, the worst first.
- * @param {import("./api.js").Status} found
+ * @param {Status} found
  * @param {Channel[]} channels
  * @returns {Trouble[]}
  */
@@ -99,7 +105,7 @@ export function troublesOf(found, channels) {
   const states = new Map(found.processes.map((each) => [each.name, each.state]));
   for (const process of found.processes) {
     const { name, state } = process;
-    const href = `#log?process=${encodeURIComponent(name)}`;
+    const href = logOf(name);
     const why = process.outcome ? t("why", { outcome: process.outcome }) : "";
     const key = `process ${name}`;
     const age = process.uptime ?? 0;
@@ -130,7 +136,7 @@ export function troublesOf(found, channels) {
         what: t(account.state),
         time: about(since(account.since)),
       }),
-      href: `#log?process=${encodeURIComponent(account.process)}`,
+      href: logOf(account.process),
     });
   }
   for (const channel of channels) {
@@ -152,12 +158,12 @@ export function troublesOf(found, channels) {
   return [...bad, ...less];
 }
 
-/** @param {import("./api.js").State} state */
+/** @param {State} state */
 function shouted(state) {
   return t(state).toUpperCase();
 }
 
-/** @param {import("./api.js").Status} found */
+/** @param {Status} found */
 function wellOf(found) {
   const running = found.processes.filter(({ state }) => state === "running").length;
   const online = found.accounts.filter(({ state }) => state === "online").length;
@@ -171,7 +177,7 @@ function makeTrouble() {
   return h("li", null, h("span"), h("a", null, t("look")));
 }
 
-// ------------------------------------------------------------- processes
+// processes
 
 /** @returns {Table<Process>} */
 function table() {
@@ -231,8 +237,7 @@ function showAccounts(cell, process) {
 function showActions(cell, process) {
   const { name, state } = process;
   if (!cell.firstChild) {
-    const href = `#log?process=${encodeURIComponent(name)}`;
-    cell.append(h("a.button", { href, "aria-label": t("log of", { name }) }, t("log")));
+    cell.append(h("a.button", { href: logOf(name), "aria-label": t("log of", { name }) }, t("log")));
     for (const verb of /** @type {Verb[]} */ (mayChange() ? ["restart", "stop", "start"] : [])) {
       const label = t("verb of", { verb: t(verb), name });
       const button = h("button", { type: "button", "aria-label": label, "data-verb": verb });

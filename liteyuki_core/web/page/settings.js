@@ -10,7 +10,7 @@ import { about } from "./format.js";
 import { Table } from "./table.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").Setting} Setting */
+/** @import { Setting } from "./types.js" */
 
 const EVERY = 15_000;
 const MASK = "***";

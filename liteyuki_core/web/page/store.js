@@ -11,9 +11,7 @@ import { Live } from "./live.js";
 import { column, Table } from "./table.js";
 import { t } from "./words.js";
 
-/** @typedef {import("./api.js").StoreKey} StoreKey */
-/** @typedef {import("./api.js").StoreValue} StoreValue */
-/** @typedef {import("./api.js").Change} Change */
+/** @import { Change, StoreKey, StoreValue } from "./types.js" */
 
 const EVERY = 4_000;
 const LIMIT = 500;

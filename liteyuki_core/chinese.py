@@ -475,6 +475,7 @@ CHINESE = {
     "web page: session {name} ({right}) was begun by {how} from {address}": (
         "网页：来自 {address} 的会话 {name}（{right}）通过{how}登录"
     ),
+    "the web page has failed: {error!r}": "网页出了错：{error!r}",
     "may change": "可修改",
     "may only look": "只读",
     "a link": "链接",

@@ -143,6 +143,7 @@ def test_the_link_to_the_page_is_as_shown(
     page = {ENGLISH: "docs/en/guide/web.md", CHINESE: "docs/guide/web.md"}[language]
     (shown,) = (b.text for b in blocks(page) if (b.kind, b.name) == (PRINTS, "liteyuki web"))
     with project(folder, environment, "bot.py") as program:
+        address_of(program)
         command = ("-m", "liteyuki_core.cli", "web", "--no-browser")
         with running(folder, environment, *command, LITEYUKI_LOG_LANG=language) as web:
             assert web.wait() == 0, web.output

@@ -143,6 +143,8 @@ def test_the_wheel_holds_both_packages_typed(wheel: Path) -> None:
         assert f"{package}/py.typed" in names
         sources = (ROOT / package).rglob("*.py")
         assert {path.relative_to(ROOT).as_posix() for path in sources} <= set(names)
+    page = (path for path in (ROOT / "liteyuki_core/web/page").rglob("*") if path.is_file())
+    assert {path.relative_to(ROOT).as_posix() for path in page} <= set(names)
 
 
 # What the store's own driver for this test does: it can be combined with anything and does

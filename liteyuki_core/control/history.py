@@ -239,7 +239,7 @@ class History:
 
     def _place_at(self, log: _Log, at: datetime) -> _Place:
         """Return the place behind the last line that was written at a time, or before."""
-        when = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+        when = _seconds(at)
         for number in range(len(log.files) - 1, -1, -1):
             with self._open(log.files[number]) as opened:
                 length = self._length(log.files[number])
@@ -372,7 +372,7 @@ class History:
         entries, _ = self._writer.recent.after(0)
         after = 0 if asked.after is None else self._position(asked.after)
         before = None if asked.before is None else self._position(asked.before)
-        until = None if asked.at is None else asked.at.timestamp() + 1
+        until = None if asked.at is None else _seconds(asked.at) + 1
         numbers = {
             f"{self._life}-{entry.number}"
             for entry in entries
@@ -389,6 +389,11 @@ class History:
         found = found[len(found) - min(len(found), asked.lines) :]
         next = found[0].position if more and found else asked.before
         return models.LogPage(lines=found, more=more, next=next if more else None)
+
+
+def _seconds(at: datetime) -> float:
+    """Return a time in seconds since 1970. Where it does not say another zone, it is in UTC."""
+    return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
 
 
 class _Kept:

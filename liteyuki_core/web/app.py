@@ -110,6 +110,11 @@ class App:
             answer = _refusal(request, error.status_code, error.detail)
         except ClientDisconnect:
             return
+        except Exception as error:
+            log.logger.opt(exception=error).error(
+                say("the web page has failed: {error!r}", error=error)
+            )
+            answer = _refusal(request, 500, "LiteyukiBot's log says what has failed")
         await answer(scope, receive, send_with_headers)
 
     async def _answer(self, request: Request) -> ASGIApp:
@@ -187,11 +192,13 @@ class App:
         return response
 
     async def _log_in(self, request: Request) -> Response:
+        if request.method == "GET":  # Somebody loads the page again that a wrong password has got.
+            return Response(None, 303, {"location": "/"})
         _check_method(request, "POST")
         if not self._password.is_set:
             raise HTTPException(404, "there is no password")
         body = await api.body_of(request, 4 * 1024)
-        given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10).get("password", [""])
+        given = parse_qs(body.decode("utf-8", "replace")).get("password", [""])
         client = self._from(request)
         if not self._tries.add(client):
             problem = say("Too many wrong passwords. Wait a minute.")
@@ -265,6 +272,7 @@ class App:
             async def send_in_session(message: Message) -> None:
                 if session.over:
                     raise ConnectionAbortedError("the session is over")
+                self._sessions.touch(session)
                 await send(message)
 
             raw = scope["raw_path"].removeprefix(b"/api")

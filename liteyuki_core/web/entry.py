@@ -13,6 +13,8 @@ def log_in(has_password: bool, problem: str = "") -> str:
     if has_password:
         parts.append(
             '<form method="post" action="/login">'
+            # For password managers.
+            '<input name="username" value="liteyuki" autocomplete="username" hidden>'
             f'<label for="password">{escape(say("Password"))}</label>'
             '<input id="password" name="password" type="password" required autofocus '
             'autocomplete="current-password">'

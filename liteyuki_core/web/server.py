@@ -10,6 +10,7 @@ import asyncio
 import getpass
 import platform
 from concurrent.futures import Executor
+from urllib.parse import urlsplit
 
 from .. import log
 from ..control import models
@@ -52,7 +53,8 @@ class Page:
         tunnel = None
         if self._address.is_loopback:
             user, node = getpass.getuser(), platform.node()
-            tunnel = f"ssh -N -L {port}:127.0.0.1:{port} {user}@{node}"
+            listens = urlsplit(self._address.here).netloc
+            tunnel = f"ssh -N -L {port}:{listens} {user}@{node}"
         return models.PageLink(
             url=f"{self._address.url}/ticket/{ticket}",
             right=right,

@@ -89,6 +89,10 @@ class Sessions:
             session.used = now
         return session
 
+    def touch(self, session: Session) -> None:
+        """Note that a session is used: somebody follows what goes on."""
+        session.used = self._clock()
+
     def end(self, session: Session) -> None:
         """End a session. Idempotent."""
         for key, other in list(self._sessions.items()):

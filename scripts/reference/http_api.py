@@ -202,6 +202,9 @@ def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return _link(schema["$ref"].rpartition("/")[2])
     if schema.get("type") == "object" and "title" in schema:
+        values = schema.get("additionalProperties")
+        if isinstance(values, dict):  # The title is the field's, not that of a model.
+            return f"object of {_type(values)}"
         return _link(schema["title"])
     if "anyOf" in schema:
         return " | ".join(map(_type, schema["anyOf"]))

@@ -139,7 +139,12 @@ def sections(name: str, level: int) -> dict[str, str]:
 
 
 def without_comments(of: Block) -> Any:
-    """Return what of a block is the same in every language: of a log, what is before the level."""
+    """Return what of a block is the same in every language: of a log, what is before the level.
+
+    Of what a command says in words, how many lines it has.
+    """
+    if (of.kind, of.name) == (PRINTS, "liteyuki web"):
+        return len(of.text.splitlines())
     if of.kind == PRINTS:
         return [line.partition("[")[0] for line in of.text.splitlines()]
     if of.language == "python":

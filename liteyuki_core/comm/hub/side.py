@@ -262,25 +262,25 @@ class Side:
         """How many messages are in custody."""
         return sum(entry.remaining for entry in (*self.waiting, *self.sent.values()))
 
+    @property
+    def owner(self) -> str | None:
+        """The only process that can handle what comes, or `MAIN`. None: several may, or nobody."""
+        if self.process is None and len(self.holders) == 1:
+            (holder,) = self.holders.values()
+            return holder.peer.process or MAIN
+        return self.process
+
     def count_by_process(self, counts: Counter[str]) -> None:
         """Add how many messages each process was given, or waits for it alone; `MAIN` is main."""
         for holder in self.holders.values():
             counts[holder.peer.process or MAIN] += holder.outstanding
-        owner = self.process
-        if owner is None and len(self.holders) == 1:
-            (holder,) = self.holders.values()
-            owner = holder.peer.process or MAIN
-        if owner is not None:
-            counts[owner] += sum(entry.remaining for entry in self.waiting)
+        if self.owner is not None:
+            counts[self.owner] += sum(entry.remaining for entry in self.waiting)
 
     def count_sent(self, counts: Counter[str]) -> None:
         """Add how many messages ever came for the process that is the only one to handle them."""
-        owner = self.process
-        if owner is None and len(self.holders) == 1:
-            (holder,) = self.holders.values()
-            owner = holder.peer.process or MAIN
-        if owner is not None:
-            counts[owner] += self.count
+        if self.owner is not None:
+            counts[self.owner] += self.count
 
     @property
     def is_empty(self) -> bool:

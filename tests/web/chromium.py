@@ -96,7 +96,9 @@ def opens(bot: Program, contexts: Callable[..., BrowserContext]) -> Iterator[Ope
     wrong: list[str] = []
     pages = []
 
-    def open_page(view: str = "overview", *, read_only: bool = False, port: int = 0, **more: Any) -> Page:
+    def open_page(
+        view: str = "overview", *, read_only: bool = False, port: int = 0, **more: Any
+    ) -> Page:
         page = contexts(**more).new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))

@@ -90,7 +90,9 @@ def test_what_is_wrong_comes_first_in_words(opens: Opens) -> None:
     trouble = page.locator(".troubles li").first
     expect(trouble).to_contain_text("fails: FAILED, and not started again (exited with code 9")
     first, processes = trouble.bounding_box(), page.locator(".processes").bounding_box()
-    assert first and processes and first["y"] < processes["y"]
+    assert first
+    assert processes
+    assert first["y"] < processes["y"]
 
 
 def test_a_restarted_child_is_seen_to_come_back(opens: Opens) -> None:
@@ -257,7 +259,9 @@ def test_of_100_000_lines_only_what_is_seen_is_in_the_page(opens: Opens) -> None
 def test_charts_draw_each_process(opens: Opens) -> None:
     page = opens("charts")
     memory = page.locator("figure").first
-    expect(memory.get_by_role("row", name=re.compile("^echo"))).to_contain_text("MB", timeout=40_000)
+    expect(memory.get_by_role("row", name=re.compile("^echo"))).to_contain_text(
+        "MB", timeout=40_000
+    )
     expect(memory.locator("path.curve")).to_have_count(6)
     page.get_by_role("button", name="Show echo").click()
     expect(memory.locator("path.curve")).to_have_count(5)
@@ -286,7 +290,9 @@ def test_a_dead_letter_is_looked_at_and_put_back(opens: Opens) -> None:
     expect(dialog).to_contain_text("fragile crashed 3 times over it")
     dialog.get_by_role("button", name="Put back").click()
     expect(page.get_by_role("status").filter(has_text="The message is sent again.")).to_be_visible()
-    wait_until(lambda: [x["time"] for x in Client().ask("GET", "/dead-letters")] not in ([], [first]))
+    wait_until(
+        lambda: [x["time"] for x in Client().ask("GET", "/dead-letters")] not in ([], [first])
+    )
     letter.get_by_role("button", name="Discard").click()
     dialog.get_by_role("button", name="Discard").click()
     expect(letter).to_have_count(0)

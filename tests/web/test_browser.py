@@ -88,7 +88,7 @@ def test_a_friend_may_look_and_change_nothing(opens: Opens, contexts: Any) -> No
 def test_what_is_wrong_comes_first_in_words(opens: Opens) -> None:
     page = opens()
     trouble = page.locator(".troubles li").first
-    expect(trouble).to_contain_text("fails: FAILED, and not started again (exited with code 9")
+    expect(trouble).to_contain_text("fails: FAILED, and not started again; it exited with code 9")
     first, processes = trouble.bounding_box(), page.locator(".processes").bounding_box()
     assert first
     assert processes

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from liteyuki_core.control import Client
 from tests.children.shown import EVIL
 from tests.conftest import wait_until
+from tests.program import Program
 from tests.web.chromium import PHONE, Opens, go, needs_chromium, send, shown, wire
 from tests.web.chromium import _nothing_left as _nothing_left
 from tests.web.chromium import bot as bot
@@ -51,6 +52,27 @@ def test_a_ticket_opens_the_page_once(opens: Opens) -> None:
     expect(row(page, "processes", "works")).to_be_visible()
 
 
+def test_a_used_ticket_is_told(bot: Program, contexts: Any) -> None:
+    url = str(Client().ask("POST", "/web", body={})["url"])
+    for words in ("Processes", "This link was used before, or it is too old."):
+        page = contexts().new_page()
+        page.goto(url)
+        expect(page.get_by_text(words, exact=True)).to_be_visible()
+
+
+def test_a_link_on_another_site_opens_the_page(bot: Program, contexts: Any) -> None:
+    """The cookie is for this site alone, and the ticket comes from another one."""
+    url = Client().ask("POST", "/web", body={})["url"]
+    page = contexts().new_page()
+    page.route(
+        "http://elsewhere.test/",
+        lambda route: route.fulfill(content_type="text/html", body=f'<a href="{url}">look</a>'),
+    )
+    page.goto("http://elsewhere.test/")
+    page.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
 def test_who_logs_out_is_asked_to_log_in(opens: Opens) -> None:
     page = opens("settings")
     page.get_by_role("button", name="Log out").click()
@@ -61,9 +83,9 @@ def test_a_bot_that_has_ended_is_told(
     opens: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with shown(tmp_path) as bot:
+    with shown(tmp_path) as other:
         page = opens()
-        assert bot.stop() == 0
+        assert other.stop() == 0
         expect(page.get_by_role("alert")).to_contain_text("does not answer")
 
 

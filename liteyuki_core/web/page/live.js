@@ -31,7 +31,7 @@ export class Live {
       type: "button", "aria-pressed": false,
       onclick: () => (this.runs ? this.stop() : this.start()),
     }, words[0]);
-    this._list = h("ol.messages", { "aria-label": label });
+    this._list = h("ol.messages", { "aria-label": label, tabindex: 0 });
     this._said = h("p.muted", { role: "status" });
     this.element = h("div", { hidden: true }, this._said, this._list);
   }

@@ -155,7 +155,7 @@ async function edit(key, prefix) {
     else {
       try {
         const now = await read(wanted);
-        if (JSON.stringify(now) !== "null" && !same(now, known)) {
+        if (now !== null && !same(now, known)) {
           say(problem, t(key === null ? "exists" : "changed meanwhile"));
           known = now;
           return;

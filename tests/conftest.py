@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,13 @@ def _descriptors() -> int:
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """Fail a test that leaves a process, a thread of ours or a file descriptor behind."""
+    with nothing_left():
+        yield
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Fail if a process, a thread of ours or a file descriptor is left behind."""
     processes, threads, descriptors = _children(), _threads(), _descriptors()
     yield
     # The resource tracker's pipe is opened once, by the first child ever started.
@@ -143,8 +150,13 @@ _tracker_open: list[bool] = []
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment for a program in `tmp_path`: this project importable, nothing configured.
+def environment() -> dict[str, str]:
+    """The environment for a program; see `plain_environment`."""
+    return plain_environment()
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment for a program: this project importable, nothing configured.
 
     Only its log is in English, which is what tests look for.
     """

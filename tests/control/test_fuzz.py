@@ -97,7 +97,10 @@ def fuzz(client: httpx.Client, name: str, mode: GenerationMode, examples: int) -
             case.path_parameters["name"] = known
         if name.endswith("/wait") and isinstance(case.body, dict):
             case.body["timeout"] = 0.01
-        response = call(client, case)
+        try:
+            response = call(client, case)
+        except httpx.InvalidURL:
+            return  # It is too long for the client.
         case.validate_response(response, checks=CHECK)
         assert response.status_code in (200, 404, 405, 409, 413, 422, 504), response.text
         tried += 1

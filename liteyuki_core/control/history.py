@@ -32,10 +32,10 @@ from ..ring import Entry
 from ..writer import Line as Written
 from ..writer import Writer
 from . import models
-from .lines import Reading
+from .lines import Reading, may_match
 
 _LOOK_BYTES = 4 << 20
-_BLOCK = 256 << 10
+_BLOCK = 64 << 10
 _CONTEXT = 16 << 10
 """Lines before those of a block are read too, for the times and levels of lines that have none."""
 _LONGEST = 1 << 20
@@ -345,6 +345,9 @@ class History:
     ) -> list[models.Line]:
         """Return the matching lines of a part of a file, whose first byte is at `base`."""
         context = _line_before(opened, max(0, start - _CONTEXT), start)
+        opened.seek(context)
+        if not may_match(opened.read(stop - context).decode("utf-8", "replace"), asked):
+            return []
         reading = Reading(self._life, asked)
         time: float | None = None
         process = MAIN

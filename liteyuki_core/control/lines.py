@@ -96,6 +96,24 @@ class Reading:
         )
 
 
+def may_match(text: str, wanted: Matching) -> bool:
+    """Return whether any line of a text can match. It is quick, and says False only if none can."""
+    if wanted.level and _RANK[wanted.level] > _RANK["INFO"]:
+        levels = _LEVELS[_RANK[wanted.level] :]
+        if not any(name in text for name, level in _NAMES.items() if level in levels):
+            return False
+    # JSON has other characters for quotes and the like.
+    plainly = wanted.text.isprintable() and not {'"', "\\"} & set(wanted.text)
+    if wanted.account and wanted.account not in text and wanted.account.isalnum():
+        return False
+    if not wanted.process and not (wanted.text and plainly):
+        return True
+    lower = text.lower()
+    return (not wanted.process or any(name.lower() in lower for name in wanted.process)) and (
+        not (wanted.text and plainly) or wanted.text.lower() in lower
+    )
+
+
 def as_text(line: Line) -> str:
     """Return a line as a file has it: each with the name of its process before it."""
     return "".join(f"{line.process} | {each}\n" for each in line.text.split("\n"))
@@ -103,7 +121,7 @@ def as_text(line: Line) -> str:
 
 def _of_account(id: str) -> re.Pattern[str]:
     """Return what finds an id where it is not a part of a longer one."""
-    return re.compile(rf"(?<![^\W_]){re.escape(id)}(?![^\W_])")
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(id)}(?![0-9A-Za-z])")
 
 
 def _of_json(text: str) -> tuple[Level | None, str]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from liteyuki_core.control.lines import Reading, masked
+from liteyuki_core.control.lines import Reading, masked, may_match
 from liteyuki_core.control.models import Lines
+from liteyuki_core.log import plain
 from liteyuki_core.ring import Ring
 from liteyuki_core.writer import Line
 
@@ -87,3 +88,42 @@ def test_secrets_are_masked(text: str) -> None:
 def test_other_text_is_not(text: str) -> None:
     """A word alone is no secret."""
     assert masked(text) == text
+
+
+def test_a_quick_look_overlooks_nothing() -> None:
+    """Where one line matches, it says so; and mostly where none does."""
+    text = "\n".join(plain(line) for _, line in WRITTEN) + "\na | \nb | \nmain | "
+    for asked in (
+        *({"text": "NEBOT"}, {"text": 'a "quote"'}, {"level": "WARNING"}, {"level": "CRITICAL"}),
+        *({"process": ["A"]}, {"account": "00"}, {"level": "TRACE", "text": "large"}),
+        *({"text": "about", "process": ["a"]}, {"text": "no such"}, {"account": "0000"}),
+    ):
+        if shown(**asked):
+            assert may_match(text, Lines(**asked)), asked
+    assert not may_match(text, Lines(text="no such"))
+    assert not may_match(text, Lines(process=["nobody"]))
+    assert not may_match(text, Lines(account="10001"))
+    assert not may_match("a | 2026-01-01 [INFO] x", Lines(level="ERROR"))
+    assert may_match("a | printed", Lines(level="INFO"))
+
+
+def test_lines_about_an_account() -> None:
+    """Its id stands there, and not as a part of a longer one."""
+    texts = [
+        "10001 is online",
+        "group_10001",
+        "[100011]",
+        "(10001)",
+        "u10001",
+        "账号10001离线",
+        "轻雪",
+    ]
+    ring: Ring[Line] = Ring(100, 10_000)
+    ring.add([Line("a", text) for text in texts], lambda _: 1)
+    found = Reading("life", Lines(account="10001")).read(ring.after(0)[0])
+    assert [line.text for line in found] == [
+        "10001 is online",
+        "group_10001",
+        "(10001)",
+        "账号10001离线",
+    ]

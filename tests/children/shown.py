@@ -15,7 +15,8 @@ EVIL = "<img src=x onerror=document.title='taken'>"
 
 
 def fails() -> None:
-    """End at once."""
+    """Say why, and end at once."""
+    acting.say("it can't go on")
     sys.exit(9)
 
 

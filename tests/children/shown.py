@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from liteyuki_core import LiteyukiBot, Queue, get_channel, logger, shared_memory
+from liteyuki_core import LiteyukiBot, get_channel, logger, shared_memory
 from tests.children import acting
 from tests.children.controlled import fragile, works
 from tests.children.targets import echo
@@ -29,13 +29,10 @@ def main() -> None:
     bot.add_process("fails", fails, restart=acting.NEVER)
     bot.add_process(EVIL, echo)
 
-    held: list[Queue[object]] = []
-
     @bot.on_after_start
     async def after_start() -> None:
         shared_memory.set("users/1", {"name": EVIL, "level": 3})
         shared_memory.set(f"users/{EVIL}", EVIL)
-        held.append(Queue[object](f"queue-{EVIL}"))
         logger.error(EVIL)
         logger.warning("a line\nthat goes on\nand on")
         answers = get_channel("echo-active")

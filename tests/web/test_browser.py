@@ -337,7 +337,7 @@ def test_who_holds_a_channel_and_what_goes_over_it(opens: Opens) -> None:
     expect(page.locator(".messages li .way").first).to_contain_text("→")
     page.get_by_role("button", name="Stop watching").click()
     page.get_by_role("link", name="All channels").click()
-    expect(page.get_by_role("link", name=f"queue-{EVIL}")).to_be_visible()
+    expect(page.get_by_role("link", name=f"{EVIL}-active")).to_be_visible()
 
 
 # ------------------------------------------------------------- store

@@ -287,7 +287,7 @@ def test_logs(bot: Program, liteyuki: Liteyuki) -> None:
         json.loads(each) for each in liteyuki("logs", "--json", "--grep", "READY").splitlines()
     ]
     assert {each["process"] for each in found} == {"main", "waits"}
-    assert set(found[0]) == {"id", "time", "process", "level", "text"}
+    assert set(found[0]) == {"id", "time", "process", "level", "text", "position"}
 
 
 def test_following_ends_with_the_bot(

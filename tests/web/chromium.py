@@ -113,7 +113,7 @@ def opens(bot: Program, contexts: Callable[..., BrowserContext]) -> Iterator[Ope
         return page
 
     yield open_page
-    # A connection that a test has cut, and a key that is looked for and is not there, are no errors.
+    # No errors: a connection that a test has cut, a key that is looked for and is not there.
     assert not [each for each in wrong if "ERR_" not in each and "status of 404" not in each]
     for page in pages:
         assert page.is_closed() or "taken" not in page.title()

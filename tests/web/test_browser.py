@@ -289,6 +289,8 @@ def test_charts_draw_each_process(opens: Opens) -> None:
     expect(memory.locator("path.curve")).to_have_count(5)
     page.get_by_role("button", name="Last day").click()
     expect(page.get_by_role("button", name="Last day")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Last hour").click()  # There is nothing of a day yet.
+    expect(memory.locator("path.curve")).not_to_have_count(0)
     memory.locator("svg").focus()
     page.keyboard.press("Home")
     expect(memory.locator("thead")).not_to_contain_text("now")
@@ -420,6 +422,7 @@ def test_dark_where_the_system_is(opens: Opens) -> None:
 
 def test_it_works_with_the_keyboard(opens: Opens) -> None:
     page = opens()
+    page.reload()  # Who has gone to a view stands at its beginning.
     expect(row(page, "processes", "echo")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from liteyuki_core.control import Client
-from tests.conftest import DEADLINE, nothing_left, plain_environment
+from tests.conftest import DEADLINE, free_port, nothing_left, plain_environment
 from tests.program import Program, running_program
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -64,8 +64,11 @@ def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @contextmanager
 def shown(folder: Path) -> Iterator[Program]:
-    """Run the bot of `tests/children/shown.py` in a folder."""
-    more = {"LITEYUKI_LOG_FILE": str(folder / "bot.log")}
+    """Run the bot of `tests/children/shown.py` in a folder.
+
+    Its page has a port of its own, which no other test's bot takes when this one has ended.
+    """
+    more = {"LITEYUKI_LOG_FILE": str(folder / "bot.log"), "LITEYUKI_WEB_PORT": str(free_port())}
     with running_program(folder, plain_environment(), "shown", **more) as program:
         program.wait_for_line("^all run$", timeout=3 * DEADLINE)
         yield program

@@ -237,7 +237,7 @@ def test_log_in(here: Path, environment: dict[str, str]) -> None:
         LITEYUKI_WEB_URL="https://bot.example.org",
     ) as bot:
         bot.wait_for_line("^all run$")
-        assert bot.found(r"link to the web page.*https://bot\.example\.org/ticket/")
+        bot.wait_for_line(r"link to the web page.*https://bot\.example\.org/ticket/")
         browser = stranger()
         page = browser.get("/")
         assert '<form method="post" action="/login">' in page.text

@@ -12,7 +12,7 @@ import click
 
 from .. import files
 from ..config import Settings
-from ..control import Client, NoBot
+from ..control import Client, ControlError, NoBot
 from ..control.address import FOLDER, make_folder
 from . import output
 from .group import as_json, liteyuki, timeout_option
@@ -115,11 +115,15 @@ def _until_it_runs(process: subprocess.Popen[bytes], deadline: float) -> Any:
 
 
 def status_now() -> Any:
-    """Return the status of the bot that runs here, or None."""
+    """Return the status of the bot that runs here, or None, also if it ends just then."""
     try:
         return Client().ask("GET", "/status")
     except NoBot:
         return None
+    except ControlError as error:
+        if error.kind == "Gone":
+            return None
+        raise
 
 
 @liteyuki.group(help=t("The settings."))

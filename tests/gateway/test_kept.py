@@ -207,7 +207,8 @@ def test_more_events_than_fit_wait_with_the_client(
         for number, text in enumerate(texts):
             client.say(text, number)
         running.done()
-        client.wait_as_long_as_it_speaks(lambda: len(client.calls) > count, "all is answered")
+        # The first may be answered twice: it may have been in the hands of the killed process.
+        client.wait_as_long_as_it_speaks(lambda: texts[-1] in client.texts, "all is answered")
         assert [text for text in client.texts if text != "before"] == texts
         assert client.closed is None
 

@@ -145,7 +145,7 @@ BLOCKED = """
             while not Path("will-ask").exists():
                 await asyncio.sleep(0.01)
             Path("blocked").touch()
-            time.sleep(0.3)
+            time.sleep(0.3)  # The question comes meanwhile; a later one finds the stop there.
             bot.stop_process("nonebot")
 
         bot.run(keep=True)

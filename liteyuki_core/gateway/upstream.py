@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -258,16 +259,34 @@ class Upstream:
             self._queue(left)
         await self.tell(left._replace(later=later))
 
-    async def keep(self, event: Frame) -> None:
-        """Pass on an event to whoever handles it. Wait while there are too many.
+    def answer(self, frame: Frame) -> Coroutine[Any, Any, None] | None:
+        """Pass on the answer to a call of the process that is there now.
 
-        Raises `MessageTooLarge`.
+        Returns what is to be awaited before the next frame. Raises `MessageTooLarge`.
         """
-        client = self._client
+        try:
+            if self._frames is not None:
+                self._frames.send(frame)
+        except ChannelFull:
+            return self.tell(frame)
+        except (ChannelBroken, ChannelClosed):
+            pass  # It has ended.
+        return None
+
+    def keep(self, event: Frame) -> Coroutine[Any, Any, None] | None:
+        """Pass on an event to whoever handles it.
+
+        Returns what is to be awaited before the next frame: there are too many. Raises
+        `MessageTooLarge`.
+        """
         self._queue(event)
+        return self._until_room() if len(self._ahead) > self._most_ahead else None
+
+    async def _until_room(self) -> None:
+        changed = self._client.changed
         while len(self._ahead) > self._most_ahead:
-            client.changed.clear()
-            await client.changed.wait()
+            changed.clear()
+            await changed.wait()
 
     @property
     def _most_ahead(self) -> int:

@@ -402,6 +402,13 @@ class Control:
         with self._history_lock:
             return self._history.page(asked)
 
+    def log_number(self, position: str) -> int:
+        """Return the number of the last line in memory that is not after a position, or 0.
+
+        Raises `ValueError` for a position that there is not.
+        """
+        return self._history.number_at(position)
+
     def log_beginning(self) -> str:
         """Return the position before all lines of the log."""
         return self._history.beginning

@@ -131,6 +131,7 @@ export interface LogPage {
   lines: Line[];
   more: boolean;
   next: string | null;
+  end: string;
 }
 
 export interface Setting {

@@ -26,7 +26,8 @@ class Process(BaseModel):
     `cpu` is percent of one processor, since it was last asked for or since the start. `cpu`,
     `cpu_seconds` and `memory` count all that the process has started itself. None: not known.
     `queue` is how many messages and requests wait for it, with those that it has in hand.
-    `depends_on` names the processes that must run before it is started.
+    `depends_on` names the processes that must run before it is started. `outcome` says in words how
+    it has ended last, `outcome_zh` in Chinese.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Process(BaseModel):
     restarts: int
     exit_code: int | None
     outcome: str | None
+    outcome_zh: str | None
     cpu: float | None
     cpu_seconds: float | None
     memory: int | None

@@ -540,6 +540,8 @@ def test_chinese_by_the_browser_and_by_choice(opens: Opens) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("总览")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     expect(row(page, "processes", "echo").locator(".state")).to_have_text("运行中")
+    trouble = page.locator(".troubles li").first
+    expect(trouble).to_contain_text("fails：已失败，不会再自动启动（已退出，退出码 9）")
     page.get_by_role("button", name="Switch to English").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     page.reload()

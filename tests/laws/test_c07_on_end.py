@@ -1,4 +1,4 @@
-"""Law C7 of channels, for callbacks: `on_end` is called when no message will come any more.
+"""Law C7 of channels: `on_end` of a callback is called when no message will come any more.
 
 Tests comm/loop/callbacks.py, comm/loop/runner.py, comm/ends/receiving.py.
 """

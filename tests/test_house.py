@@ -40,7 +40,7 @@ FLOORS: list[set[str]] = [
     {"alerts", "gateway.server", "session"},
     {"bot"},
     {"control", "testing"},
-    {"cli", "web"},
+    {"cli", "compat", "web"},
     {""},
 ]
 """The rooms from the lowest floor up. A room is a file, or a folder with all that has no room of

@@ -33,6 +33,17 @@ CHINESE = {
     "{version}, which is installed, is not used": (
         "LiteyukiBot v6 的接口由 liteyuki_core 的兼容层提供，不使用已安装的 liteyukibot {version}"
     ),
+    "a coroutine raised {error!r}": "协程抛出 {error!r}",
+    "handler {name} raised {error!r}": "处理函数 {name} 抛出 {error!r}",
+    "a rule raised {error!r}": "规则抛出 {error!r}",
+    "the reply to {scene} could not be sent: {error!r}": "发往 {scene} 的回复没能发出：{error!r}",
+    "there is no folder {folder} of plugins": "没有插件目录 {folder}",
+    "there is no process {name}": "没有名为 {name} 的进程",
+    "there is no configuration file {path}": "没有配置文件 {path}",
+    "{path} is no configuration file: .yaml, .yml, .json and .toml are": (
+        "{path} 不是配置文件：支持 .yaml、.yml、.json 和 .toml"
+    ),
+    "there is no folder {folder} of configuration files": "没有配置目录 {folder}",
     "configuration: {older} is an older name of {key}": "配置：{older} 是 {key} 的旧名字",
     "no changes are looked for in {folder}: it is not there": "不监视 {folder} 里的变化：它不存在",
     "channel {name}: this process receives on the end that it has sent on. What it has sent comes "

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from liteyuki_core.language import say
+
 from .log import logger
 
 if sys.version_info >= (3, 11):
@@ -45,7 +47,7 @@ def _read_yaml(path: str) -> Any:
 
 def _read_json(path: str) -> Any:
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        return json.loads(file.read())
 
 
 def _read_toml(path: str) -> Any:
@@ -92,10 +94,15 @@ def load_from_files(*files: str, no_warning: bool = False) -> Config:
         reader = _READERS.get(os.path.splitext(path)[1])
         if not os.path.exists(path):
             if not no_warning:
-                logger.warning(f"there is no configuration file {path}")
+                logger.warning(say("there is no configuration file {path}", path=path))
         elif reader is None:
             if not no_warning:
-                logger.warning(f"{path} is no configuration file: .yaml, .yml, .json and .toml are")
+                logger.warning(
+                    say(
+                        "{path} is no configuration file: .yaml, .yml, .json and .toml are",
+                        path=path,
+                    )
+                )
         else:
             config.update(flat_config(_table(path, reader)))
     return config
@@ -107,7 +114,9 @@ def load_configs_from_dirs(*directories: str, no_waring: bool = False) -> Config
     for folder in directories:
         if not os.path.isdir(folder):
             if not no_waring:
-                logger.warning(f"there is no folder {folder} of configuration files")
+                logger.warning(
+                    say("there is no folder {folder} of configuration files", folder=folder)
+                )
             continue
         paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
         found = [path for path in paths if os.path.splitext(path)[1] in _READERS]

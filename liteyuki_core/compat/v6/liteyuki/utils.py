@@ -11,6 +11,8 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
+from liteyuki_core.language import say
+
 from .log import logger
 
 IS_MAIN_PROCESS = current_process().name == "MainProcess"
@@ -45,14 +47,14 @@ def run_coroutine(*coro: Coroutine[Any, Any, Any]) -> None:
 async def _all(*coro: Coroutine[Any, Any, Any]) -> None:
     for result in await asyncio.gather(*coro, return_exceptions=True):
         if isinstance(result, Exception):
-            logger.opt(exception=result).error(f"a coroutine raised {result!r}")
+            logger.opt(exception=result).error(say("a coroutine raised {error!r}", error=result))
 
 
 def _ended(task: asyncio.Future[Any]) -> None:
     _tasks.discard(task)
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        logger.opt(exception=error).error(f"a coroutine raised {error!r}")
+        logger.opt(exception=error).error(say("a coroutine raised {error!r}", error=error))
 
 
 def run_coroutine_in_thread(*coro: Coroutine[Any, Any, Any]) -> None:

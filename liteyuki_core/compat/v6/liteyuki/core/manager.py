@@ -15,6 +15,7 @@ from croterline.context import Context
 from liteyuki_core import bot as core_bot
 from liteyuki_core.errors import ProcessNotFound
 from liteyuki_core.frameworks import nonebot
+from liteyuki_core.language import say
 from liteyuki_core.process import ChildProcess
 
 from ..comm.channel import get_channel
@@ -137,7 +138,7 @@ class ProcessManager:
     def terminate(self, name: str) -> None:
         """Stop a child. Returns at once."""
         if name not in self.targets:
-            logger.warning(f"there is no process {name}")
+            logger.warning(say("there is no process {name}", name=name))
             return
         self.processes[name].terminate()
 

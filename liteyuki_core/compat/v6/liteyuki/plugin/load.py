@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from liteyuki_core import plugin as core
+from liteyuki_core.language import say
 from liteyuki_core.plugin.model import Plugin
 
 from ..log import logger
@@ -23,5 +24,5 @@ def load_plugins(*plugin_dir: str | Path, ignore_warning: bool = True) -> set[Pl
     folders = [folder for folder in plugin_dir if os.path.isdir(folder)]
     if not ignore_warning:
         for folder in sorted({str(each) for each in plugin_dir} - {str(each) for each in folders}):
-            logger.warning(f"there is no folder {folder} of plugins")
+            logger.warning(say("there is no folder {folder} of plugins", folder=folder))
     return set(core.load_plugins(*folders))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeAlias
 
+from liteyuki_core.language import say
 from liteyuki_core.session import MessageEvent as CoreEvent
 from liteyuki_core.session import Segment
 
@@ -95,7 +96,13 @@ class Answers:
         try:
             await self._event.reply(_sendable(message))
         except Exception as error:
-            logger.opt(exception=error).error(f"the reply to {self._event.scene} failed: {error!r}")
+            logger.opt(exception=error).error(
+                say(
+                    "the reply to {scene} could not be sent: {error!r}",
+                    scene=self._event.scene,
+                    error=error,
+                )
+            )
 
 
 def _sendable(message: Any) -> Any:

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from liteyuki_core.hooks import name_of
+from liteyuki_core.language import say
+
 from ..log import logger
 from .rule import Rule
 
@@ -44,6 +47,7 @@ class Matcher:
                 if inspect.isawaitable(result):
                     await result
             except Exception as error:
-                name = getattr(handler, "__qualname__", repr(handler))
-                module = getattr(handler, "__module__", "")
-                logger.opt(exception=error).error(f"handler {module}.{name} raised {error!r}")
+                name = f"{getattr(handler, '__module__', '')}.{name_of(handler)}"
+                logger.opt(exception=error).error(
+                    say("handler {name} raised {error!r}", name=name, error=error)
+                )

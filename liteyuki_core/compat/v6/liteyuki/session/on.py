@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from liteyuki_core.language import say
 from liteyuki_core.session import MessageEvent as CoreEvent
 from liteyuki_core.session import on_message as core_on_message
 
@@ -60,7 +61,7 @@ async def dispatch(event: Any) -> None:
         try:
             await matcher.run(event)
         except Exception as error:
-            logger.opt(exception=error).error(f"a rule raised {error!r}")
+            logger.opt(exception=error).error(say("a rule raised {error!r}", error=error))
         if matcher.priority != before and matcher.block:
             return
         before = matcher.priority

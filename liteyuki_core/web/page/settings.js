@@ -98,7 +98,7 @@ function session() {
     made.replaceChildren(
       h("p", null, t("link seconds", { time: about(link.seconds) })), h("div.bar", null, field, copy));
     field.select();
-    made.scrollIntoView({ block: "nearest" });
+    made.scrollIntoView({ block: "center" });
   });
   return h("section", { "aria-labelledby": "session" },
     h("h2", { id: "session" }, t("session")),

@@ -1,4 +1,7 @@
-"""The whole log, page by page: over files that were rotated and compressed, while it grows."""
+"""The whole log, page by page: over files that were rotated and compressed, while it grows.
+
+Tests control/history.py, control/log_files.py.
+"""
 
 from __future__ import annotations
 

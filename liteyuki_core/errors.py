@@ -290,6 +290,14 @@ class AlreadyRunning(LiteyukiError):
         return self.args[1] if len(self.args) > 1 else None
 
 
+class ClusterError(LiteyukiError, ConnectionError):
+    """The NATS server of a cluster can't be used, or this node can't be one of the cluster.
+
+    It says what the server has answered. A connection that is lost later raises nothing: channels
+    to other nodes wait until it is there again.
+    """
+
+
 class ConfigError(LiteyukiError, ValueError):
     """A setting has a value that is not allowed; the message names the key."""
 

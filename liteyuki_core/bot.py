@@ -538,7 +538,8 @@ class LiteyukiBot:
             cluster = import_module(f"{__package__}.cluster.cluster")
         except ImportError as error:
             raise ConfigError(
-                f"LITEYUKI_NATS_URL needs what pip install '{DISTRIBUTION}[nats]' installs: {error}"
+                "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
+                f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
             ) from error
         access = cluster.Access(settings.nats_url, settings.nats_creds, settings.nats_ca)
         node = cluster.Node(

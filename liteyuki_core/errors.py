@@ -20,6 +20,7 @@ __all__ = [
     "ChannelNotFound",
     "ChannelTimeout",
     "ChannelTypeError",
+    "ClusterError",
     "ConfigError",
     "FrameError",
     "LiteyukiError",

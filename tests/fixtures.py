@@ -18,8 +18,8 @@ import pytest
 
 from liteyuki_core.comm.storage import SharedMemory
 from tests.asking import Ask, ask_async, ask_sync
-from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
 from tests.nats import NatsServer
+from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
 from tests.transport import HERE, MOST_OF_ALL, NATS, NEEDS, OVER_NATS, TRANSPORTS
 
 LAWS = "tests.laws."
@@ -33,8 +33,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     long = metafunc.config.getoption("--long") and metafunc.module.__name__.startswith(LAWS)
     if marked or long:
         names = [pytest.param(name, marks=NEEDS.get(name, ())) for name in TRANSPORTS]
-        if OVER_NATS.fullmatch(metafunc.module.__name__):
-            names.append(NATS)
+        here = metafunc.definition.get_closest_marker("one_hub") is not None
+        if OVER_NATS.fullmatch(metafunc.module.__name__) and not here:
+            names.append(pytest.param(NATS))
         metafunc.parametrize("transport", names, indirect=True)
 
 

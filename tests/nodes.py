@@ -8,8 +8,8 @@ from liteyuki_core.cluster.cluster import Node, Options
 from liteyuki_core.cluster.connection import Access
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
-from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.comm.hub.link_peer import LinkPeer
+from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.comm.link_port import LinkPort
 from tests.conftest import wait_until
 from tests.pair import _LINES, Pair
@@ -28,6 +28,7 @@ class OneNode:
             self.node.open()
         except BaseException:
             self.context.close(1)
+            self.main.store.close(1)
             raise
 
     def make(self, name: str, capacity: int = 1024) -> Channel[Any]:

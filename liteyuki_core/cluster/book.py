@@ -49,8 +49,9 @@ class Known:
 class Book:
     """The copy of the bucket that this node has, and what it writes there.
 
-    `on_channel` is called with each entry of a channel that changes, or with its name and None when it is
-    deleted. `on_node` is called with the name of each node that has come, or has a new life.
+    `on_channel` is called with the name and the entry of each channel whose entry changes, with
+    None when it is deleted. `on_node` is called with the name of each node that has come, or has a
+    new life.
     """
 
     def __init__(
@@ -154,9 +155,7 @@ class Book:
         """Delete the entry of a channel that this node has no more."""
         holder = self.channels.get(name)
         if holder is None or holder.node == self._node.name:
-            await self._put(
-                self._node.subjects.of_channel(name), b"", {_OPERATION: "DEL"}
-            )
+            await self._put(self._node.subjects.of_channel(name), b"", {_OPERATION: "DEL"})
 
     # ------------------------------------------------------------- inside
 

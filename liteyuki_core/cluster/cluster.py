@@ -4,9 +4,9 @@ The hub has a `NodePeer` for each other node. A channel that another node has is
 this peer has made, so plugins get it by its name and do not know the difference. A channel of this
 node is told to others by the `Registrar`, a peer that only learns the names.
 
-Ownership. A `Node` owns the connection, the book, all that comes in, and a thread with a loop on which they
-run: LiteyukiBot's loop may be blocked, and delays nobody. `open` and `close` are called once each, by
-any other thread.
+Ownership. A `Node` owns the connection, the book, all that comes in, and a thread with a loop on
+which they run: LiteyukiBot's loop may be blocked, and delays nobody. `open` and `close` are called
+once each, by any other thread.
 
 Locks. What the hub calls is called under its lock, and only notes what is to be done. The loop does
 it, and takes the lock for calls of the hub. Nothing waits under the lock.
@@ -66,7 +66,9 @@ class Options(NamedTuple):
 class Registrar(NodePeer):
     """Learns which names there are, from the hub."""
 
-    def __init__(self, node: Node, renamed: Callable[[dict[str, tuple[int, str]], list[str]], None]):
+    def __init__(
+        self, node: Node, renamed: Callable[[dict[str, tuple[int, str]], list[str]], None]
+    ):
         super().__init__(node, "", 0)
         self._renamed = renamed
 
@@ -91,7 +93,7 @@ class Node:
     def __init__(self, main: Main, options: Options) -> None:
         if options.node is None:
             raise ConfigError(
-                "LITEYUKI_NATS_URL needs LITEYUKI_NODE: the name of this main process in the cluster"
+                "LITEYUKI_NATS_URL needs LITEYUKI_NODE: this main process's name in the cluster"
             )
         for key, name in (("NODE", options.node), ("CLUSTER", options.cluster)):
             if not NAME.fullmatch(name):
@@ -110,8 +112,8 @@ class Node:
         self.stopping = False
         self.closed = False
         self._replicas = options.replicas
-        self._loop = asyncio.new_event_loop()
-        self._thread = LoopThread(self._loop, "liteyuki-cluster")
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: LoopThread
         self.connection = Connection(
             options.access, f"liteyuki {options.node}", self._connected_again
         )
@@ -138,6 +140,8 @@ class Node:
 
     def open(self) -> None:
         """Connect, and have the channels of other nodes. Raises `ClusterError`."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = LoopThread(self._loop, "liteyuki-cluster")
         self._thread.start()
         opening = asyncio.run_coroutine_threadsafe(self._open(), self._loop)
         try:
@@ -156,7 +160,7 @@ class Node:
             ) from error
 
     def stop(self) -> None:
-        """Learn that this node is about to stop: the ends of its channels are not told to others."""
+        """Learn that this node is about to stop: others are not told that its channels end."""
         self.stopping = True
 
     def close(self, timeout: float) -> None:
@@ -474,9 +478,7 @@ class Node:
             about = words.setdefault(letter.node, {})
             incoming = each.incoming
             counts = about.setdefault((incoming.name, not incoming.is_home), {})
-            counts[each.arrival.number] = max(
-                each.handled, counts.get(each.arrival.number, 0)
-            )
+            counts[each.arrival.number] = max(each.handled, counts.get(each.arrival.number, 0))
             if each.handled >= each.arrival.count:
                 self._handled.append(each)
         if noted:
@@ -499,9 +501,7 @@ class Node:
         if peer is None:
             return
         held = {
-            far.name: far.receives
-            for far in peer.fars.values()
-            if far.opened and not far.is_home
+            far.name: far.receives for far in peer.fars.values() if far.opened and not far.is_home
         }
         if held:
             await self._tell(self.subjects.words(node), Word(self.name, self.epoch, held=held))
@@ -553,23 +553,41 @@ class Node:
             for number, count in counts:
                 if far is not None:
                     far.handled(number, count)
-        for name, receives in word.held.items():
-            if name in self._homes:
-                self._holds(word.node, name, receives)
+        gone = [
+            name
+            for name, receives in word.held.items()
+            if not self._holds(word.node, name, receives)
+        ]
+        if gone:
+            await self._tell(self.subjects.words(word.node), Word(self.name, self.epoch, gone=gone))
+        for name in word.gone:
+            self._is_gone(peer, name)
         if word.resync:
             await self._tell_held(word.node)
 
-    def _holds(self, node: str, name: str, receives: bool) -> None:
-        """Learn that another node has a channel of this one."""
+    def _holds(self, node: str, name: str, receives: bool) -> bool:
+        """Learn that another node has a channel of this one; return whether there is one."""
         far = self.far_for(node, name, is_home=True)
         if far is None:
-            return
+            return False
         with self.hub.lock:
             if receives:
                 self.hub.receives(far.peer, far.number, WINDOW, False)
             else:
                 self.hub.rests(far.peer, far.number)
         self.hub.pump()
+        return True
+
+    def _is_gone(self, peer: NodePeer, name: str) -> None:
+        """Learn that another node does not have a channel which this one has of it."""
+        far = peer.by_name.get((name, False))
+        entry = self._book.channels.get(name)
+        if far is not None and (entry is None or entry.node != peer.node):
+            with self.hub.lock:
+                self.hub.close(peer, far.number)
+            self.hub.pump()
+            peer.forget(far)
+            self.channel_ended(name)
 
     # ------------------------------------------------------------- names
 
@@ -613,7 +631,10 @@ class Node:
             if entry is not None and entry.node == peer.node:
                 return
             if entry is None and far.opened:
-                return  # What was sent before is still to come, and then that it was closed.
+                # What was sent before is still to come, and then that it was closed; unless that
+                # node has never heard that this one has the channel.
+                self.task(self._tell_held(peer.node))
+                return
             with self.hub.lock:
                 self.hub.close(peer, far.number)
             self.hub.pump()

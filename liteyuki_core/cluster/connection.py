@@ -78,13 +78,15 @@ class Connection:
             heard.append(error)
 
         try:
-            await probe.connect(
+            connecting = probe.connect(
                 **options,
                 allow_reconnect=False,
                 connect_timeout=_PROBE_SECONDS,
                 max_reconnect_attempts=0,
                 error_cb=hear,
             )
+            # By itself it would look for other servers for ever.
+            await asyncio.wait_for(connecting, 2 * _PROBE_SECONDS)
             self._client = probe
             await self._check()
         except ClusterError:
@@ -198,7 +200,10 @@ class Connection:
         where = f"the NATS server at {self.shown}"
         text = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
         if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
-            return f"{where} is not believed to be who it says: {text}; LITEYUKI_NATS_CA names the certificate of who has signed its own"
+            return (
+                f"{where} is not believed to be who it says: {text}; LITEYUKI_NATS_CA names the "
+                "certificate of who has signed its own"
+            )
         if "authorization" in text.lower() or "authentication" in text.lower():
             return (
                 f"{where} does not let this node in: {text}; user and password belong into "
@@ -233,7 +238,7 @@ def without_password(url: str) -> str:
     for each in url.split(","):
         parts = urlsplit(each.strip())
         host = parts.netloc.rpartition("@")[2]
-        shown.append(f"{parts.scheme}://{host}" if parts.scheme else host or each.strip())
+        shown.append(f"{parts.scheme}://{host}" if host else each.strip().rpartition("@")[2])
     return ",".join(shown)
 
 

@@ -1,10 +1,10 @@
 """Other nodes as peers of the hub: what they are given leaves for the stream.
 
-A `NodePeer` is one other node. A `Far` is one channel with it: either that node has the channel, and
-this node has a route in its place, or this node has it, and that one has opened it. What the hub
-gives to a `Far` goes to one subject, in order, and the hub keeps it until the other node says that
-it was handled. An `Arrival` is a letter that has come from the stream: the sender of its messages,
-as the hub sees it.
+A `NodePeer` is one other node. A `Far` is one channel with it: either that node has the channel,
+and this node has a route in its place, or this node has it, and that one has opened it. What the
+hub gives to a `Far` goes to one subject, in order, and the hub keeps it until the other node says
+that it was handled. An `Arrival` is a letter that has come from the stream: the sender of its
+messages, as the hub sees it.
 
 Threads. The hub calls the methods of `Peer`, under its lock. All else is called on the cluster's
 loop. `waiting` is changed under the lock.
@@ -71,14 +71,16 @@ class Far:
         self.opened = False
         """Whether a process of this node has the channel, where that is another node's."""
         self.receives = False
-        self.told: bool | None = False
-        """What the other node knows of the end of the other side: None if it has ended."""
+        self.told: tuple[bool] | None = None
+        """What the other node was told of the end of the other side, and whether more comes."""
         self.sent: dict[int, Sent] = {}
         self.stuck = False
         """Whether the stream has no room."""
         self.accepted = 0
         self.published = 0
         """How many things have come to leave, and have left."""
+        self._finished = False
+        """Whether the other node was told that the channel is closed."""
         self._letters = 0
         self._early: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -114,6 +116,7 @@ class Far:
         if sent.done >= len(sent.numbers):
             del self.sent[number]
         self._settle(numbers)
+        self._let_go()
 
     def _settle(self, numbers: list[int]) -> None:
         if not numbers:
@@ -146,6 +149,17 @@ class Far:
         await self._publish(kind, body, 0, 1)
         with self.node.hub.lock:
             self.waiting.popleft()
+        if end is not None and end.for_good:
+            self._finished = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close this end once the other node was told that its other side has closed."""
+        if self._finished and not self.sent and self.is_home:
+            with self.node.hub.lock:
+                self.node.hub.close(self.peer, self.number)
+            self.node.hub.pump()
+            self.peer.forget(self)
 
     async def _send_batches(self) -> int:
         taken: list[Batch] = []
@@ -197,8 +211,8 @@ class Far:
     def _leave_out(self, numbers: list[int]) -> None:
         log.logger.error(
             say(
-                "channel {name}: {count} messages can't cross to node {node} and are skipped: text, "
-                "bytes, numbers, None, and lists and dicts of them can",
+                "channel {name}: {count} messages can't cross to node {node} and are skipped: "
+                "text, bytes, numbers, None, and lists and dicts of them can",
                 name=self.name,
                 count=len(numbers),
                 node=self.peer.node,
@@ -251,12 +265,14 @@ class NodePeer:
         if far is None or number not in self.ends or self._here.stopping:
             return
         if kind is None:
-            if far.told is None:
-                far.told = False
+            if far.told is not None:
+                far.told = None
                 far.put(None)
-        elif last and far.told is not None:
-            far.told = None
-            far.put(Gone(kind is ChannelBroken, why))
+        elif far.told is None or (last and far.told == (True,)):
+            far.told = (not last,)
+            route, i = self.ends[number]
+            for_good = last and not route.sides[route.other(i)].let_go
+            far.put(Gone(kind is ChannelBroken, why, for_good, not last))
 
     def shared(self, number: int, period: int, requests: bool) -> None:
         # What has left for the other node is not called back.
@@ -356,5 +372,3 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
         else:
             found.append((number, 1))
     return found
-
-

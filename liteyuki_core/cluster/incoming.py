@@ -1,9 +1,9 @@
 """What comes for this node on one subject of the stream, in order, each letter once.
 
-An `Incoming` has a consumer on the server. After a lost connection, or a gap, it takes a new one with a new
-name: a consumer that lives on gives what was not acknowledged out of order. What was given before
-is known by its number on the stream. A new life of the node likewise takes a new consumer and
-deletes the old one, so a process that was thought to be dead gets nothing any more.
+An `Incoming` has a consumer on the server. After a lost connection, or a gap, it takes a new one
+with a new name: a consumer that lives on gives what was not acknowledged out of order. What was
+given before is known by its number on the stream. A new life of the node likewise takes a new
+consumer and deletes the old one, so a process that was thought to be dead gets nothing any more.
 
 A letter is acknowledged on the stream when all of its messages are handled, so a node that dies
 finds them again. All methods are called on the cluster's loop, except where they say otherwise.
@@ -19,7 +19,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from .. import log
-from ..errors import ClusterError, FrameError
+from ..errors import ChannelBroken, ChannelClosed, ClusterError, FrameError
 from ..language import say
 from . import message
 from .connection import Refused
@@ -231,19 +231,22 @@ class Incoming:
 
     def _end(self, far: Far, letter: Letter) -> None:
         hub = self._node.hub
-        with hub.lock:
-            if letter.kind == message.BACK:
+        if letter.kind == message.BACK:
+            with hub.lock:
                 hub.come_back(far.peer, far.number)
-            else:
-                gone = message.read_gone(letter.body)
-                if gone.broken:
-                    hub.break_off(far.peer, far.number, gone.why)
-                else:
-                    hub.close(far.peer, far.number)
-                    far.peer.forget(far)
+            hub.pump()
+            return
+        gone = message.read_gone(letter.body)
+        kind = ChannelBroken if gone.broken else ChannelClosed
+        with hub.lock:
+            hub.break_off(
+                far.peer, far.number, kind, gone.why, for_good=gone.for_good, more=gone.more
+            )
         hub.pump()
-        if not far.is_home and letter.kind == message.GONE:
-            self._node.channel_ended(self.name)
+        if gone.for_good:
+            far.peer.forget(far)
+            if not far.is_home:
+                self._node.channel_ended(self.name)
 
     def done(self, numbers: list[int]) -> None:
         """Acknowledge letters."""

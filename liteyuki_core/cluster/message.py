@@ -19,8 +19,8 @@ from ..comm.wire.payload import Linked, Long, Raw, dump
 from ..errors import FrameError
 
 DATA, PART, GONE, BACK = 0, 1, 2, 3
-"""Kinds of what travels on a channel's subject: messages; a part of them, if they are long; that the
-other side has ended; that it is back."""
+"""Kinds of what travels on a channel's subject: messages; a part of them, if they are long; that
+the other side has ended; that it is back."""
 
 _PACKED, _TEXT = 1, 2
 
@@ -44,6 +44,9 @@ class Gone(msgspec.Struct, array_like=True, gc=False):
 
     broken: bool
     why: str
+    for_good: bool
+    more: bool
+    """Whether messages from before are still to come."""
 
 
 class Word(msgspec.Struct, array_like=True, gc=False):
@@ -52,7 +55,8 @@ class Word(msgspec.Struct, array_like=True, gc=False):
     `handled` has, for each channel by its name and whether the receiver of this word has it: the
     numbers of letters on the stream and how many messages of each were handled. `held` has names of
     channels, which the sender of the word holds, and whether it receives there. `resync` asks for
-    `held`.
+    `held`. `gone` has names of channels that its sender does not have: nothing of them is on its
+    way.
     """
 
     node: str
@@ -60,6 +64,7 @@ class Word(msgspec.Struct, array_like=True, gc=False):
     handled: list[tuple[str, bool, list[tuple[int, int]]]] = []
     held: dict[str, bool] = {}
     resync: bool = False
+    gone: list[str] = []
 
 
 class NodeEntry(msgspec.Struct):
@@ -150,7 +155,7 @@ def _payload(each: object) -> tuple[Any, int]:
     if isinstance(each, str | bytes):
         return dump(each)
     if isinstance(each, Ext) and each.code == _PACKED:
-        payload = wrap(each.data)
+        payload = wrap(bytes(each.data))
         return payload, len(payload) if isinstance(payload, bytes) else 0
     raise FrameError(f"a message of type {type(each).__name__}")
 

@@ -346,17 +346,45 @@ class Hub:
             self._release_name(route)
         self._forget_if_unused(route)
 
-    def break_off(self, peer: Peer, number: int, why: str) -> None:
-        """Learn that the side that `peer` holds for others is lost, for now. Under the lock."""
+    def break_off(
+        self,
+        peer: Peer,
+        number: int,
+        kind: type[ChannelError],
+        why: str,
+        *,
+        for_good: bool,
+        more: bool,
+    ) -> None:
+        """Learn that the side that `peer` holds for others has ended. Under the lock.
+
+        With `more`, messages that it has sent before are still to come.
+        """
         held = peer.ends.get(number)
-        if held is not None and held[0].sides[held[1]].ended is None:
-            route, i = held
-            route.end_side(i, ChannelBroken, why, let_go=True)
+        if held is None:
+            return
+        route, i = held
+        route.more_comes = more
+        if not for_good:
+            route.end_side(i, kind, why, let_go=True)
+            return
+        del peer.ends[number]
+        side = route.sides[i]
+        side.drop_holder(peer, False, 0)
+        if side.holders:
+            side.push()
+            self._look_at_end(route, i)
+        else:
+            route.end_side(i, kind, why)
+            self._note_dropped(route, side.clear())
+            self._release_name(route)
+        self._forget_if_unused(route)
 
     def come_back(self, peer: Peer, number: int) -> None:
         """Learn that such a side is no longer lost. Under the lock."""
         held = peer.ends.get(number)
         if held is not None:
+            held[0].more_comes = False
             held[0].revive_side(held[1])
 
     def rests(self, peer: Peer, number: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ OLDEST = (2, 12)
 
 _PROBE_SECONDS = 2
 _API_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.2
 _PING_SECONDS = 5
 _PENDING_BYTES = 64 << 20
@@ -94,7 +96,7 @@ class Connection:
         except Exception as error:
             raise ClusterError(self._why(heard[-1] if heard else error)) from error
         finally:
-            await probe.close()
+            await _end(probe)
         self._client = Client()
         await self._client.connect(
             **options,
@@ -117,7 +119,7 @@ class Connection:
         except Exception:  # It is about to end anyway.
             pass
         self._lost = True
-        await self._client.close()
+        await _end(self._client)
 
     @property
     def max_payload(self) -> int:
@@ -240,6 +242,12 @@ def without_password(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
         shown.append(f"{parts.scheme}://{host}" if host else each.strip().rpartition("@")[2])
     return ",".join(shown)
+
+
+async def _end(client: Client) -> None:
+    """Close a client. One whose TLS has failed would wait for the other side for ever."""
+    with suppress(asyncio.TimeoutError, nats.errors.Error, OSError):
+        await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
 
 
 def _read(answer: Msg) -> dict[str, Any]:

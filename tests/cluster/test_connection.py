@@ -119,9 +119,11 @@ def test_two_of_one_name(nats: NatsServer) -> None:
 def test_names(cluster: str, node: str | None) -> None:
     """A node has a name, and names are what subjects can have."""
     context = Context(None, max_message_bytes=1 << 20, own_loop=True)
+    main = Main(context)
     with pytest.raises(ConfigError, match="LITEYUKI_"):
-        Node(Main(context), Options(Access("nats://127.0.0.1", None, None), cluster, node, 1))
+        Node(main, Options(Access("nats://127.0.0.1", None, None), cluster, node, 1))
     context.close(1)
+    main.store.close(1)
 
 
 def test_addresses_are_shown_without_what_is_secret() -> None:

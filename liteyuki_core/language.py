@@ -67,11 +67,16 @@ class Phrase:
     @property
     def english(self) -> str:
         """The text for programs: for errors, answers and names."""
+        return self.said_in("en")
+
+    def said_in(self, language: str) -> str:
+        """Return the text in a language, "en" or "zh", whichever the operator's is."""
         fields = {
-            name: value.english if isinstance(value, Phrase) else value
+            name: value.said_in(language) if isinstance(value, Phrase) else value
             for name, value in self._fields.items()
         }
-        return self._template.format(**fields)
+        template = self._template if language == "en" else _in_chinese(self._template)
+        return template.format(**fields)
 
 
 def listed(items: Iterable[object]) -> object:
@@ -82,11 +87,14 @@ def listed(items: Iterable[object]) -> object:
 
 
 def _in_language(template: str) -> str:
-    global _chinese, _language
+    global _language
     if _language is None:
         _language = from_environment()
-    if _language == "en":
-        return template
+    return template if _language == "en" else _in_chinese(template)
+
+
+def _in_chinese(template: str) -> str:
+    global _chinese
     if _chinese is None:
         from .chinese import CHINESE
 

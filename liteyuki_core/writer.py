@@ -276,15 +276,18 @@ class Writer:
 
     def _write(self, lines: list[Line]) -> None:
         texts = [] if self._file is None else list(map(self._for_file, lines))
-        self.recent.add(_placed(lines, texts, self.filed) if texts else lines, _length)
         if texts:
             try:
                 with self.file_lock:
+                    # Before a slow disk has them; who sees them there finds them in the file.
+                    self.recent.add(_placed(lines, texts, self.filed), _length)
                     for text in _joined(texts):
                         self._file.opt(raw=True).info(text)
                         self.filed += _bytes(text)
             except Exception as error:  # Rotating and compressing may raise anything.
                 self._failed_to_write(_FILE, error)
+        else:
+            self.recent.add(lines, _length)
         try:
             self._console.write("".join(map(self._for_console, lines)))
         except (OSError, ValueError) as error:

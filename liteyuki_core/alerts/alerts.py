@@ -58,7 +58,8 @@ class Alerts:
         if state is ProcessState.RUNNING:
             self._sender.forget(f"process {process}")
         elif state is ProcessState.FAILED:
-            outcome = self._child(process).outcome or text(self._lang, "unknown")
+            ending = self._child(process).ending
+            outcome = ending.said_in(self._lang) if ending else text(self._lang, "unknown")
             self._send(f"process {process}", "failed", process=process, outcome=_short(outcome))
 
     def memory(self, process: str, limit: int) -> None:

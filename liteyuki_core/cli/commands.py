@@ -20,7 +20,7 @@ from .completion import channels as channel_names
 from .completion import processes
 from .group import as_json, liteyuki, parsed, timeout_option
 from .output import DOWN, console, show, show_json, waiting
-from .text import t
+from .text import LANGUAGE, t
 
 _WATCH_SECONDS = 2.0
 _END_SECONDS = 3700.0
@@ -66,13 +66,14 @@ def _watch() -> None:
 
 def _status(found: dict[str, Any]) -> Group:
     parts: list[Any] = []
+    outcome = "outcome_zh" if LANGUAGE == "zh" else "outcome"
     if found["processes"]:
         heads, rows = columns_of(found)
         parts.append(output.rows([t(head) for head in heads], rows, styled=1, right="235678"))
     else:
         parts.append(Text(t("there are no processes")))
     parts += [
-        Text(t("{name}: {outcome}").format(**process), "red")
+        Text(t("{name}: {outcome}").format(name=process["name"], outcome=process[outcome]), "red")
         for process in found["processes"]
         if process["state"] in ("failed", "backoff") and process["outcome"]
     ]

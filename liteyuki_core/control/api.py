@@ -96,7 +96,7 @@ CALLS = (
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _FOLLOWED: tuple[tuple[str, type[BaseModel], str], ...] = (
-    ("/log/follow", models.Lines, _EVENTS),
+    ("/log/follow", models.Follow, _EVENTS),
     ("/log/download", models.Matching, "text/plain"),
     ("/events", models.Events, _EVENTS),
     ("/channels/{name}/tail", models.Tail, _EVENTS),
@@ -243,10 +243,12 @@ class Api:
     # ------------------------------------------------------------- streams
 
     async def _follow_log(self, request: Request) -> Response:
-        asked = await _asked(request, models.Lines, has_body=False)
+        asked = await _asked(request, models.Follow, has_body=False)
         ring, life = self._control.lines, self._control.life
         reading = Reading(life, asked)
         number = number_after(request.headers.get("last-event-id"), life)
+        if number is None and asked.after is not None:
+            number = self._control.log_number(asked.after)
         if number is not None:
             # Those that it has: lines after them may have no level of their own.
             reading.read([entry for entry in ring.after(0)[0] if entry.number <= number])

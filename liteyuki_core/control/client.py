@@ -116,6 +116,7 @@ class Following(Iterator[Sent]):
 
     def __init__(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
         self._link = connection.link
+        self._opened = connection, response
         self._events = _events(connection, response)
 
     def __next__(self) -> Sent:
@@ -128,6 +129,8 @@ class Following(Iterator[Sent]):
             self._link.shutdown(socket.SHUT_RDWR)
         with suppress(ValueError):  # Another thread iterates, and closes it now.
             self._events.close()
+            for each in self._opened[::-1]:  # Nobody has iterated, so nobody has closed it.
+                each.close()
 
 
 def _events(

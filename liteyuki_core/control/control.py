@@ -125,7 +125,7 @@ class Control:
     def _process(
         self, child: ChildProcess, usage: dict[int, Taken], queues: Counter[str]
     ) -> models.Process:
-        pid, begun = child.pid, child.started_at
+        pid, begun, ending = child.pid, child.started_at, child.ending
         uptime = None if pid is None or begun is None else _since(begun)
         taken = None if pid is None else usage.get(pid)
         percent = None
@@ -140,7 +140,8 @@ class Control:
             uptime=uptime,
             restarts=child.restarts,
             exit_code=child.exitcode,
-            outcome=None if child.outcome is None else masked(plain.clean(child.outcome)),
+            outcome=None if ending is None else _told(ending.english),
+            outcome_zh=None if ending is None else _told(ending.said_in("zh")),
             cpu=percent,
             cpu_seconds=None if taken is None else taken.seconds,
             memory=None if taken is None else taken.memory,
@@ -402,6 +403,13 @@ class Control:
         with self._history_lock:
             return self._history.page(asked)
 
+    def log_number(self, position: str) -> int:
+        """Return the number of the last line in memory that is not after a position, or 0.
+
+        Raises `ValueError` for a position that there is not.
+        """
+        return self._history.number_at(position)
+
     def log_beginning(self) -> str:
         """Return the position before all lines of the log."""
         return self._history.beginning
@@ -506,6 +514,10 @@ def _shown(key: str, value: Any) -> Any:
     if isinstance(value, tuple):
         return [masked(str(each)) for each in value]
     return masked(value) if isinstance(value, str) else value
+
+
+def _told(text: str) -> str:
+    return masked(plain.clean(text))
 
 
 def _since(then: datetime) -> float:

@@ -119,6 +119,21 @@ class History:
         """A position before all lines."""
         return f"{self._life}-0" if self._path is None else f"{self._life}:-{10**17}"
 
+    def number_at(self, position: str) -> int:
+        """Return the number of the last line in memory that is not after a position, or 0.
+
+        0 is also what a position has that is older than all of them: who goes on from there is
+        told that lines are forgotten. Raises `NoPosition`. It does not wait for the disk.
+        """
+        at = self._position(position)
+        entries, _ = self._writer.recent.after(0)
+        if self._path is None:
+            return min(max(0, at), self._writer.recent.last)
+        for entry in reversed(entries):
+            if entry.item.at is not None and entry.item.at <= at:
+                return entry.number
+        return 0
+
     def close(self) -> None:
         """Forget what was unpacked. Idempotent."""
         if self._unpacked is not None:
@@ -279,15 +294,17 @@ class History:
     # ------------------------------------------------------------- pages
 
     def _backwards(self, log: _Log, asked: models.History, end: int) -> models.LogPage:
+        last = self._shown(end - 1)
         if not log.files or not asked.lines:
-            return models.LogPage(lines=[], more=bool(log.files), next=self._shown(end))
+            next = self._shown(end)
+            return models.LogPage(lines=[], more=bool(log.files), next=next, end=last)
         number, stop = self._place(log, end)
         found: list[models.Line] = []
         looked = 0
         while looked < _LOOK_BYTES:
             if stop == 0:
                 if number == 0:
-                    return models.LogPage(lines=found, more=False, next=None)
+                    return models.LogPage(lines=found, more=False, next=None, end=last)
                 number -= 1
                 stop = self._length(log.files[number])
                 continue
@@ -300,13 +317,15 @@ class History:
             found = lines + found
             if len(found) > asked.lines:
                 found = found[-asked.lines :]
-                return models.LogPage(lines=found, more=True, next=found[0].position)
+                next = found[0].position
+                return models.LogPage(lines=found, more=True, next=next, end=last)
         next = self._shown(self._position_of(log, _Place(number, stop)))
-        return models.LogPage(lines=found, more=True, next=next)
+        return models.LogPage(lines=found, more=True, next=next, end=last)
 
     def _forwards(self, log: _Log, asked: models.History, after: int) -> models.LogPage:
+        last = self._shown(log.end - 1)
         if not log.files:
-            return models.LogPage(lines=[], more=False, next=self._shown(log.end))
+            return models.LogPage(lines=[], more=False, next=last, end=last)
         number, start = self._place(log, after)
         found: list[models.Line] = []
         looked = 0
@@ -314,7 +333,7 @@ class History:
             length = self._length(log.files[number])
             if start >= length:
                 if number == len(log.files) - 1:
-                    return models.LogPage(lines=found, more=False, next=self._shown(log.end))
+                    return models.LogPage(lines=found, more=False, next=last, end=last)
                 number, start = number + 1, 0
                 continue
             with self._open(log.files[number]) as opened:
@@ -326,10 +345,10 @@ class History:
             found += [line for line in lines if line.position != self._shown(after)]
             if len(found) > asked.lines:
                 found = found[: asked.lines]
-                last = found[-1].position if found else self._shown(after)
-                return models.LogPage(lines=found, more=True, next=last)
-        last = self._shown(self._position_of(log, _Place(number, start)) - 1)
-        return models.LogPage(lines=found, more=True, next=last)
+                next = found[-1].position if found else self._shown(after)
+                return models.LogPage(lines=found, more=True, next=next, end=next)
+        next = self._shown(self._position_of(log, _Place(number, start)) - 1)
+        return models.LogPage(lines=found, more=True, next=next, end=next)
 
     def _shown(self, position: int) -> str:
         return f"{self._life}:{position}"
@@ -376,22 +395,25 @@ class History:
         after = 0 if asked.after is None else self._position(asked.after)
         before = None if asked.before is None else self._position(asked.before)
         until = None if asked.at is None else _seconds(asked.at) + 1
-        numbers = {
-            f"{self._life}-{entry.number}"
+        numbers = [
+            entry.number
             for entry in entries
             if entry.number > after
             and (before is None or entry.number < before)
             and (until is None or entry.time < until)
-        }
-        found = [line for line in Reading(self._life, asked).read(entries) if line.id in numbers]
+        ]
+        wanted = {f"{self._life}-{number}" for number in numbers}
+        found = [line for line in Reading(self._life, asked).read(entries) if line.id in wanted]
         more = len(found) > asked.lines
+        first = entries[0].number if entries else 1
+        end = f"{self._life}-{numbers[-1] if numbers else max(after, first - 1)}"
         if asked.after is not None:
             found = found[: asked.lines]
-            last = found[-1].position if found else asked.after
-            return models.LogPage(lines=found, more=more, next=last)
+            last = (found[-1].position if found else asked.after) if more else end
+            return models.LogPage(lines=found, more=more, next=last, end=last)
         found = found[len(found) - min(len(found), asked.lines) :]
         next = found[0].position if more and found else asked.before
-        return models.LogPage(lines=found, more=more, next=next if more else None)
+        return models.LogPage(lines=found, more=more, next=next if more else None, end=end)
 
 
 def _seconds(at: datetime) -> float:

@@ -26,7 +26,8 @@ class Process(BaseModel):
     `cpu` is percent of one processor, since it was last asked for or since the start. `cpu`,
     `cpu_seconds` and `memory` count all that the process has started itself. None: not known.
     `queue` is how many messages and requests wait for it, with those that it has in hand.
-    `depends_on` names the processes that must run before it is started.
+    `depends_on` names the processes that must run before it is started. `outcome` says in words how
+    it has ended last, `outcome_zh` in Chinese.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Process(BaseModel):
     restarts: int
     exit_code: int | None
     outcome: str | None
+    outcome_zh: str | None
     cpu: float | None
     cpu_seconds: float | None
     memory: int | None
@@ -185,7 +187,8 @@ class Change(BaseModel):
 class Line(BaseModel):
     """A line of the log, or several that belong together. `level` is None for what is printed.
 
-    `position` says where it stands in the log, for `before` and `after` of `/log/history`.
+    `position` says where it stands in the log, for `before` and `after` of `/log/history`, and for
+    `after` of `/log/follow`.
     """
 
     id: str
@@ -200,12 +203,14 @@ class LogPage(BaseModel):
     """Lines of the log, the oldest first.
 
     `more` says whether there may be others, farther on in the same direction: `next` is their
-    `before` or `after`.
+    `before` or `after`. What is newer than this page comes `after` its `end`, without a gap or a
+    double: in `/log/history`, and, where this is the last page, in `/log/follow`.
     """
 
     lines: list[Line]
     more: bool
     next: str | None
+    end: str
 
 
 class Series(BaseModel):
@@ -395,6 +400,15 @@ class Lines(Matching):
     """
 
     lines: Annotated[int, Field(ge=0, le=5000)] = 100
+
+
+class Follow(Lines):
+    """The last `lines` lines that match, and those to come. With `after`, all after that position.
+
+    `Last-Event-ID` comes before `after`: so a client asks the same again, and goes on.
+    """
+
+    after: Annotated[str, Field(max_length=100)] | None = None
 
 
 class History(Matching):

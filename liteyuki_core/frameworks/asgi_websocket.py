@@ -179,6 +179,7 @@ class WebSocketRun:
                     continue
                 if isinstance(told, Opened):
                     self._open(told)
+                    await self._frames.async_send(told)
                     continue
                 self._put(told)
                 if len(self._queue) > _AHEAD:

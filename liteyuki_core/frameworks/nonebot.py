@@ -47,6 +47,7 @@ from ..process.child import script
 from ..process.child.request import calls_ready, ready
 from ..process.child.turn import calls_loaded, has_come, loaded
 from ..pyproject import read_table
+from .loguru import follow_level
 from .uvicorn import FirstServer, Front
 
 if TYPE_CHECKING:
@@ -451,9 +452,11 @@ def _front(adapters: dict[str, str]) -> Front | None:
 
 
 def _make_mixin() -> type[BaseMixin]:
+    import nonebot
     from nonebot.adapters import Adapter
     from nonebot.drivers import ASGIMixin, WebSocketServerSetup
     from nonebot.drivers import Mixin as BaseMixin
+    from nonebot.log import default_filter
 
     class Mixin(BaseMixin):
         """Driver mixin: startup hooks that serve a channel do not hold up NoneBot's startup."""
@@ -466,6 +469,8 @@ def _make_mixin() -> type[BaseMixin]:
             self._liteyuki_adapters: dict[str, str] = {}
             if isinstance(self, ASGIMixin):
                 _announce()
+            if _is_child():
+                follow_level(nonebot.logger, default_filter, "nonebot_log_level", "INFO")
             self.on_shutdown(self._liteyuki_threads.close)  # type: ignore[attr-defined]
             bind_lifespan(self)  # type: ignore[arg-type]
             self.on_startup(self._liteyuki_begin)

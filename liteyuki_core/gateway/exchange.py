@@ -95,9 +95,10 @@ class Begun(NamedTuple):
 class WebSocket(NamedTuple):
     """A WebSocket that wants to be accepted. The answer is None, at once.
 
-    On `frames` the child sends str and bytes to the client, ASGI events that are no frames, None
-    when the application has ended, and then True when its last events were handled. The main
-    process sends the client's str and bytes, `Opened` and `Left`.
+    On `frames` the child sends str and bytes to the client, ASGI events that are no frames,
+    `Opened` when it has been sent that, None when the application has ended, and then True when its
+    last events were handled. The main process sends the client's str and bytes, `Opened` and
+    `Left`.
     """
 
     scope: dict[str, Any]
@@ -105,7 +106,10 @@ class WebSocket(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """From now on the events of this WebSocket come on a channel with this name as well."""
+    """From now on the events of this WebSocket come on a channel with this name as well.
+
+    The child sends it back when it has taken the channel.
+    """
 
     events: str
     again: bool

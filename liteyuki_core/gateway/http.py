@@ -111,7 +111,7 @@ class Request:
                 await unavailable(self._send, self._child.process)
             elif self._begun is not None:
                 await self._stream(self._begun, answer)
-            elif answer.done():
+            elif _is_whole(answer):
                 await self._whole(answer.result())
         finally:
             self._child.forget(self)
@@ -123,8 +123,10 @@ class Request:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            if answer.done() or self._begun is not None or self._has_left:
+            if self._begun is not None or self._has_left or _is_whole(answer):
                 return True
+            if answer.done():
+                continue  # It came in pieces: `Begun` was sent first, and its callback is to run.
             # Its handling had not begun. It waits for the successor, as a new request does.
             if not await self._child.until_up_or_done(answer):
                 return False
@@ -214,6 +216,13 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._leaves()
+
+
+def _is_whole(answer: asyncio.Future[Any]) -> bool:
+    """Whether nothing more is to come: an answer in one piece, or an error."""
+    return answer.done() and (
+        answer.cancelled() or bool(answer.exception()) or bool(answer.result())
+    )
 
 
 def _take_note(task: asyncio.Task[Any]) -> None:

@@ -21,10 +21,11 @@ from ..errors import MessageTooLarge
 from ..language import say
 from .child import Child
 from .exchange import Left
+from .frames import Frames
 from .http import Receive, Send, respond, unavailable
 from .onebot import Frame, Kind, OneBot
 from .upstream import Upstream
-from .websocket import DENIAL, STOPPED, TOO_LARGE, frame_of, left
+from .websocket import DENIAL, STOPPED, TOO_LARGE, left
 
 
 class KeptWebSocket:
@@ -149,37 +150,40 @@ class KeptWebSocket:
     # ------------------------------------------------------------- from the client
 
     async def _read(self) -> None:
-        while True:
-            event = await self._receive()
-            if event["type"] == "websocket.disconnect":
-                self.left = left(event)
-                self.leaves.set()
-                for upstream in self._upstreams:
-                    await upstream.leave(self.left)
-                return
-            try:
-                await self._take(frame_of(event))
-            except MessageTooLarge as error:
-                log.logger.error(
-                    say("a WebSocket of {path} is closed: {error}", path=self.key[0], error=error)
-                )
-                with suppress(OSError, RuntimeError):  # The client may have left.
-                    await self._send(TOO_LARGE)
+        self.left = left(await Frames(self._receive, self._take, self._start).until_left())
+        self.leaves.set()
+        for upstream in self._upstreams:
+            await upstream.leave(self.left)
 
-    async def _take(self, frame: Frame) -> None:
-        """Pass on a frame of the client's, if it is for anybody."""
+    def _take(self, frame: Frame) -> Coroutine[Any, Any, None] | None:
+        """Pass on a frame of the client's, if it is for anybody. Return what is to be awaited."""
         introduced = self.protocol.is_introduced
         kind, frame, caller = self.protocol.take(frame)
-        if kind is Kind.EVENT and introduced:
-            await self._upstream_of(frame).keep(frame)
-        elif kind is Kind.ANSWER:
-            assert isinstance(caller, Upstream)
-            await caller.tell(frame)
-        elif kind is Kind.STATE:
-            for upstream in self._upstreams:
+        try:
+            if kind is Kind.EVENT and introduced:
+                return self._upstream_of(frame).keep(frame)
+            if kind is Kind.ANSWER:
+                assert isinstance(caller, Upstream)
+                return caller.answer(frame)
+        except MessageTooLarge as error:
+            return self._close_for(error)
+        if kind is Kind.NOBODY:
+            return None
+        return self._tell(frame, self._upstreams if kind is Kind.STATE else [self._front()])
+
+    async def _tell(self, frame: Frame, upstreams: Sequence[Upstream]) -> None:
+        try:
+            for upstream in upstreams:
                 await upstream.tell(frame)
-        elif kind is not Kind.NOBODY:
-            await self._front().tell(frame)
+        except MessageTooLarge as error:
+            await self._close_for(error)
+
+    async def _close_for(self, error: MessageTooLarge) -> None:
+        log.logger.error(
+            say("a WebSocket of {path} is closed: {error}", path=self.key[0], error=error)
+        )
+        with suppress(OSError, RuntimeError):  # The client may have left.
+            await self._send(TOO_LARGE)
 
     def _upstream_of(self, event: Frame) -> Upstream:
         """Return the part of the child that handles an event: by its conversation."""

@@ -17,6 +17,7 @@ import uvicorn
 
 from .. import log
 from ..frameworks.uvicorn import is_as_expected, sleep_until_exit
+from .frames import quick
 
 _CLOSE_SECONDS = 1.0
 _LOGGERS = ("uvicorn.error", "uvicorn.access")
@@ -43,6 +44,8 @@ class Server:
         """Begin to accept. Raises what uvicorn raises for its options."""
         server = self._server
         server.config.load()
+        if server.config.ws_protocol_class is not None:
+            server.config.ws_protocol_class = quick(server.config.ws_protocol_class)
         server.lifespan = server.config.lifespan_class(server.config)
         _lines.show(self)
         expected = is_as_expected(server)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -73,7 +74,9 @@ class Upstream:
         self._events: Channel[Any] = Channel(capacity=CAPACITY)
         set_channel(self._name, self._events)
         self._ahead: deque[Frame | Left] = deque()
-        """Events that were read and do not fit into the channel."""
+        """Events that were read and do not fit into the channel, or are for a process to come."""
+        self._is_away = False
+        """Whether the channel is lost to all that it had, and its next process has not taken it."""
         self._moving: asyncio.Task[None] | None = None
         self._frames: Channel[Any] | None = None
         """To the process that is there now, if it has accepted."""
@@ -208,6 +211,10 @@ class Upstream:
             return True
         if told is None:
             return False
+        if isinstance(told, Opened):
+            self._is_away = False
+            self._move_on()
+            return True
         if told["type"] == "websocket.accept":
             await client.accept(told)
             await self._introduce(frames)
@@ -252,16 +259,40 @@ class Upstream:
             self._queue(left)
         await self.tell(left._replace(later=later))
 
-    async def keep(self, event: Frame) -> None:
-        """Pass on an event to whoever handles it. Wait while there are too many.
+    def answer(self, frame: Frame) -> Coroutine[Any, Any, None] | None:
+        """Pass on the answer to a call of the process that is there now.
 
-        Raises `MessageTooLarge`.
+        Returns what is to be awaited before the next frame. Raises `MessageTooLarge`.
         """
-        client = self._client
+        try:
+            if self._frames is not None:
+                self._frames.send(frame)
+        except ChannelFull:
+            return self.tell(frame)
+        except (ChannelBroken, ChannelClosed):
+            pass  # It has ended.
+        return None
+
+    def keep(self, event: Frame) -> Coroutine[Any, Any, None] | None:
+        """Pass on an event to whoever handles it.
+
+        Returns what is to be awaited before the next frame: there are too many. Raises
+        `MessageTooLarge`.
+        """
         self._queue(event)
-        while self._ahead and (not client.protocol.has_calls or len(self._ahead) >= _MOST_AHEAD):
-            client.changed.clear()
-            await client.changed.wait()
+        return self._until_room() if len(self._ahead) > self._most_ahead else None
+
+    async def _until_room(self) -> None:
+        changed = self._client.changed
+        while len(self._ahead) > self._most_ahead:
+            changed.clear()
+            await changed.wait()
+
+    @property
+    def _most_ahead(self) -> int:
+        if self._client.protocol.has_calls:
+            return _MOST_AHEAD
+        return CAPACITY if self._is_away else 0
 
     def _queue(self, event: Frame | Left) -> None:
         """Have an event sent behind those before it."""
@@ -271,12 +302,21 @@ class Upstream:
                 return
             except ChannelFull:
                 pass
+            except (ChannelBroken, ChannelClosed):
+                # Its process was stopped, and another is about to run.
+                self._is_away = True
         self._ahead.append(event)
-        if self._moving is None or self._moving.done():
+        self._move_on()
+
+    def _move_on(self) -> None:
+        if self._ahead and not self._is_away and (self._moving is None or self._moving.done()):
             self._moving = asyncio.get_running_loop().create_task(self._move())
 
     async def _move(self) -> None:
-        while self._ahead:
-            await self._events.async_send(self._ahead[0])
-            self._ahead.popleft()
-            self._client.changed.set()
+        try:
+            while self._ahead:
+                await self._events.async_send(self._ahead[0])
+                self._ahead.popleft()
+                self._client.changed.set()
+        except (ChannelBroken, ChannelClosed):
+            self._is_away = True

@@ -631,7 +631,7 @@ class Course:
     def _act(self, verdict: Verdict) -> None:
         """Carry out a verdict: start the child again, or give it up."""
         hub = self._services.main.hub
-        self.child.outcome = verdict.outcome
+        self.child.ending = verdict.outcome
         if verdict.counts:
             self._budget.count(monotonic())
         if verdict.delay is None:
@@ -648,7 +648,7 @@ class Course:
         self._begin(verdict.delay, again=True)
 
     def _not_started(self) -> None:
-        self.child.outcome = "it was stopped before it was started"
+        self.child.ending = Phrase("was stopped before it was started")
         line = Phrase("process {name}: it was stopped before it was started", name=self.name)
         self._enter(ProcessState.STOPPED, line)
         self._services.main.hub.process_ended(self.name, ChannelClosed, line.english)

@@ -27,7 +27,7 @@ _LINE_BYTES = 64 * 1024
 """A longer line is passed on in parts."""
 _RECORD_BYTES = 1024 * 1024
 """The same for a line that a child's logger wrote as JSON: its parts are no JSON any more."""
-_GATHER_SECONDS = 0.004
+_GATHER_SECONDS = 0.01
 """Where lines come this quickly one after another, they are read so far apart: each read costs a
 wake-up, which is most of what a line costs."""
 

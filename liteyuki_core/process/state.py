@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 
+from ..language import Phrase
+
 
 class ProcessState(enum.Enum):
     """The state of a child process."""
@@ -47,8 +49,13 @@ class ChildProcess:
         self.started_at: datetime | None = None
         self.restarts = 0
         self.loop_lag: float | None = None
-        self.outcome: str | None = None
+        self.ending: Phrase | None = None
+        """How the child ended last, or why it could not be started, in words of any language."""
+
+    @property
+    def outcome(self) -> str | None:
         """How the child ended last, or why it could not be started, in words."""
+        return None if self.ending is None else self.ending.english
 
     def __repr__(self) -> str:
         return f"<ChildProcess {self.name!r} {self.state.value} pid={self.pid}>"

@@ -49,7 +49,7 @@ class ProcessEnd(NamedTuple):
 class Verdict(NamedTuple):
     """What follows from an end."""
 
-    outcome: str
+    outcome: Phrase
     """The end in words, for `ChildProcess.outcome`."""
     state: ProcessState
     """The state that the child enters now."""
@@ -67,10 +67,9 @@ class Verdict(NamedTuple):
 
 def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
     """Decide what follows from an end. `budget` has the child's policy and its restarts so far."""
-    ending, how = _ending(end)
-    outcome = how.english
-    told = f"process {end.name} {outcome}"
-    line = Phrase("process {name} {what}", name=end.name, what=how)
+    ending, outcome = _ending(end)
+    told = f"process {end.name} {outcome.english}"
+    line = Phrase("process {name} {what}", name=end.name, what=outcome)
     if end.again and end.may_start:
         line = _then(line, Phrase("it is started again"))
         return Verdict(
@@ -80,7 +79,7 @@ def judge(end: ProcessEnd, budget: Restarts, now: float) -> Verdict:
         return _for_good(ending, outcome, told, line)
     if end.failure:
         line = Phrase("{what}: {why}", what=line, why=end.failure)
-        outcome += f": {end.failure}"
+        outcome = Phrase("{what}: {why}", what=outcome, why=end.failure)
     elif ending in (Ending.CRASH, Ending.NOT_READY):
         line = _then(line, Phrase("its own lines above say why"))
     policy = budget.policy
@@ -158,14 +157,14 @@ def _ending(end: ProcessEnd) -> tuple[Ending, Phrase]:
 
 
 def _backoff(
-    ending: Ending, outcome: str, told: str, line: Phrase, delay: float, *, counts: bool
+    ending: Ending, outcome: Phrase, told: str, line: Phrase, delay: float, *, counts: bool
 ) -> Verdict:
     level = "INFO" if ending is Ending.CLEAN else "ERROR"
     return Verdict(outcome, ProcessState.BACKOFF, delay, counts, ChannelBroken, told, line, level)
 
 
 def _for_good(
-    ending: Ending, outcome: str, told: str, line: Phrase, *, level: str = "ERROR"
+    ending: Ending, outcome: Phrase, told: str, line: Phrase, *, level: str = "ERROR"
 ) -> Verdict:
     reason = f"{told} and is not started again"
     if ending in (Ending.ASKED, Ending.CLEAN):

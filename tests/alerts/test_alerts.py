@@ -12,6 +12,7 @@ from liteyuki_core.alerts import alerts as module
 from liteyuki_core.alerts.alerts import Alerts
 from liteyuki_core.comm.hub.letters import DeadLetter
 from liteyuki_core.comm.wire.batch import pack_text
+from liteyuki_core.language import Phrase
 from liteyuki_core.process.state import ProcessState
 from tests.accounts.told import children
 from tests.conftest import DEADLINE
@@ -92,7 +93,8 @@ async def test_a_process_has_failed(alerted: Alerted) -> None:
             alerted.enter(state)
     assert alerted.sent.queue.empty()
     assert alerted.sent.forgotten == ["process w"], "if it fails after this, that is another time"
-    alerted.children["w"].outcome = "it has said \x1b[2J\n password=hunter2 " + "x" * 1000
+    said = "it has said \x1b[2J\n password=hunter2 " + "x" * 1000
+    alerted.children["w"].ending = Phrase("{what}: {why}", what=said, why="no port")
     alerted.enter(ProcessState.FAILED)
     subject, text = await alerted.sent.next()
     assert subject == "process w"
@@ -100,7 +102,7 @@ async def test_a_process_has_failed(alerted: Alerted) -> None:
     assert "hunter2" not in text
     assert len(text) < 600
     assert text.isprintable()
-    alerted.children["w"].outcome = None
+    alerted.children["w"].ending = None
     alerted.enter(ProcessState.FAILED)
     assert (await alerted.sent.next())[1].endswith("the log says why.")
 

@@ -97,7 +97,16 @@ def test_status(bot: Program, liteyuki: Liteyuki) -> None:
     }
     assert set(found["processes"][0]) == {
         *("name", "target", "state", "pid", "started_at", "uptime", "restarts", "exit_code"),
-        *("outcome", "cpu", "cpu_seconds", "memory", "loop_lag", "queue", "depends_on"),
+        *(
+            "outcome",
+            "outcome_zh",
+            "cpu",
+            "cpu_seconds",
+            "memory",
+            "loop_lag",
+            "queue",
+            "depends_on",
+        ),
     }
     assert "\x1b" not in "".join(lines)
 

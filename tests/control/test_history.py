@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 from liteyuki_core import log
 from liteyuki_core.control import Client, ControlError, history
 from liteyuki_core.control.history import History, NoPosition
+from liteyuki_core.control.lines import Reading
 from liteyuki_core.control.models import History as Asked
 from liteyuki_core.control.models import Line, LogPage
 from liteyuki_core.ring import Ring
 from liteyuki_core.writer import Writer
 from tests.conftest import wait_until
+from tests.pair import in_thread
 from tests.program import Program, running_program
 
 LIFE = "0123abcd"
@@ -247,7 +250,150 @@ def test_a_broken_archive_is_left_out(writer: Writer, tmp_path: Path) -> None:
     found.close()
 
 
+@pytest.fixture(params=["file", "memory"])
+def any_writer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Writer]:
+    """A writer with a log file, and one without."""
+    file = log.FileConfig(str(tmp_path / "bot.log"), "4 KB", "100", None)
+    config = log.LogConfig("INFO", False, "en", False, False)
+    found = Writer(config, file if request.param == "file" else None)
+    found.start()
+    yield found
+    found.close(10)
+
+
+def grown(writer: Writer, numbers: range) -> None:
+    """Have lines written, and wait until they are in memory: the last, and all before."""
+    before = writer.recent.last
+    for number in numbers:
+        writer.lines("a", [f"{FIRST:%Y-%m-%d %H:%M:%S} [INFO] line {number}, 轻雪"])
+    wait_until(lambda: writer.recent.last == before + len(numbers), "all are written")
+
+
+def after(writer: Writer, found: History, position: str) -> list[int]:
+    """Return the numbers of the lines that whoever follows gets after a position."""
+    entries, lost = writer.recent.after(found.number_at(position))
+    assert not lost
+    return numbers(Reading(LIFE, Asked()).read(entries))
+
+
+def test_the_newest_page_and_what_is_followed_from_its_end(any_writer: Writer) -> None:
+    """Each line is in one of the two, before and after there were any."""
+    found = history_of(any_writer)
+    end = found.page(Asked()).end
+    for begin in range(0, 90, 30):
+        grown(any_writer, range(begin, begin + 20))
+        assert after(any_writer, found, end) == list(range(max(0, begin - 10), begin + 20))
+        page = found.page(Asked(lines=10))
+        assert numbers(page.lines) == list(range(begin + 10, begin + 20))
+        grown(any_writer, range(begin + 20, begin + 30))
+        assert after(any_writer, found, page.end) == list(range(begin + 20, begin + 30))
+        assert after(any_writer, found, page.lines[-1].position) == list(
+            range(begin + 20, begin + 30)
+        )
+        # A filter that matches nothing has an end all the same.
+        none = found.page(Asked(text="nowhere"))
+        assert (none.lines, none.end) == ([], found.page(Asked()).end)
+        end = page.end
+
+
+def test_pages_forwards_to_the_end_and_on(any_writer: Writer) -> None:
+    """Whoever asks for what is new again and again gets each line once, and may then follow."""
+    found = history_of(any_writer)
+    seen: list[int] = []
+    position = found.beginning
+    for begin in range(0, 60, 20):
+        grown(any_writer, range(begin, begin + 20))
+        while True:
+            page = found.page(Asked(after=position, lines=7))
+            assert page.next == page.end
+            position = page.end
+            seen += numbers(page.lines)
+            if not page.more:
+                break
+        assert seen == list(range(begin + 20))
+        assert after(any_writer, found, position) == []
+    grown(any_writer, range(60, 70))
+    assert after(any_writer, found, position) == list(range(60, 70))
+
+
+def test_after_a_moment_and_before_a_line(any_writer: Writer) -> None:
+    """The end of any page is where the next newer one begins, also of one that has no line."""
+    found = history_of(any_writer)
+    grown(any_writer, range(30))
+    newest = found.page(Asked(lines=10))
+    before = found.page(Asked(lines=5, before=newest.next))
+    assert numbers(found.page(Asked(after=before.end)).lines) == list(range(20, 30))
+    for early in (datetime(2000, 1, 1, tzinfo=timezone.utc), None):
+        page = found.page(Asked(at=early) if early else Asked(before=f"{found.beginning}"))
+        assert page.lines == []
+        assert numbers(found.page(Asked(after=page.end)).lines) == list(range(30))
+
+
+def test_who_is_told_of_a_line_finds_those_before_it_in_the_file(writer: Writer) -> None:
+    """Lines are in memory first; whoever then looks waits until the file has them."""
+    held: list[bool] = []
+
+    def call() -> None:
+        held.append(not writer.file_lock.acquire(blocking=False))
+
+    writer.recent.listen(call)
+    grown(writer, range(3))
+    wait_until(lambda: len(held) > 0)
+    assert all(held)
+    entries, _ = writer.recent.after(0)
+    last = history_of(writer).page(Asked(before=f"{LIFE}:{entries[-1].item.at}"))
+    assert numbers(last.lines) == [0, 1]
+
+
 # ------------------------------------------------------------- of a bot
+
+
+@pytest.mark.parametrize("file", ["", "logs/bot.log"])
+def test_pages_and_what_follows_while_lines_come(
+    here: Path, environment: dict[str, str], file: str
+) -> None:
+    """Whenever a page is asked for, what is followed from its end is the next line."""
+    with running_program(here, environment, "controlled", LITEYUKI_LOG_FILE=file) as bot:
+        bot.wait_for_line("^all run$")
+        client = Client()
+
+        def send() -> None:
+            for number in range(300):
+                body = {"data": f"n{number}"}
+                Client().ask("POST", "/channels/echo-active/send", body=body)
+
+        sending = in_thread(send)
+        asked = {"text": "echoed n", "lines": 20}
+        seen = [-1]
+        while seen[-1] < 299:
+            page = client.ask("GET", "/log/history", query=asked)
+            seen = [int(line["text"].rpartition("n")[2]) for line in page["lines"]]
+            with closing(
+                client.follow("/log/follow", query={**asked, "after": page["end"]})
+            ) as new:
+                while seen[-1:] != [299] and len(seen) < 30:
+                    seen.append(int(next(new).data["text"].rpartition("n")[2]))
+            assert seen == list(range(seen[0], seen[0] + len(seen)))
+        sending.join(20)
+        assert bot.stop() == 0
+
+
+def test_who_asks_the_same_again_goes_on_where_he_was(bot: Program) -> None:
+    """`Last-Event-ID` comes before `after`."""
+    client = Client()
+    end = client.ask("GET", "/log/history")["end"]
+    for text in ("1", "2", "3"):
+        client.ask("POST", "/channels/echo-active/send", body={"data": text})
+    query = {"text": "echoed", "after": end}
+    stream = client.follow("/log/follow", query=query)
+    first = next(stream)
+    assert first.data["text"].endswith("echoed 1")
+    stream.close()
+    stream = client.follow("/log/follow", query=query, last=first.id)
+    assert [next(stream).data["text"][-1] for _ in range(2)] == ["2", "3"]
+    stream.close()
+    with pytest.raises(ControlError, match="no position"):
+        client.follow("/log/follow", query={"after": "ffff:1"})
 
 
 @pytest.mark.parametrize("file", ["", "logs/bot.log"])

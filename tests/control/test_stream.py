@@ -82,6 +82,11 @@ def test_another_thread_may_close_a_stream(bot: Program) -> None:
     assert list(lines) == []
 
 
+def test_a_stream_that_nobody_reads_can_be_closed(bot: Program) -> None:
+    """Nothing of it is left open."""
+    Client().follow("/log/follow").close()
+
+
 def test_a_client_that_reads_nothing_holds_nobody_up(
     here: Path, environment: dict[str, str]
 ) -> None:

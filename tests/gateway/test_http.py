@@ -150,6 +150,17 @@ def test_many_at_a_time(pages: Bot) -> None:
         assert {each.result().text.split()[0] for each in waiting} == {"both"}
 
 
+def test_a_short_answer_in_pieces_is_whole(pages: Bot) -> None:
+    """Its beginning, its pieces and its end all come before the gateway looks."""
+
+    def ask(client: httpx.Client) -> list[str]:
+        return [client.get("/stated/200/4/ab/cd").text for _ in range(30)]
+
+    with ThreadPoolExecutor(10) as pool, pages.client() as client:
+        for texts in pool.map(ask, [client] * 10):
+            assert texts == ["abcd"] * 30
+
+
 # ------------------------------------------------------------- a child that is away
 
 

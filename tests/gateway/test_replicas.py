@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import DEADLINE, wait_until
 from tests.gateway.client import V11, V12, Client
 from tests.gateway.project import PAGES, Bot, answering
 from tests.program import Environment, write_files
@@ -50,7 +50,11 @@ def say(client: Client, *groups: int, text: str = "hello") -> dict[int, int]:
     for group in groups:
         client.say(f"{text} {group}", group, group)
     texts = [f"{text} {group}" for group in groups]
-    wait_until(lambda: set(texts) <= {said for said, _ in client.said[before:]}, "all is answered")
+    wait_until(
+        lambda: set(texts) <= {said for said, _ in client.said[before:]} or client.closed,
+        "all is answered",
+    )
+    assert client.closed is None
     return {int(said.split()[-1]): pid for said, pid in client.said[before:]}
 
 
@@ -118,6 +122,27 @@ def test_a_stopped_ones_conversations_are_the_others(running: Bot, client: Clien
         running.order("stop", name)
     wait_until(lambda: client.closed, "it is closed")
     assert client.closed[0] == 1012
+
+
+def test_what_comes_while_one_starts_is_its_own(running: Bot, client: Client) -> None:
+    """Events of its conversations wait for it, from when it is started again."""
+    owners = say(client, *GROUPS)
+    first, second = (running.order("RUNNING", name) for name in ("nonebot", "nonebot-1"))
+    running.order("stop")
+    running.order("start", wait=False)
+    for number in range(60):
+        for group in GROUPS:
+            client.say(f"{number} {group}", number, group)
+    texts = [f"{number} {group}" for number in range(60) for group in GROUPS]
+    client.wait_for(*texts, timeout=3 * DEADLINE)
+    third = running.done()
+    assert client.closed is None
+    for group in GROUPS:
+        mine = [(text, pid) for text, pid in client.said if text.endswith(f" {group}")][1:]
+        assert [text for text, _ in mine] == [f"{number} {group}" for number in range(60)]
+        pids = [pid for _, pid in mine]
+        assert pids[-1] == (third if owners[group] == first else second)
+        assert pids == sorted(pids, key=[first, second, third].index)
 
 
 def test_a_reload_is_one_after_another(tmp_path: Path, environment: Environment) -> None:

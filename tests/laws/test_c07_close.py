@@ -220,6 +220,7 @@ def test_who_has_closed_is_not_opened_again(pair: Pair, door: Door) -> None:
     What it sent then would be lost without a word.
     """
     pair.another("other")
+    wait_until(lambda: "other-passive" in pair.port.names(), "the child knows its name")
     theirs = Channel._of(pair.child.get("other-passive"))
     pair.lose("other")
     pair.hub.process_ended("other", ChannelClosed, "process other was stopped")

@@ -135,7 +135,7 @@ def test_it_goes_on_until_its_successor_has_loaded(loading: Loading) -> None:
         str(loading.first),
         str(second),
     ]
-    assert len(loading.program.found("process child is ready")) == 2
+    loading.program.wait_for_line("process child is ready", 2)
     loading.stop()
 
 

@@ -65,13 +65,34 @@ def expected(follows: str, way: Way) -> Verdict:
     line = told + way.note
     gone = f"{told} and is not started again"
     stopped = Verdict(
-        way.words, ProcessState.STOPPED, None, False, ChannelClosed, gone, Phrase(line), "INFO"
+        Phrase(way.words),
+        ProcessState.STOPPED,
+        None,
+        False,
+        ChannelClosed,
+        gone,
+        Phrase(line),
+        "INFO",
     )
     failed = Verdict(
-        way.words, ProcessState.FAILED, None, False, ChannelBroken, gone, Phrase(line), "ERROR"
+        Phrase(way.words),
+        ProcessState.FAILED,
+        None,
+        False,
+        ChannelBroken,
+        gone,
+        Phrase(line),
+        "ERROR",
     )
     again = Verdict(
-        way.words, ProcessState.BACKOFF, 1.0, True, ChannelBroken, told, Phrase(line), "ERROR"
+        Phrase(way.words),
+        ProcessState.BACKOFF,
+        1.0,
+        True,
+        ChannelBroken,
+        told,
+        Phrase(line),
+        "ERROR",
     )
     restart = f"{line}; it is started again in 1 s (restart 2 of at most {LIMIT})"
     given_up = f"{line}; it was started again {LIMIT} and is given up: {MEND}"
@@ -172,7 +193,9 @@ def test_somebody_wants_it_started_again(ending: Ending, ready: str, mode: Mode)
     words = WAYS[ending].words
     told = f"process x {words}"
     line = f"{told}; it is started again"
-    follows = Verdict(words, STARTING, 0.0, False, ChannelClosed, told, Phrase(line), "INFO")
+    follows = Verdict(
+        Phrase(words), STARTING, 0.0, False, ChannelClosed, told, Phrase(line), "INFO"
+    )
     assert judge(end(WAYS[ending], ready, again=True), budget(2, mode), NOW) == follows
 
 
@@ -203,7 +226,7 @@ def test_nothing_is_started_any_more(ending: Ending, ready: str, mode: Mode, aga
 def test_it_can_not_be_spawned(mode: Mode, ready: str, follows: str, used: int) -> None:
     """The line and the outcome say why; that it has no lines of its own goes without saying."""
     failed = Way({"is_spawned": False, "failure": "OSError()"}, "can't be started", ": OSError()")
-    wanted = expected(follows, failed)._replace(outcome="can't be started: OSError()")
+    wanted = expected(follows, failed)._replace(outcome=Phrase("can't be started: OSError()"))
     assert judge(end(failed, ready), budget(used, mode), NOW) == wanted
 
 
@@ -219,9 +242,9 @@ def test_it_can_not_be_spawned(mode: Mode, ready: str, follows: str, used: int) 
 )
 def test_it_has_said_what_is_wrong(facts: dict[str, Any], follows: str) -> None:
     """The line and the outcome say so too, in place of where to look for the reason."""
-    words = judge(end(Way(facts, "")), budget(1), NOW).outcome
+    words = judge(end(Way(facts, "")), budget(1), NOW).outcome.english
     way = Way(facts, words, ": no port")
-    wanted = expected(follows, way)._replace(outcome=f"{words}: no port")
+    wanted = expected(follows, way)._replace(outcome=Phrase(f"{words}: no port"))
     assert judge(end(way, "once", failure="no port"), budget(1), NOW) == wanted
 
 
@@ -268,7 +291,9 @@ def test_it_can_not_be_spawned_and_is_to_stop(again: bool) -> None:
     way = Way(facts, "was stopped before it was started")
     told = "process x was stopped before it was started"
     line = f"{told}; it is started again"
-    wanted = Verdict(way.words, STARTING, 0.0, False, ChannelClosed, told, Phrase(line), "INFO")
+    wanted = Verdict(
+        Phrase(way.words), STARTING, 0.0, False, ChannelClosed, told, Phrase(line), "INFO"
+    )
     found = judge(
         ProcessEnd("x", has_been_ready=False, may_start=True, again=again, **facts), budget(0), NOW
     )

@@ -242,6 +242,142 @@ def test_a_cut_connection_leaves_no_gap_and_no_double(opens: Opens) -> None:
         page.context.close()
 
 
+HOLD = """() => {
+  // Answers of the log come when they are let go, each at a moment that the test says.
+  const real = window.fetch;
+  const gates = { history: {}, follow: {} };
+  for (const gate of Object.values(gates)) {
+    gate.asked = 0;
+    gate.opened = new Promise((open) => { gate.open = open; });
+  }
+  window.gates = gates;
+  window.fetch = async (url, options) => {
+    const answer = await real(url, options);
+    const gate = url.includes("/log/history") ? gates.history
+      : url.includes("/log/follow") ? gates.follow : null;
+    if (!gate) return answer;
+    gate.asked += 1;
+    if (gate === gates.history) {
+      await gate.opened;
+      return answer;
+    }
+    const reader = answer.body.getReader();
+    const body = new ReadableStream({
+      start: () => gate.opened,
+      pull: async (to) => {
+        const { done, value } = await reader.read();
+        if (done) to.close(); else to.enqueue(value);
+      },
+      cancel: (why) => reader.cancel(why),
+    });
+    return new Response(body, { headers: answer.headers });
+  };
+}"""
+
+
+@pytest.mark.parametrize("first", ["history", "follow"])
+def test_a_line_that_comes_while_the_log_is_read_is_there_once(opens: Opens, first: str) -> None:
+    """Whichever is answered first: what there was, or what comes."""
+    page = opens()
+    for number in range(3):
+        send("echo-active", f"{first} {number}")
+    wait_until(lambda: Client().ask("GET", "/log", query={"text": f"line {first} 2"}))
+    page.evaluate(HOLD)
+    go(page, "log")
+    wait_until(lambda: page.evaluate("gates.history.asked + gates.follow.asked > 0"))
+    page.wait_for_timeout(300)  # What else the page asks for, meanwhile.
+    send("echo-active", f"{first} 3")
+    wait_until(lambda: Client().ask("GET", "/log", query={"text": f"line {first} 3"}))
+    then = "follow" if first == "history" else "history"
+    page.evaluate("([first, then]) => { gates[first].open(); gates[then].open(); }", [first, then])
+    expect(page.locator(".line", has_text=f"line {first} 3")).not_to_have_count(0)
+    send("echo-active", f"{first} 4")
+    expect(page.locator(".line", has_text=f"line {first} 4")).not_to_have_count(0)
+    assert lines_of(page, rf"line {first} \d$") == [f"line {first} {number}" for number in range(5)]
+
+
+def to_the_end(page: Page, last: str) -> None:
+    """Scroll down until the list ends with a line."""
+
+    def there() -> bool:
+        page.evaluate(
+            "(() => { const l = document.querySelector('lite-lines');"
+            " l.scrollTop = l.scrollHeight; })()"
+        )
+        page.wait_for_timeout(30)
+        return lines_of(page, ".*")[-1:] != [] and bool(lines_of(page, f"{last}$"))
+
+    wait_until(there, timeout=60)
+
+
+def test_what_was_forgotten_meanwhile_is_read_from_the_files(opens: Opens) -> None:
+    """More lines than the bot keeps in memory come while the connection is lost."""
+    port = Client().ask("POST", "/web", body={})["port"]
+    with wire(port) as line:
+        follows, reads = (opens("log", port=line.port) for _ in range(2))
+        send("echo-active", "before")
+        for page in (follows, reads):
+            expect(page.locator(".line", has_text="line before")).to_be_visible()
+        reads.locator(".line", has_text="line before").locator(".time").click()
+        line.cut()
+        send("echo-active", 6000)
+        wait_until(lambda: Client().ask("GET", "/log", query={"text": "line 6000"}))
+        line.mend()
+        expect(follows.locator(".line", has_text="line 6000")).to_be_visible()
+        numbers = [int(each) for each in lines_of(follows, r"(?<=number )\d+$")]
+        assert numbers == list(range(6000 - len(numbers), 6000))
+        to_the_end(reads, "line 6000")
+        found = lines_of(reads, r"(?<=number )\d+$|line before$")
+        begun = len(found) - found[::-1].index("line before")
+        assert found[begun:] == list(map(str, range(6000)))
+        send("echo-active", "after")
+        for page in (follows, reads):
+            expect(page.locator(".line", has_text="line after")).to_be_visible()
+            page.context.close()
+
+
+def test_what_was_dropped_from_a_long_list_is_read_again(opens: Opens) -> None:
+    page = opens("log")
+    expect(page.get_by_role("status").filter(has_text="Following")).to_be_visible()
+    page.evaluate("document.querySelector('lite-log')._most = 500")
+    send("echo-active", 1200)
+    expect(page.locator(".line", has_text="line 1200")).to_be_visible()
+    assert len(lines_of(page, ".")) <= 500
+    page.evaluate("document.querySelector('lite-log')._most = 5000")
+
+    def further_up() -> bool:
+        page.evaluate("document.querySelector('lite-lines').scrollTop = 0")
+        page.wait_for_timeout(30)
+        return len(lines_of(page, r"number \d+$")) >= 1200
+
+    wait_until(further_up, timeout=60)
+    assert lines_of(page, r"(?<=number )\d+$")[-1200:] == list(map(str, range(1200)))
+
+
+def test_from_a_moment_on_to_now(opens: Opens) -> None:
+    """Whoever reads on from a moment comes to what is logged now."""
+    page = opens("log")
+    send("echo-active", "moment")
+    send("echo-active", 900)
+    expect(page.locator(".line", has_text="line 900")).to_be_visible()
+    (moment,) = Client().ask("GET", "/log", query={"text": "line moment", "lines": 1})
+    go(page, "overview")
+    go(page, f"log?at={moment['time']}&line={moment['position']}")
+    expect(page.locator(".line.target")).to_contain_text("line moment")
+    to_the_end(page, "line 900")
+    send("echo-active", "now")
+    to_the_end(page, "line now")
+    found = lines_of(page, r"(?<=number )\d+$|line (?:moment|now)$")
+    begun = len(found) - found[::-1].index("line moment")
+    assert found[begun:] == [*map(str, range(900)), "line now"]
+    page.get_by_role("button", name="Back to now").click()
+    expect(page.get_by_role("status").filter(has_text="Following")).to_be_visible()
+    assert "at=" not in page.url
+    # One that an earlier bot has given: its time is what is left.
+    go(page, f"log?at={moment['time']}&line=0badlife:7&text=line+moment")
+    expect(page.locator(".line.target")).to_contain_text("line moment")
+
+
 def test_of_100_000_lines_only_what_is_seen_is_in_the_page(opens: Opens) -> None:
     page = opens("log")
     expect(page.locator(".line").first).to_be_visible()
@@ -404,6 +540,8 @@ def test_chinese_by_the_browser_and_by_choice(opens: Opens) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("总览")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     expect(row(page, "processes", "echo").locator(".state")).to_have_text("运行中")
+    trouble = page.locator(".troubles li").first
+    expect(trouble).to_contain_text("fails：已失败，不会再自动启动（已退出，退出码 9）")
     page.get_by_role("button", name="Switch to English").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     page.reload()

@@ -31,6 +31,8 @@ class Attendant:
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._late: deque[Callable[[], None]] = deque()
+        self._looks = False
+        """Whether the thread will look at the late calls without being woken."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -48,7 +50,7 @@ class Attendant:
     def add_late(self, act: Callable[[], None]) -> None:
         """Have `act` called, but not soon."""
         self._late.append(act)
-        if len(self._late) == 1:
+        if not self._looks:
             self._queue.put(_late)
 
     def close(self) -> None:
@@ -63,8 +65,12 @@ class Attendant:
             try:
                 acts = [self._queue.get(timeout=due and max(0.0, due - monotonic()))]
             except Empty:
-                self._make_late()
-                due = None
+                # Where calls come all the time, it is not woken for each.
+                due = monotonic() + _LATE_SECONDS if self._make_late() else None
+                if due is None:
+                    self._looks = False
+                    if self._late:  # It came just now.
+                        self._queue.put(_late)
                 continue
             if acts[0] not in (None, _late):
                 sleep(GATHER_SECONDS)
@@ -76,8 +82,12 @@ class Attendant:
                 if act is not _late:
                     act()
                 elif due is None:
+                    self._looks = True
                     due = monotonic() + _LATE_SECONDS
 
-    def _make_late(self) -> None:
-        for _ in range(len(self._late)):
+    def _make_late(self) -> bool:
+        """Make the late calls. Return whether there were any."""
+        count = len(self._late)
+        for _ in range(count):
             self._late.popleft()()
+        return count > 0

@@ -205,8 +205,9 @@ export class LineList extends HTMLElement {
   }
 
   /**
+   * Returns whether the oldest were dropped.
    * @param {(Line | string)[]} lines a string is a note between lines
-   * @param {number} most rows that are kept; the oldest are dropped
+   * @param {number} most rows that are kept
    */
   add(lines, most) {
     let last = this.lastLine;
@@ -216,8 +217,10 @@ export class LineList extends HTMLElement {
       this._rows.push(row);
       this._heights.push(this._guess(row));
     }
-    if (this._rows.length > most) this._drop(this._rows.length - Math.floor(most * 0.9));
+    const drops = this._rows.length > most;
+    if (drops) this._drop(this._rows.length - Math.floor(most * 0.9));
     this._drawSoon();
+    return drops;
   }
 
   /** @param {Line[]} lines they are before all others */

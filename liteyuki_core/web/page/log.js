@@ -1,8 +1,12 @@
 /**
  * The log: followed as it comes, or read from a moment on, backwards over the log's files too.
+ *
+ * What is shown is one piece of the log. It grows at its beginning by pages before it, and at its
+ * end by pages after it, or, where it reaches to now, by what comes. Each is asked for from the
+ * place where the piece ends. So no line is left out or there twice, whichever comes first.
  */
 
-import { asked, get } from "./api.js";
+import { Problem, asked, get, own } from "./api.js";
 import * as bot from "./bot.js";
 import { reason, tell } from "./dialog.js";
 import { filters, h, say, searchField } from "./dom.js";
@@ -13,26 +17,22 @@ import { t } from "./words.js";
 
 /** @import { Line, LogPage } from "./types.js" */
 
-/** Rows that are kept in memory. */
-const MOST = 100_000;
-const AT_FIRST = 500;
 const A_PAGE = 300;
 /** Pages without a match that are looked through before somebody is asked to go on. */
 const PATIENCE = 10;
 const GATHER = 80;
+const AGAIN = 2_000;
 const TYPED = 300;
 const LEVELS = ["DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"];
 
 export class Log extends HTMLElement {
   constructor() {
     super();
-    /** @type {(Line | string)[]} */
+    /** @type {Line[]} */
     this._waiting = [];
-    /** @type {Set<string>} Positions of lines that were read, and may come by the stream too. */
-    this._joined = new Set();
     this._new = 0;
-    /** @type {string} */
-    this._life = "";
+    /** Rows that are kept in memory. */
+    this._most = 100_000;
     /** Grows with each beginning anew, so that late answers are known. */
     this._turn = 0;
     this._at = "";
@@ -40,11 +40,10 @@ export class Log extends HTMLElement {
     this._meant = "";
     this._lost = false;
     this._seeks = { earlier: false, later: false };
-    this._ended = { earlier: false, later: false };
-    /** @type {string | undefined} From where more lines are asked for, if not from the first one, */
-    this._before = undefined;
-    /** @type {string | undefined} and if not from the last one. */
-    this._after = undefined;
+    /** Where the piece begins, "" if nothing is before it. */
+    this._before = "";
+    /** Where it ends. */
+    this._after = "";
     const changed = () => this._chosen();
     this._text = searchField(t("log filter"), () => {
       clearTimeout(this._typing);
@@ -66,8 +65,7 @@ export class Log extends HTMLElement {
       } });
     this._clear = h("button", { type: "button", onclick: () => {
       for (const field of [this._text, this._process, this._level, this._account]) field.value = "";
-      this._at = "";
-      this._moment.value = "";
+      this._at = this._meant = this._moment.value = "";
       this._chosen(true);
       this._text.focus();
     } }, t("clear"));
@@ -111,6 +109,7 @@ export class Log extends HTMLElement {
     this._stream?.close();
     this._unwatch?.();
     clearTimeout(this._gathering);
+    clearTimeout(this._trying);
     clearTimeout(this._typing);
     this.replaceChildren();
   }
@@ -121,6 +120,8 @@ export class Log extends HTMLElement {
   _unwatch;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   _gathering;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  _trying;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   _typing;
 
@@ -136,6 +137,8 @@ export class Log extends HTMLElement {
     choose(this._account, query.get("account") ?? "");
     this._at = query.get("at") ?? "";
     this._meant = query.get("line") ?? "";
+    // A position of another life of the bot is none: the time is what is left.
+    if (!this._meant.startsWith(own().life)) this._meant = "";
     this._begin();
   }
 
@@ -184,17 +187,12 @@ export class Log extends HTMLElement {
   /** Show lines from the beginning, as the filters say. */
   _begin() {
     this._turn += 1;
-    this._stream?.close();
-    this._stream = undefined;
-    clearTimeout(this._gathering);
-    this._gathering = undefined;
+    this._leave();
+    clearTimeout(this._trying);
     this._waiting = [];
-    this._joined.clear();
     this._new = 0;
     this._seeks = { earlier: false, later: false };
-    this._ended = { earlier: false, later: true };
-    this._before = undefined;
-    this._after = undefined;
+    this._before = this._after = "";
     const filters = this._filters();
     const active = [filters.process[0], filters.level, filters.account, this._at].filter(Boolean).length;
     const number = this._toggle.lastElementChild;
@@ -202,90 +200,47 @@ export class Log extends HTMLElement {
     this._clear.hidden = !active && !filters.text;
     this._download.href = `/api/log/download${asked(filters)}`;
     this._list.mark(filters.text);
-    this._list.mayFollow = !this._at;
+    const time = new Date(this._at);
+    if (Number.isNaN(time.getTime())) this._at = this._meant = "";
+    else this._moment.value = local(time);
+    this._list.mayFollow = this._list.following = !this._at;
     this._list.clear();
-    this._list.head.replaceChildren();
-    this._list.foot.replaceChildren();
-    if (this._at) void this._read(new Date(this._at));
-    else this._listen();
-    this._showState();
-  }
-
-  /** Follow the log as it comes. */
-  _listen() {
-    this._list.following = true;
-    this._life = "";
-    const query = { ...this._filters(), lines: AT_FIRST };
+    this._edge("head", "");
     this._edge("foot", t("loading"));
-    this._stream = new Stream("/log/follow", query, (name, data) => {
-      if (name === "lost") this._waiting.push(t("lost", { n: data.lost }));
-      else this._take(/** @type {Line} */ (data));
-      this._gathering ??= setTimeout(() => this._flush(), GATHER);
-    }, (state, problem) => {
-      if (state === "live") {
-        // What there is comes with the first answer.
-        this._gathering ??= setTimeout(() => this._flush(), GATHER);
-      }
-      this._lost = state === "lost";
-      if (state === "ended") this._edge("foot", problem);
-      this._showState();
-    });
-  }
-
-  /** @param {Line} line */
-  _take(line) {
-    if (this._joined.has(line.position)) return;
-    const life = line.id.slice(0, line.id.lastIndexOf("-"));
-    if (this._life && life !== this._life) this._waiting.push(t("bot again"));
-    this._life = life;
-    this._waiting.push(line);
-  }
-
-  _flush() {
-    this._gathering = undefined;
-    const lines = this._waiting;
-    this._waiting = [];
-    if (!this._list.following) this._new += lines.length;
-    this._list.add(lines, MOST);
-    this._edge("foot", this._list.length ? "" : this._none());
+    void this._first(this._at ? time : null);
     this._showState();
-    // A list that is not full can't be scrolled up.
-    if (this._list.scrollHeight <= this._list.clientHeight) void this._earlier();
-  }
-
-  _none() {
-    return t(this._clear.hidden ? "no lines yet" : "no lines");
   }
 
   /**
-   * Read the log around a time.
-   * @param {Date} time
+   * Show the last lines, or those around a time, or around the line that is meant.
+   * @param {Date | null} time
    */
-  async _read(time) {
+  async _first(time) {
     const turn = this._turn;
-    this._list.following = false;
-    if (Number.isNaN(time.getTime())) {
-      this._at = "";
-      this._begin();
-      return;
-    }
-    this._moment.value = local(time);
-    this._ended.later = false;
-    this._edge("foot", t("loading"));
-    const at = time.toISOString();
     try {
-      const found = await this._page({ at, lines: A_PAGE });
+      const around = this._meant ? { before: this._meant } : { at: time?.toISOString() };
+      const found = await this._page({ ...around, lines: A_PAGE });
       if (turn !== this._turn) return;
-      this._list.add(found.lines, MOST);
-      this._before = found.next ?? undefined;
-      this._ended.earlier = !found.more;
-      await this._later();
-      if (turn !== this._turn) return;
-      this._list.showMoment(this._meant, time.getTime());
-      if (!this._list.length) await this._earlier();
+      this._lost = false;
+      this._list.add(found.lines, this._most);
+      this._before = found.next ?? "";
+      this._after = found.end;
+      this._edge("head", this._before ? "" : this._beginning());
+      if (!time) this._listen();
+      else {
+        await this._later();
+        if (turn !== this._turn) return;
+        this._list.showMoment(this._meant, time.getTime());
+      }
+      this._fill();
     } catch (error) {
-      if (turn === this._turn) this._edge("foot", reason(error));
+      if (turn !== this._turn) return;
+      // One that does not answer may come back: as a stream does, this tries again.
+      this._lost = !(error instanceof Problem);
+      if (this._lost) this._trying = setTimeout(() => this._begin(), AGAIN);
+      else this._edge("foot", reason(error), () => this._begin());
     }
+    this._showState();
   }
 
   /** @param {import("./api.js").Query} query */
@@ -293,35 +248,96 @@ export class Log extends HTMLElement {
     return /** @type {LogPage} */ (await get("/log/history", { ...this._filters(), ...query }));
   }
 
+  /** From now on, show what comes. */
+  _listen() {
+    this._edge("foot", this._list.length || this._before ? "" : this._none());
+    const query = { ...this._filters(), after: this._after };
+    this._stream = new Stream("/log/follow", query, (name, data) => {
+      if (name === "lost") this._missed(data.lost);
+      else this._waiting.push(/** @type {Line} */ (data));
+      this._gathering ??= setTimeout(() => this._flush(), GATHER);
+    }, (state, problem) => {
+      this._lost = state === "lost";
+      if (state === "ended") this._edge("foot", problem);
+      this._showState();
+    });
+  }
+
+  /** Show no more of what comes: the piece ends here, until somebody reads on. */
+  _leave() {
+    this._flush();
+    this._stream?.close();
+    this._stream = undefined;
+  }
+
+  /**
+   * Lines were forgotten before this page asked for them again. The log's files have them.
+   * @param {number} lost
+   */
+  _missed(lost) {
+    if (this._list.following) {
+      this._begin();
+      return;
+    }
+    this._leave();
+    if (!this._after.includes(":")) this._add([t("lost", { n: lost })]);
+    void this._later();
+  }
+
+  _flush() {
+    clearTimeout(this._gathering);
+    this._gathering = undefined;
+    const lines = this._waiting;
+    this._waiting = [];
+    const last = lines.at(-1);
+    if (!last) return;
+    if (!this._list.following) this._new += lines.length;
+    this._after = last.position;
+    this._add(lines);
+    this._edge("foot", "");
+    this._showState();
+    // Who reads keeps what is read, and gets the rest as he reads on.
+    if (!this._list.following && this._list.length >= this._most * 0.9) this._leave();
+    this._fill();
+  }
+
+  /** @param {(Line | string)[]} lines */
+  _add(lines) {
+    if (!this._list.add(lines, this._most)) return;
+    this._before = this._list.firstLine?.position ?? this._before;
+    this._edge("head", "");
+  }
+
+  /** A list that is not full can't be scrolled up. */
+  _fill() {
+    if (this._list.scrollHeight <= this._list.clientHeight) void this._earlier();
+  }
+
+  _none() {
+    return t(this._clear.hidden ? "no lines yet" : "no lines");
+  }
+
+  _beginning() {
+    return this._list.length ? t("log begins") : "";
+  }
+
   /** Show lines before the first one. */
   async _earlier() {
     const turn = this._turn;
-    if (this._seeks.earlier || this._ended.earlier || this._list.length >= MOST) return;
-    let before = this._before ?? this._list.firstLine?.position;
-    const joins = before === undefined;
+    if (this._seeks.earlier || !this._before || this._list.length >= this._most) return;
     this._seeks.earlier = true;
     this._edge("head", t("log looks"));
     try {
-      for (let tries = 0; tries < PATIENCE; tries += 1) {
-        const found = await this._page({ before, lines: A_PAGE });
+      let found;
+      for (let tries = 0; this._before && !found?.lines.length && tries < PATIENCE; tries += 1) {
+        found = await this._page({ before: this._before, lines: A_PAGE });
         if (turn !== this._turn) return;
-        this._ended.earlier = !found.more;
-        if (found.lines.length || !found.more) {
-          const first = this._list.firstLine?.position;
-          const known = found.lines.findIndex(({ position }) => position === first);
-          this._list.addBefore(known < 0 ? found.lines : found.lines.slice(0, known));
-          if (joins) for (const { position } of found.lines) this._joined.add(position);
-          before = found.next ?? undefined;
-          break;
-        }
-        before = found.next ?? before;
+        this._before = found.next ?? "";
       }
-      this._before = before;
-      const found = this._list.length > 0;
-      if (this._ended.earlier) this._edge("head", found ? t("log begins") : "");
-      else this._edge("head", t("look further"), () => void this._earlier());
-      if (found || this._ended.earlier) this._edge("foot", found ? "" : this._none());
-      this._showState();
+      if (found?.lines.length) this._list.addBefore(found.lines);
+      if (this._before) this._edge("head", t("look further"), () => void this._earlier());
+      else this._edge("head", this._beginning());
+      if (this._stream) this._edge("foot", this._list.length || this._before ? "" : this._none());
     } catch (error) {
       if (turn === this._turn) this._edge("head", reason(error), () => void this._earlier());
     } finally {
@@ -329,25 +345,29 @@ export class Log extends HTMLElement {
     }
   }
 
-  /** Show lines after the last one, where the log is not followed. */
+  /** Show lines after the last one, where the piece does not reach to now. */
   async _later() {
     const turn = this._turn;
-    if (this._stream || this._seeks.later || this._ended.later) return;
-    let after = this._after ?? this._list.lastLine?.position;
-    if (!after) return;
+    if (this._stream || this._seeks.later || !this._after) return;
     this._seeks.later = true;
     try {
-      let found = await this._page({ after, lines: A_PAGE });
-      for (let tries = 1; tries < PATIENCE && found.more && !found.lines.length; tries += 1) {
+      let found;
+      for (let tries = 0; found === undefined || (found.more && !found.lines.length && tries < PATIENCE);
+        tries += 1) {
+        found = await this._page({ after: this._after, lines: A_PAGE });
         if (turn !== this._turn) return;
-        after = found.next ?? after;
-        found = await this._page({ after, lines: A_PAGE });
+        this._after = found.end;
       }
-      if (turn !== this._turn) return;
-      this._after = found.next ?? undefined;
-      this._list.add(found.lines, MOST);
-      this._ended.later = !found.more;
-      this._edge("foot", found.more ? "" : t("log ends"), found.more ? undefined : () => this._toNow());
+      // What was one line when it came is several in a file: they are here already.
+      const shown = this._list.lastLine?.text.split("\n").slice(1) ?? [];
+      while (shown.length && shown[0] === found.lines[0]?.text) {
+        shown.shift();
+        found.lines.shift();
+      }
+      this._add(found.lines);
+      if (!found.more) this._listen();
+      else if (found.lines.length) this._edge("foot", "");
+      else this._edge("foot", t("look further"), () => void this._later());
     } catch (error) {
       if (turn === this._turn) this._edge("foot", reason(error), () => void this._later());
     } finally {
@@ -358,15 +378,11 @@ export class Log extends HTMLElement {
   /** Follow, from now on. */
   _toNow() {
     this._new = 0;
-    if (this._at || !this._stream) {
-      this._at = "";
-      this._moment.value = "";
-      this._address("");
-      this._begin();
-    } else {
-      this._list.following = true;
-      this._address("");
-    }
+    this._moment.value = this._at = this._meant = "";
+    this._address("");
+    this._list.mayFollow = true;
+    if (this._stream) this._list.following = true;
+    else this._begin();
     this._list.focus({ preventScroll: true });
     this._showState();
   }

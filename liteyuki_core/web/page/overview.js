@@ -8,7 +8,7 @@ import { attempt, confirmed, tell } from "./dialog.js";
 import { h, say, sync } from "./dom.js";
 import { about, bytes, count, delay, duration, percent, since } from "./format.js";
 import { column, facts, parts, Table } from "./table.js";
-import { t } from "./words.js";
+import { language, t } from "./words.js";
 
 /** @import { Channel, Process, State, Status } from "./types.js" */
 /** @typedef {{key: string, bad: boolean, text: string, href: string}} Trouble */
@@ -92,6 +92,14 @@ function logOf(name) {
 }
 
 /**
+ * Return how a process has ended last.
+ * @param {Process} process
+ */
+function outcomeOf(process) {
+  return (language() === "en" ? process.outcome : process.outcome_zh) ?? "";
+}
+
+/**
  * Return what is wrong, the worst first.
  * @param {Status} found
  * @param {Channel[]} channels
@@ -106,7 +114,8 @@ export function troublesOf(found, channels) {
   for (const process of found.processes) {
     const { name, state } = process;
     const href = logOf(name);
-    const why = process.outcome ? t("why", { outcome: process.outcome }) : "";
+    const outcome = outcomeOf(process);
+    const why = outcome ? t("why", { outcome }) : "";
     const key = `process ${name}`;
     const age = process.uptime ?? 0;
     if (state === "failed") {
@@ -193,7 +202,7 @@ function table() {
       const code = each.exit_code;
       const exit = code === null ? "" : t("last exit", { code });
       parts(cell, ["span", "small"], count(each.restarts), exit);
-      cell.title = each.outcome ?? "";
+      cell.title = outcomeOf(each);
     } },
     column("cpu", t("cpu"), (each) => percent(each.cpu), true),
     column("memory", t("memory"), (each) => bytes(each.memory), true),

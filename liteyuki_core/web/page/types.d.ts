@@ -13,6 +13,7 @@ export interface Process {
   restarts: number;
   exit_code: number | null;
   outcome: string | null;
+  outcome_zh: string | null;
   cpu: number | null;
   cpu_seconds: number | null;
   memory: number | null;
@@ -131,6 +132,7 @@ export interface LogPage {
   lines: Line[];
   more: boolean;
   next: string | null;
+  end: string;
 }
 
 export interface Setting {

@@ -1,43 +1,16 @@
-#!/usr/bin/env python3
-"""Make pictures of the web page, of a bot that does not exist: all names and figures are made up.
-
-    scripts/screenshots FOLDER         each view, wide and narrow, in both languages and schemes
-    scripts/screenshots --site         the two pictures in docs/public
-
-It needs the extra `test`, and Chromium: CHROMIUM says where, else it is looked for on PATH.
-"""
+"""A bot that does not exist, and what its API answers: all names and figures are made up."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import random
-import shutil
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
-from PIL import Image
-from playwright.sync_api import Browser, Page, Route, sync_playwright
-
-from liteyuki_core.web import static
-
-ROOT = Path(__file__).resolve().parent.parent
-VIEWS = ("overview", "log", "charts", "channels", "channels/nonebot-active", "store", "settings")
-SIZES = {360: 740, 1280: 800}
-LANGUAGES = ("zh", "en")
-SCHEMES = ("light", "dark")
-ORIGIN = "http://127.0.0.1:20300"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 NOW = datetime.now(timezone.utc)
-SITE = (("web-overview.png", "en", "light", 1280), ("web-phone.png", "zh", "dark", 360))
 
 
 def ago(**time: float) -> str:
@@ -54,7 +27,13 @@ def process(name: str, target: str, **more: Any) -> dict[str, Any]:
     return {
         **{"name": name, "target": target, "state": "running", "pid": 4200 + len(name)},
         **{"started_at": ago(seconds=uptime or 0), "uptime": uptime, "restarts": 0},
-        **{"exit_code": None, "outcome": None, "cpu": 1.4, "cpu_seconds": 812.0},
+        **{
+            "exit_code": None,
+            "outcome": None,
+            "outcome_zh": None,
+            "cpu": 1.4,
+            "cpu_seconds": 812.0,
+        },
         **{"memory": 96 << 20, "loop_lag": 0.0011, "queue": 0},
         **{"depends_on": []},
         **more,
@@ -99,7 +78,8 @@ PROCESSES = [
         restarts=3,
         exit_code=137,
         queue=2,
-        outcome="was killed by SIGKILL (exit code 137)",
+        outcome="was ended by signal 9 (SIGKILL)",
+        outcome_zh="被信号 9（SIGKILL）结束",
     ),
 ]
 STATUS = {
@@ -295,14 +275,29 @@ def figures(span: str) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------- the page's server, made up too
+# ------------------------------------------------------------- what its API answers
+
+NOTHING: dict[str, list[Any]] = {key: [] for key in ("memory", "cpu", "lag", "messages", "queue")}
+EMPTY: dict[str, Any] = {
+    "status": {
+        **{**STATUS, "ok": True, "dead_letters": 0, "uptime": 3.2, "memory": 41 << 20},
+        **{"processes": [], "accounts": []},
+    },
+    "log/history": {"lines": [], "more": False, "next": None, "end": "cafe-0"},
+    "figures": {"step": 10.0, "end": NOW.isoformat(), "main": NOTHING, "processes": {}},
+    **{"channels": [], "dead-letters": [], "store": []},
+}
 
 
-def answer(path: str, query: dict[str, str], language: str) -> Any:
-    """Return what the API answers."""
+def answer(
+    path: str, query: dict[str, str], language: str, right: str = "change", *, empty: bool = False
+) -> Any:
+    """Return what the API answers. An `empty` bot has just begun."""
+    if empty and path in EMPTY:
+        return EMPTY[path]
     if path == "session":
         return {
-            **{"right": "change", "csrf": "x", "language": language, "version": "0.1.0"},
+            **{"right": right, "csrf": "x", "language": language, "version": "0.1.0"},
             **{"life": "cafe", "node": "vps-1"},
         }
     if path.startswith("channels/"):
@@ -325,7 +320,18 @@ def answer(path: str, query: dict[str, str], language: str) -> Any:
         about = {"key": key, "size": 64, "expires_in": None, "persistent": True}
         return {**about, "plain": True, "value": KEYS[key]}
     if path == "log/history":
-        return {"lines": [], "more": False, "next": None}
+        found = lines(language)
+        return {"lines": found, "more": False, "next": None, "end": found[-1]["position"]}
+    if path == "web":
+        return {"url": f"http://127.0.0.1:20300/ticket/{'x' * 43}", "seconds": 3600, "port": 20300}
+    if path.startswith("dead-letters/"):
+        letter = next(each for each in LETTERS if each["id"] == path.split("/")[1])
+        return {
+            **letter,
+            "plain": True,
+            "value": {"job": "report", "day": "2026-11-28"},
+            "text": None,
+        }
     if path == "settings":
         fields = ("key", "value", "source", "changed")
         return [dict(zip(fields, each, strict=True)) for each in SETTINGS]
@@ -334,12 +340,8 @@ def answer(path: str, query: dict[str, str], language: str) -> Any:
     return {"status": STATUS, "channels": CHANNELS, "dead-letters": LETTERS}[path]
 
 
-def events(path: str, language: str) -> Iterator[str]:
-    """Return what the API streams."""
-    if path == "log/follow":
-        for line in lines(language):
-            yield f"id: {line['id']}\nevent: line\ndata: {json.dumps(line)}\n\n"
-        return
+def events() -> Iterator[str]:
+    """Return what goes over a channel."""
     for number in range(6):
         out = number % 2 == 0
         message = {
@@ -353,95 +355,3 @@ def events(path: str, language: str) -> Iterator[str]:
             **{"form": "text", "redelivered": number == 4, "body": f"report {number}"},
         }
         yield f"event: message\ndata: {json.dumps(message)}\n\n"
-
-
-def serve(page: Page, language: str) -> None:
-    """Answer whatever a page asks for."""
-    files = static.read()
-
-    def respond(route: Route) -> None:
-        asked = urlsplit(route.request.url)
-        path = asked.path.lstrip("/")
-        headers = {"content-security-policy": POLICY}
-        if path.startswith("api/"):
-            path = path.removeprefix("api/")
-            if path.endswith(("follow", "tail")):
-                text = "".join(events(path, language))
-                if "last-event-id" in route.request.headers:
-                    return  # No answer: it waits.
-                route.fulfill(body=text, content_type="text/event-stream", headers=headers)
-                return
-            query = {key: values[0] for key, values in parse_qs(asked.query).items()}
-            route.fulfill(json=answer(path, query, language), headers=headers)
-            return
-        file = files.get(path.removeprefix("static/") or "index.html")
-        if file is None:
-            route.fulfill(status=404)
-            return
-        headers["content-type"] = file.media_type
-        route.fulfill(body=file.content, headers=headers)
-
-    page.route("**/*", respond)
-
-
-def opened(browser: Browser, language: str, scheme: Any, width: int, **more: Any) -> Page:
-    """Return the page, opened as somebody with this browser has it."""
-    context = browser.new_context(
-        locale={"zh": "zh-CN", "en": "en-US"}[language],
-        color_scheme=scheme,
-        viewport={"width": width, "height": SIZES[width]},
-        **more,
-    )
-    page = context.new_page()
-    page.on("pageerror", lambda error: print("error:", error, file=sys.stderr))
-    page.on("console", lambda said: print(said.type, said.text, file=sys.stderr))
-    serve(page, language)
-    return page
-
-
-def shoot(page: Page, view: str, path: Path, *, whole: bool = False) -> None:
-    """Make a picture of a view."""
-    page.goto(f"{ORIGIN}/#{view}")
-    if view.startswith("channels/"):
-        page.locator("button[aria-pressed]").click()
-        page.locator(".messages li").first.wait_for()
-    page.wait_for_load_state("load")
-    page.wait_for_timeout(600)
-    if whole:
-        # As high as what is on it: what sticks to the lower edge would cover the middle else.
-        size = page.viewport_size or {}
-        height = page.evaluate("document.documentElement.scrollHeight")
-        page.set_viewport_size({"width": size["width"], "height": max(height, size["height"])})
-        page.wait_for_timeout(200)
-    page.screenshot(path=path)
-    if whole:
-        page.set_viewport_size({"width": size["width"], "height": size["height"]})
-
-
-def main() -> None:
-    """Make what is asked for."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
-    if len(sys.argv) != 2 or not chromium:
-        sys.exit(__doc__)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium)
-        if sys.argv[1] == "--site":
-            folder = ROOT / "docs" / "public"
-            for name, language, scheme, width in SITE:
-                shoot(opened(browser, language, scheme, width), "overview", folder / name)
-                Image.open(folder / name).quantize(128).save(folder / name, optimize=True)
-            return
-        folder = Path(sys.argv[1])
-        folder.mkdir(parents=True, exist_ok=True)
-        for width in SIZES:
-            for language in LANGUAGES:
-                for scheme in SCHEMES:
-                    page = opened(browser, language, scheme, width)
-                    for view in VIEWS:
-                        name = f"{width}-{language}-{scheme}-{view.replace('/', '-')}.png"
-                        shoot(page, view, folder / name, whole=view != "log")
-                    page.context.close()
-
-
-if __name__ == "__main__":
-    main()

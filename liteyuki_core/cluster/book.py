@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import nats.errors
@@ -24,9 +24,7 @@ from ..language import say
 from . import message
 from .connection import Refused
 from .message import ChannelEntry, NodeEntry
-
-if TYPE_CHECKING:
-    from .cluster import Node
+from .place import Place
 
 WRONG_SEQUENCE = 10071
 _BEAT_SECONDS = 3.0
@@ -56,7 +54,7 @@ class Book:
 
     def __init__(
         self,
-        node: Node,
+        node: Place,
         on_channel: Callable[[str, ChannelEntry | None], object],
         on_node: Callable[[str], object],
     ) -> None:

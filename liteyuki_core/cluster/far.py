@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import log
 from ..comm.hub.route import Route
@@ -28,9 +28,7 @@ from ..errors import ChannelBroken, ChannelError
 from ..language import say
 from . import message
 from .message import Gone, Letter
-
-if TYPE_CHECKING:
-    from .cluster import Node
+from .place import Place
 
 PART_BYTES = 512 * 1024
 """Longer letters travel in parts."""
@@ -57,7 +55,7 @@ class Sent:
 class Far:
     """One channel with one other node."""
 
-    def __init__(self, node: Node, peer: NodePeer, number: int, name: str, is_home: bool) -> None:
+    def __init__(self, node: Place, peer: NodePeer, number: int, name: str, is_home: bool) -> None:
         self.node = node
         self.peer = peer
         self.number = number
@@ -227,7 +225,7 @@ class NodePeer:
     eager = True
     clean = True
 
-    def __init__(self, node: Node, name: str, serial: int) -> None:
+    def __init__(self, node: Place, name: str, serial: int) -> None:
         self._here = node
         self.node = name
         self.process: str | None = f"{FAR}{name}"

@@ -12,7 +12,6 @@ finds them again. All methods are called on the cluster's loop, except where the
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import msgspec
 import nats.errors
@@ -25,9 +24,7 @@ from . import message
 from .connection import Refused
 from .far import PART_BYTES, Arrival, Far
 from .message import Letter
-
-if TYPE_CHECKING:
-    from .cluster import Node
+from .place import Place
 
 _NOT_UNIQUE = {10099, 10100}
 _ACK_WAIT = 24 * 3600
@@ -40,7 +37,7 @@ _AGAIN_SECONDS = 0.2
 class Incoming:
     """One subject. `is_home` says that the channel is this node's."""
 
-    def __init__(self, node: Node, name: str, *, is_home: bool) -> None:
+    def __init__(self, node: Place, name: str, *, is_home: bool) -> None:
         self._node = node
         self.name = name
         self.is_home = is_home

@@ -1,4 +1,10 @@
-"""Channels between two nodes, over a real server: what differs from one main process."""
+"""Channels between two nodes, over a real server: what differs from one main process.
+
+Tests cluster/cluster.py, cluster/place.py, cluster/far.py, cluster/incoming.py, cluster/book.py and
+comm/ends/crossing.py.
+
+The laws of channels run over a server too, see `tests/transport`.
+"""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT, free_port
 from tests.nats import NatsServer
-from tests.program import listing, running, stopped_by_itself, write_files
-from tests.test_documented import ACTIVE, PASSIVE
+from tests.program import ACTIVE, PASSIVE, listing, running, stopped_by_itself, write_files
 
 MAIN = """
 from liteyuki_core import LiteyukiBot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import socket
@@ -46,6 +47,25 @@ class NatsServer:
                 [SERVER, "-c", str(self._config)], stdout=output, stderr=output
             )
         wait_until(self._accepts, "the NATS server accepts")
+
+    def wait_for_channel(self, name: str, cluster: str = "liteyuki") -> None:
+        """Wait until a node of a cluster has told that it has a channel."""
+
+        import nats  # Only where it is needed: this file is loaded for all tests.
+        import nats.js.errors
+
+        async def is_there() -> bool:
+            client = await nats.connect(self.url)
+            try:
+                book = await client.jetstream().key_value(f"ly_{cluster}")
+                await book.get(f"channel.{name}")
+            except nats.js.errors.Error:
+                return False
+            finally:
+                await client.close()
+            return True
+
+        wait_until(lambda: asyncio.run(is_there()), f"{name} is told", 60)
 
     def kill(self) -> None:
         """End it at once, as kill -9 does."""

@@ -70,6 +70,9 @@ _DRAIN_SECONDS = 2.0
 _ALERT_SECONDS = 5.0
 """Alerts have at most this time to be sent after the children. It is part of a stop's time."""
 
+_CLUSTER_SECONDS = 1.0
+"""What is on its way to other nodes has at least this time to leave."""
+
 _LAUNCHER = "liteyuki_core.frameworks.nonebot:run"
 
 _bot: LiteyukiBot | None = None
@@ -145,6 +148,7 @@ class LiteyukiBot:
             store_path=self._settings.store_path,
         )
         self._hub = self._comm.hub
+        self._context.crosses = self._settings.nats_url is not None
         self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
             self._comm,
@@ -194,6 +198,7 @@ class LiteyukiBot:
         self._hooks.observe_state = self._state_changed
         self._observes = True
         """Whether sessions and accounts learn of each change of a child's state."""
+        self._cluster = self._join_cluster()
         self._gateways: dict[str, Any] = {}
         """By child: what serves its address here, if it has a gateway. Replicas share one."""
         current.install(self._context)
@@ -536,6 +541,26 @@ class LiteyukiBot:
             lambda account: self._accounts.newest(account),
         )
 
+    def _join_cluster(self) -> Any:
+        """Return this process as a node of a cluster, or None. Raises `ClusterError`."""
+        settings = self._settings
+        if settings.nats_url is None:
+            return None
+        try:
+            cluster = import_module(f"{__package__}.cluster.cluster")
+        except ImportError as error:
+            raise ConfigError(
+                "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
+                f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
+            ) from error
+        access = cluster.Access(settings.nats_url, settings.nats_creds, settings.nats_ca)
+        node = cluster.Node(
+            self._comm,
+            cluster.Options(access, settings.cluster, settings.node, settings.nats_replicas),
+        )
+        node.open()
+        return node
+
     # ------------------------------------------------------------- plugins
 
     @property
@@ -681,6 +706,8 @@ class LiteyukiBot:
                 asyncio.set_event_loop(None)
                 loop.close()
                 self._context.close(0.5)
+                if self._cluster is not None:
+                    self._cluster.close(max(_CLUSTER_SECONDS, self._stop.remaining()))
                 self._comm.store.close(max(1.0, self._stop.remaining()))
                 current.uninstall(self._context)
                 plugin_current.uninstall(self._loader)
@@ -788,6 +815,8 @@ class LiteyukiBot:
 
     async def _shutdown(self) -> None:
         self._stop.ask(Phrase("stopping"))
+        if self._cluster is not None:
+            self._cluster.stop()
         self._revival.close()
         if self._systemd is not None:
             self._systemd.stopping(self._replacement.wanted)

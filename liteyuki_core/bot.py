@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from importlib import import_module
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import log
 from .accounts import Account, Accounts
@@ -58,10 +58,14 @@ from .signals import Signals
 from .stop import Stop
 from .writer import Writer
 
+if TYPE_CHECKING:
+    from .cluster.member import Member
+
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
 StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 AccountHook = TypeVar("AccountHook", bound=Callable[[Account], Any])
+NodeHook = TypeVar("NodeHook", bound="Callable[[Member], Any]")
 
 _FLUSH_SECONDS = 1.0
 """Standard output and the log file have at least this time to take the end of the log."""
@@ -558,6 +562,7 @@ class LiteyukiBot:
             self._comm,
             cluster.Options(access, settings.cluster, settings.node, settings.nats_replicas),
         )
+        node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
         node.open()
         return node
 
@@ -654,6 +659,23 @@ class LiteyukiBot:
         change, at most 1,000 changes wait for them.
         """
         self._hooks.add("on_account", hook)
+        return hook
+
+    @property
+    def nodes(self) -> dict[str, Member]:
+        """The nodes of the cluster by name, each as it is now. From any thread.
+
+        Empty without LITEYUKI_NATS_URL. A node that was known once stays here.
+        """
+        return {} if self._cluster is None else dict(self._cluster.members())
+
+    def on_node(self, hook: NodeHook) -> NodeHook:
+        """Decorate a hook, sync or async, that gets a `Member` each time a node comes or goes.
+
+        A node that stops says so; one that vanishes is missed within 10 seconds. The hooks are
+        called one after another, in order.
+        """
+        self._hooks.add("on_node", hook)
         return hook
 
     # ------------------------------------------------------------- running

@@ -504,6 +504,10 @@ CHINESE = {
     "node {node} is one of cluster {cluster} at {url}": (
         "节点 {node} 已加入集群 {cluster}（{url}）"
     ),
+    "node {node} of the cluster is there": "集群的节点 {node} 在线",
+    "node {node} of the cluster is gone: what is sent to it waits": (
+        "集群的节点 {node} 不在了：发给它的消息会等它回来"
+    ),
     "node {node}: a task of the cluster has failed": "节点 {node}：集群的一个任务出了错",
     "another main process is node {node} now: this one has no part in the cluster any more; each "
     "needs a LITEYUKI_NODE of its own": (

@@ -68,6 +68,8 @@ class NodesPair(Pair):
         self.main_ended, self.child_ended, self.words = [], [], []
         self._others, self._links, self._names = [], {}, 0
         self.connect()
+        for name in ("w-active", "w-passive"):
+            wait_until(lambda name=name: name in self.main.port.names(), f"a knows {name}")
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         context, port, peer = super()._connect(name)

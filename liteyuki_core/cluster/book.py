@@ -27,9 +27,11 @@ from .message import ChannelEntry, NodeEntry
 from .place import Place
 
 WRONG_SEQUENCE = 10071
-_BEAT_SECONDS = 3.0
-GONE_SECONDS = 10.0
-"""A node that has not written its entry for so long is gone."""
+_BEAT_SECONDS = 2.0
+_LATE_SECONDS = 4.0
+GONE_SECONDS = 7.5
+"""A node that has not written its entry for so long is gone. For one that is late, the server is
+asked whether anybody is there."""
 _FILL_SECONDS = 10.0
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
@@ -48,15 +50,15 @@ class Book:
     """The copy of the bucket that this node has, and what it writes there.
 
     `on_channel` is called with the name and the entry of each channel whose entry changes, with
-    None when it is deleted. `on_node` is called with the name of each node that has come, or has a
-    new life.
+    None when it is deleted. `on_node` is called with the name of each node whose entry was written,
+    and whether it is new, or has a new life.
     """
 
     def __init__(
         self,
         node: Place,
         on_channel: Callable[[str, ChannelEntry | None], object],
-        on_node: Callable[[str], object],
+        on_node: Callable[[str, bool], object],
     ) -> None:
         self._node = node
         self._on_channel = on_channel
@@ -110,6 +112,13 @@ class Book:
         if self._missing <= 0:
             self._filled.set()
 
+    async def look_for_late_ones(self) -> None:
+        """See whether those still run whose entries are late."""
+        late = monotonic() - _LATE_SECONDS
+        for name, known in list(self.nodes.items()):
+            if known.alive and known.seen < late and name != self._node.name:
+                await self._look_for(name)
+
     async def close(self) -> None:
         """Write that this node has stopped."""
         if self._beating is not None:
@@ -121,7 +130,7 @@ class Book:
                 log.logger.debug(f"NATS: the end of this node is not told: {error!r}")
 
     def is_alive(self, name: str) -> bool:
-        """Return whether a node runs, as far as is known."""
+        """Return whether a node runs, as far as is known. From any thread."""
         known = self.nodes.get(name)
         return known is not None and known.alive and monotonic() - known.seen < GONE_SECONDS
 
@@ -220,10 +229,9 @@ class Book:
         if self._node.subjects.kind_of(subject) == "node":
             entry = message.read_node(msg.data)
             before = self.nodes.get(entry.node)
-            new = before is None or before.epoch != entry.epoch
+            new = before is None or before.epoch != entry.epoch or not self.is_alive(entry.node)
             self.nodes[entry.node] = Known(entry.epoch, not entry.left)
-            if new:
-                self._on_node(entry.node)
+            self._on_node(entry.node, new)
             return
         deleted: Any = (msg.headers or {}).get(_OPERATION)
         if deleted:

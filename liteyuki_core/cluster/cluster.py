@@ -37,6 +37,7 @@ from .book import Book
 from .connection import Access, Connection, Refused
 from .far import WINDOW, Arrival, Far, Listened, NodePeer
 from .incoming import Incoming
+from .member import Member
 from .message import ChannelEntry, Letter, Word
 from .subjects import NAME, Subjects
 
@@ -127,7 +128,13 @@ class Node:
         self._serial = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._registrar = Registrar(self, self._renamed)
+        self._runs: dict[str, bool] = {}
+        """Which nodes run, as was told last."""
+        self._opened = False
+        self.on_member: Callable[[Member], object] = lambda _: None
+        """Is called on the loop when a node has come or gone."""
         # Noted under the hub's lock.
+        self.busy: set[Far] = set()
         self._due: list[Far] = []
         self._noted: list[_Handled] = []
         self._woken = False
@@ -185,12 +192,7 @@ class Node:
         """Note how many messages of a letter are handled."""
         busy = []
         if arrival.handled >= arrival.count:
-            busy = [
-                (far, far.accepted)
-                for peer in self._peers.values()
-                for far in peer.fars.values()
-                if far.published < far.accepted
-            ]
+            busy = [(far, far.accepted) for far in self.busy]
         self._noted.append(_Handled(incoming, arrival, letter, numbers, arrival.handled, busy))
         self._wake()
 
@@ -219,6 +221,10 @@ class Node:
         return entry is None or not self._book.is_alive(entry.node)
 
     # ------------------------------------------------------------- on the loop
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Have the loop call something after some time."""
+        self._loop.call_later(seconds, call)
 
     def next_serial(self) -> int:
         """Return a number that this life of the node has not used yet."""
@@ -320,6 +326,11 @@ class Node:
     def look_around(self) -> None:
         """See to what should have been heard of by now."""
         self.task(self._find_handled())
+        self.task(self._look_for_nodes())
+
+    async def _look_for_nodes(self) -> None:
+        await self._book.look_for_late_ones()
+        self._look_at_members()
         for name, peer in self._peers.items():
             if self._book.is_alive(name):
                 continue
@@ -327,6 +338,34 @@ class Node:
                 for far in list(peer.fars.values()):
                     if far.is_home:
                         self.hub.rests(peer, far.number)
+
+    def _look_at_members(self) -> None:
+        """Tell which nodes have come or gone."""
+        for name in list(self._book.nodes):
+            runs = self._book.is_alive(name)
+            if name == self.name or runs == self._runs.get(name, False):
+                continue
+            self._runs[name] = runs
+            if runs:
+                log.logger.info(say("node {node} of the cluster is there", node=name))
+            else:
+                log.logger.warning(
+                    say("node {node} of the cluster is gone: what is sent to it waits", node=name)
+                )
+            self.on_member(self._member(name))
+
+    def members(self) -> dict[str, Member]:
+        """Return the nodes by name. From any thread."""
+        return {name: self._member(name) for name in list(self._book.nodes)}
+
+    def _member(self, name: str) -> Member:
+        channels = list(self._book.channels.values())
+        return Member(
+            name,
+            name == self.name,
+            name == self.name or self._book.is_alive(name),
+            tuple(sorted(each.name for each in channels if each.node == name)),
+        )
 
     def replaced(self) -> None:
         """Learn that another process is this node now."""
@@ -357,6 +396,7 @@ class Node:
             self.hub.yields = self._yields
             self.hub.attach(self._registrar)
         self.hub.pump()
+        self._opened = True
         log.logger.info(
             say(
                 "node {node} is one of cluster {cluster} at {url}",
@@ -365,6 +405,7 @@ class Node:
                 url=self.connection.shown,
             )
         )
+        self._look_at_members()
 
     async def _make_streams(self) -> None:
         """Make the streams, or look at them. Raises `ClusterError`."""
@@ -429,11 +470,7 @@ class Node:
     def _is_busy(self) -> bool:
         if self._noted or self._acks:
             return True
-        return any(
-            far.published < far.accepted and not far.stuck
-            for peer in self._peers.values()
-            for far in peer.fars.values()
-        )
+        return any(not far.stuck for far in list(self.busy))
 
     def _connected_again(self) -> None:
         self.task(self._catch_up())
@@ -676,9 +713,11 @@ class Node:
             incoming.start()
         self.task(self._tell_held(far.peer.node))
 
-    def _node_changed(self, name: str) -> None:
-        """Learn that a node has come, or has a new life."""
-        if name == self.name:
+    def _node_changed(self, name: str, new: bool) -> None:
+        """Learn that a node has written its entry, and whether it has come, or has a new life."""
+        if self._opened:
+            self._look_at_members()
+        if name == self.name or not new:
             return
         peer = self._peers.get(name)
         if peer is None:
@@ -689,3 +728,4 @@ class Node:
                     self.hub.come_back(peer, far.number)
         self.hub.pump()
         self.task(self._tell_held(name))
+        self.task(self._tell(self.subjects.words(name), Word(self.name, self.epoch, resync=True)))

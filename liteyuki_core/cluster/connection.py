@@ -29,6 +29,9 @@ from ..language import say
 OLDEST = (2, 12)
 """The oldest server that does what is asked of it here."""
 
+LEAST_PAYLOAD = 600 * 1024
+"""The longest message that the server has to take, in bytes."""
+
 _PROBE_SECONDS = 2
 _API_SECONDS = 5.0
 _CLOSE_SECONDS = 1.0
@@ -154,7 +157,7 @@ class Connection:
         return _read(answer)
 
     async def publish(
-        self, subject: str, body: bytes, headers: Mapping[str, str], timeout: float = 5.0
+        self, subject: str, body: bytes, headers: Mapping[str, str], timeout: float = 2.0
     ) -> int:
         """Put something on a stream; return its number there. Raises what `ask` raises."""
         answer = await self._client.request(subject, body, timeout, headers=dict(headers))
@@ -185,6 +188,12 @@ class Connection:
             raise ClusterError(
                 f"the NATS server at {self.shown} is {version.major}.{version.minor}."
                 f"{version.patch}; {'.'.join(map(str, OLDEST))} or newer is needed"
+            )
+        if self.max_payload < LEAST_PAYLOAD:
+            raise ClusterError(
+                f"the NATS server at {self.shown} takes messages of up to "
+                f"{self.max_payload} bytes; its max_payload must be {LEAST_PAYLOAD} or more, and "
+                "is 1 MB unless it is set"
             )
         try:
             await self.ask("INFO", {})

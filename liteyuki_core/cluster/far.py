@@ -13,6 +13,7 @@ loop. `waiting` is changed under the lock.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -36,6 +37,8 @@ PART_BYTES = 512 * 1024
 _LETTER_MESSAGES = 1024
 _LETTER_BYTES = 256 * 1024
 """So much is gathered for one letter while the one before it is on its way."""
+
+_AGAIN_SECONDS = 1.0
 
 WINDOW = 64
 """How many messages another node is given in advance where several processes receive."""
@@ -95,6 +98,7 @@ class Far:
         """Take something that is to leave. Under the lock."""
         self.waiting.append(thing)
         self.accepted += 1
+        self.node.busy.add(self)
         self.node.due(self)
 
     def start(self) -> None:
@@ -135,12 +139,17 @@ class Far:
                     count = 1
                 with self.node.hub.lock:
                     self.published += count
+                    if self.published == self.accepted:
+                        self.node.busy.discard(self)
                 self.node.has_left()
+        except Exception:
+            self.node.later(_AGAIN_SECONDS, self.start)
+            raise
         finally:
             self._task = None
             self._early.clear()
-            if self.waiting and not self.node.closed:
-                self.start()
+            if self.waiting and sys.exc_info()[0] is None:
+                self.start()  # It came while the task was about to end.
 
     async def _send_end(self, end: Gone | None) -> None:
         kind, body = (message.BACK, b"") if end is None else (message.GONE, message.encode(end))
@@ -246,7 +255,9 @@ class NodePeer:
         return far
 
     def forget(self, far: Far) -> None:
-        """Drop a far end."""
+        """Drop a far end. Nothing waits any more for what it has not sent."""
+        far.stuck = True
+        self._here.busy.discard(far)
         self.fars.pop(far.number, None)
         if self.by_name.get((far.name, far.is_home)) is far:
             del self.by_name[far.name, far.is_home]

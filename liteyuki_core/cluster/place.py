@@ -30,6 +30,8 @@ class Place(Protocol):
     """Where the server delivers what comes for this node."""
     consumers: dict[str, Any]
     """By the name of a consumer: the `Incoming` that has it."""
+    busy: set[Any]
+    """The far ends with something that is still to leave. Under the lock."""
     stopping: bool
     closed: bool
 
@@ -41,6 +43,9 @@ class Place(Protocol):
 
     def soon(self, call: Callable[..., object], *args: Any) -> None:
         """Have the loop call something. From anywhere."""
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Have the loop call something after some time."""
 
     def next_serial(self) -> int:
         """Return a number that this life of the node has not used yet."""

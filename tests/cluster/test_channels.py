@@ -1,7 +1,7 @@
 """Channels between two nodes, over a real server: what differs from one main process.
 
-Tests cluster/cluster.py, cluster/place.py, cluster/far.py, cluster/incoming.py, cluster/book.py and
-comm/ends/crossing.py.
+Tests cluster/cluster.py, cluster/place.py, cluster/far.py, cluster/incoming.py, cluster/book.py,
+cluster/member.py and comm/ends/crossing.py.
 
 The laws of channels run over a server too, see `tests/transport`.
 """
@@ -66,6 +66,27 @@ def test_a_name_of_a_node_that_has_left(nodes: Nodes, nats: NatsServer) -> None:
     got = first.get("jobs")
     got.send("for b")
     assert made.receive(10) == "for b"
+
+
+def test_nodes_come_and_go(nodes: Nodes, nats: NatsServer) -> None:
+    """Each is told which others there are, what they have, and when one has stopped or died."""
+    first, second = nodes
+    told: list[tuple[str, bool]] = []
+    first.node.on_member = lambda member: told.append((member.name, member.runs))
+    second.make("jobs")
+    wait_until(lambda: first.node.members()["b"].channels == ("jobs",), "a knows what b has")
+    mine, other = (first.node.members()[name] for name in ("a", "b"))
+    assert (mine.is_this, mine.runs, other.is_this, other.runs) == (True, True, False, True)
+    third = OneNode(nats.url, "c", "t")
+    wait_until(lambda: told[-1:] == [("c", True)], "a knows that c has come")
+    third.close()
+    wait_until(lambda: told[-1:] == [("c", False)], "a knows that c has stopped")
+    again = OneNode(nats.url, "c", "t")
+    wait_until(lambda: told[-1:] == [("c", True)], "a knows that c is back")
+    asyncio.run_coroutine_threadsafe(again.node.connection._client.close(), again.node._loop)
+    wait_until(lambda: told[-1:] == [("c", False)], "a misses c")
+    assert not first.node.members()["c"].runs
+    again.close()
 
 
 def test_messages_are_plain_data(nodes: Nodes) -> None:

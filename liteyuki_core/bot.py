@@ -557,11 +557,7 @@ class LiteyukiBot:
                 "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
                 f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
             ) from error
-        access = cluster.Access(settings.nats_url, settings.nats_creds, settings.nats_ca)
-        node = cluster.Node(
-            self._comm,
-            cluster.Options(access, settings.cluster, settings.node, settings.nats_replicas),
-        )
+        node = cluster.Node(self._comm, cluster.options_of(settings))
         node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
         node.open()
         return node

@@ -29,6 +29,7 @@ from nats.aio.msg import Msg
 from .. import log
 from ..comm.hub.main import Main
 from ..comm.wire.words import FAR, QUEUE
+from ..config import Settings
 from ..errors import ClusterError, ConfigError
 from ..gateway.thread import LoopThread
 from ..language import say
@@ -60,8 +61,23 @@ class Options(NamedTuple):
 
     access: Access
     cluster: str
-    node: str | None
+    node: str
     replicas: int
+
+
+def options_of(settings: Settings) -> Options:
+    """Return what the settings say. Raises `ConfigError` if a name is missing or not allowed."""
+    access = Access(str(settings.nats_url), settings.nats_creds, settings.nats_ca)
+    if settings.node is None:
+        raise ConfigError(
+            "LITEYUKI_NATS_URL needs LITEYUKI_NODE: this main process's name in the cluster"
+        )
+    for key, name in (("NODE", settings.node), ("CLUSTER", settings.cluster)):
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"LITEYUKI_{key}={name!r}: a name has 1 to 32 letters, digits, - or _"
+            )
+    return Options(access, settings.cluster, settings.node, settings.nats_replicas)
 
 
 class Registrar(NodePeer):
@@ -92,15 +108,6 @@ class Node:
     """One node of a cluster."""
 
     def __init__(self, main: Main, options: Options) -> None:
-        if options.node is None:
-            raise ConfigError(
-                "LITEYUKI_NATS_URL needs LITEYUKI_NODE: this main process's name in the cluster"
-            )
-        for key, name in (("NODE", options.node), ("CLUSTER", options.cluster)):
-            if not NAME.fullmatch(name):
-                raise ConfigError(
-                    f"LITEYUKI_{key}={name!r}: a name has 1 to 32 letters, digits, - or _"
-                )
         self.name = options.node
         self.cluster = options.cluster
         self.epoch = uuid4().hex[:12]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from liteyuki_core.cluster.cluster import Node, Options
+from liteyuki_core.cluster.cluster import Node, Options, options_of
 from liteyuki_core.cluster.connection import Access, without_password
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.main import Main
+from liteyuki_core.config import Settings
 from liteyuki_core.errors import ClusterError, ConfigError
 from tests.conftest import free_port
 from tests.nats import NatsServer
@@ -118,12 +119,8 @@ def test_two_of_one_name(nats: NatsServer) -> None:
 @pytest.mark.parametrize(("cluster", "node"), [("t", None), ("t", "a b"), ("t.x", "a")])
 def test_names(cluster: str, node: str | None) -> None:
     """A node has a name, and names are what subjects can have."""
-    context = Context(None, max_message_bytes=1 << 20, own_loop=True)
-    main = Main(context)
     with pytest.raises(ConfigError, match="LITEYUKI_"):
-        Node(main, Options(Access("nats://127.0.0.1", None, None), cluster, node, 1))
-    context.close(1)
-    main.store.close(1)
+        options_of(Settings(nats_url="nats://127.0.0.1", node=node, cluster=cluster))
 
 
 def test_addresses_are_shown_without_what_is_secret() -> None:

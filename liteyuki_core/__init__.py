@@ -73,6 +73,7 @@ _ERRORS = (
     "WorkerDied",
     "NotConnected",
     "AlreadyRunning",
+    "ClusterError",
     "ConfigError",
     "FrameError",
 )

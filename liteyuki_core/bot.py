@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from importlib import import_module
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import log
 from .accounts import Account, Accounts
@@ -58,10 +58,14 @@ from .signals import Signals
 from .stop import Stop
 from .writer import Writer
 
+if TYPE_CHECKING:
+    from .cluster.member import Member
+
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 ProcessHook = TypeVar("ProcessHook", bound=Callable[[str], Any])
 StateHook = TypeVar("StateHook", bound=Callable[[str, ProcessState], Any])
 AccountHook = TypeVar("AccountHook", bound=Callable[[Account], Any])
+NodeHook = TypeVar("NodeHook", bound="Callable[[Member], Any]")
 
 _FLUSH_SECONDS = 1.0
 """Standard output and the log file have at least this time to take the end of the log."""
@@ -69,6 +73,9 @@ _DRAIN_SECONDS = 2.0
 """Callbacks have at most this time to end after the children. It is part of a stop's time."""
 _ALERT_SECONDS = 5.0
 """Alerts have at most this time to be sent after the children. It is part of a stop's time."""
+
+_CLUSTER_SECONDS = 1.0
+"""What is on its way to other nodes has at least this time to leave."""
 
 _LAUNCHER = "liteyuki_core.frameworks.nonebot:run"
 
@@ -145,6 +152,7 @@ class LiteyukiBot:
             store_path=self._settings.store_path,
         )
         self._hub = self._comm.hub
+        self._context.crosses = self._settings.nats_url is not None
         self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
             self._comm,
@@ -194,6 +202,7 @@ class LiteyukiBot:
         self._hooks.observe_state = self._state_changed
         self._observes = True
         """Whether sessions and accounts learn of each change of a child's state."""
+        self._cluster = self._join_cluster()
         self._gateways: dict[str, Any] = {}
         """By child: what serves its address here, if it has a gateway. Replicas share one."""
         current.install(self._context)
@@ -536,6 +545,23 @@ class LiteyukiBot:
             lambda account: self._accounts.newest(account),
         )
 
+    def _join_cluster(self) -> Any:
+        """Return this process as a node of a cluster, or None. Raises `ClusterError`."""
+        settings = self._settings
+        if settings.nats_url is None:
+            return None
+        try:
+            cluster = import_module(f"{__package__}.cluster.cluster")
+        except ImportError as error:
+            raise ConfigError(
+                "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
+                f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
+            ) from error
+        node = cluster.Node(self._comm, cluster.options_of(settings))
+        node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
+        node.open()
+        return node
+
     # ------------------------------------------------------------- plugins
 
     @property
@@ -631,6 +657,23 @@ class LiteyukiBot:
         self._hooks.add("on_account", hook)
         return hook
 
+    @property
+    def nodes(self) -> dict[str, Member]:
+        """The nodes of the cluster by name, each as it is now. From any thread.
+
+        Empty without LITEYUKI_NATS_URL. A node that was known once stays here.
+        """
+        return {} if self._cluster is None else dict(self._cluster.members())
+
+    def on_node(self, hook: NodeHook) -> NodeHook:
+        """Decorate a hook, sync or async, that gets a `Member` each time a node comes or goes.
+
+        A node that stops says so; one that vanishes is missed within 10 seconds. The hooks are
+        called one after another, in order.
+        """
+        self._hooks.add("on_node", hook)
+        return hook
+
     # ------------------------------------------------------------- running
 
     def run(self, *, keep: bool = False) -> None:
@@ -681,6 +724,8 @@ class LiteyukiBot:
                 asyncio.set_event_loop(None)
                 loop.close()
                 self._context.close(0.5)
+                if self._cluster is not None:
+                    self._cluster.close(max(_CLUSTER_SECONDS, self._stop.remaining()))
                 self._comm.store.close(max(1.0, self._stop.remaining()))
                 current.uninstall(self._context)
                 plugin_current.uninstall(self._loader)
@@ -790,6 +835,8 @@ class LiteyukiBot:
 
     async def _shutdown(self) -> None:
         self._stop.ask(Phrase("stopping"))
+        if self._cluster is not None:
+            self._cluster.stop()
         self._revival.close()
         if self._systemd is not None:
             self._systemd.stopping(self._replacement.wanted)

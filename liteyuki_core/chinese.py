@@ -531,4 +531,31 @@ CHINESE = {
     "Too many wrong passwords. Wait a minute.": "密码错误次数过多，请等一分钟。",
     "This is not the password.": "密码不对。",
     "Go on to the page": "进入网页",
+    "the NATS server at {url} is gone: channels to other nodes wait until it is back": (
+        "与 NATS 服务器 {url} 的连接断开了：到其他节点的通道会等它恢复"
+    ),
+    "the NATS server at {url} is back": "NATS 服务器 {url} 已恢复连接",
+    "node {node} is one of cluster {cluster} at {url}": (
+        "节点 {node} 已加入集群 {cluster}（{url}）"
+    ),
+    "node {node} of the cluster is there": "集群的节点 {node} 在线",
+    "node {node} of the cluster is gone: what is sent to it waits": (
+        "集群的节点 {node} 不在了：发给它的消息会等它回来"
+    ),
+    "node {node}: a task of the cluster has failed": "节点 {node}：集群的一个任务出了错",
+    "another main process is node {node} now: this one has no part in the cluster any more; each "
+    "needs a LITEYUKI_NODE of its own": (
+        "另一个主进程现在是节点 {node}：本进程不再属于集群；每个主进程的 LITEYUKI_NODE 要互不相同"
+    ),
+    "channel {name} exists on node {node} too: here only processes of this node have it": (
+        "通道 {name} 在节点 {node} 上也有：在这里只有本节点的进程能用到它"
+    ),
+    "channel {name}: {count} messages can't cross to node {node} and are skipped: text, bytes, "
+    "numbers, None, and lists and dicts of them can": (
+        "通道 {name}：{count} 条消息无法发往节点 {node}，已跳过："
+        "可以发送的是文本、字节串、数字、None，以及由它们组成的列表和字典"
+    ),
+    "channel {name}: something came from the cluster that is no message of it: {error}": (
+        "通道 {name}：集群里传来的内容不是它的消息：{error}"
+    ),
 }

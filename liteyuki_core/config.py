@@ -41,7 +41,7 @@ PLUGIN_KEYS = (
 )
 """The keys in the same file that the NoneBot plugin reads."""
 
-_SECRET_KEYS = ("TOKEN", "SECRET", "PASSWORD", "URLS")
+_SECRET_KEYS = ("TOKEN", "SECRET", "PASSWORD", "URLS", "NATS_URL")
 
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 _NUMBERS = {int: re.compile("[0-9]{1,15}"), float: re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")}
@@ -161,6 +161,18 @@ class Settings:
     """Opens the web page without a link. Its hash is kept in `.liteyuki`."""
     web_url: str | None = None
     """How the page is called from outside, where a proxy with TLS is in front of it."""
+    nats_url: str | None = None
+    """The NATS server that makes several main processes one. It may have a password."""
+    nats_creds: str | None = None
+    """A credentials file for that server."""
+    nats_ca: str | None = None
+    """The certificate of who has signed the server's, as a file."""
+    nats_replicas: Annotated[int, Interval(ge=1, le=5)] = 1
+    """On how many servers of a NATS cluster each message is kept."""
+    node: str | None = None
+    """The name of this main process in the cluster."""
+    cluster: str = "liteyuki"
+    """Nodes with the same one share their channels."""
 
     @classmethod
     def load(cls) -> Settings:

@@ -20,6 +20,7 @@ __all__ = [
     "ChannelNotFound",
     "ChannelTimeout",
     "ChannelTypeError",
+    "ClusterError",
     "ConfigError",
     "FrameError",
     "LiteyukiError",
@@ -303,6 +304,14 @@ class AlreadyRunning(LiteyukiError):
     def pid(self) -> int | None:
         """The process id of the other LiteyukiBot, or None if its lock file does not say."""
         return self.args[1] if len(self.args) > 1 else None
+
+
+class ClusterError(LiteyukiError, ConnectionError):
+    """The NATS server of a cluster can't be used, or this node can't be one of the cluster.
+
+    It says what the server has answered. A connection that is lost later raises nothing: channels
+    to other nodes wait until it is there again.
+    """
 
 
 class ConfigError(LiteyukiError, ValueError):

@@ -30,9 +30,10 @@ Kind = Literal[
     "on_after_restart",
     "on_process_state",
     "on_account",
+    "on_node",
 ]
 
-_TOLD: tuple[Kind, ...] = ("on_process_state", "on_account")
+_TOLD: tuple[Kind, ...] = ("on_process_state", "on_account", "on_node")
 """The hooks that are told of changes, each kind one after another."""
 
 _MOST_UNTOLD = 1_000
@@ -140,6 +141,10 @@ class Hooks:
                 )
             )
         self._is_slow = is_slow
+
+    def node(self, member: object) -> None:
+        """Queue that a node of the cluster has come or gone, likewise."""
+        self._tell("on_node", member)
 
     def _tell(self, kind: Kind, *args: Any) -> None:
         if self._hooks[kind]:

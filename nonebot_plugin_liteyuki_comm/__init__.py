@@ -36,7 +36,7 @@ from liteyuki_core.log import logger
 
 from . import accounts, commands
 from .bots import wait_bot, watch
-from .bridge import check_host
+from .bridge import check_host, join_cluster
 from .config import Config
 
 __plugin_meta__ = PluginMetadata(
@@ -58,9 +58,10 @@ __plugin_meta__ = PluginMetadata(
 
 config = get_plugin_config(Config)
 driver = get_driver()
+is_node = join_cluster(driver)
 bind_lifespan(driver)
 watch(driver)
-process = check_host(driver, config)
+process = check_host(driver, config, is_node=is_node)
 if process is not None:
     accounts.watch(driver)
 if process is not None and config.liteyuki_comm_forward:

@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have programs under test interruptible, which a shell's background job is not, and quick."""
     config.addinivalue_line("markers", "long: takes long; run with --long alone")
     config.addinivalue_line("markers", "every_transport: of the few that run over all transports")
+    config.addinivalue_line("markers", "one_hub: not between nodes, where the docs say otherwise")
     os.environ["LITEYUKI_LOG_LANG"] = "en"  # What tests log themselves, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,13 +11,16 @@ nothing is repeated.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from liteyuki_core.comm.storage import SharedMemory
 from tests.asking import Ask, ask_async, ask_sync
+from tests.nats import NatsServer
 from tests.pair import AsyncDoor, Door, Ends, Pair, StoreDoor, SyncDoor, by_async, by_sync
-from tests.transport import HERE, MOST_OF_ALL, NEEDS, TRANSPORTS
+from tests.transport import HERE, MOST_OF_ALL, NATS, NEEDS, OVER_NATS, TRANSPORTS
 
 LAWS = "tests.laws."
 
@@ -30,6 +33,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     long = metafunc.config.getoption("--long") and metafunc.module.__name__.startswith(LAWS)
     if marked or long:
         names = [pytest.param(name, marks=NEEDS.get(name, ())) for name in TRANSPORTS]
+        here = metafunc.definition.get_closest_marker("one_hub") is not None
+        if OVER_NATS.fullmatch(metafunc.module.__name__) and not here:
+            names.append(pytest.param(NATS))
         metafunc.parametrize("transport", names, indirect=True)
 
 
@@ -53,16 +59,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What carries links in this test, by its name."""
     name = str(getattr(request, "param", HERE))
-    TRANSPORTS[name](monkeypatch)
+    if name in TRANSPORTS:
+        TRANSPORTS[name](monkeypatch)
     return name
 
 
 @pytest.fixture
-def pair(transport: str) -> Iterator[Pair]:
+def pair(transport: str, request: pytest.FixtureRequest) -> Iterator[Pair]:
     """A main process's and a child's side, each with a callback loop of its own."""
-    both = Pair()
+    both = Pair() if transport != NATS else nodes_pair(request.getfixturevalue("nats"))
     yield both
     both.close()
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    """A NATS server. It is started for each test, which takes a few hundredths of a second."""
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server
+    server.close()
+
+
+def nodes_pair(server: NatsServer) -> Pair:
+    """Return two nodes of a cluster of their own."""
+    from tests.nodes import NodesPair  # Only here is anything of NATS imported.
+
+    return NodesPair(server.url, f"t{next(_CLUSTERS)}")
+
+
+_CLUSTERS = count()
 
 
 @pytest.fixture(params=[1, 2, 64], ids="capacity{}".format)

@@ -50,6 +50,13 @@ unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and files as 
 STARTED = r"Application startup complete"
 """NoneBot's line on either driver when all startup hooks are done."""
 
+PASSIVE, ACTIVE = (
+    rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \[ℹ️信息\] {kind.capitalize()} receive: "
+    rf"I am liteyuki main process {kind}$"
+    for kind in ("passive", "active")
+)
+"""The lines of the documented example."""
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _NAME = re.compile(r"^[^\s|]+ *\| ", re.MULTILINE)
 """What a bot writes before a line: the name of the process that it is of."""

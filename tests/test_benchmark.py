@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import DEADLINE, ROOT, in_full, wait_until
+from tests.web.chromium import CHROMIUM
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="it counts what /proc says")
 
@@ -155,6 +157,18 @@ def test_idle_counts_who_wakes() -> None:
     assert len(lines) == 2 + 3, result.stdout
     _, _, wakers = result.stdout.partition("\nRow b, who wakes:\n")
     assert "- NoneBot alone, MainThread: " in wakers.partition("\n\n")[0], result.stdout
+
+
+@linux
+@pytest.mark.long
+def test_the_page_is_painted_and_costs_something() -> None:
+    """A short run has a figure for each view. Whether they are reached is its exit code."""
+    if CHROMIUM is None:
+        pytest.skip("this system has no Chromium (CHROMIUM says where it is)")
+    result = run("benchmarks/page.py", "--quick")
+    assert result.returncode in (0, 1), result.stdout + result.stderr
+    for figure in (r"first paint, phone +[\d.]+ s", *(f"{view} .*%" for view in ("log", "charts"))):
+        assert re.search(figure, result.stdout), result.stdout
 
 
 def test_a_picture_without_matplotlib_is_refused_before_measuring() -> None:

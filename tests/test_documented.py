@@ -12,7 +12,15 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, free_port, wait_until
-from tests.program import Program, living, running, running_program, stopped_by_itself
+from tests.program import (
+    ACTIVE,
+    PASSIVE,
+    Program,
+    living,
+    running,
+    running_program,
+    stopped_by_itself,
+)
 
 MAIN_HALF = """\
 # main process (a main-process plugin, or bot.py)
@@ -48,12 +56,6 @@ def on_startup():
         data = active_channel.receive()
         logger.info(f"Active receive: {data}")
 """
-
-PASSIVE, ACTIVE = (
-    rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \[ℹ️信息\] {kind.capitalize()} receive: "
-    rf"I am liteyuki main process {kind}$"
-    for kind in ("passive", "active")
-)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ FLOORS: list[set[str]] = [
     {"signals"},
     {"process"},
     {"gateway"},
-    {"accounts", "frameworks", "plugin", "systemd"},
+    {"accounts", "cluster", "frameworks", "plugin", "systemd"},
     {"alerts", "gateway.server", "session"},
     {"bot"},
     {"control", "testing"},

@@ -7,6 +7,7 @@ tested without it too. `fixtures.py` has the fixture `transport`, which `pair` u
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +75,12 @@ TRANSPORTS: dict[str, Change] = {
 
 MOST_OF_ALL = (HERE, "no memory", "uvloop", "windows")
 """Those of every run. The others lack one thing each that "windows" lacks too."""
+
+NATS = "nats"
+"""Two nodes of a cluster in place of a main process and its child, over a NATS server."""
+
+OVER_NATS = re.compile(r"tests\.laws\.test_c(0[1-8]|11|12)_\w+")
+"""The laws that hold between nodes."""
 
 NEEDS = {"uvloop": pytest.mark.skipif("uvloop" not in LOOPS, reason="uvloop is missing")}
 """What has to be installed."""

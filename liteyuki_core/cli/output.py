@@ -75,7 +75,7 @@ def errors_are_said() -> Iterator[None]:
     try:
         yield
     except NoBot:
-        fail(t("no bot runs here"), NO_BOT)
+        fail(t("no bot runs here; liteyuki run starts one"), NO_BOT)
     except ControlError as error:
         fail(str(error), DOWN if error.kind == "ProcessStartError" else FAILED)
     except LiteyukiError as error:

@@ -149,6 +149,7 @@ CHINESE = {
     "the store has no such keys": "存储里没有这样的键",
     # -- what happens
     "no bot runs here": "这里没有机器人在运行",
+    "no bot runs here; liteyuki run starts one": "这里没有机器人在运行；用 liteyuki run 启动",
     "no bot runs here; it would start with these": "这里没有机器人在运行；它启动时将使用这些设置",
     "{name} is {state}": "{name} {state}",
     "waiting for {name} ...": "正在等待 {name} ……",

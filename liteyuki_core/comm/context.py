@@ -51,6 +51,8 @@ class Context:
         self._by_key: dict[str, End] = {}
         self._last_number = 0
         self._closed: str | None = None
+        self.crosses = False
+        """Whether channels of this process may have ends on other nodes of a cluster."""
 
     def connect(self, port: ContextPort, access: Access) -> None:
         """Set the ways to the hub and to the store. Called before all other methods."""

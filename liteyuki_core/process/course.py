@@ -571,6 +571,7 @@ class Course:
             report,
             services.log_config._replace(process=self.name),
             services.main.context.max_message_bytes,
+            services.main.context.crosses,
             services.main.store.cells,
             services.store_cache_bytes,
             services.main.context.access.keeps,

@@ -34,6 +34,8 @@ class ChildSpec(NamedTuple):
     report: Report | None
     log: log.LogConfig
     max_message_bytes: int
+    crosses: bool
+    """Whether its channels may have ends on other nodes of a cluster."""
     cells: Cells | None
     store_cache_bytes: int
     keeps_store: bool

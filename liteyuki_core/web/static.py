@@ -33,6 +33,9 @@ _TEXTS = (".css", ".html", ".js")
 _LINK = re.compile(r"""(?<=["'(])[\w./-]+\.\w+(?=["')])""")
 """What may be a link to a file: it stands in quotes or brackets."""
 
+_COMMENT = re.compile(r"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*\n", re.DOTALL | re.MULTILINE)
+"""A comment that has its lines for itself. Types are in such ones; browsers need none."""
+
 
 class File(NamedTuple):
     """A file as it is served. `packed` is its content as gzip, if that is shorter."""
@@ -67,7 +70,10 @@ def _served(name: str, digest: str) -> str:
 def _file(name: str, content: bytes, names: Mapping[str, str]) -> File:
     suffix = posixpath.splitext(name)[1]
     if suffix in _TEXTS:
-        content = linked(name, content.decode(), names).encode()
+        text = content.decode().replace("\r\n", "\n")
+        content = linked(
+            name, text if suffix == ".html" else _COMMENT.sub("", text), names
+        ).encode()
     packed = gzip.compress(content, mtime=0)
     return File(MEDIA_TYPES[suffix], content, packed if len(packed) < len(content) else None)
 

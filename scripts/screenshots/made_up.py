@@ -322,7 +322,7 @@ def answer(
     if path == "log/history":
         found = lines(language)
         return {"lines": found, "more": False, "next": None, "end": found[-1]["position"]}
-    if path == "web":
+    if path == "session/link":
         return {"url": f"http://127.0.0.1:20300/ticket/{'x' * 43}", "seconds": 3600, "port": 20300}
     if path.startswith("dead-letters/"):
         letter = next(each for each in LETTERS if each["id"] == path.split("/")[1])

@@ -189,7 +189,7 @@ def test_the_bot_ends(bot: Program, here: Path, environment: dict[str, str]) -> 
         terminal.wait_for("mortal +running")
         assert bot.stop() == 0
         assert terminal.wait() == 4
-        assert terminal.text.endswith("no bot runs here\n")
+        assert terminal.text.endswith("no bot runs here; liteyuki run starts one\n")
     finally:
         terminal.close()
 
@@ -200,7 +200,7 @@ def test_a_terminal_where_no_bot_runs(here: Path, environment: dict[str, str]) -
     terminal = in_terminal(here, environment)
     try:
         assert terminal.wait(3 * DEADLINE) == 4
-        assert terminal.raw == "no bot runs here\r\n"
+        assert terminal.raw == "no bot runs here; liteyuki run starts one\r\n"
     finally:
         terminal.close()
 

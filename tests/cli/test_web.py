@@ -53,4 +53,4 @@ def test_it_opens_a_browser(bot: Program, liteyuki: Liteyuki, tmp_path: Path) ->
 
 def test_where_the_page_may_not_be(here: Path, liteyuki: Liteyuki) -> None:
     """Without a bot."""
-    assert liteyuki("web", code=4).strip() == "no bot runs here"
+    assert liteyuki("web", code=4).strip() == "no bot runs here; liteyuki run starts one"

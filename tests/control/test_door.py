@@ -19,6 +19,7 @@ import pytest
 
 from liteyuki_core.control import Client, ControlError, NoBot, address
 from tests.conftest import wait_until
+from tests.fuzzed import assert_refused
 from tests.program import Program, python, running_program, unix
 
 ASK = "from liteyuki_core.control import Client; print(Client().ask('GET', '/status')['pid'])"
@@ -174,12 +175,7 @@ def test_what_is_no_request_is_an_error(bot: Program) -> None:
     """And nothing else: no line in the log, and the next one is served."""
     for data in (b"nonsense\r\n\r\n", b"\x00" * 100, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 20_000):
         with connected() as connection:
-            try:
-                connection.sendall(data)
-                answer = connection.recv(100)
-            except ConnectionError:
-                answer = b""
-            assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431")), answer
+            assert_refused(connection, data)
     assert Client().ask("GET", "/status")["ok"] is True
     assert not bot.found(r"Invalid HTTP|uvicorn|WARNING(?!\] token=)")  # Of the bot itself.
 

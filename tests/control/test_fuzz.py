@@ -8,28 +8,19 @@ from __future__ import annotations
 import http.client
 import json
 from contextlib import suppress
-from typing import Any
 
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
-from schemathesis.checks import CHECKS, load_all_checks
 
 from liteyuki_core.control import Client, address
 from liteyuki_core.control.api import openapi
+from tests.fuzzed import CHECK, examples, request_of
 from tests.program import Program
 
-load_all_checks()
-CHECK = [
-    CHECKS.get_one(name)
-    for name in (
-        *("status_code_conformance", "content_type_conformance"),
-        *("response_schema_conformance",),
-    )
-]
 SCHEMA = schemathesis.openapi.from_dict(json.loads(openapi()))
 OPERATIONS = {
     f"{found.method.upper()} {found.path}": found
@@ -66,30 +57,18 @@ class Transport(httpx.BaseTransport):
 
 def call(client: httpx.Client, case: Case) -> httpx.Response:
     """Send one case."""
-    found: dict[str, Any] = case.as_transport_kwargs("http://localhost")
-    found.pop("cookies")
-    content = found.pop("data", None)
-    if isinstance(content, bytes):
-        found["content"] = content
-    elif content is not None:
-        found["data"] = content
+    found = request_of(case, "http://localhost")
     if "params" in found:
         found["params"] = {key: value for key, value in found["params"].items() if value != []}
     return client.request(**found)
 
 
-def fuzz(client: httpx.Client, name: str, mode: GenerationMode, examples: int) -> int:
+def fuzz(client: httpx.Client, name: str, mode: GenerationMode, most: int) -> int:
     """Try one operation, and return how many requests that were."""
     tried = 0
     cases = OPERATIONS[name].as_strategy(generation_mode=mode)
 
-    @seed(1)
-    @settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(most)
     @given(case=cases, known=st.sampled_from((None, *NAMES)))
     def one(case: Case, known: str | None) -> None:
         nonlocal tried
@@ -110,7 +89,7 @@ def fuzz(client: httpx.Client, name: str, mode: GenerationMode, examples: int) -
 
 
 @pytest.mark.parametrize(
-    ("mode", "examples"),
+    ("mode", "most"),
     [
         pytest.param(GenerationMode.NEGATIVE, 20, id="negative"),
         pytest.param(GenerationMode.NEGATIVE, 50, id="negative, more", marks=pytest.mark.long),
@@ -118,7 +97,7 @@ def fuzz(client: httpx.Client, name: str, mode: GenerationMode, examples: int) -
     ],
 )
 def test_every_answer_is_as_the_document_says(
-    bot: Program, mode: GenerationMode, examples: int
+    bot: Program, mode: GenerationMode, most: int
 ) -> None:
     """Right requests and wrong ones, also of names that there are; the bot runs on."""
     wanted = [
@@ -127,7 +106,7 @@ def test_every_answer_is_as_the_document_says(
         if mode is GenerationMode.POSITIVE or operation.query or operation.body
     ]
     with httpx.Client(transport=Transport()) as client:
-        tried = [fuzz(client, name, mode, examples) for name in wanted]
+        tried = [fuzz(client, name, mode, most) for name in wanted]
     assert min(tried) >= 1
     assert sum(tried) > 3 * len(wanted)
     assert Client().ask("GET", "/status")["pid"] == bot.process.pid

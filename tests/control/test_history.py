@@ -1,4 +1,7 @@
-"""The whole log, page by page: over files that were rotated and compressed, while it grows."""
+"""The whole log, page by page: over files that were rotated and compressed, while it grows.
+
+Tests control/history.py, control/log_files.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from liteyuki_core import log
-from liteyuki_core.control import Client, ControlError, history
+from liteyuki_core.control import Client, ControlError, history, log_files
 from liteyuki_core.control.history import History, NoPosition
 from liteyuki_core.control.lines import Reading
 from liteyuki_core.control.models import History as Asked
@@ -191,7 +194,7 @@ def test_filters(writer: Writer) -> None:
 def test_a_page_costs_a_bounded_look(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter that matches nothing looks at so much, and says that there is more."""
     monkeypatch.setattr(history, "_LOOK_BYTES", 3000)
-    monkeypatch.setattr(history, "_BLOCK", 1000)
+    monkeypatch.setattr(log_files, "BLOCK", 1000)
     written(writer, range(300))
     found = history_of(writer)
     page = found.page(Asked(text="line 5,"))

@@ -36,6 +36,7 @@ def test_unsendable_data_raises_and_sends_nothing(ends: Ends, door: Door) -> Non
     assert door.receive(receiver) == "after"
 
 
+@pytest.mark.one_hub
 @pytest.mark.every_transport
 def test_unrebuildable_message_is_logged_and_skipped(pair: Pair, ends: Ends, door: Door) -> None:
     """The receiver logs the channel's name and lives on; the room comes back."""
@@ -59,6 +60,7 @@ def test_too_large_a_message(ends: Ends, door: Door) -> None:
     thread.join(10)
 
 
+@pytest.mark.one_hub
 def test_a_bot_is_sent_by_its_id(ends: Ends, door: Door) -> None:
     """The error of a framework's bot, alone or in a container, says what to send in its place."""
 

@@ -190,6 +190,7 @@ def test_a_timeout_beyond_all_measure(
     assert got == [0]
 
 
+@pytest.mark.one_hub
 def test_a_timeout_is_for_one_message(pair: Pair, ends: Ends, door: Door) -> None:
     """One that can't be rebuilt does not begin the time anew, nor does it end the wait."""
     sender, receiver = ends

@@ -156,6 +156,7 @@ def test_receives_race_with_a_close(pair: Pair, door: Door, capacity: int) -> No
         sender.close()
 
 
+@pytest.mark.one_hub
 @pytest.mark.parametrize("kind", [ChannelBroken, ChannelClosed])
 def test_a_process_that_was_removed(pair: Pair, door: Door, kind: type[ChannelError]) -> None:
     """Sending on its channels says why that can't be; a send that waits for room is told so."""

@@ -212,6 +212,7 @@ def _under_way(channel: Channel[Any]) -> int:
     return stats["sent"] - stats["acknowledged"] - stats["dropped"]
 
 
+@pytest.mark.one_hub
 @pytest.mark.parametrize("how", ["receive", "ordered", "concurrent"])
 def test_a_poison_message_is_set_aside(pair: Pair, door: Door, how: str) -> None:
     """After three crashes in a row while it was handled; the others go through, all of them."""
@@ -248,6 +249,7 @@ def test_a_dead_letter_can_be_put_back_or_discarded(pair: Pair, door: Door) -> N
             act()
 
 
+@pytest.mark.one_hub
 def test_a_dead_letter_of_a_channel_that_is_gone(pair: Pair, door: Door) -> None:
     """It can't be put back, and stays until it is discarded."""
     ours, _ = pair.channel(8)
@@ -402,6 +404,7 @@ def test_a_maker_that_does_not_come_back(pair: Pair, door: Door) -> None:
     assert "jobs" not in pair.main.port.names()
 
 
+@pytest.mark.one_hub
 def test_an_end_of_a_stopped_process(pair: Pair, door: Door) -> None:
     """A process that has ended as asked closes its channels; started again it opens them."""
     channel = Channel._of(pair.main.get("w-active"))
@@ -476,6 +479,7 @@ def test_an_end_made_when_receiving_is_over(pair: Pair, door: Door) -> None:
     assert door.receive(Channel._of(again)) == "kept"
 
 
+@pytest.mark.one_hub
 def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
     """Closed by both it is forgotten: nobody can get it any more."""
     ours, theirs = (Channel._of(context.get("w-active")) for context in (pair.main, pair.child))
@@ -485,6 +489,7 @@ def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
     wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
 
 
+@pytest.mark.one_hub
 @pytest.mark.parametrize("own", [True, False])
 def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: bool) -> None:
     """What waited in it for a successor is given up with that, in the log, and nothing is left."""
@@ -500,6 +505,7 @@ def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: 
     pair.logged("WARNING", f"channel {name} has ended", "1 messages")
 
 
+@pytest.mark.one_hub
 def test_a_channel_that_is_closed_before_the_other_side_is_there(pair: Pair, door: Door) -> None:
     """What that one has sent meanwhile is dropped, which the log and its end say."""
     ours = Channel._of(pair.main.make("short", 8))

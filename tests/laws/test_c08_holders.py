@@ -231,6 +231,7 @@ def test_who_stops_asking_keeps_nothing(
         assert door.receive(busy) == number
 
 
+@pytest.mark.one_hub
 def test_who_looks_now_and_then_gets_what_nobody_else_wants(pair: Pair) -> None:
     """What waits comes for the next look; where another asks meanwhile, it is that one's."""
     ours, looks, asks = shared_by(pair, "looks", "asks")
@@ -437,6 +438,7 @@ def test_a_dead_letter_names_all_that_died_with_it(pair: Pair, door: Door) -> No
     pair.logged("ERROR", "3 crashes of process w, other in a row")
 
 
+@pytest.mark.one_hub
 def test_to_get_one_channel_of_many_asks_for_that_one(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

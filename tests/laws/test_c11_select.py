@@ -148,6 +148,7 @@ def test_all_of_everything(channels: list[Ends], way: Way) -> None:
     assert got == {which: list(range(60)) for which in range(3)}
 
 
+@pytest.mark.one_hub
 def test_ready_channels_take_turns(channels: list[Ends], way: Way, capacity: int) -> None:
     """Of channels that all have messages each gives one before one gives a second."""
     receivers = begun(channels)
@@ -188,6 +189,7 @@ def test_a_busy_channel_starves_no_other(channels: list[Ends], way: Way) -> None
     thread.join(10)
 
 
+@pytest.mark.one_hub
 def test_what_can_not_be_rebuilt_is_skipped(
     pair: Pair, channels: list[Ends], way: Way, capacity: int
 ) -> None:

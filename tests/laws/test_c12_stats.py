@@ -108,6 +108,7 @@ def test_both_directions_are_counted_apart(ends: Ends, door: Door) -> None:
     counted(one, sent=1, acknowledged=1, received=3)
 
 
+@pytest.mark.one_hub
 def test_bytes(ends: Ends, door: Door) -> None:
     """The serialised messages, however they are packed, at both ends; received or not."""
     sender, receiver = ends
@@ -165,6 +166,7 @@ def test_while_many_threads_send(pair: Pair, door: Door, capacity: int) -> None:
     counted(receiver, received=200)
 
 
+@pytest.mark.one_hub
 def test_errors(ends: Ends, door: Door) -> None:
     """A callback that raises, a filter that raises, a message that can't be rebuilt: one each."""
     sender, receiver = ends
@@ -185,6 +187,7 @@ def test_errors(ends: Ends, door: Door) -> None:
         counted(receiver, received=count, errors=min(count, 3))
 
 
+@pytest.mark.one_hub
 def test_errors_of_a_receive(ends: Ends, door: Door) -> None:
     """Messages that were skipped are received, and errors."""
     sender, receiver = ends

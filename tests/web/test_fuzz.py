@@ -11,22 +11,13 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given
 from schemathesis import Case, GenerationMode
-from schemathesis.checks import CHECKS, load_all_checks
 
 from liteyuki_core.control import Client
+from tests.fuzzed import CHECK, examples, request_of
 from tests.program import Program
 from tests.web.browser import Browser, opened, stranger
-
-load_all_checks()
-CHECK = [
-    CHECKS.get_one(name)
-    for name in (
-        *("status_code_conformance", "content_type_conformance"),
-        *("response_schema_conformance",),
-    )
-]
 
 
 def answer(media: str, **properties: str) -> dict[str, Any]:
@@ -97,20 +88,14 @@ OPERATIONS = {
 
 def call(client: httpx.Client, browser: Browser, case: Case) -> httpx.Response:
     """Send one case, with what the browser has."""
-    found: dict[str, Any] = case.as_transport_kwargs(f"http://127.0.0.1:{browser.port}")
-    found.pop("cookies")
-    content = found.pop("data", None)
-    if isinstance(content, bytes):
-        found["content"] = content
-    elif content is not None:
-        found["data"] = content
+    found = request_of(case, f"http://127.0.0.1:{browser.port}")
     found["headers"] = {**dict(found.get("headers") or {}), **browser.headers()}
     return client.request(**found)
 
 
 @pytest.mark.parametrize("session", [True, False])
 @pytest.mark.parametrize(
-    ("mode", "examples"),
+    ("mode", "most"),
     [
         pytest.param(GenerationMode.NEGATIVE, 15, id="negative"),
         pytest.param(GenerationMode.POSITIVE, 10, id="positive"),
@@ -119,7 +104,7 @@ def call(client: httpx.Client, browser: Browser, case: Case) -> httpx.Response:
     ],
 )
 def test_every_answer_is_as_it_should_be(
-    bot: Program, session: bool, mode: GenerationMode, examples: int
+    bot: Program, session: bool, mode: GenerationMode, most: int
 ) -> None:
     """Whatever is asked, and with a session or without; the bot runs on."""
     browser = opened() if session else stranger()
@@ -131,13 +116,7 @@ def test_every_answer_is_as_it_should_be(
             continue  # It would be the last that anything is answered to.
         cases = operation.as_strategy(generation_mode=mode)
 
-        @seed(1)
-        @settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @examples(most)
         @given(case=cases)
         def one(case: Case) -> None:
             nonlocal tried

@@ -23,6 +23,7 @@ from ... import log
 from ...errors import ChannelBroken, ChannelClosed, ChannelError
 from ...language import say
 from ..loop.site import Site
+from ..wire.words import FAR
 from .answering import Answering
 from .asking import Asking
 from .port import Port
@@ -44,7 +45,12 @@ class Handle:
 
 
 class Ends(Protocol):
-    """The ends of one process, as one end sees them: its context."""
+    """The ends of one process, as one end sees them: its context.
+
+    `crosses` says that channels of this process may have ends on other nodes of a cluster.
+    """
+
+    crosses: bool
 
     def link(self, found: Any) -> tuple[str, Any] | None:
         """Return the key of a channel that is sent and its description; None for other objects."""
@@ -85,7 +91,14 @@ class End:
         self._turns = turns
         self._stop = stop
         self._state = state
-        self.sending = Sending(state, site, port, turns, ends.link, ends.hold)
+        self.sending: Sending
+        if ends.crosses or key.startswith(FAR):
+            from .crossing import Crossing
+
+            self.sending = Crossing(state, site, port, turns, ends.link, ends.hold)
+            self.sending.be_of(key)
+        else:
+            self.sending = Sending(state, site, port, turns, ends.link, ends.hold)
         self.receiving = Receiving(state, site, port, turns, stop, ends.find)
         self._asking: Asking | None = None
         self._answering: Answering | None = None

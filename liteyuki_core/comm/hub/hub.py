@@ -32,7 +32,7 @@ from ...language import Phrase
 from ...unread import Unread
 from ..wire import frames
 from ..wire.batch import Batch
-from ..wire.words import QUEUE, Ranges
+from ..wire.words import FAR, QUEUE, Ranges
 from .calls import Calls, Pool
 from .letters import DeadLetter, Letters
 from .notes import Notes
@@ -68,6 +68,9 @@ class Hub:
         self._letters = Letters(lock, self._notes, self.pump)
         self._reminder = Reminder(lock, self._notes, self.pump)
         self._peeks = Peeks()
+        self.yields: Callable[[str], bool] | None = None
+        """Says whether a name may be taken that another node of a cluster has had. Under the lock.
+        """
 
     # ------------------------------------------------------------- children
 
@@ -348,6 +351,54 @@ class Hub:
             self._note_dropped(route, side.clear())
             self._release_name(route)
         self._forget_if_unused(route)
+
+    def break_off(
+        self,
+        peer: Peer,
+        number: int,
+        kind: type[ChannelError],
+        why: str,
+        *,
+        for_good: bool,
+        more: bool,
+    ) -> None:
+        """Learn that the side that `peer` holds for others has ended. Under the lock.
+
+        With `more`, messages that it has sent before are still to come.
+        """
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        route, i = held
+        route.more_comes = more
+        if not for_good:
+            route.end_side(i, kind, why, let_go=True)
+            return
+        del peer.ends[number]
+        side = route.sides[i]
+        side.drop_holder(peer, False, 0)
+        if side.holders:
+            side.push()
+            self._look_at_end(route, i)
+        else:
+            route.end_side(i, kind, why)
+            self._note_dropped(route, side.clear())
+            self._release_name(route)
+        self._forget_if_unused(route)
+
+    def come_back(self, peer: Peer, number: int) -> None:
+        """Learn that such a side is no longer lost. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            held[0].more_comes = False
+            held[0].revive_side(held[1])
+
+    def rests(self, peer: Peer, number: int) -> None:
+        """Learn that `peer` receives no more, until it says that it does. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            side = held[0].sides[held[1]]
+            side.rests(side.holders[peer])
 
     def leave(self, peer: Peer, number: int) -> None:
         """Take back an end whose last handle is gone. Under the lock.
@@ -814,7 +865,17 @@ class Hub:
                 self._release_name(route)
 
     def _check_free(self, name: str) -> None:
-        if name in self._names:
+        route = self._names.get(name)
+        if route is not None and route.key.startswith(FAR):
+            if self.yields is None or not self.yields(name):
+                raise ChannelExists(
+                    f"node {route.maker[len(FAR) :]} of the cluster has a channel named {name!r}; "
+                    "take another name or close that one",
+                    name,
+                )
+            route.end_side(0, ChannelBroken, "this node has the name now")
+            self._remove_name(route)
+        elif route is not None:
             raise ChannelExists(
                 f"a channel named {name!r} exists already; take another name or close that one",
                 name,

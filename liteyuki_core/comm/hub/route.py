@@ -103,6 +103,8 @@ class Route:
         """How many messages that carry this channel its maker has sent or is about to send."""
         self.over = False
         """Whether the name is to be freed as soon as nobody needs it to drain the channel."""
+        self.more_comes = False
+        """Whether messages are still on their way from another node, whose side has ended."""
         self.forgotten = False
         """Whether the hub has forgotten this route: its key leads to nothing."""
 
@@ -196,7 +198,7 @@ class Route:
         # A message that another holder was given and does not handle may still come to this one.
         side = self.sides[i]
         given = sum(each.outstanding for each in side.holders.values())
-        return not side.waiting and given == holder.outstanding
+        return not side.waiting and given == holder.outstanding and not self.more_comes
 
     def end_side(
         self,

@@ -370,6 +370,13 @@ class Side:
             self._update_sharing()
         self.push()
 
+    def rests(self, holder: Holder) -> None:
+        """Learn that a holder receives no more. It keeps what it was given."""
+        if holder.ready:
+            holder.ready = holder.owes = False
+            holder.period = holder.room = 0
+            self._update_sharing()
+
     def ask_for(self, holder: Holder, period: int, count: int) -> None:
         """Learn that a holder asks for `count` messages more, or for fewer.
 

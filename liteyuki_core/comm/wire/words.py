@@ -35,6 +35,9 @@ from .frames import (
 MOST_REQUESTS = 1 << 62
 """The numbers of a child's requests are below this."""
 
+FAR = "@"
+"""Begins the key of a channel that another node of the cluster has."""
+
 QUEUE = "queue:"
 """The key of a queue is this and its name. So whoever knows the name can open it, or make it."""
 

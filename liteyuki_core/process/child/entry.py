@@ -58,6 +58,7 @@ def main(spec: ChildSpec) -> None:
         max_message_bytes=spec.max_message_bytes,
         own_loop=True,
     )
+    context.crosses = spec.crosses
     leaving.context = context
 
     def on_word(word: words.ToProcess) -> None:

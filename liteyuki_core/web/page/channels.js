@@ -214,7 +214,7 @@ function letterTable(act) {
   return new Table(t("dead letters"), "letters", [
     column("name", t("channel"), (each) => each.channel),
     column("process", t("process"), (each) => each.process),
-    column("crashes", t("state"), (each) => t("crashes", { n: each.crashes })),
+    column("crashes", t("crash"), (each) => t("crashes", { n: each.crashes })),
     column("bytes", t("bytes"), (each) => bytes(each.size), true),
     column("time", t("time"), (each) => moment(each.time)),
     { key: "actions", head: t("actions"), show: (cell, each) => {

@@ -62,7 +62,7 @@ export class Overview extends HTMLElement {
     if (!found) return;
     const troubles = troublesOf(found, this._channels);
     say(this._well, troubles.length ? "" : wellOf(found));
-    this._well.hidden = troubles.length > 0;
+    this._well.hidden = troubles.length > 0 || !found.processes.length;
     sync(this._troubles, troubles, (each) => each.key, makeTrouble, (row, each) => {
       row.classList.toggle("bad", each.bad);
       const [, link] = parts(row, [], each.text);

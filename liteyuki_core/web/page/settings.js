@@ -74,7 +74,7 @@ function settingTable() {
     } },
     { key: "source", head: t("source"), show: (cell, { source }) => {
       cell.classList.toggle("muted", source === null);
-      say(cell, source ?? t("default"));
+      say(cell, source === "environment" ? t(source) : source ?? t("default"));
     } },
   ], (each) => each.key);
 }
@@ -98,6 +98,7 @@ function session() {
     made.replaceChildren(
       h("p", null, t("link seconds", { time: about(link.seconds) })), h("div.bar", null, field, copy));
     field.select();
+    made.scrollIntoView({ block: "center" });
   });
   return h("section", { "aria-labelledby": "session" },
     h("h2", { id: "session" }, t("session")),

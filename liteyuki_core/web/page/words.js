@@ -181,6 +181,7 @@ const WORDS = {
   "form pickle": ["pickle", "pickle"],
   request: ["request", "请求"],
   redelivered: ["again", "重投"],
+  crash: ["Crashes", "崩溃"],
   crashes: ["{n} crash|{n} crashes", "崩溃 {n} 次"],
   "put back": ["Put back", "放回"],
   discard: ["Discard", "丢弃"],
@@ -229,6 +230,7 @@ const WORDS = {
   "ch set": ["set", "写入"],
   // Settings
   default: ["default", "默认"],
+  environment: ["environment", "环境变量"],
   source: ["Set in", "来源"],
   changed: ["needs a restart", "重启后生效"],
   "changed n": ["{n} setting has a new value, which holds after a restart of the bot.|{n} settings have new values, which hold after a restart of the bot.", "有 {n} 项设置已修改，重启机器人后生效。"],

@@ -1,0 +1,50 @@
+"""Measure channels between nodes beside nats-py alone, and beside the local link, in one run.
+
+`python benchmarks/cluster.py` prints the table; `--help` tells the options, README.md what each
+row is. Exits with 1 when something could not be measured or a result was wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import side_cluster as sides
+import side_liteyuki as link
+from comparison import Rows, Side, compare
+from table import Row
+from workloads import WORKLOADS, Workload
+
+RATE = "msg/s"
+TEXT = "100-byte str, node to node"
+TRIP = "round trip, node to node"
+CLUSTER_WORK = {
+    "text": WORKLOADS["text"],
+    "trip": Workload("trip", WORKLOADS["trip"].make_pool, 50, 5_000),
+}
+ROWS: Rows = {
+    Row("1", TEXT, RATE, 0.7, 0.95): ("text", sides.one_way, sides.raw_one_way),
+    Row("2", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, sides.raw_round_trip),
+    Row("3", f"{TRIP}, p99", "ms"): ("trip", sides.round_trip_p99, sides.raw_round_trip_p99),
+    Row("a", TEXT, RATE): ("text", sides.one_way, link.one_way),
+    Row("b", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, link.round_trip),
+}
+NAMES: dict[Side, str] = {
+    sides.raw_one_way: sides.RAW,
+    sides.raw_round_trip: sides.RAW,
+    sides.raw_round_trip_p99: sides.RAW,
+    link.one_way: "local link",
+    link.round_trip: "local link",
+}
+
+
+def versions() -> dict[str, str]:
+    """Return what is measured."""
+    return {link.NAME: link.version(), **sides.versions()}
+
+
+if __name__ == "__main__":
+    about = "channels between nodes beside nats-py and the local link, in one run"
+    try:
+        sys.exit(compare(about, ROWS, CLUSTER_WORK, NAMES, versions))
+    except KeyboardInterrupt:
+        sys.exit(130)

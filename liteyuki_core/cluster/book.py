@@ -1,0 +1,246 @@
+"""The book of a cluster: which nodes there are, and which node has which channel.
+
+It is a bucket on the server with an entry for each node and each channel. Every node has a copy,
+which the server keeps current. A node writes its own entry again and again, so that others see
+that it lives. An entry is changed only as it was read, so a name is had by one node at a time.
+
+Ownership. A `Book` owns the task that writes the node's entry. All is called on the cluster's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from .. import log
+from ..errors import ClusterError
+from ..language import say
+from . import message
+from .connection import Refused
+from .message import ChannelEntry, NodeEntry
+from .place import Place
+
+WRONG_SEQUENCE = 10071
+_BEAT_SECONDS = 2.0
+_LATE_SECONDS = 4.0
+GONE_SECONDS = 7.5
+"""A node that has not written its entry for so long is gone. For one that is late, the server is
+asked whether anybody is there."""
+_FILL_SECONDS = 10.0
+_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_OPERATION = "KV-Operation"
+
+
+class Known:
+    """A node, as its entry has it."""
+
+    def __init__(self, epoch: str, alive: bool) -> None:
+        self.epoch = epoch
+        self.alive = alive
+        self.seen = monotonic()
+
+
+class Book:
+    """The copy of the bucket that this node has, and what it writes there.
+
+    `on_channel` is called with the name and the entry of each channel whose entry changes, with
+    None when it is deleted. `on_node` is called with the name of each node whose entry was written,
+    and whether it is new, or has a new life.
+    """
+
+    def __init__(
+        self,
+        node: Place,
+        on_channel: Callable[[str, ChannelEntry | None], object],
+        on_node: Callable[[str, bool], object],
+    ) -> None:
+        self._node = node
+        self._on_channel = on_channel
+        self._on_node = on_node
+        self.channels: dict[str, ChannelEntry] = {}
+        self.nodes: dict[str, Known] = {}
+        self._sequences: dict[str, int] = {}
+        """By the subject of an entry: the number of its last change."""
+        self._names: dict[str, str] = {}
+        """By the subject of an entry: the name of its channel."""
+        self._missing = 0
+        """How many entries are still to come of those that there were."""
+        self._filled = asyncio.Event()
+        self._inbox = f"{node.delivered}.book"
+        self._beating: asyncio.Task[None] | None = None
+        self._tries = 0
+
+    async def open(self) -> None:
+        """Read the book, and write this node's entry. Raises `ClusterError`."""
+        await self._node.connection.subscribe(self._inbox, self._take)
+        await self.follow()
+        await asyncio.wait_for(self._filled.wait(), _FILL_SECONDS)
+        await asyncio.gather(*(self._look_for(name) for name in list(self.nodes)))
+        await self._enter()
+        self._beating = self._node.task(self._beat())
+
+    async def follow(self) -> None:
+        """Have the server tell all entries, and each change from now on."""
+        subjects = self._node.subjects
+        self._tries += 1
+        consumer = f"{self._node.name}-{self._node.epoch}-book-{self._tries}"
+        config = {
+            "name": consumer,
+            "deliver_subject": self._inbox,
+            "deliver_policy": "last_per_subject",
+            "ack_policy": "none",
+            "filter_subject": subjects.entries,
+            "inactive_threshold": 60 * 10**9,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        self._filled.clear()
+        self._missing = 0
+        create = {"stream_name": subjects.book, "config": config, "action": "create"}
+        made = await self._node.connection.ask(
+            f"CONSUMER.CREATE.{subjects.book}.{consumer}", create
+        )
+        # Those that came before this answer are counted below zero.
+        delivered = made.get("delivered", {}).get("consumer_seq", 0)
+        self._missing += made.get("num_pending", 0) + delivered
+        if self._missing <= 0:
+            self._filled.set()
+
+    async def look_for_late_ones(self) -> None:
+        """See whether those still run whose entries are late."""
+        late = monotonic() - _LATE_SECONDS
+        for name, known in list(self.nodes.items()):
+            if known.alive and known.seen < late and name != self._node.name:
+                await self._look_for(name)
+
+    async def close(self) -> None:
+        """Write that this node has stopped."""
+        if self._beating is not None:
+            self._beating.cancel()
+            left = NodeEntry(self._node.name, self._node.epoch, left=True)
+            try:
+                await asyncio.wait_for(self._put_node(left), 1)
+            except Exception as error:  # Others see it after some time.
+                log.logger.debug(f"NATS: the end of this node is not told: {error!r}")
+
+    def is_alive(self, name: str) -> bool:
+        """Return whether a node runs, as far as is known. From any thread."""
+        known = self.nodes.get(name)
+        return known is not None and known.alive and monotonic() - known.seen < GONE_SECONDS
+
+    async def claim(self, name: str, capacity: int) -> bool:
+        """Write that this node has a channel; return whether it has. Raises what `ask` raises."""
+        node, subject = self._node, self._node.subjects.of_channel(name)
+        entry = message.entry(ChannelEntry(name, node.name, node.epoch, capacity))
+        while True:
+            holder = self.channels.get(name)
+            if holder is not None and holder.node != node.name and self.is_alive(holder.node):
+                log.logger.error(
+                    say(
+                        "channel {name} exists on node {node} too: here only processes of this "
+                        "node have it",
+                        name=name,
+                        node=holder.node,
+                    )
+                )
+                return False
+            try:
+                await self._put(subject, entry)
+                return True
+            except Refused as error:
+                if error.code != WRONG_SEQUENCE:
+                    raise
+            await asyncio.sleep(0.05)  # The change that was quicker is on its way.
+
+    async def release(self, name: str) -> None:
+        """Delete the entry of a channel that this node has no more."""
+        holder = self.channels.get(name)
+        if holder is None or holder.node == self._node.name:
+            await self._put(self._node.subjects.of_channel(name), b"", {_OPERATION: "DEL"})
+
+    # ------------------------------------------------------------- inside
+
+    async def _put(self, subject: str, entry: bytes, more: dict[str, str] | None = None) -> None:
+        headers = {_EXPECTED: str(self._sequences.get(subject, 0)), **(more or {})}
+        sequence = await self._node.connection.publish(subject, entry, headers)
+        self._sequences[subject] = max(sequence, self._sequences.get(subject, 0))
+
+    async def _put_node(self, entry: NodeEntry) -> None:
+        await self._put(self._node.subjects.of_node(entry.node), message.entry(entry))
+
+    async def _enter(self) -> None:
+        node = self._node
+        other = self.nodes.get(node.name)
+        if other is not None and other.alive and other.epoch != node.epoch:
+            raise ClusterError(
+                f"a node named {node.name!r} runs in cluster {node.cluster!r} already; each main "
+                "process needs a LITEYUKI_NODE of its own"
+            )
+        try:
+            await self._put_node(NodeEntry(node.name, node.epoch))
+        except Refused as error:
+            if error.code != WRONG_SEQUENCE:
+                raise
+            raise ClusterError(
+                f"another node named {node.name!r} has come at this moment; each main process "
+                "needs a LITEYUKI_NODE of its own"
+            ) from None
+
+    async def _beat(self) -> None:
+        entry = NodeEntry(self._node.name, self._node.epoch)
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            self._node.look_around()
+            try:
+                await self._put_node(entry)
+            except Refused as error:
+                known = self.nodes.get(self._node.name)
+                if error.code == WRONG_SEQUENCE and known and known.epoch != self._node.epoch:
+                    self._node.replaced()
+                    return
+            except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+                log.logger.debug(f"NATS: a heartbeat is late: {error!r}")
+
+    async def _look_for(self, name: str) -> None:
+        """See whether a node runs whose entry is from before: whoever runs listens."""
+        known = self.nodes[name]
+        if known.alive:
+            known.alive = await self._node.answers(name)
+
+    async def _take(self, msg: Msg) -> None:
+        self._missing -= 1
+        try:
+            self._read(msg)
+        except msgspec.MsgspecError as error:
+            log.logger.debug(f"NATS: an entry at {msg.subject} is none of ours: {error}")
+        if self._missing <= 0:
+            self._filled.set()
+
+    def _read(self, msg: Msg) -> None:
+        subject = msg.subject
+        sequence = msg.metadata.sequence.stream
+        self._sequences[subject] = max(sequence, self._sequences.get(subject, 0))
+        if self._node.subjects.kind_of(subject) == "node":
+            entry = message.read_node(msg.data)
+            before = self.nodes.get(entry.node)
+            new = before is None or before.epoch != entry.epoch or not self.is_alive(entry.node)
+            self.nodes[entry.node] = Known(entry.epoch, not entry.left)
+            self._on_node(entry.node, new)
+            return
+        deleted: Any = (msg.headers or {}).get(_OPERATION)
+        if deleted:
+            name = self._names.pop(subject, None)
+            if name is not None:
+                self.channels.pop(name, None)
+                self._on_channel(name, None)
+            return
+        channel = message.read_channel(msg.data)
+        self._names[subject] = channel.name
+        self.channels[channel.name] = channel
+        self._on_channel(channel.name, channel)

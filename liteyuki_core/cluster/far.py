@@ -1,0 +1,389 @@
+"""Other nodes as peers of the hub: what they are given leaves for the stream.
+
+A `NodePeer` is one other node. A `Far` is one channel with it: either that node has the channel,
+and this node has a route in its place, or this node has it, and that one has opened it. What the
+hub gives to a `Far` goes to one subject, in order, and the hub keeps it until the other node says
+that it was handled. An `Arrival` is a letter that has come from the stream: the sender of its
+messages, as the hub sees it.
+
+Threads. The hub calls the methods of `Peer`, under its lock. All else is called on the cluster's
+loop. `waiting` is changed under the lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from math import inf
+from time import monotonic
+from typing import Any
+
+from .. import log
+from ..comm.hub.route import Route
+from ..comm.hub.side import Side
+from ..comm.wire.batch import Batch
+from ..comm.wire.words import FAR
+from ..errors import ChannelBroken, ChannelError
+from ..language import say
+from . import message
+from .message import Gone, Letter
+from .place import Place
+
+PART_BYTES = 512 * 1024
+"""Longer letters travel in parts."""
+
+_LETTER_MESSAGES = 1024
+_LETTER_BYTES = 256 * 1024
+"""So much is gathered for one letter while the one before it is on its way."""
+
+_AGAIN_SECONDS = 1.0
+
+WINDOW = 64
+"""How many messages another node is given in advance where several processes receive."""
+
+
+class Sent:
+    """A letter on the stream: the numbers that its messages have in the hub."""
+
+    __slots__ = ("at", "done", "numbers")
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.numbers = numbers
+        self.done = 0
+        self.at = monotonic()
+
+
+class Far:
+    """One channel with one other node."""
+
+    def __init__(self, node: Place, peer: NodePeer, number: int, name: str, is_home: bool) -> None:
+        self.node = node
+        self.peer = peer
+        self.number = number
+        self.name = name
+        self.is_home = is_home
+        """Whether the channel is this node's."""
+        self.serial = node.next_serial()
+        self.waiting: deque[Batch | Gone | None] = deque()
+        """What is still to leave; None: the other side is back."""
+        self.due = False
+        self.opened = False
+        """Whether a process of this node has the channel, where that is another node's."""
+        self.receives = False
+        self.told: tuple[bool] | None = None
+        """What the other node was told of the end of the other side, and whether more comes."""
+        self.sent: dict[int, Sent] = {}
+        self.stuck = False
+        """Whether the stream has no room."""
+        self.accepted = 0
+        self.published = 0
+        """How many things have come to leave, and have left."""
+        self._finished = False
+        """Whether the other node was told that the channel is closed."""
+        self._letters = 0
+        self._early: dict[int, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def subject(self) -> str:
+        """Where its letters go."""
+        subjects = self.node.subjects
+        if self.is_home:
+            return subjects.to_node(self.name, self.peer.node)
+        return subjects.to_home(self.name)
+
+    def put(self, thing: Batch | Gone | None) -> None:
+        """Take something that is to leave. Under the lock."""
+        self.waiting.append(thing)
+        self.accepted += 1
+        self.node.busy.add(self)
+        self.node.due(self)
+
+    def start(self) -> None:
+        """Begin to send what waits, unless that is under way."""
+        if self._task is None and self.waiting:
+            self._task = self.node.task(self._send())
+
+    def handled(self, number: int, count: int) -> None:
+        """Learn how many messages of a letter are handled, all in all."""
+        sent = self.sent.get(number)
+        if sent is None:
+            if self._task is not None and len(self._early) < 1024:
+                self._early[number] = max(count, self._early.get(number, 0))
+            return
+        numbers = sent.numbers[sent.done : count]
+        sent.done = max(sent.done, count)
+        if sent.done >= len(sent.numbers):
+            del self.sent[number]
+        self._settle(numbers)
+        self._let_go()
+
+    def _settle(self, numbers: list[int]) -> None:
+        if not numbers:
+            return
+        hub = self.node.hub
+        with hub.lock:
+            hub.acknowledge(self.peer, self.number, _ranges(numbers))
+        hub.pump()
+
+    async def _send(self) -> None:
+        try:
+            while self.waiting:
+                first = self.waiting[0]
+                if isinstance(first, Batch):
+                    count = await self._send_batches()
+                else:
+                    await self._send_end(first)
+                    count = 1
+                with self.node.hub.lock:
+                    self.published += count
+                    if self.published == self.accepted:
+                        self.node.busy.discard(self)
+                self.node.has_left()
+        except Exception:
+            self.node.later(_AGAIN_SECONDS, self.start)
+            raise
+        finally:
+            self._task = None
+            self._early.clear()
+            if self.waiting and sys.exc_info()[0] is None:
+                self.start()  # It came while the task was about to end.
+
+    async def _send_end(self, end: Gone | None) -> None:
+        kind, body = (message.BACK, b"") if end is None else (message.GONE, message.encode(end))
+        await self._publish(kind, body, 0, 1)
+        with self.node.hub.lock:
+            self.waiting.popleft()
+        if end is not None and end.for_good:
+            self._finished = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close this end once the other node was told that its other side has closed."""
+        if self._finished and not self.sent and self.is_home:
+            with self.node.hub.lock:
+                self.node.hub.close(self.peer, self.number)
+            self.node.hub.pump()
+            self.peer.forget(self)
+
+    async def _send_batches(self) -> int:
+        taken: list[Batch] = []
+        count = size = 0
+        with self.node.hub.lock:
+            for thing in self.waiting:
+                if not isinstance(thing, Batch):
+                    break
+                count += thing.count
+                size += thing.size
+                if taken and (count > _LETTER_MESSAGES or size > _LETTER_BYTES):
+                    break
+                taken.append(thing)
+        entries: list[message.Entry] = []
+        numbers: list[int] = []
+        left_out: list[int] = []
+        for batch in taken:
+            for number, each in enumerate(message.entries_of(batch), batch.first):
+                if each is None:
+                    left_out.append(number)
+                else:
+                    entries.append(each)
+                    numbers.append(number)
+        if left_out:
+            self._leave_out(left_out)
+        if entries:
+            body = message.encode(entries)
+            parts = max(1, -(-len(body) // PART_BYTES))
+            number = 0
+            for part in range(parts):
+                piece = body if parts == 1 else body[part * PART_BYTES : (part + 1) * PART_BYTES]
+                kind = message.DATA if parts == 1 else message.PART
+                number = await self._publish(kind, piece, part, parts)
+            self.sent[number] = Sent(numbers)
+            early = self._early.pop(number, None)
+            if early is not None:
+                self.handled(number, early)
+        with self.node.hub.lock:
+            for _ in taken:
+                self.waiting.popleft()
+        return len(taken)
+
+    async def _publish(self, kind: int, body: bytes, part: int, parts: int) -> int:
+        self._letters += 1
+        node = self.node
+        letter = message.encode(Letter(kind, node.name, node.epoch, body, part, parts))
+        return await node.publish(self, letter, f"{node.epoch}.{self.serial}.{self._letters}")
+
+    def _leave_out(self, numbers: list[int]) -> None:
+        log.logger.error(
+            say(
+                "channel {name}: {count} messages can't cross to node {node} and are skipped: "
+                "text, bytes, numbers, None, and lists and dicts of them can",
+                name=self.name,
+                count=len(numbers),
+                node=self.peer.node,
+            )
+        )
+        self._settle(numbers)
+
+
+class NodePeer:
+    """One other node as a peer of the hub."""
+
+    eager = True
+    clean = True
+
+    def __init__(self, node: Place, name: str, serial: int) -> None:
+        self._here = node
+        self.node = name
+        self.process: str | None = f"{FAR}{name}"
+        self.prefix = f"{FAR}{name}.{serial}."
+        self.ends: dict[int, tuple[Route, int]] = {}
+        self.holds: Counter[str] = Counter()
+        self.serves_since = inf
+        self.fars: dict[int, Far] = {}
+        self.by_name: dict[tuple[str, bool], Far] = {}
+        """By name, and whether the channel is this node's."""
+        self._last = 0
+
+    def add(self, name: str, is_home: bool) -> Far:
+        """Return a new far end. The caller opens its number."""
+        self._last += 1
+        far = Far(self._here, self, self._last, name, is_home)
+        self.fars[far.number] = self.by_name[name, is_home] = far
+        return far
+
+    def forget(self, far: Far) -> None:
+        """Drop a far end. Nothing waits any more for what it has not sent."""
+        far.stuck = True
+        self._here.busy.discard(far)
+        self.fars.pop(far.number, None)
+        if self.by_name.get((far.name, far.is_home)) is far:
+            del self.by_name[far.name, far.is_home]
+
+    # ------------------------------------------------------------- called by the hub
+
+    def deliver(self, number: int, batch: Batch) -> None:
+        self.fars[number].put(batch)
+
+    def gone(
+        self,
+        number: int,
+        kind: type[ChannelError] | None,
+        why: str,
+        last: bool,
+        holds: int,
+        lines: tuple[str, ...] = (),
+    ) -> None:
+        far = self.fars.get(number)
+        if far is None or number not in self.ends or self._here.stopping:
+            return
+        if kind is None:
+            if far.told is not None:
+                far.told = None
+                far.put(None)
+        elif far.told is None or (last and far.told == (True,)):
+            far.told = (not last,)
+            route, i = self.ends[number]
+            for_good = last and not route.sides[route.other(i)].let_go
+            far.put(Gone(kind is ChannelBroken, why, for_good, not last))
+
+    def shared(self, number: int, period: int, requests: bool) -> None:
+        # What has left for the other node is not called back.
+        self._here.soon(self._give_back, number, period, requests)
+
+    def _give_back(self, number: int, period: int, requests: bool) -> None:
+        hub = self._here.hub
+        with hub.lock:
+            hub.give_back(self, number, period, [], requests)
+        hub.pump()
+
+    def acknowledged(self, number: int, count: int) -> None:
+        pass  # What came from the node was sent by an `Arrival`.
+
+    def dropped(self, number: int, count: int) -> None:
+        pass
+
+    def answered(self, number: int, batch: Batch) -> None:
+        pass  # Requests are not passed to other nodes.
+
+    def refused(
+        self, number: int, requests: Sequence[int], kind: type[ChannelError], why: str
+    ) -> None:
+        pass
+
+    def cancelled(self, number: int, requests: Sequence[int]) -> None:
+        pass
+
+    def says_late(self, number: int) -> bool:
+        return True
+
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
+        pass
+
+    def detach(self) -> None:
+        pass
+
+    def pump(self) -> None:
+        pass
+
+
+class Arrival(NodePeer):
+    """The messages of one letter: the hub tells it how many of them are handled."""
+
+    def __init__(self, peer: NodePeer, far: Far, number: int, done: Any) -> None:
+        self.process = peer.process
+        self.prefix = peer.prefix
+        self.ends = peer.ends
+        self.holds = peer.holds
+        self.serves_since = peer.serves_since
+        self.far = far
+        self.number = number
+        """The number of the letter on the stream."""
+        self.count = 0
+        self.handled = 0
+        self._done = done
+
+    def acknowledged(self, number: int, count: int) -> None:
+        self.handled += count
+        self._done(self)
+
+    dropped = acknowledged
+
+
+class Listened(Side):
+    """The side of this node's processes of a channel that another node has.
+
+    `notify` is called under the lock when that node should know more: whether anybody here has the
+    channel, and whether anybody receives.
+    """
+
+    def __init__(self, notify: Any) -> None:
+        super().__init__(None)
+        self._notify = notify
+        self._said = (False, False)
+
+    def push(self) -> None:
+        self._look()
+        super().push()
+
+    def _update_sharing(self) -> None:
+        super()._update_sharing()
+        self._look()
+
+    def _look(self) -> None:
+        now = bool(self.holders), any(each.ready for each in self.holders.values())
+        if now != self._said:
+            self._said = now
+            self._notify(*now)
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][0] + found[-1][1] == number:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((number, 1))
+    return found

@@ -1,0 +1,174 @@
+"""What nodes tell each other: messages of channels on the stream, and words beside it.
+
+Pure. All of it is msgpack. Nothing that comes is believed: what does not have its shape raises
+`msgspec.ValidationError` or `FrameError`, and no data of a user's message is rebuilt here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec.msgpack import Ext
+
+from ..comm.wire.batch import Batch, pack, pack_text
+from ..comm.wire.frames import CHUNK, LONGEST_TEXT
+from ..comm.wire.packed import unwrap, wrap
+from ..comm.wire.payload import Linked, Long, Raw, dump
+from ..errors import FrameError
+
+DATA, PART, GONE, BACK = 0, 1, 2, 3
+"""Kinds of what travels on a channel's subject: messages; a part of them, if they are long; that
+the other side has ended; that it is back."""
+
+_PACKED, _TEXT = 1, 2
+
+Entry = str | bytes | Ext
+"""One message: a text, a `bytes` object, msgpack of anything else, a text that is not UTF-8."""
+
+
+class Letter(msgspec.Struct, array_like=True, gc=False):
+    """What travels on a channel's subject. `body` is msgpack, or a part of it."""
+
+    kind: int
+    node: str
+    epoch: str
+    body: bytes = b""
+    part: int = 0
+    parts: int = 1
+
+
+class Gone(msgspec.Struct, array_like=True, gc=False):
+    """The body of GONE."""
+
+    broken: bool
+    why: str
+    for_good: bool
+    more: bool
+    """Whether messages from before are still to come."""
+
+
+class Word(msgspec.Struct, array_like=True, gc=False):
+    """What nodes tell each other beside the stream.
+
+    `handled` has, for each channel by its name and whether the receiver of this word has it: the
+    numbers of letters on the stream and how many messages of each were handled. `held` has names of
+    channels, which the sender of the word holds, and whether it receives there. `resync` asks for
+    `held`. `gone` has names of channels that its sender does not have: nothing of them is on its
+    way.
+    """
+
+    node: str
+    epoch: str
+    handled: list[tuple[str, bool, list[tuple[int, int]]]] = []
+    held: dict[str, bool] = {}
+    resync: bool = False
+    gone: list[str] = []
+
+
+class NodeEntry(msgspec.Struct):
+    """The entry of a node: it is written again and again while the node runs."""
+
+    node: str
+    epoch: str
+    left: bool = False
+    """Whether it has stopped in good order."""
+
+
+class ChannelEntry(msgspec.Struct):
+    """The entry of a channel."""
+
+    name: str
+    node: str
+    epoch: str
+    capacity: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_letters = msgspec.msgpack.Decoder(Letter)
+_entries = msgspec.msgpack.Decoder(list[Any])
+_gone = msgspec.msgpack.Decoder(Gone)
+_words = msgspec.msgpack.Decoder(Word)
+_nodes = msgspec.json.Decoder(NodeEntry)
+_channels = msgspec.json.Decoder(ChannelEntry)
+
+encode = _encoder.encode
+read_letter = _letters.decode
+read_gone = _gone.decode
+read_word = _words.decode
+read_node = _nodes.decode
+read_channel = _channels.decode
+entry = msgspec.json.encode
+
+
+def entries_of(batch: Batch) -> Iterator[Entry | None]:
+    """Yield the messages of a batch as they cross; None for one that can't cross."""
+    for payload in batch.payloads():
+        if isinstance(payload, str):
+            yield payload if _is_clean(payload) else Ext(_TEXT, _raw(payload))
+        elif isinstance(payload, Raw):
+            yield bytes(payload.data)
+        elif isinstance(payload, Long) and payload.is_bytes:
+            yield bytes(payload.segments[1])
+        else:
+            packed = None if isinstance(payload, Linked) else unwrap(payload)
+            yield None if packed is None else Ext(_PACKED, bytes(packed))
+
+
+def batches_of(body: bytes) -> Iterator[Batch]:
+    """Yield the messages of a letter's body as batches. Raises `FrameError` if it has another."""
+    texts: list[str] = []
+    payloads: list[Any] = []
+    lengths: list[int] = []
+    size = 0
+    for each in _entries.decode(body):
+        if isinstance(each, Ext) and each.code == _TEXT:
+            each = str(bytes(each.data), "utf-8", "surrogatepass")
+        if isinstance(each, str) and len(each) <= LONGEST_TEXT:
+            if payloads:
+                yield pack(0, payloads, lengths)
+                payloads, lengths, size = [], [], 0
+            texts.append(each)
+            continue
+        if texts:
+            yield pack_text(0, texts)
+            texts = []
+        payload, length = _payload(each)
+        if not length or size + len(payload) > CHUNK:
+            if payloads:
+                yield pack(0, payloads, lengths)
+                payloads, lengths, size = [], [], 0
+            if not length:
+                yield pack(0, [payload], [0])
+                continue
+        payloads.append(payload)
+        lengths.append(length)
+        size += len(payload)
+    if texts:
+        yield pack_text(0, texts)
+    if payloads:
+        yield pack(0, payloads, lengths)
+
+
+def _payload(each: object) -> tuple[Any, int]:
+    if isinstance(each, str | bytes):
+        return dump(each)
+    if isinstance(each, Ext) and each.code == _PACKED:
+        payload = wrap(bytes(each.data))
+        return payload, len(payload) if isinstance(payload, bytes) else 0
+    raise FrameError(f"a message of type {type(each).__name__}")
+
+
+def _is_clean(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

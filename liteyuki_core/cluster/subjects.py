@@ -1,0 +1,74 @@
+"""The names of all that a cluster has on the NATS server: streams, subjects, consumers.
+
+Pure. Names of channels and nodes are any text, and tokens of a subject are not. So a character that
+a token can't have is written as "=" and its UTF-8 bytes in hex, and a long name as its hash.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_LONGEST = 100
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+"""What the names of clusters and nodes look like."""
+
+
+def token(name: str) -> str:
+    """Return a name as one token of a subject or a key. Different names give different tokens."""
+    encoded = "".join(
+        each
+        if each in _SAFE
+        else "".join(f"={byte:02X}" for byte in each.encode("utf-8", "surrogatepass"))
+        for each in name
+    )
+    if len(encoded) <= _LONGEST:
+        return encoded
+    return "==" + sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Subjects:
+    """What one cluster's things are called, as one node sees it."""
+
+    def __init__(self, cluster: str, node: str) -> None:
+        self.stream = f"LY_{cluster}"
+        """The work queue with the messages of all channels."""
+        self.messages = f"ly.{cluster}.c.>"
+        self.book = f"KV_ly_{cluster}"
+        """The bucket with the nodes, and with the channels and who has them."""
+        self.entries = f"$KV.ly_{cluster}.>"
+        self.node = node
+        self._channels = f"ly.{cluster}.c"
+        self._words = f"ly.{cluster}.n"
+        self._entry = f"$KV.ly_{cluster}"
+
+    def to_home(self, name: str) -> str:
+        """Where messages to the node go that has the channel."""
+        return f"{self._channels}.{token(name)}.home"
+
+    def to_node(self, name: str, node: str) -> str:
+        """Where messages of that node to another one go."""
+        return f"{self._channels}.{token(name)}.to.{node}"
+
+    def words(self, node: str) -> str:
+        """Where words to a node go."""
+        return f"{self._words}.{node}"
+
+    @property
+    def all_words(self) -> str:
+        """Where words to all nodes go."""
+        return f"{self._words}._all"
+
+    def of_node(self, node: str) -> str:
+        """The entry of a node."""
+        return f"{self._entry}.node.{node}"
+
+    def of_channel(self, name: str) -> str:
+        """The entry of a channel."""
+        return f"{self._entry}.channel.{token(name)}"
+
+    def kind_of(self, entry: str) -> str:
+        """Return "node" or "channel" for the subject of an entry."""
+        return entry.removeprefix(self._entry + ".").partition(".")[0]

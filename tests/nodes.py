@@ -1,0 +1,86 @@
+"""Nodes of a cluster in one process, over a real NATS server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from liteyuki_core.cluster.cluster import Node, Options
+from liteyuki_core.cluster.connection import Access
+from liteyuki_core.comm.channel import Channel
+from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.hub.link_peer import LinkPeer
+from liteyuki_core.comm.hub.main import Main
+from liteyuki_core.comm.link_port import LinkPort
+from tests.conftest import wait_until
+from tests.pair import _LINES, Pair
+
+
+class OneNode:
+    """A main process's side: its context, its hub, its part of the cluster."""
+
+    def __init__(self, url: str, name: str, cluster: str, max_message_bytes: int = 1 << 20) -> None:
+        self.name = name
+        self.context = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
+        self.context.crosses = True
+        self.main = Main(self.context)
+        self.node = Node(self.main, Options(Access(url, None, None), cluster, name, 1))
+        try:
+            self.node.open()
+        except BaseException:
+            self.context.close(1)
+            self.main.store.close(1)
+            raise
+
+    def make(self, name: str, capacity: int = 1024) -> Channel[Any]:
+        """Return this node's end of a new channel."""
+        end = self.context.make(name, capacity)
+        self.context.register(name, end)
+        return Channel._of(end)
+
+    def get(self, name: str) -> Channel[Any]:
+        """Return this node's end of a channel, as soon as it is known."""
+        wait_until(lambda: name in self.context.port.names(), f"{self.name} knows {name}")
+        return Channel._of(self.context.get(name))
+
+    def close(self) -> None:
+        """End it in good order."""
+        self.node.stop()
+        self.context.close(2)
+        self.node.close(2)
+        self.main.store.close(2)
+
+
+class NodesPair(Pair):
+    """Two nodes: the main process of one, and a child called "w" of the other.
+
+    `hub` and `store` are those of the child's node.
+    """
+
+    def __init__(self, url: str, cluster: str) -> None:
+        self.near = OneNode(url, "a", cluster)
+        self.far = OneNode(url, "b", cluster)
+        self.cache_bytes = 1 << 20
+        self.main = self.near.context
+        self.composed = self.far.main
+        self.hub, self.store = self.composed.hub, self.composed.store
+        self.hub.add_process("w")
+        self.log = _LINES.open()
+        self.main_ended, self.child_ended, self.words = [], [], []
+        self._others, self._links, self._names = [], {}, 0
+        self.connect()
+        for name in ("w-active", "w-passive"):
+            wait_until(lambda name=name: name in self.main.port.names(), f"a knows {name}")
+
+    def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
+        context, port, peer = super()._connect(name)
+        context.crosses = True
+        return context, port, peer
+
+    def close(self) -> None:
+        """End both sides."""
+        for other in self._others:
+            other.close(2)
+        self.child.close(2)
+        self.near.close()
+        self.far.close()
+        _LINES.close(self.log)

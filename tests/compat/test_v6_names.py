@@ -329,3 +329,70 @@ def test_how_it_is_asked_for(how: str, tmp_path: Path, environment: Environment)
         assert program.wait(90) == 0, program.output
         assert program.found("hello __mp_main__ False")
         assert len(program.found("more __mp_main__ False")) == 2
+
+
+def test_channels_and_store(tmp_path: Path, environment: Environment) -> None:
+    """Names, closed ones, one within a process, those of a process to come; `delete`; the loop."""
+    output = run(
+        """
+        from liteyuki import Channel, LiteyukiBot, get_bot
+        from liteyuki.comm import get_channel, get_channels, set_channels
+        from liteyuki.comm.storage import shared_memory
+
+        early = Channel(_id="early")
+        bot = LiteyukiBot()
+        assert get_bot() is bot and bot.config == {} and str(early) == "Channel(early)"
+        named = Channel("named", capacity=3)
+        assert get_channel("early") == early and get_channel("named") == named
+        assert {"early", "named"} <= set(get_channels())
+        for make in (lambda: Channel("named"), lambda: get_channel("nothing")):
+            try:
+                make()
+            except (ValueError, KeyError) as error:
+                print(type(error).__name__)
+        set_channels({"other": Channel()})
+        named.send(1)  # No command: that is for active channels.
+        try:
+            named.receive(timeout=0.01)
+        except TimeoutError:
+            print("nothing came back")
+        early.close()
+        for use in (lambda: early.send(1), early.receive):
+            try:
+                use()
+            except RuntimeError as error:
+                print(type(error).__name__, isinstance(error, EOFError))
+        awaited = get_channel("w-active")
+        try:
+            awaited.send("x")
+        except KeyError:
+            print("not yet")
+        bot.add_process("w", print)
+        assert awaited == get_channel("w-active")
+        shared_memory.set("key", 1)
+        shared_memory.delete("key")
+        shared_memory.delete("key")
+        try:
+            shared_memory.delete("key", ignore_key_error=False)
+        except KeyError as error:
+            print("KeyError", error)
+        try:
+            bot.loop
+        except RuntimeError as error:
+            print(error)
+        """,
+        tmp_path,
+        environment,
+    )
+    lines = [line for line in output.splitlines() if " | " not in line and "[" not in line]
+    assert lines == [
+        "ChannelExists",
+        "ChannelNotFound",
+        "nothing came back",
+        "ClosedChannel True",
+        "ClosedChannel True",
+        "not yet",
+        "KeyError 'key'",
+        "LiteyukiBot's loop runs from run() on: use bot.on_before_start",
+    ], output
+    assert "channel named: this process receives on the end that it has sent on" in output

@@ -38,7 +38,7 @@ class Place(Protocol):
     def due(self, far: Any) -> None:
         """Have a far end send what waits. Under the lock."""
 
-    def was_handled(self, incoming: Any, arrival: Any, letter: Any, numbers: list[int]) -> None:
+    def was_handled(self, incoming: Any, arrival: Any, sender: str, numbers: list[int]) -> None:
         """Note how many messages of a letter are handled. Under the lock."""
 
     def soon(self, call: Callable[..., object], *args: Any) -> None:

@@ -27,7 +27,7 @@ from . import log
 from .accounts import Account, Accounts
 from .accounts.revival import Revival
 from .comm import current
-from .comm.channel import check_name
+from .comm.channel import check_name, check_timeout
 from .comm.context import Context
 from .comm.hub.letters import DeadLetter
 from .comm.hub.main import Main
@@ -236,8 +236,9 @@ class LiteyukiBot:
         imported in the child only. A coroutine function is run to its end. The path of a Python
         file, which ends with ".py", is run as `python FILE ARGS` would. If it imports NoneBot, as
         the bot.py of a project of its own does, NoneBot runs in it as the launcher has it. The
-        channels `NAME-active` and `NAME-passive` exist from now on. `run` starts the process, or it
-        starts at once if the bot runs.
+        channels `NAME-active` and `NAME-passive` exist from now on. Other channels and queues may
+        be among the arguments: each process of the child gets the other end of them. `run` starts
+        the process, or it starts at once if the bot runs.
 
         `restart` says when the child is started again after it has ended by itself. The default
         is `RestartPolicy()`. `watch` names files and folders. The child is restarted when one of
@@ -476,19 +477,30 @@ class LiteyukiBot:
         course = self._supervisor.get(name)
         self._on_loop(lambda: self._supervisor.stop(course))
 
-    def restart_process(self, name: str, *, load_first: bool = False) -> None:
+    def restart_process(self, name: str, *, load_first: bool = False, delay: float = 0.0) -> None:
         """Stop a child, if it runs, and start it again. Returns at once. From any thread.
 
-        With `load_first` a Python child that is RUNNING goes on until its next process has loaded
-        what it is to run. If that fails, it goes on for good, and the log says why.
+        With a `delay` this begins after so many seconds, if the bot still runs then. With
+        `load_first` a Python child that is RUNNING goes on until its next process has loaded what
+        it is to run. If that fails, it goes on for good, and the log says why.
 
         The messages under way on its channels are kept for its successor. If this is called again
         before the child has ended, the child is still started again once. Raises
-        `ProcessNotFound`.
+        `ProcessNotFound`, and `TypeError` or `ValueError` for a delay that is no number of seconds
+        from 0 on.
         """
         course = self._supervisor.get(name)
+        seconds = check_timeout(delay) or 0.0
+
+        def restart() -> None:
+            self._hub.process_comes(name)
+            self._supervisor.restart(course, load_first=load_first)
+
+        if seconds:
+            self._on_loop(lambda: asyncio.get_running_loop().call_later(seconds, restart))
+            return
         self._hub.process_comes(name)
-        self._on_loop(lambda: self._supervisor.restart(course, load_first=load_first))
+        self._on_loop(restart)
 
     # ------------------------------------------------------------- accounts
 

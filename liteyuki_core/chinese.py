@@ -135,6 +135,8 @@ CHINESE = {
     "process {name} is ended: whoever has called it waits no longer (pid {pid})": (
         "结束进程 {name}：调用方不再等待它（pid {pid}）"
     ),
+    "process {name} has asked for a stop: {error}": "进程 {name} 请求停止：{error}",
+    "process {name} has asked for a stop of {other}": "进程 {name} 请求停止 {other}",
     "process {name} has asked for a restart: {error}": "进程 {name} 请求重启：{error}",
     "process {name} has asked for a restart of {other}": "进程 {name} 请求重启 {other}",
     "process {name} is restarted: it has {size} of memory, and its max_memory is {limit}": (
@@ -237,6 +239,7 @@ CHINESE = {
     "callback {name}": "回调 {name}",
     "on_request callback {name}": "on_request 回调 {name}",
     "filter {name}": "过滤函数 {name}",
+    "on_end {name}": "on_end 回调 {name}",
     "a task that a callback has started": "回调启动的任务",
     "a function of {who}": "{who} 的函数",
     "{who}: {what} raised {error!r}": "{who}：{what} 抛出 {error!r}",

@@ -74,7 +74,7 @@ class ChannelError(_About):
         return self._subject
 
 
-class ChannelClosed(ChannelError):
+class ChannelClosed(ChannelError, EOFError):
     """This end was closed, or the other side was closed and everything it sent was received.
 
     If the other side died, `ChannelBroken` is raised instead.
@@ -82,7 +82,22 @@ class ChannelClosed(ChannelError):
 
 
 class ChannelBroken(ChannelError, ConnectionError):
-    """The other side died and will not come back, and everything it sent was received."""
+    """The other side died and will not come back, and everything it sent was received.
+
+    `lines` are the last lines that its process wrote.
+    """
+
+    def __init__(
+        self, message: str, channel: str | None = None, lines: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, channel)
+        self.args = (message, channel, tuple(lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The last lines that the process wrote, at most 20; () for a request and where nothing
+        is known."""
+        return self.args[2]  # type: ignore[no-any-return]
 
 
 class ChannelFull(ChannelError):

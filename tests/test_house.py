@@ -183,7 +183,7 @@ REBUILDS = {
     "process.child.worker: source.load": "in a worker: a call, which it is there for",
     "control.plain: pickle.Unpickler": "plain data that an operator looks at: it finds no class",
     "control.plain: _Plain(io.BytesIO(data)).load": "the same",
-    "process.child.entry: pickle.loads": "in a child: the call that the main process gave it",
+    "process.spec: from comm.wire.payload import ...": "in a child: the call that main gave it",
 }
 """Where bytes become objects, and why no child can run code in the main process there: that one
 rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and no more."""

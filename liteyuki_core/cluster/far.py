@@ -268,7 +268,13 @@ class NodePeer:
         self.fars[number].put(batch)
 
     def gone(
-        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+        self,
+        number: int,
+        kind: type[ChannelError] | None,
+        why: str,
+        last: bool,
+        holds: int,
+        lines: tuple[str, ...] = (),
     ) -> None:
         far = self.fars.get(number)
         if far is None or number not in self.ends or self._here.stopping:

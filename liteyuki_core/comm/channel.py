@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 from ..errors import (
     ChannelClosed,
     ChannelEmpty,
+    ChannelError,
     ChannelFull,
     WouldBlockLoop,
 )
@@ -125,8 +126,27 @@ class Channel(Handle, Generic[T]):
         end = self._end
         if end is None:
             self._find_check()
-            end = self._take(current().make(self._name, self._capacity))
+            made = current().make(self._name, self._capacity)
+            made.hash = object.__hash__(self)  # As before it had an end.
+            end = self._take(made)
         return end
+
+    def _find(self) -> End | None:
+        """Return this handle's end, or None if it has none yet. Never makes one."""
+        return self._end
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both are handles on the same end of a channel in this process."""
+        if self is other:
+            return True
+        if not isinstance(other, Channel):
+            return NotImplemented
+        end = self._find()
+        return end is not None and end is other._find()
+
+    def __hash__(self) -> int:
+        end = self._find()
+        return object.__hash__(self) if end is None else end.hash
 
     def _take(self, end: End) -> End:
         with end.lock:
@@ -410,6 +430,7 @@ class Channel(Handle, Generic[T]):
         filter_func: Callable[[T], Any] | None = None,
         ordered: bool = False,
         concurrency: int | None = None,
+        on_end: Callable[[ChannelError], Any] | None = None,
     ) -> Callable[[F], F]: ...
 
     def on_receive(
@@ -420,6 +441,7 @@ class Channel(Handle, Generic[T]):
         filter_func: Callable[[T], Any] | None = None,
         ordered: bool = False,
         concurrency: int | None = None,
+        on_end: Callable[[ChannelError], Any] | None = None,
     ) -> Any:
         """Decorate a callback for messages, with parentheses or without. Several may be registered.
 
@@ -442,6 +464,11 @@ class Channel(Handle, Generic[T]):
         to end, and no other message is taken. With code 0 the message counts as handled. With any
         other code it is not acknowledged, as in a crash.
 
+        `on_end`, sync or async, is called with `ChannelClosed` or `ChannelBroken` when the other
+        side has closed or will not come back, and the callbacks of all that it had sent have ended.
+        If the other side comes back and ends again, it is called again. It is not called for a
+        `close()` in this process, nor when this process stops.
+
         A function that is given alone, without its keyword, is a callback. If the result is used as
         a decorator at once, the function is the filter of the callback that this decorates.
 
@@ -449,7 +476,7 @@ class Channel(Handle, Generic[T]):
         int, and `ValueError` for a `concurrency` below 1. The decorator raises `ChannelModeError`
         on an end that `receive` was used on.
         """
-        return self._decorator("on_receive", positional, filter_func, ordered, concurrency)
+        return self._decorator("on_receive", positional, filter_func, ordered, concurrency, on_end)
 
     @overload
     def on_request(self, callback: Callable[[T], Any], /) -> Either: ...
@@ -495,7 +522,10 @@ class Channel(Handle, Generic[T]):
         filter_func: Callable[[T], Any] | None,
         ordered: bool,
         concurrency: int | None,
+        on_end: Callable[[ChannelError], Any] | None = None,
     ) -> Any:
+        if on_end is not None and not callable(on_end):
+            raise TypeError(f"on_end must be callable, not {type(on_end).__name__}")
         if positional is not None and filter_func is not None:
             raise TypeError(f"{door} takes one filter_func; write @channel.{door}(filter_func=...)")
         filter_func = filter_func if positional is None else positional
@@ -517,10 +547,10 @@ class Channel(Handle, Generic[T]):
         def decorator(callback: F) -> F:
             if not callable(callback):
                 raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
-            inbox().register(Registration(callback, filter_func, ordered, concurrency))
+            inbox().register(Registration(callback, filter_func, ordered, concurrency, on_end))
             return callback
 
-        if positional is None or ordered or concurrency is not None:
+        if positional is None or ordered or concurrency is not None or on_end is not None:
             return decorator
         return self._callback_or_filter(positional, decorator, inbox())
 

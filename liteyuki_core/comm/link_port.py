@@ -308,10 +308,10 @@ class LinkPort(ContextPort):
             case words.Returned():
                 if end is not None:
                     end.on_gone(None, "", False, 0)
-            case words.Gone(broken, why, last, holds):
+            case words.Gone(broken, why, last, holds, lines):
                 if end is not None:
                     error = ChannelBroken if broken else ChannelClosed
-                    end.on_gone(error, why, last, holds)
+                    end.on_gone(error, why, last, holds, tuple(lines))
             case words.Registered(request, key, error):
                 if key is not None:
                     self._context.rekey(number, key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from ..errors import ChannelError, NotConnected
 from .channel import Channel, check_name
 from .current import current
 from .ends.end import End
@@ -39,6 +40,12 @@ class Queue(Channel[T]):
         if end is None:
             end = self._take(current().queue(str(self._name), self._capacity))
         return end
+
+    def _find(self) -> End | None:
+        try:
+            return self._open()
+        except (ChannelError, NotConnected):
+            return None
 
 
 Queue._shared_class = Queue

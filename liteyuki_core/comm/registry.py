@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import NotConnected
+from ..errors import ChannelError, NotConnected
 from .channel import Channel, check_name
 from .current import current
 from .ends.end import End
@@ -55,7 +55,17 @@ def set_channels(channels: Mapping[str, Channel[Any]]) -> None:
         set_channel(name, channel)
 
 
-class _NamedChannel(Channel[Any]):
+class _Later(Channel[Any]):
+    """A handle on an end that is there already, or is opened by its name when it is first used."""
+
+    def _find(self) -> End | None:
+        try:
+            return self._open()
+        except (ChannelError, NotConnected):
+            return None
+
+
+class _NamedChannel(_Later):
     """A channel whose end is opened when it is first used."""
 
     def __init__(self, name: str, capacity: int) -> None:
@@ -68,7 +78,7 @@ class _NamedChannel(Channel[Any]):
         return end
 
 
-class _OwnChannel(Channel[Any]):
+class _OwnChannel(_Later):
     """One of the two channels that every child has from its start."""
 
     def __init__(self, kind: str) -> None:

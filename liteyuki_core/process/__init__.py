@@ -1,6 +1,6 @@
 """Child processes: the names for users."""
 
-from .child.request import calls_ready, ready, request_restart
+from .child.request import calls_ready, ready, request_restart, request_stop
 from .child.turn import calls_loaded, loaded
 from .program.ready import HttpOk, LogLine, TcpPort
 from .program.spec import Line
@@ -20,4 +20,5 @@ __all__ = [
     "loaded",
     "ready",
     "request_restart",
+    "request_stop",
 ]

@@ -35,6 +35,7 @@ from ..comm.hub.main import Main
 from ..comm.hub.side import Recipient
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
+from ..comm.wire.payload import Linked
 from ..comm.workers import Died
 from ..errors import ChannelClosed, ProcessError, ProcessStartError, ProcessTimeout
 from ..hooks import Hooks, Kind
@@ -99,7 +100,7 @@ class Course:
     def __init__(
         self,
         child: ChildProcess,
-        call: bytes,
+        call: Linked,
         terms: Terms,
         hang: Hang,
         services: Services,
@@ -536,6 +537,7 @@ class Course:
             on_pid,
             partial(self._spec, waits, imports),
             self._listening,
+            self._call.carried(),
             waits=waits,
         )
         return life
@@ -562,7 +564,7 @@ class Course:
         return ChildSpec(
             self.name,
             self.child.target,
-            self._call,
+            bytes(self._call.data),
             link,
             output,
             way,
@@ -607,6 +609,7 @@ class Course:
                 forced=life.has_crashed,
                 late=life.is_late,
                 failure=life.failure,
+                lines=life.last_lines() if isinstance(life, Life) else (),
             )
             if self._pool is not None and isinstance(life, Life):
                 self._pool.ended(life.peer, Died(self.name, code, how, life.last_lines()))
@@ -615,8 +618,11 @@ class Course:
                 self._life = None
             life.ended.set()
 
-    def _follow(self, **known: Any) -> None:
-        """Do what follows from an end; `known` are the fields of `ProcessEnd` about the process."""
+    def _follow(self, lines: tuple[str, ...] = (), **known: Any) -> None:
+        """Do what follows from an end; `known` are the fields of `ProcessEnd` about the process.
+
+        `lines` are the last ones that it has written.
+        """
         end = ProcessEnd(
             self.name,
             self.child.state,
@@ -626,9 +632,9 @@ class Course:
             **known,
         )
         self._again = False
-        self._act(judge(end, self._budget, monotonic()))
+        self._act(judge(end, self._budget, monotonic()), lines)
 
-    def _act(self, verdict: Verdict) -> None:
+    def _act(self, verdict: Verdict, lines: tuple[str, ...] = ()) -> None:
         """Carry out a verdict: start the child again, or give it up."""
         hub = self._services.main.hub
         self.child.ending = verdict.outcome
@@ -636,11 +642,11 @@ class Course:
             self._budget.count(monotonic())
         if verdict.delay is None:
             self._enter(verdict.state, verdict.line, verdict.level)
-            hub.process_ended(self.name, verdict.error, verdict.reason)
+            hub.process_ended(self.name, verdict.error, verdict.reason, lines)
             if verdict.state is ProcessState.FAILED:
                 self._services.on_failed()
             return
-        hub.process_ended(self.name, verdict.error, verdict.reason, for_good=False)
+        hub.process_ended(self.name, verdict.error, verdict.reason, lines, for_good=False)
         if verdict.state is ProcessState.BACKOFF:
             self._enter(verdict.state, verdict.line, verdict.level)
         else:

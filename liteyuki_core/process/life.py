@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from time import monotonic
@@ -60,9 +60,10 @@ class Life:
     `on_word` is called on the thread that reads the link. `on_end` is called once, on the loop,
     when the process has ended. `on_pid` is called with the pid on the loop when the process is
     spawned. It is called with None on another thread when the process has ended, where the system
-    allows it before another process can get that pid. `make_spec` is called with the process's
-    ends of its link, its output and the way for its listening sockets, and with the report. A
-    process that `waits` loads all that it is to run, and starts up when `begin` is called.
+    allows it before another process can get that pid. `make_spec` is called with the process's ends
+    of its link, its output and the way for its listening sockets, and with the report. A `channels`
+    are the keys of those that its target is given. A process that `waits` loads all that it is to
+    run, and starts up when `begin` is called.
     """
 
     is_late = False
@@ -78,6 +79,7 @@ class Life:
         on_pid: Callable[[int | None], None],
         make_spec: MakeSpec,
         listening: Listening,
+        channels: Sequence[str],
         *,
         waits: bool = False,
     ) -> None:
@@ -107,6 +109,7 @@ class Life:
         self._processes = processes
         self._make_spec = make_spec
         self._listening = listening
+        self._channels = channels
         self.waits = waits
         """Whether the process was started to wait for its turn."""
         self._way: socket.socket | None = None
@@ -181,7 +184,12 @@ class Life:
             if spawning.exception() is None:
                 kept.callback(_discard, process)
                 self._peer = self._main.connect(
-                    self.name, ours, self._on_link_ended, self._on_word, waits=self.waits
+                    self.name,
+                    ours,
+                    self._on_link_ended,
+                    self._on_word,
+                    self._channels,
+                    waits=self.waits,
                 )
                 kept.pop_all()
                 if not self.waits:

@@ -5,7 +5,6 @@ The main process makes a `ChildSpec` and packs the call. The child unpacks it on
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from .. import log
 from ..comm.store.cells import Cells
 from ..comm.wire.endpoint import Endpoint
+from ..comm.wire.payload import Linked, dump_linked, load_linked
 from .child.output import WriteEnd
 from .child.script import run_file
 from .report import Report
@@ -48,11 +48,29 @@ class ChildSpec(NamedTuple):
     """Which replica of the child it runs, None if there are none. LITEYUKI_REPLICA is this."""
 
 
+Call = tuple[Callable[..., Any] | str, tuple[Any, ...], dict[str, Any]]
+"""A target and its arguments."""
+
+
 def pack_call(
-    target: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> bytes:
-    """Return the target and its arguments as a pickle. Raises what pickling raises."""
-    return pickle.dumps((target, args, kwargs))
+    target: Callable[..., Any] | str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    link: Callable[[Any], tuple[str, Any] | None],
+) -> Linked:
+    """Return the target and its arguments as a pickle. Raises what pickling raises.
+
+    The arguments may have channels in them; `link` describes these, see `dump_linked`.
+    """
+    return dump_linked((target, args, kwargs), link)
+
+
+def unpack_call(call: bytes, find: Callable[[str, Any], Any]) -> Call:
+    """Return the target and its arguments. May raise anything.
+
+    `find` makes a channel of what `link` gave.
+    """
+    return load_linked(Linked(call), find)  # type: ignore[no-any-return]
 
 
 def is_file(target: object) -> bool:

@@ -19,8 +19,10 @@ from typing import Any
 
 from .. import log
 from ..comm.channel import check_name
+from ..comm.context import Context
 from ..comm.hub.main import Main
 from ..comm.wire import words
+from ..comm.wire.payload import Linked
 from ..errors import FrameError, ProcessExists, ProcessNotFound, ProcessStartError
 from ..hooks import Hooks
 from ..language import say
@@ -73,6 +75,7 @@ class Supervisor:
         spare: bool,
     ) -> None:
         self._hub = main.hub
+        self._context = main.context
         self._writer = writer
         self._hooks = hooks
         self._tasks = Tasks(on_broken)
@@ -140,8 +143,11 @@ class Supervisor:
                 name,
             )
         text = name_of_target(target)
-        call = _packed(name, text, target, args, kwargs)
+        call = _packed(name, text, target, args, kwargs, self._context)
         rolling = Rolling(self._tasks, self._restart_now) if len(names) > 1 else None
+        with self._hub.lock:
+            for key in call.carried():
+                self._context.hold(key)  # For ever: each process of the child is given it.
         for number, each in enumerate(names):
             self._hub.add_process(each)
             self._writer.add_process(each)
@@ -196,7 +202,7 @@ class Supervisor:
         for each in names:
             self._check_new(each)
         args = (name, initializer, concurrency, max_calls)
-        _packed(names[0], str(initializer), _WORKER, args, {})
+        _packed(names[0], str(initializer), _WORKER, args, {}, self._context)
         pool = Pool(name, self._hub)
         for each in names:
             # A worker is busy for as long as a call takes, so it is not watched for that.
@@ -358,6 +364,9 @@ class Supervisor:
             case words.Restart(name):
                 short = name and name[:_WHY_CHARACTERS]
                 return lambda: self._restart_asked(course, short)
+            case words.AskStop(name):
+                short = name and name[:_WHY_CHARACTERS]
+                return lambda: self._stop_asked(course, short)
             case words.Imported(modules) if self._services.spare:
                 return lambda: course.make_spare(modules)
             case words.Loaded():
@@ -391,6 +400,25 @@ class Supervisor:
             )
         )
         self.restart(wanted)
+
+    def _stop_asked(self, course: Course, name: str | None) -> None:
+        try:
+            wanted = course if name is None else self.get(name)
+        except ProcessNotFound as error:
+            log.logger.error(
+                say("process {name} has asked for a stop: {error}", name=course.name, error=error)
+            )
+            return
+        if wanted.child.state is ProcessState.STOPPING and wanted is course:
+            return  # Whoever stops it has said whether it is started again.
+        log.logger.info(
+            say(
+                "process {name} has asked for a stop of {other}",
+                name=course.name,
+                other=wanted.name,
+            )
+        )
+        self.stop(wanted)
 
     def _accounts_told(self, course: Course, life: Life, accounts: list[words.Account]) -> None:
         if course.replica:
@@ -445,10 +473,11 @@ def _packed(
     target: Callable[..., Any] | str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> bytes:
-    """Return a child's call as bytes. `text` names the function of the user's in it."""
+    context: Context,
+) -> Linked:
+    """Return a child's call as it is packed. `text` names the function of the user's in it."""
     try:
-        return pack_call(target, tuple(args), dict(kwargs))
+        return pack_call(target, tuple(args), dict(kwargs), context.link)
     except Exception as error:
         raise ProcessStartError(
             f"process {name}: the child could not import {text} or be given its arguments: "

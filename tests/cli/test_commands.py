@@ -51,7 +51,10 @@ def test_without_a_bot(liteyuki: Liteyuki, command: tuple[str, ...]) -> None:
 
 def test_in_chinese(liteyuki: Liteyuki) -> None:
     """As LITEYUKI_LOG_LANG says, helps too."""
-    assert liteyuki("status", code=4, LITEYUKI_LOG_LANG="zh") == "这里没有机器人在运行；用 liteyuki run 启动\n"
+    assert (
+        liteyuki("status", code=4, LITEYUKI_LOG_LANG="zh")
+        == "这里没有机器人在运行；用 liteyuki run 启动\n"
+    )
     assert "显示各个进程及其状况。" in liteyuki("--help", LITEYUKI_LOG_LANG="zh")
     assert "Show the processes" in liteyuki("--help")
 

@@ -134,5 +134,7 @@ def test_a_bot_of_another_directory_is_not_this_one(
 ) -> None:
     """A folder inside the project has no bot of its own."""
     (here / "inside").mkdir()
-    assert liteyuki("-C", "inside", "status", code=4) == "no bot runs here; liteyuki run starts one\n"
+    assert (
+        liteyuki("-C", "inside", "status", code=4) == "no bot runs here; liteyuki run starts one\n"
+    )
     assert json.loads(liteyuki("status", "--json"))["ok"] is True

@@ -11,13 +11,14 @@ Channels
 - C4 receiving: laws/test_c04_receive.py
 - C5 callbacks: laws/test_c05_callbacks.py, laws/test_c05_concurrency.py, laws/test_c05_bare.py
 - C6 one mode an end: laws/test_c06_mode.py
-- C7 close: laws/test_c07_close.py; what the dead leave: process/test_last_words.py
+- C7 close: laws/test_c07_close.py, laws/test_c07_on_end.py; what the dead leave:
+  process/test_last_words.py
 - C8 at least once across a crash: laws/test_c08_crashes.py, laws/test_c08_holders.py,
   laws/test_c08_receivers.py; with real processes: process/test_kills.py,
   process/test_kills_at_lines.py, process/test_restarts_in_hand.py, process/test_topologies.py,
   process/test_chaos.py
 - C9 names, channels through channels: laws/test_c09_names.py, laws/test_c09_reply.py,
-  comm/test_registry.py
+  laws/test_c09_equality.py, comm/test_registry.py; in arguments: process/test_arguments.py
 - C10 types: laws/test_c10_typed.py
 - C11 select: laws/test_c11_select.py
 - C12 stats: laws/test_c12_stats.py

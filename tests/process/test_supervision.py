@@ -109,6 +109,23 @@ def test_restarts_that_children_ask_for(tmp_path: Path, environment: Environment
         assert len(bot.found("process asks has asked for a restart of other$")) == 2
 
 
+def test_stops_that_children_ask_for(tmp_path: Path, environment: Environment) -> None:
+    """Of themselves, though they are always restarted; of another; of nobody."""
+    with running_program(tmp_path, environment, "supervision.starts:stops_asked_for") as bot:
+        went_well(bot)
+        (line,) = spoken(bot)
+        assert line.startswith("NotConnected: this is the main process")
+        assert bot.found(r"ERROR.*process asks has asked for a stop: no process is named 'nobody'")
+        assert bot.found("process asks has asked for a stop of asks$")
+
+
+def test_a_restart_with_a_delay(tmp_path: Path, environment: Environment) -> None:
+    """Comes when its time has come, and not after the bot's stop."""
+    with running_program(tmp_path, environment, "supervision.starts:later") as bot:
+        went_well(bot)
+        assert [line.partition(":")[0] for line in spoken(bot)] == ["ValueError", "TypeError"]
+
+
 @pytest.mark.parametrize("door", ["sync", "async"])
 def test_hooks_that_never_end(tmp_path: Path, environment: Environment, door: str) -> None:
     """They hold up neither a restart nor the stop, and are named."""

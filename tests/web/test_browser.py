@@ -342,7 +342,8 @@ def test_what_was_dropped_from_a_long_list_is_read_again(opens: Opens) -> None:
     page.evaluate("document.querySelector('lite-log')._most = 500")
     send("echo-active", 1200)
     expect(page.locator(".line", has_text="line 1200")).to_be_visible()
-    assert len(lines_of(page, ".")) <= 500
+    # A page before the first line may have been asked for meanwhile.
+    wait_until(lambda: len(lines_of(page, ".")) <= 500 + 300, "some are dropped")
     page.evaluate("document.querySelector('lite-log')._most = 5000")
 
     def further_up() -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from ... import log
-from ...errors import ChannelClosed, ChannelError
+from ...errors import ChannelBroken, ChannelClosed, ChannelError
 from ...language import say
 from ..loop.site import Site
 from ..wire.words import FAR
@@ -102,6 +102,8 @@ class End:
         self.receiving = Receiving(state, site, port, turns, stop, ends.find)
         self._asking: Asking | None = None
         self._answering: Answering | None = None
+        self.hash = object.__hash__(self)
+        """The hash of every handle on this end."""
         self._handles = 0
         self._made = made
         """Whether the channel was made by this process."""
@@ -269,21 +271,36 @@ class End:
         if self._made:
             self._state.gone, self._state.last = None, False
 
-    def on_gone(self, kind: type[ChannelError] | None, why: str, last: bool, holds: int) -> None:
+    def on_gone(
+        self,
+        kind: type[ChannelError] | None,
+        why: str,
+        last: bool,
+        holds: int,
+        lines: tuple[str, ...] = (),
+    ) -> None:
         """Note that the other side has closed or is lost; with None, that it is back.
 
-        Under the lock. `last` says that no more messages of the other side will come. `holds` is
-        how many messages with this channel in them the hub had seen from here. If more were sent
-        since, the process that made the channel ignores the report. Nothing counts any more once
-        the way to the hub is gone: what was accepted then could not be sent.
+        Under the lock. `lines` are the last ones of a process that is lost. `last` says that no
+        more messages of the other side will come. `holds` is how many messages with this channel in
+        them the hub had seen from here. If more were sent since, the process that made the channel
+        ignores the report. Nothing counts any more once the way to the hub is gone: what was
+        accepted then could not be sent.
         """
         if self._state.lost or (self._made and kind is not None and holds != self._holds):
             return
-        self._set_gone(kind, why, last)
+        self._set_gone(kind, why, last, lines)
 
-    def _set_gone(self, kind: type[ChannelError] | None, why: str, last: bool) -> None:
-        self._state.gone = None if kind is None else kind(f"channel {self.name}: {why}", self.name)
+    def _set_gone(
+        self, kind: type[ChannelError] | None, why: str, last: bool, lines: tuple[str, ...] = ()
+    ) -> None:
+        args: tuple[Any, ...] = (f"channel {self.name}: {why}", self.name)
+        if kind is ChannelBroken:
+            args = (*args, lines)
+        self._state.gone = None if kind is None else kind(*args)
         self._state.last = last
+        self._state.returns += kind is None
+        self.receiving.look_at_end()
         if kind is not None:
             self.sending.lock_out()
             self._wake_all()

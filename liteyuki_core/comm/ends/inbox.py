@@ -11,6 +11,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from ...errors import ChannelError
 from ...language import Phrase
 from ..loop.callbacks import Registration
 from ..loop.site import Site
@@ -86,6 +87,10 @@ class Inbox:
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
         return bool(self._inbox) and not self._state.closed
+
+    def ended(self) -> tuple[int, ChannelError] | None:
+        """Return the error that says that no message will come any more, or None."""
+        return None
 
     def return_unbegun(self, first: int, count: int) -> None:
         """Give back messages that a runner has taken and has given to no callback."""

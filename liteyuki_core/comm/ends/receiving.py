@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from ... import log
-from ...errors import ChannelClosed, ChannelModeError, ChannelTimeout
+from ...errors import ChannelClosed, ChannelError, ChannelModeError, ChannelTimeout
 from ...language import say
 from ..loop import receiver
 from ..loop.callbacks import SYNC_CALLBACKS, Registration
@@ -272,6 +272,14 @@ class Receiving(Inbox):
         """Return whether `take` would give some."""
         return bool(self._inbox) and not self._state.closed and self._stopped is None
 
+    def ended(self) -> tuple[int, ChannelError] | None:
+        """Return the error that says that no message will come any more, or None if some may."""
+        state = self._state
+        with self.lock:
+            if state.gone is None or not state.last or state.closed or state.lost or self._inbox:
+                return None
+            return state.returns, state.gone.__class__(*state.gone.args)
+
     def acknowledge(self, ranges: list[tuple[int, int]]) -> bool:
         """Say that the handling of these messages has ended, for a runner. It calls `pump`."""
         with self.lock:
@@ -408,6 +416,11 @@ class Receiving(Inbox):
     def wake_all(self) -> None:
         """Wake all that wait for a message, so that they look again."""
         self._wake(len(self.receivers))
+
+    def look_at_end(self) -> None:
+        """Have the runner see whether messages may still come."""
+        if self._runner is not None and self._runner.tells_end:
+            self._site.dispatcher.ready(self._runner)
 
     def begin_stop(self, why: str) -> None:
         """Make a receiver that asks for its next message get `ChannelClosed`.

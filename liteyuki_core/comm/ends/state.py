@@ -22,6 +22,8 @@ class State:
         """Whether this end was closed in this process."""
         self.gone: ChannelError | None = None
         """The error to raise because the other side has closed or is lost."""
+        self.returns = 0
+        """How often the other side was gone and has come back."""
         self.last = False
         """Whether no more messages of the other side will come."""
         self.lost = False

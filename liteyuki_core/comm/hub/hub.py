@@ -23,7 +23,7 @@ Invariants.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -107,12 +107,18 @@ class Hub:
         self.pump()
 
     def process_ended(
-        self, process: str, kind: type[ChannelError], why: str, *, for_good: bool = True
+        self,
+        process: str,
+        kind: type[ChannelError],
+        why: str,
+        lines: tuple[str, ...] = (),
+        *,
+        for_good: bool = True,
     ) -> None:
         """Learn that the process of a child has ended; `for_good`: it will have no successor.
 
-        `kind` and `why` are the error that users of its channels get. A successor finds the
-        channels that have names, and the channels in messages that come to it.
+        `kind`, `why` and `lines`, its last ones, make the error that users of its channels get. A
+        successor finds the channels that have names, and the channels in messages that come to it.
         """
         with self.lock:
             for peer in list(self._peers):
@@ -131,7 +137,7 @@ class Hub:
                     if for_good or (route.name is None and (i == 0 or not route.links)):
                         # The child's own two channels come back with its successor.
                         own = i == 1 and side.process == process
-                        route.end_side(i, kind, why, let_go=own)
+                        route.end_side(i, kind, why, lines, let_go=own)
                         if side.process == process:
                             self._note_dropped(route, side.under_way)
                         if route.sides[0].ended is not None:
@@ -479,7 +485,11 @@ class Hub:
 
     def delivers(self, peer: Peer, batch: Batch) -> None:
         """Let `peer` open the channels that a message carries to it. Under the lock."""
-        for key in batch.carried():
+        self.lend(peer, batch.carried())
+
+    def lend(self, peer: Peer, keys: Iterable[str]) -> None:
+        """Let `peer` open the channels of these keys. Under the lock."""
+        for key in keys:
             if key in self._keys:
                 self._brought.setdefault(key, set()).add(peer.prefix)
 

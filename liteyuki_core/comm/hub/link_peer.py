@@ -198,11 +198,19 @@ class LinkPeer:
         return True
 
     def gone(
-        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+        self,
+        number: int,
+        kind: type[ChannelError] | None,
+        why: str,
+        last: bool,
+        holds: int,
+        lines: tuple[str, ...] = (),
     ) -> None:
         word: words.FromMain = words.Returned()
         if kind is not None:
-            word = words.Gone(kind is ChannelBroken, why, last, holds)
+            # A child may have so many channels to one that has died that it could not read all.
+            few = self.link.outbox.told < _TOLD_BYTES // 8
+            word = words.Gone(kind is ChannelBroken, why, last, holds, list(lines if few else ()))
         self._queue(number, Told(words.encode(word, number)))
 
     def answer(self, request: int, fields: Fields | Found, values: list[Value]) -> None:

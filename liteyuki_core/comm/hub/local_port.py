@@ -132,11 +132,17 @@ class LocalPort(ContextPort):
         return True
 
     def gone(
-        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+        self,
+        number: int,
+        kind: type[ChannelError] | None,
+        why: str,
+        last: bool,
+        holds: int,
+        lines: tuple[str, ...] = (),
     ) -> None:
         end = self.context.ends.get(number)
         if end is not None:
-            end.on_gone(kind, why, last, holds)
+            end.on_gone(kind, why, last, holds, lines)
 
     def shared(self, number: int, period: int, requests: bool) -> None:
         end = self.context.ends.get(number)

@@ -6,7 +6,7 @@ and a `LinkPeer` for each process of a child that is started.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ... import log
 from ...language import say
@@ -51,12 +51,14 @@ class Main:
         endpoint: Endpoint,
         on_end: Callable[[str | None], None],
         on_word: Callable[[words.OfProcess], None],
+        channels: Sequence[str] = (),
         *,
         waits: bool = False,
     ) -> LinkPeer:
         """Return the peer of a process that was just started. Its link is being read.
 
-        `process` is the name of the child. `LinkPeer` says what the two hooks are. A process that
+        `process` is the name of the child. `LinkPeer` says what the two hooks are. The process
+        may open the `channels` of these keys. A process that
         `waits` for its turn holds no channel before.
         """
 
@@ -79,6 +81,7 @@ class Main:
                 waits=waits,
             )
             self._peers.append(peer)
+            self.hub.lend(peer, channels)
             (self.hub.announce if waits else self.hub.attach)(peer)
         peer.link.start()
         self.hub.pump()

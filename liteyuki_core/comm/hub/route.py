@@ -192,7 +192,7 @@ class Route:
     def _tell(self, i: int, holder: Holder, last: bool) -> None:
         other = self.sides[self.other(i)]
         holder.told_last = last and other.ended is not None
-        holder.peer.gone(holder.number, other.ended, other.why, last, self.holds)
+        holder.peer.gone(holder.number, other.ended, other.why, last, self.holds, other.lines)
 
     def _is_last(self, i: int, holder: Holder) -> bool:
         # A message that another holder was given and does not handle may still come to this one.
@@ -200,14 +200,22 @@ class Route:
         given = sum(each.outstanding for each in side.holders.values())
         return not side.waiting and given == holder.outstanding and not self.more_comes
 
-    def end_side(self, i: int, kind: type[ChannelError], why: str, *, let_go: bool = False) -> None:
-        """End side `i`: no peer holds it, and none will.
+    def end_side(
+        self,
+        i: int,
+        kind: type[ChannelError],
+        why: str,
+        lines: tuple[str, ...] = (),
+        *,
+        let_go: bool = False,
+    ) -> None:
+        """End side `i`: no peer holds it, and none will. `lines` are the last ones of who had it.
 
         If `let_go`, a peer may still get it again, and messages that still come for it are kept:
         they were sent before the senders could know.
         """
         side = self.sides[i]
-        side.ended, side.why, side.let_go = kind, why, let_go
+        side.ended, side.why, side.lines, side.let_go = kind, why, lines, let_go
         if not self.is_queue:
             side.lost.clear()
         if self._requests is not None and not (self.is_queue and side.holders):

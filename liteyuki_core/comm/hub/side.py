@@ -79,13 +79,19 @@ class Recipient(Protocol):
         """Pass on that `count` messages sent from this end will not be handled."""
 
     def gone(
-        self, number: int, kind: type[ChannelError] | None, why: str, last: bool, holds: int
+        self,
+        number: int,
+        kind: type[ChannelError] | None,
+        why: str,
+        last: bool,
+        holds: int,
+        lines: tuple[str, ...] = (),
     ) -> None:
         """Pass on that the other side closed or is lost or, if `kind` is None, is back.
 
-        `last` says that no message from the other side will come. A maker that has sent more than
-        `holds` messages that carry the channel must ignore this call: such a message may bring the
-        channel to a new holder.
+        `lines` are the last lines of its process, if it is lost. `last` says that no message from
+        the other side will come. A maker that has sent more than `holds` messages that carry the
+        channel must ignore this call: such a message may bring the channel to a new holder.
         """
 
     def shared(self, number: int, period: int, requests: bool) -> None:
@@ -247,6 +253,8 @@ class Side:
         self.ended: type[ChannelError] | None = None
         """Set when no peer holds this side or will hold it: the error that the other side gets."""
         self.why = ""
+        self.lines: tuple[str, ...] = ()
+        """The last lines of the process whose end has ended this side."""
         self.let_go = False
         """Whether it ended only because no peer holds it now: one may still get it again."""
         self.count = 0

@@ -18,6 +18,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -94,8 +95,13 @@ class Registration:
         filter_func: Callable[[Any], Any] | None,
         ordered: bool,
         concurrency: int | None = None,
+        on_end: Callable[[Any], Any] | None = None,
     ) -> None:
         self.callback = callback
+        self.on_end = on_end
+        """Is called when no message will come any more, with the error that says so."""
+        self.told = -1
+        """For which end of the other side `on_end` was called last, see `Source.ended`."""
         self.filter_func = filter_func
         self.ordered = ordered
         self.concurrency = concurrency
@@ -180,6 +186,8 @@ class Callbacks:
         """Bounds the callbacks that run, if there are several and a concurrency is given."""
         self._threads = asyncio.Semaphore(1)
         self._place = 0
+        self.tells_end = False
+        """Whether any callback has an `on_end`."""
         self.undecided: dict[Registration, tuple[float, Callable[[], object]]] = {}
         """Functions that may be a callback or a filter, with the time when that is decided and the
         call that decides it. Until then no message is taken. Written under the source's lock."""
@@ -189,6 +197,7 @@ class Callbacks:
         registration.place = registration.place or self._next_place()
         registered = (*self._registered, registration)
         registered = self._registered = tuple(sorted(registered, key=lambda r: r.place))
+        self.tells_end = any(r.on_end is not None for r in registered)
         asked = [r.concurrency for r in registered if r.concurrency is not None]
         limit = min(asked, default=self._source.capacity)
         self._places = asyncio.Semaphore(limit) if asked and len(registered) > 1 else None
@@ -219,6 +228,32 @@ class Callbacks:
     def _next_place(self) -> int:
         self._place += 1
         return self._place
+
+    def to_tell(self, which: int) -> list[Registration]:
+        """Return the callbacks whose `on_end` was not called yet for this end. They are noted."""
+        found = [r for r in self._registered if r.on_end is not None and r.told != which]
+        for registration in found:
+            registration.told = which
+        return found
+
+    async def tell_end(self, registrations: list[Registration], error: ChannelError) -> None:
+        """Call the `on_end` of each with the error, one after another."""
+        for registration in registrations:
+            function = registration.on_end
+            assert function is not None
+            what = Phrase("on_end {name}", name=name_of(function))
+            try:
+                if is_async(function):
+                    await function(error)
+                else:
+                    result = await self._loop.threads.run(partial(function, error))
+                    if inspect.isawaitable(result):
+                        await result
+            except EXITS as raised:
+                self._exit(what, raised)
+            except Exception as raised:
+                if not (isinstance(raised, ChannelError) and self._loop.stopping):
+                    self._report(what, raised)
 
     async def _handle(self, data: Any) -> None:
         registrations = self._registered

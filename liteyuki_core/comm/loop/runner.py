@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from time import monotonic
 from typing import Any
@@ -101,6 +101,11 @@ class Runner:
         """The name of the channel."""
         return self._source.name
 
+    @property
+    def tells_end(self) -> bool:
+        """Whether a callback is to learn that no message will come any more."""
+        return self._callbacks.tells_end
+
     def add(self, registration: Registration) -> None:
         """Add a callback. From any thread, under the source's lock."""
         self._callbacks.add(registration)
@@ -144,6 +149,19 @@ class Runner:
         elif self.detached and self._parked is not None:
             (_, waking), self._parked = self._parked, None
             waking.resume()
+        elif self._callbacks.tells_end and not (self.detached or self.pumps()):
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Call the callbacks that are to learn that no message will come any more, if it is so."""
+        found = self._source.ended()
+        if found is None or self._messages:
+            return
+        which, error = found
+        registrations = self._callbacks.to_tell(which)
+        if registrations:
+            telling = self._callbacks.tell_end(registrations, error)
+            _in_callback().run(self._new_task, telling, "liteyuki-on-end")
 
     def call_back(self) -> None:
         """Have the next `step` give back messages that no callback was given.
@@ -218,8 +236,10 @@ class Runner:
             self._called = _in_callback().run(self._new_pump)
 
     def _new_pump(self) -> asyncio.Task[None]:
-        name = f"liteyuki-callbacks-{self._source.name}"
-        task = self._loop.loop.create_task(self._pump(), name=name)
+        return self._new_task(self._pump(), "liteyuki-callbacks")
+
+    def _new_task(self, work: Coroutine[Any, Any, None], kind: str) -> asyncio.Task[None]:
+        task = self._loop.loop.create_task(work, name=f"{kind}-{self._source.name}")
         self._pumps.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -278,6 +298,8 @@ class Runner:
             ending = self._loop.ending or self._loop.pausing
             if changed or self._parked is not None or ending or self.detached:
                 return
+            if self._callbacks.tells_end and self._source.ended() is not None:
+                return  # Not parked: the step that follows calls what is to learn of it.
             if served >= _TURN_MESSAGES:
                 self._continue()
             self._parked = parked

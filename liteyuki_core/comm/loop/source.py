@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol
 
+from ...errors import ChannelError
 from ...language import Phrase
 
 
@@ -40,6 +41,12 @@ class Source(Protocol):
 
     def has_messages(self) -> bool:
         """Return whether `take` would give some."""
+
+    def ended(self) -> tuple[int, ChannelError] | None:
+        """Return the error that says that no message will come any more, or None if some may.
+
+        The number tells apart two ends of a source that came back between them.
+        """
 
     def loads(self, payload: bytes, /) -> Any:
         """Rebuild a pickled message. May raise anything."""

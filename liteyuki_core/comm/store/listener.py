@@ -98,6 +98,9 @@ class Listener:
             self._runner = self._site.dispatcher.attach(self)
             start(self._runner)
 
+    def ended(self) -> None:
+        """Say that something may still happen: a store has no other side that ends."""
+
     # ------------------------------------------------------------- from the store, under the lock
 
     def tell(self, fields: dict[str, Any], values: list[Value]) -> None:

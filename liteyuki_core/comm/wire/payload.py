@@ -72,7 +72,7 @@ class Linked:
 
     def carried(self) -> list[str]:
         """Return the keys of the channels."""
-        return split_linked(self.data)[0]
+        return [key for key in split_linked(self.data)[0] if key]
 
 
 def split_linked(data: Buffer) -> tuple[list[str], Buffer]:

@@ -326,6 +326,13 @@ class Restart(NamedTuple):
     name: str | None
 
 
+@_said(FROM_CHILD, "ask_stop", name=_or_none(_TEXT))
+class AskStop(NamedTuple):
+    """Main should stop the child `name`; None is the child that says this."""
+
+    name: str | None
+
+
 @_said(FROM_CHILD, "listen", host=_TEXT, port=_INT, backlog=_INT)
 class Listen(NamedTuple):
     """The child needs sockets that listen on an address. They come over another connection."""
@@ -418,14 +425,15 @@ class Cancelled(NamedTuple):
     requests: list[int]
 
 
-@_said(FROM_MAIN, "gone", broken=_BOOL, why=_TEXT, last=_BOOL, holds=_INT)
+@_said(FROM_MAIN, "gone", broken=_BOOL, why=_TEXT, last=_BOOL, holds=_INT, lines=_TEXTS)
 class Gone(NamedTuple):
-    """The other side has closed or is `broken`. `Peer.gone` says what `last` and `holds` are."""
+    """The other side has closed or is `broken`. `Peer.gone` says what the other fields are."""
 
     broken: bool
     why: str
     last: bool
     holds: int
+    lines: list[str]
 
 
 @_said(FROM_MAIN, "returned")
@@ -485,6 +493,7 @@ OfProcess = (
     | WaitsForTurn
     | TakesTurn
     | Restart
+    | AskStop
     | Listen
     | Pulse
     | Loaded

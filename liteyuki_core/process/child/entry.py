@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
-import pickle
 import signal
 import sys
 
@@ -32,7 +31,7 @@ from ...errors import ChannelClosed, ChannelError, ChannelNotFound, LiteyukiErro
 from ...language import Phrase, say
 from .. import sources
 from ..group import leave_with_group
-from ..spec import ChildSpec, load_target
+from ..spec import ChildSpec, load_target, unpack_call
 from .leaving import INTERRUPTED, Leaving
 from .pulse import Pulse
 from .request import will_call_ready
@@ -145,7 +144,7 @@ def _raised(spec: ChildSpec) -> Phrase:
 def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
     port = context.port
     try:
-        target, args, kwargs = pickle.loads(spec.call)
+        target, args, kwargs = unpack_call(spec.call, context.find)
         function = load_target(target)
     except Exception as error:
         port.word(words.Failed(f"{spec.target} can't be imported: {error!r}"))

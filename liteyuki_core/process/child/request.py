@@ -43,3 +43,13 @@ def request_restart(name: str | None = None) -> None:
     no child of a LiteyukiBot.
     """
     current().port.word(words.Restart(name))
+
+
+def request_stop(name: str | None = None) -> None:
+    """Ask the main process to stop this process, or the one called `name`.
+
+    Returns at once. Any thread may call it. The process is stopped as by `bot.stop_process`, and is
+    not started again by itself. If no process has that name, the main process logs an error. Raises
+    `NotConnected` if this is no child of a LiteyukiBot.
+    """
+    current().port.word(words.AskStop(name))

@@ -5,6 +5,7 @@ As `course.py`, except that readiness is looked for and that nothing is asked ov
 
 from __future__ import annotations
 
+from ...comm.wire.payload import Linked
 from ..course import Course, Services
 from ..health import Hang
 from ..living import Living
@@ -25,7 +26,7 @@ class ProgramCourse(Course):
     def __init__(
         self, child: ChildProcess, program: Program, terms: Terms, services: Services
     ) -> None:
-        super().__init__(child, b"", terms, _NEVER, services)
+        super().__init__(child, Linked(b""), terms, _NEVER, services)
         self._program = program
 
     def _make_life(self) -> Living:

@@ -14,6 +14,7 @@ from liteyuki_core.process import (
     calls_ready,
     ready,
     request_restart,
+    request_stop,
 )
 from tests.children import acting
 from tests.children.acting import QUICK, say, until
@@ -219,6 +220,64 @@ def asked_for() -> None:
         await bot.wait_ready("asks", 20)
         channel.send(("other",))
         await until(lambda: bot.processes["other"].restarts == 2, "the other, by its successor")
+
+    acting.main(bot, act)
+
+
+# ------------------------------------------------------------- stops that children ask for
+
+
+def asks_to_stop() -> None:
+    for data in active_channel:
+        request_stop(*data)
+
+
+def stops_asked_for() -> None:
+    bot = LiteyukiBot()
+    bot.add_process("asks", asks_to_stop, restart=RestartPolicy(mode="always"))
+    bot.add_process("other", receives)
+    asks, other = bot.processes["asks"], bot.processes["other"]
+    channel = get_channel("asks-active")
+
+    async def act() -> None:
+        for process in bot.processes:
+            await bot.wait_ready(process, 20)
+        try:
+            request_stop()
+        except RuntimeError as error:
+            say(f"> {type(error).__name__}: {error}")
+        channel.send(("nobody",))
+        channel.send(("other",))
+        await until(lambda: other.state is ProcessState.STOPPED, "the other")
+        channel.send(())
+        await until(lambda: asks.state is ProcessState.STOPPED, "itself, whatever its policy")
+        assert (asks.exitcode, asks.restarts) == (0, 0)
+        bot.start_process("asks")
+        await bot.wait_ready("asks", 20)
+
+    acting.main(bot, act)
+
+
+def later() -> None:
+    bot = LiteyukiBot()
+    bot.add_process("w", receives)
+    bot.add_process("other", receives)
+    w, other = bot.processes["w"], bot.processes["other"]
+
+    async def act() -> None:
+        for process in bot.processes:
+            await bot.wait_ready(process, 20)
+        for wrong in (-1, "1"):
+            try:
+                bot.restart_process("w", delay=wrong)  # type: ignore[arg-type]
+            except (TypeError, ValueError) as error:
+                say(f"> {type(error).__name__}: {error}")
+        bot.restart_process("other", delay=3600)  # The stop does not wait for it.
+        bot.restart_process("w", delay=0.05)
+        assert w.state is ProcessState.RUNNING
+        await until(lambda: w.restarts == 1, "it is restarted")
+        await bot.wait_ready("w", 20)
+        assert other.restarts == 0
 
     acting.main(bot, act)
 

@@ -46,6 +46,11 @@ _OPEN_SECONDS = 30.0
 _DUPLICATE_SECONDS = 120
 _LETTERS = 1024
 """At most so many letters are on the stream for one subject."""
+_CONSUMERS = 100_000
+"""Channels, and who receives of them. Unless it is said, servers allow 1,000."""
+_AT_A_TIME = 32
+"""So many channels at a time are told, or get their consumers: thousands would time each other out.
+"""
 _FULL = {10077, 10047, 10023}
 _NO_MESSAGE = 10037
 _NOT_READY = {10005, 10008, 10074}
@@ -139,6 +144,7 @@ class Node:
         self._runs: dict[str, bool] = {}
         """Which nodes run, as was told last."""
         self._opened = False
+        self.gate = asyncio.Semaphore(_AT_A_TIME)
         self.on_member: Callable[[Member], object] = lambda _: None
         """Is called on the loop when a node has come or gone."""
         # Noted under the hub's lock.
@@ -426,6 +432,7 @@ class Node:
                 "discard": "new",
                 "discard_new_per_subject": True,
                 "max_msgs_per_subject": _LETTERS,
+                "max_consumers": _CONSUMERS,
                 "duplicate_window": _DUPLICATE_SECONDS * 10**9,
                 "storage": "file",
                 "num_replicas": self._replicas,
@@ -650,7 +657,9 @@ class Node:
     async def _claim(self, name: str, capacity: int) -> None:
         while not self.closed:
             try:
-                if await self._book.claim(name, capacity) and name not in self._homes:
+                async with self.gate:
+                    has = await self._book.claim(name, capacity)
+                if has and name not in self._homes:
                     incoming = self._homes[name] = Incoming(self, name, is_home=True)
                     incoming.start()
                 return

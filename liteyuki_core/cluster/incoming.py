@@ -84,7 +84,8 @@ class Incoming:
         try:
             while not self.closed:
                 try:
-                    await self._take_consumer()
+                    async with self._node.gate:
+                        await self._take_consumer()
                     return
                 except (Refused, nats.errors.Error, asyncio.TimeoutError, OSError) as error:
                     log.logger.debug(f"NATS: no consumer on {self.subject} yet: {error!r}")

@@ -30,6 +30,8 @@ class Place(Protocol):
     """Where the server delivers what comes for this node."""
     consumers: dict[str, Any]
     """By the name of a consumer: the `Incoming` that has it."""
+    gate: asyncio.Semaphore
+    """How much is asked of the server at a time."""
     busy: set[Any]
     """The far ends with something that is still to leave. Under the lock."""
     stopping: bool

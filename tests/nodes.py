@@ -18,12 +18,19 @@ from tests.pair import _LINES, Pair
 class OneNode:
     """A main process's side: its context, its hub, its part of the cluster."""
 
-    def __init__(self, url: str, name: str, cluster: str, max_message_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        cluster: str,
+        max_message_bytes: int = 1 << 20,
+        replicas: int = 1,
+    ) -> None:
         self.name = name
         self.context = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
         self.context.crosses = True
         self.main = Main(self.context)
-        self.node = Node(self.main, Options(Access(url, None, None), cluster, name, 1))
+        self.node = Node(self.main, Options(Access(url, None, None), cluster, name, replicas))
         try:
             self.node.open()
         except BaseException:

@@ -98,7 +98,6 @@ class Book:
             "filter_subject": subjects.entries,
             "inactive_threshold": 60 * 10**9,
             "mem_storage": True,
-            "num_replicas": 1,
         }
         self._filled.clear()
         self._missing = 0

@@ -35,19 +35,25 @@ from ..gateway.thread import LoopThread
 from ..language import say
 from . import message
 from .book import Book
-from .connection import Access, Connection, Refused
+from .connection import ELECTION_SECONDS, Access, Connection, Refused
 from .far import WINDOW, Arrival, Far, Listened, NodePeer
 from .incoming import Incoming
 from .member import Member
-from .message import ChannelEntry, Letter, Word
+from .message import ChannelEntry, Word
 from .subjects import NAME, Subjects
 
 _OPEN_SECONDS = 30.0
 _DUPLICATE_SECONDS = 120
 _LETTERS = 1024
 """At most so many letters are on the stream for one subject."""
+_CONSUMERS = 100_000
+"""Channels, and who receives of them. Unless it is said, servers allow 1,000."""
+_AT_A_TIME = 32
+"""So many channels at a time are told, or get their consumers: thousands would time each other out.
+"""
 _FULL = {10077, 10047, 10023}
 _NO_MESSAGE = 10037
+_NOT_READY = {10005, 10008, 10074}
 _AGAIN_SECONDS = 0.1
 _LATE_SECONDS = 5.0
 """A letter that nobody has said is handled for so long is looked for on the stream."""
@@ -98,7 +104,7 @@ class _Handled(NamedTuple):
 
     incoming: Incoming
     arrival: Arrival
-    letter: Letter
+    sender: str
     numbers: list[int]
     handled: int
     busy: list[tuple[Far, int]]
@@ -138,6 +144,7 @@ class Node:
         self._runs: dict[str, bool] = {}
         """Which nodes run, as was told last."""
         self._opened = False
+        self.gate = asyncio.Semaphore(_AT_A_TIME)
         self.on_member: Callable[[Member], object] = lambda _: None
         """Is called on the loop when a node has come or gone."""
         # Noted under the hub's lock.
@@ -194,13 +201,13 @@ class Node:
             self._wake()
 
     def was_handled(
-        self, incoming: Incoming, arrival: Arrival, letter: Letter, numbers: list[int]
+        self, incoming: Incoming, arrival: Arrival, sender: str, numbers: list[int]
     ) -> None:
         """Note how many messages of a letter are handled."""
         busy = []
         if arrival.handled >= arrival.count:
             busy = [(far, far.accepted) for far in self.busy]
-        self._noted.append(_Handled(incoming, arrival, letter, numbers, arrival.handled, busy))
+        self._noted.append(_Handled(incoming, arrival, sender, numbers, arrival.handled, busy))
         self._wake()
 
     def soon(self, call: Callable[..., object], *args: Any) -> None:
@@ -425,6 +432,7 @@ class Node:
                 "discard": "new",
                 "discard_new_per_subject": True,
                 "max_msgs_per_subject": _LETTERS,
+                "max_consumers": _CONSUMERS,
                 "duplicate_window": _DUPLICATE_SECONDS * 10**9,
                 "storage": "file",
                 "num_replicas": self._replicas,
@@ -449,16 +457,21 @@ class Node:
 
     async def _make_stream(self, config: dict[str, Any]) -> dict[str, Any]:
         name = config["name"]
-        with suppress(Refused):
-            return await self.connection.ask(f"STREAM.INFO.{name}", {})
-        try:
-            return await self.connection.ask(f"STREAM.CREATE.{name}", config)
-        except Refused as error:
-            with suppress(Refused):  # Another node was quicker.
+        until = monotonic() + ELECTION_SECONDS
+        while True:
+            with suppress(Refused):
                 return await self.connection.ask(f"STREAM.INFO.{name}", {})
-            raise ClusterError(
-                f"the NATS server at {self.connection.shown} can't keep stream {name}: {error}"
-            ) from error
+            try:
+                return await self.connection.ask(f"STREAM.CREATE.{name}", config)
+            except Refused as error:
+                with suppress(Refused):  # Another node was quicker.
+                    return await self.connection.ask(f"STREAM.INFO.{name}", {})
+                if error.code not in _NOT_READY or monotonic() > until:
+                    raise ClusterError(
+                        f"the NATS server at {self.connection.shown} can't keep stream {name}: "
+                        f"{error}"
+                    ) from error
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _close(self, timeout: float) -> None:
         until = monotonic() + timeout
@@ -518,8 +531,7 @@ class Node:
             far.start()
         words: dict[str, dict[tuple[str, bool], dict[int, int]]] = {}
         for each in noted:
-            letter = each.letter
-            about = words.setdefault(letter.node, {})
+            about = words.setdefault(each.sender, {})
             incoming = each.incoming
             counts = about.setdefault((incoming.name, not incoming.is_home), {})
             counts[each.arrival.number] = max(each.handled, counts.get(each.arrival.number, 0))
@@ -645,7 +657,9 @@ class Node:
     async def _claim(self, name: str, capacity: int) -> None:
         while not self.closed:
             try:
-                if await self._book.claim(name, capacity) and name not in self._homes:
+                async with self.gate:
+                    has = await self._book.claim(name, capacity)
+                if has and name not in self._homes:
                     incoming = self._homes[name] = Incoming(self, name, is_home=True)
                     incoming.start()
                 return

@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,8 +33,13 @@ OLDEST = (2, 12)
 LEAST_PAYLOAD = 600 * 1024
 """The longest message that the server has to take, in bytes."""
 
+_NO_LEADER = 10008
 _PROBE_SECONDS = 2
 _API_SECONDS = 5.0
+_INFO_SECONDS = 1.0
+ELECTION_SECONDS = 8.0
+"""Servers of a NATS cluster that have just started have this time to find each other."""
+
 _CLOSE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.2
 _PING_SECONDS = 5
@@ -149,10 +155,12 @@ class Connection:
         """Wait until the server has what was sent."""
         await self._client.flush()
 
-    async def ask(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def ask(
+        self, subject: str, body: Mapping[str, Any], timeout: float = _API_SECONDS
+    ) -> dict[str, Any]:
         """Ask JetStream's API. Raises `Refused`, `asyncio.TimeoutError`, `nats.errors.Error`."""
         answer = await self._client.request(
-            f"$JS.API.{subject}", msgspec.json.encode(body) if body else b"", _API_SECONDS
+            f"$JS.API.{subject}", msgspec.json.encode(body) if body else b"", timeout
         )
         return _read(answer)
 
@@ -195,17 +203,32 @@ class Connection:
                 f"{self.max_payload} bytes; its max_payload must be {LEAST_PAYLOAD} or more, and "
                 "is 1 MB unless it is set"
             )
+        until = monotonic() + ELECTION_SECONDS
+        while not await self._has_jetstream():
+            if monotonic() > until:
+                raise ClusterError(
+                    f"the servers at {self.shown} do not agree on who leads them: JetStream does "
+                    "not answer"
+                )
+
+    async def _has_jetstream(self) -> bool:
+        """Return whether JetStream is ready. Raises `ClusterError` if there is none."""
         try:
-            await self.ask("INFO", {})
+            await self.ask("INFO", {}, _INFO_SECONDS)
         except nats.errors.NoRespondersError as error:
             raise ClusterError(
                 f"the NATS server at {self.shown} has no JetStream: start it with `-js`, or with "
                 "`jetstream {}` in its configuration"
             ) from error
+        except nats.errors.TimeoutError:
+            return False
         except Refused as error:
+            if error.code == _NO_LEADER:
+                return False
             raise ClusterError(
                 f"the NATS server at {self.shown} gives this account no JetStream: {error}"
             ) from error
+        return True
 
     def _why(self, error: Exception) -> str:
         where = f"the NATS server at {self.shown}"

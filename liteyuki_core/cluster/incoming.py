@@ -84,7 +84,8 @@ class Incoming:
         try:
             while not self.closed:
                 try:
-                    await self._take_consumer()
+                    async with self._node.gate:
+                        await self._take_consumer()
                     return
                 except (Refused, nats.errors.Error, asyncio.TimeoutError, OSError) as error:
                     log.logger.debug(f"NATS: no consumer on {self.subject} yet: {error!r}")
@@ -116,7 +117,6 @@ class Incoming:
             "max_ack_pending": max(_UNHANDLED, longest),
             "inactive_threshold": _INACTIVE_SECONDS * 10**9,
             "mem_storage": True,
-            "num_replicas": 1,
         }
         node.consumers[name] = self
         create = {"stream_name": stream, "config": config, "action": "create"}
@@ -212,10 +212,10 @@ class Incoming:
 
     def _deliver(self, far: Far, letter: Letter, numbers: list[int], body: bytes) -> None:
         batches = list(message.batches_of(body))
-        hub = self._node.hub
+        hub, node = self._node.hub, letter.node
 
         def done(arrival: Arrival) -> None:
-            self._node.was_handled(self, arrival, letter, numbers)
+            self._node.was_handled(self, arrival, node, numbers)
 
         arrival = Arrival(far.peer, far, numbers[-1], done)
         arrival.count = sum(batch.count for batch in batches)

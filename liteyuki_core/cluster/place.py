@@ -30,6 +30,8 @@ class Place(Protocol):
     """Where the server delivers what comes for this node."""
     consumers: dict[str, Any]
     """By the name of a consumer: the `Incoming` that has it."""
+    gate: asyncio.Semaphore
+    """How much is asked of the server at a time."""
     busy: set[Any]
     """The far ends with something that is still to leave. Under the lock."""
     stopping: bool
@@ -38,7 +40,7 @@ class Place(Protocol):
     def due(self, far: Any) -> None:
         """Have a far end send what waits. Under the lock."""
 
-    def was_handled(self, incoming: Any, arrival: Any, letter: Any, numbers: list[int]) -> None:
+    def was_handled(self, incoming: Any, arrival: Any, sender: str, numbers: list[int]) -> None:
         """Note how many messages of a letter are handled. Under the lock."""
 
     def soon(self, call: Callable[..., object], *args: Any) -> None:

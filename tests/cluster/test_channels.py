@@ -257,6 +257,20 @@ def test_long_messages(nats: NatsServer) -> None:
     second.close()
 
 
+@pytest.mark.long
+def test_many_channels(nodes: Nodes) -> None:
+    """More than a server allows unless it is told: all are known, and each works."""
+    first, second = nodes
+    made = [first.make(f"channel-{number}", 4) for number in range(1100)]
+    wait_until(lambda: len(second.context.port.names()) == 1100, "all are known", 120)
+    got = [second.get(f"channel-{number}") for number in range(1100)]
+    for number in (0, 1, 1050, 1099):
+        got[number].send(number)
+        assert made[number].receive(60) == number
+        made[number].send("back")
+        assert got[number].receive(60) == "back"
+
+
 def test_nothing_is_imported_without_the_setting(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

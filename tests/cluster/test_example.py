@@ -19,7 +19,7 @@ def test_the_example(tmp_path: Path, environment: dict[str, str]) -> None:
     with running(tmp_path, environment, command, NATS_PORT=str(free_port())) as program:
         program.wait_for_line("front answers: HELLO 1 FROM BACK", timeout=60)
         assert program.stop() == 0
-        assert not program.found("Traceback|has not stopped")
+        assert not program.found("Traceback|has not stopped"), program.output
 
 
 def test_the_containers() -> None:

@@ -804,6 +804,8 @@ class LiteyukiBot:
                     '"liteyuki_core.frameworks.nonebot:run")'
                 )
             )
+        if self._settings.v6_compat:
+            _check_v6()
         await self._hooks.call_all("on_before_start")
         self._children_start = True
         self._revival.check(self._supervisor.children)
@@ -920,6 +922,26 @@ class LiteyukiBot:
         )
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
+
+
+def _check_v6() -> None:
+    """Warn where LITEYUKI_V6_COMPAT is on and the names of v6 are not used, or are another's."""
+    found = sys.modules.get("liteyuki")
+    if found is None:
+        log.logger.warning(
+            say(
+                "LITEYUKI_V6_COMPAT is on, and nothing of LiteyukiBot v6 was imported: without it "
+                "all is the same"
+            )
+        )
+    elif not (getattr(found, "__file__", None) or "").startswith(os.path.dirname(__file__)):
+        log.logger.warning(
+            say(
+                "LITEYUKI_V6_COMPAT is on, but liteyuki was imported from {file}: start the bot "
+                "with `liteyuki run FILE`",
+                file=getattr(found, "__file__", None),
+            )
+        )
 
 
 def _check_count(what: str, number: object) -> None:

@@ -18,6 +18,40 @@ CHINESE = {
     "{who}: a message can't be rebuilt here and is skipped: {error!r}": (
         "{who}：有一条消息在这里无法还原，已跳过：{error!r}"
     ),
+    # -- LiteyukiBot v6
+    "LITEYUKI_V6_COMPAT is on, and nothing of LiteyukiBot v6 was imported: without it all is the "
+    "same": "LITEYUKI_V6_COMPAT 已开启，但没有导入任何 LiteyukiBot v6 的内容：关掉它也一样",
+    "LITEYUKI_V6_COMPAT is on, but liteyuki was imported from {file}: start the bot with `liteyuki "
+    "run FILE`": (
+        "LITEYUKI_V6_COMPAT 已开启，但 liteyuki 是从 {file} 导入的：请用 `liteyuki run 文件` "
+        "启动机器人"
+    ),
+    "the names of LiteyukiBot v6 are those of liteyuki_core's compatibility": (
+        "LiteyukiBot v6 的接口由 liteyuki_core 的兼容层提供"
+    ),
+    "the names of LiteyukiBot v6 are those of liteyuki_core's compatibility; liteyukibot "
+    "{version}, which is installed, is not used": (
+        "LiteyukiBot v6 的接口由 liteyuki_core 的兼容层提供，不使用已安装的 liteyukibot {version}"
+    ),
+    "a coroutine raised {error!r}": "协程抛出 {error!r}",
+    "handler {name} raised {error!r}": "处理函数 {name} 抛出 {error!r}",
+    "a rule raised {error!r}": "规则抛出 {error!r}",
+    "the reply to {scene} could not be sent: {error!r}": "发往 {scene} 的回复没能发出：{error!r}",
+    "there is no folder {folder} of plugins": "没有插件目录 {folder}",
+    "there is no process {name}": "没有名为 {name} 的进程",
+    "there is no configuration file {path}": "没有配置文件 {path}",
+    "{path} is no configuration file: .yaml, .yml, .json and .toml are": (
+        "{path} 不是配置文件：支持 .yaml、.yml、.json 和 .toml"
+    ),
+    "there is no folder {folder} of configuration files": "没有配置目录 {folder}",
+    "configuration: {older} is an older name of {key}": "配置：{older} 是 {key} 的旧名字",
+    "no changes are looked for in {folder}: it is not there": "不监视 {folder} 里的变化：它不存在",
+    "channel {name}: this process receives on the end that it has sent on. What it has sent comes "
+    "to another process: a channel within one process, as v6 had it, is queue.Queue or "
+    "asyncio.Queue": (
+        "通道 {name}：本进程在自己发送过消息的这一端接收，而发出的消息只会到另一个进程。"
+        "像 v6 那样在同一个进程里收发，请用 queue.Queue 或 asyncio.Queue"
+    ),
     # -- the bot
     "there is nothing to do: no process, program, plugin or hook was added; a NoneBot child is "
     'bot.add_process("nonebot", "liteyuki_core.frameworks.nonebot:run")': (

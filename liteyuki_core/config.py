@@ -149,6 +149,8 @@ class Settings:
     """Whether NoneBot's launcher and children that were added with `gateway=True` have one."""
     gateway_wait: Annotated[float, Interval(ge=0, le=3600)] = 10.0
     """Seconds that an HTTP request waits for a child that is away."""
+    v6_compat: bool = False
+    """Whether `liteyuki run` puts the names of LiteyukiBot v6 in front of all others."""
     web: bool = False
     """Whether the web page is opened with the bot, and not only by `liteyuki web`."""
     web_host: str = "127.0.0.1"

@@ -40,7 +40,7 @@ FLOORS: list[set[str]] = [
     {"alerts", "gateway.server", "session"},
     {"bot"},
     {"control", "testing"},
-    {"cli", "web"},
+    {"cli", "compat", "web"},
     {""},
 ]
 """The rooms from the lowest floor up. A room is a file, or a folder with all that has no room of
@@ -183,6 +183,7 @@ REBUILDS = {
     "process.child.worker: source.load": "in a worker: a call, which it is there for",
     "control.plain: pickle.Unpickler": "plain data that an operator looks at: it finds no class",
     "control.plain: _Plain(io.BytesIO(data)).load": "the same",
+    "compat.launch: exec": "the program that `liteyuki run --v6` is to run",
     "process.spec: from comm.wire.payload import ...": "in a child: the call that main gave it",
 }
 """Where bytes become objects, and why no child can run code in the main process there: that one

@@ -10,7 +10,7 @@ const docs = fileURLToPath(new URL('..', import.meta.url))
 const ORDER = {
   guide: [
     'start', 'why', 'channels', 'store', 'requests', 'workers', 'processes', 'restarts',
-    'gateway', 'plugins', 'operating', 'web', 'cluster', 'testing',
+    'gateway', 'plugins', 'operating', 'web', 'cluster', 'testing', 'v6',
   ],
   concepts: ['architecture', 'guarantees', 'consistency', 'security'],
   reference: ['settings', 'errors', 'cli', 'http', 'metrics', 'api'],

@@ -21,6 +21,8 @@ from .text import t
 
 LOG = os.path.join(FOLDER, "bot.log")
 START = os.path.join(FOLDER, "start.log")
+_COMPAT = "liteyuki_core.compat"
+"""Runs a file with the names of LiteyukiBot v6. By its name: it is on this floor."""
 _LAST_CHARACTERS = 4000
 _ENDS_SECONDS = 3.0
 """A bot whose processes have all failed ends by itself within this time."""
@@ -34,14 +36,23 @@ _ENDS_SECONDS = 3.0
     is_flag=True,
     help=t("In the background; return when its processes run."),
 )
+@click.option(
+    "--v6",
+    is_flag=True,
+    help=t("With the names of LiteyukiBot v6, as LITEYUKI_V6_COMPAT has it."),
+)
 @timeout_option
 @as_json
-def run(file: str, detach: bool, timeout: float, as_json: bool) -> None:
+def run(file: str, detach: bool, v6: bool, timeout: float, as_json: bool) -> None:
     """Run a bot.py, in this terminal or in the background."""
     if not os.path.isfile(file):
         text = t("there is no file {file} in {directory}")
         output.fail(text.format(file=file, directory=os.getcwd()))
     command = [sys.executable, file]
+    if v6:
+        os.environ["LITEYUKI_V6_COMPAT"] = "true"
+    if v6 or Settings.load().v6_compat:
+        command[1:1] = ["-m", _COMPAT]
     if detach:
         _detach(command, timeout, as_json)
     elif sys.platform == "win32":  # There a replaced process would leave the terminal at once.

@@ -84,6 +84,9 @@ CHINESE = {
     "Start the bot: run FILE, which is bot.py if not given.": (
         "启动机器人：运行 FILE，默认为 bot.py。"
     ),
+    "With the names of LiteyukiBot v6, as LITEYUKI_V6_COMPAT has it.": (
+        "提供 LiteyukiBot v6 的接口，与 LITEYUKI_V6_COMPAT 相同。"
+    ),
     "In the background; return when its processes run.": "在后台运行，等各个进程运行起来后返回。",
     "Look for what keeps a bot from running, and say what to do.": (
         "检查有什么妨碍机器人运行，并说明怎么办。"

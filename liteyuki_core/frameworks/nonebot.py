@@ -123,9 +123,28 @@ def run_file(path: str, *arguments: str) -> None:
 
     NoneBot gets the mixin, whatever driver the file asks for, and its log is the main process's.
     """
+    _begin()
+    _give_mixin()
+    script.run_file(path, *arguments)
+
+
+@calls_loaded
+@calls_ready
+def run_function(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+    """Call a function that calls `nonebot.init()` and `nonebot.run()` itself: a child's target.
+
+    NoneBot gets the mixin, whatever driver the function asks for, and its log is the main
+    process's.
+    """
+    _begin()
+    _give_mixin()
+    function(*args, **kwargs)
+
+
+def _give_mixin() -> None:
+    """Have `nonebot.init` give NoneBot's driver the mixin."""
     import nonebot
 
-    _begin()
     init = nonebot.init
 
     @wraps(init)
@@ -133,7 +152,6 @@ def run_file(path: str, *arguments: str) -> None:
         init(**_with_mixin(config))
 
     nonebot.init = init_with_mixin
-    script.run_file(path, *arguments)
 
 
 def imports_nonebot(path: str) -> bool:

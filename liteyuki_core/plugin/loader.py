@@ -54,6 +54,8 @@ class Loader:
         self._failed: set[str] = set()
         self._loaded: dict[str, Plugin] = {}
         self._modules: dict[str, Plugin] = {}
+        self.read_metadata: Callable[[str, ModuleType], PluginMetadata | None] = _metadata
+        """Returns what a plugin's module says about it, by the plugin's name and its module."""
         self._know(map(source_of, self._listed))
         for folder in self._folders:
             with suppress(OSError):  # It is reported when its plugins are to be loaded.
@@ -212,7 +214,7 @@ class Loader:
             self._chain.pop()
             if not self._chain:
                 self._loading_thread = self._ends = None
-        plugin = Plugin(name, place.module, module, place.file, _metadata(name, module))
+        plugin = Plugin(name, place.module, module, place.file, self.read_metadata(name, module))
         self._loaded[name] = self._modules[place.module] = plugin
         log.logger.info(say("plugin {name} is loaded from {place}", name=name, place=source.given))
         return plugin

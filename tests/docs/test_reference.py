@@ -74,7 +74,7 @@ def settings(language: str) -> dict[str, str]:
 
 def env_example() -> dict[str, str]:
     """Return the keys of .env.example and the values behind their #."""
-    return dict(re.findall(r"^# ?([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE))
+    return dict(re.findall(r"^# ?([A-Z0-9_]+)=(.*)$", read(".env.example"), re.MULTILINE))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_env_example_has_the_keys_of_the_page(language: str) -> None:
     for paragraph in read(".env.example").strip().split("\n\n")[1:]:
         about, key = paragraph.splitlines()
         assert re.fullmatch(r"# [A-Z].* / .*[\u4e00-\u9fff].*", about), about
-        assert re.fullmatch(r"# [A-Z_]+=.*", key), key
+        assert re.fullmatch(r"# [A-Z0-9_]+=.*", key), key
 
 
 @pytest.mark.parametrize("keys", ["as it stands", "with every # before a key removed"])
@@ -124,7 +124,7 @@ def test_env_example_changes_nothing(keys: str, nothing_set: Path) -> None:
 
     text = read(".env.example")
     if keys != "as it stands":
-        text = re.sub(r"^# ?([A-Z_]+=)", r"\1", text, flags=re.MULTILINE)
+        text = re.sub(r"^# ?([A-Z0-9_]+=)", r"\1", text, flags=re.MULTILINE)
     (nothing_set / ".env").write_text(text, encoding="utf-8")
     assert Settings.load() == Settings()
     with_file, without = NoneBotConfig(_env_file=".env"), NoneBotConfig(_env_file=None)

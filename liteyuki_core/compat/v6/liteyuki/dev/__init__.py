@@ -1,0 +1,1 @@
+"""What authors of plugins use while they write them."""

@@ -1,0 +1,1 @@
+"""A module that 6.3.9 has, with nothing in it."""

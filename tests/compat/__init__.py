@@ -1,0 +1,1 @@
+"""The names of LiteyukiBot v6."""

@@ -6,7 +6,7 @@ compat/v6/liteyuki/plugin/model.py, compat/v6/liteyuki/session/models.py,
 compat/v6/liteyuki/session/rule.py, compat/v6/liteyuki/session/event.py,
 compat/v6/liteyuki/comm/storage.py, compat/v6/liteyuki/comm/event.py,
 compat/v6/liteyuki/message/matcher.py, compat/v6/liteyuki/message/rule.py,
-compat/v6/liteyuki/message/session.py.
+compat/v6/liteyuki/message/session.py, compat/v6/liteyukibot.py.
 """
 
 from __future__ import annotations
@@ -99,9 +99,12 @@ def test_the_extra_is_missing(tmp_path: Path, environment: Environment) -> None:
 
 def test_what_is_of_v7_or_left_out(tmp_path: Path, environment: Environment) -> None:
     """The line says which name, and what to do."""
+    write_files(tmp_path, {"of_v7.py": "from liteyukibot import PluginContext"})
     output = run(
         """
         import liteyuki
+        bot = liteyuki.LiteyukiBot()
+        assert liteyuki.load_plugin("of_v7") is None
         for line in ("from liteyuki import Kernel", "import liteyuki.mkdoc"):
             try:
                 exec(line)
@@ -114,6 +117,7 @@ def test_what_is_of_v7_or_left_out(tmp_path: Path, environment: Environment) -> 
     )
     assert "has no liteyuki.Kernel. A plugin that was written for v7 runs on v7 alone" in output
     assert "liteyuki.mkdoc" in output
+    assert "plugin of_v7 could not be loaded: ImportError: liteyukibot is LiteyukiBot v7" in output
 
 
 def test_metadata(tmp_path: Path, environment: Environment) -> None:

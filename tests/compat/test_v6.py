@@ -117,6 +117,31 @@ def test_the_documented_page(tmp_path: Path, environment: Environment) -> None:
         ended(program)
 
 
+STOPS = """\
+from nonebot import get_driver
+from liteyuki.comm import active_channel
+
+
+@get_driver().on_startup
+def stop():
+    active_channel.send(0)
+"""
+
+
+def test_a_child_stops_itself(tmp_path: Path, environment: Environment) -> None:
+    """By `send(0)`, as it restarts itself by `send(1)`. It is not started again."""
+    files = {
+        **CHECKOUT,
+        "src/liteyuki_plugins/b_launcher.py": LAUNCHER,
+        "page_child.py": STOPS,
+    }
+    with v6(tmp_path, environment, files) as program:
+        program.wait_for_line("process nonebot has asked for a stop of nonebot", timeout=60)
+        program.wait_for_line("process nonebot exited with code 0")
+        assert len(program.found("process nonebot started")) == 1
+        ended(program)
+
+
 def test_the_plugins_of_6_3_9(tmp_path: Path, environment: Environment) -> None:
     """All ten load, two answer, hooks without arguments are called; a child restarts itself."""
     with v6(tmp_path, environment, OLDER) as program:

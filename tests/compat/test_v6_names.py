@@ -335,6 +335,61 @@ def test_how_it_is_asked_for(how: str, tmp_path: Path, environment: Environment)
         assert len(program.found("more __mp_main__ False")) == 2
 
 
+def test_the_manager_of_processes(tmp_path: Path, environment: Environment) -> None:
+    """A child is stopped by `terminate`, and started again by `start_all`."""
+    main = """
+        import asyncio
+        from liteyuki import LiteyukiBot, logger
+        from liteyuki.comm import active_channel
+
+        def child():
+            while True:
+                active_channel.receive()
+
+        async def until(condition):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+        if __name__ == "__main__":
+            bot = LiteyukiBot()
+            manager = bot.process_manager
+            manager.add_target("child", child)
+            assert not manager.is_process_alive("child")
+
+            @bot.on_after_start
+            async def go():
+                try:
+                    await act()
+                finally:
+                    bot.stop()
+
+            async def act():
+                process = manager.processes["child"]
+                await bot.wait_ready("child")
+                assert manager.is_process_alive("child") and process.is_alive() and process.pid
+                manager.terminate("child")
+                await until(lambda: not manager.is_process_alive("child"))
+                await until(lambda: process.exitcode == 0)
+                assert process.pid is None
+                manager.start_all()
+                await until(lambda: manager.is_process_alive("child"))
+                manager.terminate("nobody")
+                try:
+                    manager.is_process_alive("nobody")
+                except KeyError as error:
+                    logger.info(f"raised: {error}")
+
+            bot.run()
+    """
+    write_files(tmp_path, {"main.py": main})
+    command = ["-m", "liteyuki_core.cli", "run", "--v6", "main.py"]
+    with running(tmp_path, environment, *command) as program:
+        assert program.wait(90) == 0, program.output
+        assert program.found("raised: .*no process is named 'nobody'"), program.output
+        assert program.found("WARNING.*there is no process nobody")
+        assert len(program.found("process child started")) == 2
+
+
 def test_channels_and_store(tmp_path: Path, environment: Environment) -> None:
     """Names, closed ones, one within a process, those of a process to come; `delete`; the loop."""
     output = run(

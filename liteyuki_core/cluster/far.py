@@ -287,7 +287,7 @@ class NodePeer:
             far.told = (not last,)
             route, i = self.ends[number]
             for_good = last and not route.sides[route.other(i)].let_go
-            far.put(Gone(kind is ChannelBroken, why, for_good, not last))
+            far.put(Gone(kind is ChannelBroken, why, for_good, not last, list(lines)))
 
     def shared(self, number: int, period: int, requests: bool) -> None:
         # What has left for the other node is not called back.

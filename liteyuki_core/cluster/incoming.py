@@ -237,7 +237,13 @@ class Incoming:
         kind = ChannelBroken if gone.broken else ChannelClosed
         with hub.lock:
             hub.break_off(
-                far.peer, far.number, kind, gone.why, for_good=gone.for_good, more=gone.more
+                far.peer,
+                far.number,
+                kind,
+                gone.why,
+                tuple(gone.lines),
+                for_good=gone.for_good,
+                more=gone.more,
             )
         hub.pump()
         if gone.for_good:

@@ -47,6 +47,8 @@ class Gone(msgspec.Struct, array_like=True, gc=False):
     for_good: bool
     more: bool
     """Whether messages from before are still to come."""
+    lines: list[str] = []
+    """The last lines of a process that is lost."""
 
 
 class Word(msgspec.Struct, array_like=True, gc=False):

@@ -205,7 +205,7 @@ def test_search_finds_everything_in_the_reference(tmp_path: Path) -> None:
     for page, level in (("settings", 3), ("errors", 2), ("cli", 2), ("metrics", 2)):
         text = read(f"docs/en/reference/{page}.md")
         for name in re.findall(rf"^{'#' * level} `(.+)`$", text, re.MULTILINE):
-            expected[name] = f"reference/{page}.html#{re.sub(r'[^a-z]+', '-', name.lower())}"
+            expected[name] = f"reference/{page}.html#{re.sub(r'[^a-z0-9]+', '-', name.lower())}"
     del expected["liteyuki"]  # A word of most sections.
     found = search(tmp_path, list(expected))
     for language, answers in found.items():

@@ -358,6 +358,7 @@ class Hub:
         number: int,
         kind: type[ChannelError],
         why: str,
+        lines: tuple[str, ...] = (),
         *,
         for_good: bool,
         more: bool,
@@ -372,7 +373,7 @@ class Hub:
         route, i = held
         route.more_comes = more
         if not for_good:
-            route.end_side(i, kind, why, let_go=True)
+            route.end_side(i, kind, why, lines, let_go=True)
             return
         del peer.ends[number]
         side = route.sides[i]
@@ -381,7 +382,7 @@ class Hub:
             side.push()
             self._look_at_end(route, i)
         else:
-            route.end_side(i, kind, why)
+            route.end_side(i, kind, why, lines)
             self._note_dropped(route, side.clear())
             self._release_name(route)
         self._forget_if_unused(route)

@@ -139,10 +139,10 @@ def test_what_comes_while_one_starts_is_its_own(running: Bot, client: Client) ->
     assert client.closed is None
     for group in GROUPS:
         mine = [(text, pid) for text, pid in client.said if text.endswith(f" {group}")][1:]
+        # The other may still be at what it had got when this one takes the next.
+        mine.sort(key=lambda said: [first, second, third].index(said[1]))
         assert [text for text, _ in mine] == [f"{number} {group}" for number in range(60)]
-        pids = [pid for _, pid in mine]
-        assert pids[-1] == (third if owners[group] == first else second)
-        assert pids == sorted(pids, key=[first, second, third].index)
+        assert mine[-1][1] == (third if owners[group] == first else second)
 
 
 def test_a_reload_is_one_after_another(tmp_path: Path, environment: Environment) -> None:

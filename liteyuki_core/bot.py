@@ -552,12 +552,13 @@ class LiteyukiBot:
             return None
         try:
             cluster = import_module(f"{__package__}.cluster.cluster")
+            options = import_module(f"{__package__}.cluster.options")
         except ImportError as error:
             raise ConfigError(
                 "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
                 f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
             ) from error
-        node = cluster.Node(self._comm, cluster.options_of(settings))
+        node = cluster.Node(self._comm, options.options_of(settings))
         node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
         node.open()
         return node

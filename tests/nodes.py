@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from liteyuki_core.cluster.cluster import Node, Options
+from liteyuki_core.cluster.cluster import Node
 from liteyuki_core.cluster.connection import Access
+from liteyuki_core.cluster.options import Options
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.link_peer import LinkPeer

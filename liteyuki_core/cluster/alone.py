@@ -13,7 +13,8 @@ from ..comm import current
 from ..comm.context import Context
 from ..comm.hub.main import Main
 from ..config import Settings
-from .cluster import Node, options_of
+from .cluster import Node
+from .options import options_of
 
 
 class Alone:

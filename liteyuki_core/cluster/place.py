@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..comm.hub.hub import Hub
 from .connection import Connection
+from .message import Word
 from .subjects import Subjects
 
 
@@ -54,6 +55,9 @@ class Place(Protocol):
 
     def task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that nobody waits for."""
+
+    async def tell(self, subject: str, word: Word) -> None:
+        """Tell other nodes something, which may be lost."""
 
     async def publish(self, far: Any, letter: bytes, key: str) -> int:
         """Put a letter on the stream, for as long as it takes; return its number there."""

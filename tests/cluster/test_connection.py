@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from liteyuki_core.cluster.cluster import Node, Options, options_of
+from liteyuki_core.cluster.cluster import Node
 from liteyuki_core.cluster.connection import Access, without_password
+from liteyuki_core.cluster.options import Options, options_of
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.config import Settings

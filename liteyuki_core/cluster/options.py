@@ -1,0 +1,34 @@
+"""What the settings say about the cluster."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..config import Settings
+from ..errors import ConfigError
+from .connection import Access
+from .subjects import NAME
+
+
+class Options(NamedTuple):
+    """What the settings say about the cluster."""
+
+    access: Access
+    cluster: str
+    node: str
+    replicas: int
+
+
+def options_of(settings: Settings) -> Options:
+    """Return what the settings say. Raises `ConfigError` if a name is missing or not allowed."""
+    access = Access(str(settings.nats_url), settings.nats_creds, settings.nats_ca)
+    if settings.node is None:
+        raise ConfigError(
+            "LITEYUKI_NATS_URL needs LITEYUKI_NODE: this main process's name in the cluster"
+        )
+    for key, name in (("NODE", settings.node), ("CLUSTER", settings.cluster)):
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"LITEYUKI_{key}={name!r}: a name has 1 to 32 letters, digits, - or _"
+            )
+    return Options(access, settings.cluster, settings.node, settings.nats_replicas)

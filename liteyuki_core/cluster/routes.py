@@ -1,0 +1,310 @@
+"""The channels of a cluster: those of this node that others have, and routes for those of others.
+
+The `Registrar` learns from the hub which names there are, and the book tells them to all nodes. A
+channel that another node has is a route here, which that node's peer has made.
+
+Ownership. `Routes` owns the book and all that comes in. All is called on the cluster's loop, except
+for what says that it is called under the hub's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import nats.errors
+
+from .. import log
+from ..comm.wire.words import FAR, QUEUE
+from ..errors import ClusterError
+from .book import Book
+from .connection import Refused
+from .far import WINDOW, Far, Listened, NodePeer
+from .incoming import Incoming
+from .message import ChannelEntry, Word
+from .place import Place
+from .subjects import NAME
+
+_AGAIN_SECONDS = 0.1
+_INTERNAL = ("-gateway", "-session")
+
+_NO_REQUESTS = "requests can't go to another node of the cluster yet"
+
+
+class Registrar(NodePeer):
+    """Learns which names there are, from the hub."""
+
+    def __init__(
+        self, node: Place, renamed: Callable[[dict[str, tuple[int, str]], list[str]], None]
+    ):
+        super().__init__(node, "", 0)
+        self._renamed = renamed
+
+    def renamed(self, add: Mapping[str, tuple[int, str]], remove: list[str]) -> None:
+        self._renamed(dict(add), list(remove))
+
+
+class Routes:
+    """The channels that this node has for others, and that others have for it."""
+
+    def __init__(
+        self,
+        node: Place,
+        peers: dict[str, NodePeer],
+        on_node: Callable[[str, bool], object],
+    ) -> None:
+        """`on_node` is for the book."""
+        self._node = node
+        self._hub = node.hub
+        self._peers = peers
+        self.book = Book(node, self._channel_changed, on_node)
+        self._homes: dict[str, Incoming] = {}
+        self._theirs: dict[str, Incoming] = {}
+        """By name: what comes on channels of this node, and on those of other nodes."""
+        self._registrar = Registrar(node, self._renamed)
+
+    def open(self) -> None:
+        """Learn which names there are, from now on."""
+        with self._hub.lock:
+            self._hub.yields = self._yields
+            self._hub.attach(self._registrar)
+        self._hub.pump()
+
+    def close(self) -> None:
+        """Learn no names any more, and take nothing that comes."""
+        with self._hub.lock:
+            self._hub.yields = None
+            self._hub.detach(self._registrar)
+        self.take_nothing()
+
+    def take_nothing(self) -> None:
+        """Take nothing that comes."""
+        for incoming in self.incoming:
+            incoming.close()
+
+    @property
+    def incoming(self) -> list[Incoming]:
+        """What comes, by channel."""
+        return [*self._homes.values(), *self._theirs.values()]
+
+    def peer(self, name: str) -> NodePeer:
+        """Return the peer that is another node."""
+        peer = self._peers.get(name)
+        if peer is None:
+            peer = NodePeer(self._node, name, self._node.next_serial())
+            with self._hub.lock:
+                self._peers[name] = peer
+        return peer
+
+    # ------------------------------------------------------------- under the hub's lock
+
+    def _renamed(self, add: dict[str, tuple[int, str]], remove: list[str]) -> None:
+        ours = {
+            name: capacity
+            for name, (capacity, key) in add.items()
+            if not key.startswith((FAR, QUEUE)) and not name.endswith(_INTERNAL)
+        }
+        if ours or remove:
+            self._node.soon(self._names_changed, ours, remove)
+
+    def _yields(self, name: str) -> bool:
+        entry = self.book.channels.get(name)
+        return entry is None or not self.book.is_alive(entry.node)
+
+    # ------------------------------------------------------------- this node's channels
+
+    def _names_changed(self, add: dict[str, int], remove: list[str]) -> None:
+        for name in remove:
+            if name in self._homes:
+                self._node.task(self._release(name))
+        for name, capacity in add.items():
+            self._node.task(self._claim(name, capacity))
+
+    async def _claim(self, name: str, capacity: int) -> None:
+        while not self._node.closed:
+            try:
+                async with self._node.gate:
+                    has = await self.book.claim(name, capacity)
+                if has and name not in self._homes:
+                    incoming = self._homes[name] = Incoming(self._node, name, is_home=True)
+                    incoming.start()
+                return
+            except (Refused, nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+                log.logger.debug(f"NATS: channel {name} is not told yet: {error!r}")
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _release(self, name: str) -> None:
+        incoming = self._homes.pop(name)
+        if self._node.stopping:
+            return
+        with suppress(Refused, nats.errors.Error, asyncio.TimeoutError, OSError):
+            await self.book.release(name)
+            await incoming.delete()
+
+    def far_for(self, node: str, name: str, *, is_home: bool) -> Far | None:
+        """Return the end of a channel with a node; None if there is no such channel.
+
+        Raises `ClusterError` if a node can't have that name.
+        """
+        if not NAME.fullmatch(node) or node == self._node.name:
+            raise ClusterError(f"a node that is named {node!r}")
+        peer = self.peer(node)
+        far = peer.by_name.get((name, is_home))
+        if far is not None or not is_home:
+            return far
+        with self._hub.lock:
+            found = self._hub.find(name)
+            if found is None or found[1].startswith((FAR, QUEUE)):
+                return None
+            far = peer.add(name, True)
+            self._hub.open(peer, far.number, found[1], found[0])
+            if far.number not in peer.ends:
+                peer.forget(far)
+                return None
+        self._hub.pump()
+        return far
+
+    # ------------------------------------------------------------- other nodes' channels
+
+    def _channel_changed(self, name: str, entry: ChannelEntry | None) -> None:
+        """Have a route for a channel of another node, or none any more."""
+        mine = entry is not None and entry.node == self._node.name
+        for peer in list(self._peers.values()):
+            far = peer.by_name.get((name, False))
+            if far is None:
+                continue
+            held = peer.ends.get(far.number)
+            if held is None or held[0].name != name:
+                peer.forget(far)  # It has ended here already.
+                continue
+            if entry is not None and entry.node == peer.node:
+                return
+            if entry is None and far.opened:
+                # What was sent before is still to come, and then that it was closed; unless that
+                # node has never heard that this one has the channel.
+                self._node.task(self.tell_held(peer.node))
+                return
+            with self._hub.lock:
+                self._hub.close(peer, far.number)
+            self._hub.pump()
+            peer.forget(far)
+        if entry is None or mine:
+            return
+        if not NAME.fullmatch(entry.node) or not 0 < entry.capacity <= 10_000_000:
+            return
+        self._make_route(entry)
+
+    def channel_ended(self, name: str) -> None:
+        """Learn that another node's channel has ended here. There may be a new one of that name."""
+        entry = self.book.channels.get(name)
+        if entry is not None:
+            self._channel_changed(name, entry)
+
+    def _make_route(self, entry: ChannelEntry) -> None:
+        peer = self.peer(entry.node)
+        with self._hub.lock:
+            if self._hub.find(entry.name) is not None:
+                return  # This node has a channel of that name, which `claim` has told.
+            far = peer.add(entry.name, False)
+            self._hub.open(peer, far.number, None, entry.capacity)
+            route, _ = peer.ends[far.number]
+
+            def notify(opened: bool, receives: bool) -> None:
+                self._node.soon(self._listens, far, opened, receives)
+
+            route.sides = (route.sides[0], Listened(notify))
+            route.requests(0).refusal = _NO_REQUESTS
+            self._hub.register(peer, far.number, entry.name)
+        self._hub.pump()
+
+    def _listens(self, far: Far, opened: bool, receives: bool) -> None:
+        """Learn whether processes of this node have a channel of another one, and receive there."""
+        far.opened, far.receives = far.opened or opened, receives
+        if opened and far.name not in self._theirs:
+            incoming = self._theirs[far.name] = Incoming(self._node, far.name, is_home=False)
+            incoming.start()
+        self._node.task(self.tell_held(far.peer.node))
+
+    def came_back(self, name: str) -> None:
+        """Learn that a node has come, or has a new life."""
+        peer = self._peers.get(name)
+        if peer is None:
+            return
+        with self._hub.lock:
+            for far in peer.fars.values():
+                if not far.is_home:
+                    self._hub.come_back(peer, far.number)
+        self._hub.pump()
+        node = self._node
+        node.task(self.tell_held(name))
+        node.task(node.tell(node.subjects.words(name), Word(node.name, node.epoch, resync=True)))
+
+    def rest(self) -> None:
+        """Give nothing to nodes that do not run."""
+        for name, peer in self._peers.items():
+            if self.book.is_alive(name):
+                continue
+            with self._hub.lock:
+                for far in list(peer.fars.values()):
+                    if far.is_home:
+                        self._hub.rests(peer, far.number)
+
+    # ------------------------------------------------------------- words
+
+    async def hear(self, word: Word) -> None:
+        """Learn from another node what it holds of this one's channels, and what it has not."""
+        node = self._node
+        gone = [
+            name
+            for name, receives in word.held.items()
+            if not self._holds(word.node, name, receives)
+        ]
+        if gone:
+            await node.tell(node.subjects.words(word.node), Word(node.name, node.epoch, gone=gone))
+        peer = self.peer(word.node)
+        for name in word.gone:
+            self._is_gone(peer, name)
+        if word.resync:
+            await self.tell_held(word.node)
+
+    async def tell_held(self, name: str) -> None:
+        """Tell another node which of its channels this one holds."""
+        peer = self._peers.get(name)
+        if peer is None:
+            return
+        held = {
+            far.name: far.receives for far in peer.fars.values() if far.opened and not far.is_home
+        }
+        if held:
+            node = self._node
+            await node.tell(node.subjects.words(name), Word(node.name, node.epoch, held=held))
+
+    async def tell_all_held(self) -> None:
+        """Tell each node which of its channels this one holds."""
+        for name in list(self._peers):
+            await self.tell_held(name)
+
+    def _holds(self, node: str, name: str, receives: bool) -> bool:
+        """Learn that another node has a channel of this one; return whether there is one."""
+        far = self.far_for(node, name, is_home=True)
+        if far is None:
+            return False
+        with self._hub.lock:
+            if receives:
+                self._hub.receives(far.peer, far.number, WINDOW, False)
+            else:
+                self._hub.rests(far.peer, far.number)
+        self._hub.pump()
+        return True
+
+    def _is_gone(self, peer: NodePeer, name: str) -> None:
+        """Learn that another node does not have a channel which this one has of it."""
+        far = peer.by_name.get((name, False))
+        entry = self.book.channels.get(name)
+        if far is not None and (entry is None or entry.node != peer.node):
+            with self._hub.lock:
+                self._hub.close(peer, far.number)
+            self._hub.pump()
+            peer.forget(far)
+            self.channel_ended(name)

@@ -1,0 +1,87 @@
+"""The streams that a cluster has on the server: whichever node is first makes them.
+
+All is called on the cluster's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from ..errors import ClusterError
+from .connection import ELECTION_SECONDS, Refused
+from .place import Place
+
+_DUPLICATE_SECONDS = 120
+_LETTERS = 1024
+"""At most so many letters are on the stream for one subject."""
+_CONSUMERS = 100_000
+"""Channels, and who receives of them. Unless it is said, servers allow 1,000."""
+_NOT_READY = {10005, 10008, 10074}
+_AGAIN_SECONDS = 0.1
+
+
+class Streams:
+    """The stream of messages, and the one of the book."""
+
+    def __init__(self, node: Place, replicas: int) -> None:
+        self._node = node
+        self._replicas = replicas
+        self._created: str | None = None
+        """When the stream of messages was made, as the server says it."""
+
+    async def make(self) -> bool:
+        """Make the streams, or look at them; return whether the one of messages was made anew.
+
+        Raises `ClusterError`.
+        """
+        subjects = self._node.subjects
+        made = await self._have(
+            {
+                "name": subjects.stream,
+                "subjects": [subjects.messages],
+                "retention": "workqueue",
+                "discard": "new",
+                "discard_new_per_subject": True,
+                "max_msgs_per_subject": _LETTERS,
+                "max_consumers": _CONSUMERS,
+                "duplicate_window": _DUPLICATE_SECONDS * 10**9,
+                "storage": "file",
+                "num_replicas": self._replicas,
+            }
+        )
+        await self._have(
+            {
+                "name": subjects.book,
+                "subjects": [subjects.entries],
+                "max_msgs_per_subject": 1,
+                "discard": "new",
+                "allow_rollup_hdrs": True,
+                "deny_delete": True,
+                "storage": "file",
+                "num_replicas": self._replicas,
+            }
+        )
+        is_new = self._created not in (None, made["created"])
+        self._created = made["created"]
+        return is_new
+
+    async def _have(self, config: dict[str, Any]) -> dict[str, Any]:
+        name = config["name"]
+        until = monotonic() + ELECTION_SECONDS
+        while True:
+            with suppress(Refused):
+                return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
+            try:
+                return await self._node.connection.ask(f"STREAM.CREATE.{name}", config)
+            except Refused as error:
+                with suppress(Refused):  # Another node was quicker.
+                    return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
+                if error.code not in _NOT_READY or monotonic() > until:
+                    raise ClusterError(
+                        f"the NATS server at {self._node.connection.shown} can't keep stream "
+                        f"{name}: {error}"
+                    ) from error
+            await asyncio.sleep(_AGAIN_SECONDS)

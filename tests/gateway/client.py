@@ -120,14 +120,19 @@ class Client:
             while True:
                 frame = self._connection.recv()
                 call = json.loads(frame)
-                self.calls.append(call)
                 try:
-                    data = self.answers(call)
-                except KeyError:
-                    continue
-                self.answer(call["echo"], data)
+                    self._take(call)
+                finally:
+                    self.calls.append(call)  # Who has seen it may end this: it is answered.
         except ConnectionClosed as error:
             self.closed = (0, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
+
+    def _take(self, call: dict[str, Any]) -> None:
+        try:
+            data = self.answers(call)
+        except KeyError:
+            return
+        self.answer(call["echo"], data)
 
     def answer(self, echo: Any, data: Any) -> None:
         """Answer a call."""

@@ -140,20 +140,26 @@ class OneBot:
                 self._answer(connection, json.loads(connection.recv(timeout=_PAUSE / 5)))
 
     def _answer(self, connection: ClientConnection, call: dict[str, Any]) -> None:
-        self.calls.append(call)
         action, params = call["action"], call["params"]
         answer: dict[str, Any] = {"status": "ok", "retcode": 0, "echo": call.get("echo")}
+        said: tuple[Place, str] | None = None
         if action in self._answers:
             answer["data"] = self._answers[action]
         elif action in _SENDS:
             answer["data"] = {"message_id": next(self._numbers)}
             group = params.get("group_id")
             user = None if group is not None else params.get("user_id")
-            self._left.append((Place(group, user), _text_of(params["message"])))
+            said = (Place(group, user), _text_of(params["message"]))
         else:
             message = f"the test has no answer to {action}: call answers({action!r}, ...)"
             answer |= {"status": "failed", "retcode": 1404, "data": None, "message": message}
-        connection.send(json.dumps(answer))
+        try:
+            connection.send(json.dumps(answer))
+        finally:
+            # Last: a test that has seen it may end, and the bot would wait for the answer.
+            self.calls.append(call)
+            if said is not None:
+                self._left.append(said)
 
     # ------------------------------------------------------------- what is expected
 

@@ -42,11 +42,12 @@ def nothing_is_left(*channels: Channel[Any]) -> None:
 
 
 def nothing_is_under_way(pair: Pair) -> None:
-    """Wait until the hub has no request in custody and remembers none."""
+    """Wait until no hub has a request in custody or remembers one, and no node does."""
 
     def rest() -> list[Any]:
-        routes = [route for route in pair.hub._keys.values() if route.has_requests]
-        found: list[Any] = []
+        hubs = pair.hubs()
+        routes = [route for hub in hubs for route in hub._keys.values() if route.has_requests]
+        found: list[Any] = pair.between_nodes()
         for each in (route.requests(i) for route in routes for i in (0, 1)):
             found += each._asked, each._answers, each.waiting, each.sent
         return [each for each in found if each]

@@ -9,6 +9,7 @@ from liteyuki_core.cluster.connection import Access
 from liteyuki_core.cluster.options import Options
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.comm.link_port import LinkPort
@@ -78,6 +79,15 @@ class NodesPair(Pair):
         self.connect()
         for name in ("w-active", "w-passive"):
             wait_until(lambda name=name: name in self.main.port.names(), f"a knows {name}")
+
+    def hubs(self) -> list[Hub]:
+        return [self.near.main.hub, self.hub]
+
+    def between_nodes(self) -> list[Any]:
+        parts = [each.node.requests for each in (self.near, self.far)]
+        return [
+            count for each in parts for count in (each.asking.under_way, each.answering.in_hand)
+        ]
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         context, port, peer = super()._connect(name)

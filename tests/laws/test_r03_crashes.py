@@ -213,6 +213,7 @@ def test_several_answer(pair: Pair, ask: Ask) -> None:
     nothing_is_under_way(pair)
 
 
+@pytest.mark.one_hub
 def test_a_channel_in_a_request_that_was_given_up(pair: Pair) -> None:
     """Its handler dies with it. Nothing holds the channel any more, so it is forgotten."""
     ours, theirs = pair.channel()

@@ -74,7 +74,7 @@ class Node:
         peers: dict[str, NodePeer] = {}
         self._streams = Streams(self, options.replicas)
         self._handled = Handled(self, peers)
-        self._routes = Routes(self, peers, self._node_changed)
+        self._routes = Routes(self, peers, options.grace, self._node_changed)
         self._book = self._routes.book
         self._runs: dict[str, bool] = {}
         """Which nodes run, as was told last."""

@@ -72,6 +72,8 @@ class Far:
         self.opened = False
         """Whether a process of this node has the channel, where that is another node's."""
         self.receives = False
+        self.epoch = ""
+        """The life in which that other node has told of the channel."""
         self.told: tuple[bool] | None = None
         """What the other node was told of the end of the other side, and whether more comes."""
         self.sent: dict[int, Sent] = {}

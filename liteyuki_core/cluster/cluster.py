@@ -100,7 +100,7 @@ class Node:
         except BaseException as error:
             opening.cancel()
             self.closed = True
-            with suppress(Exception):
+            with suppress(Exception):  # The error above is the one to be told.
                 asyncio.run_coroutine_threadsafe(self.connection.close(), self._loop).result(5)
             self._thread.close()
             if isinstance(error, ClusterError) or not isinstance(error, Exception):
@@ -117,8 +117,11 @@ class Node:
     def close(self, timeout: float) -> None:
         """Send what waits, for at most `timeout` seconds, and leave the cluster."""
         self.stop()
-        with suppress(Exception):
-            asyncio.run_coroutine_threadsafe(self._close(timeout), self._loop).result(timeout + 5)
+        closing = asyncio.run_coroutine_threadsafe(self._close(timeout), self._loop)
+        try:
+            closing.result(timeout + 5)
+        except Exception as error:  # Whatever it is, the thread is to end.
+            log.logger.debug(f"NATS: the node has not left in good order: {error!r}")
         self._thread.close()
 
     # ------------------------------------------------------------- under the hub's lock

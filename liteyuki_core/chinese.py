@@ -539,6 +539,10 @@ CHINESE = {
         "节点 {node} 已加入集群 {cluster}（{url}）"
     ),
     "node {node} of the cluster is there": "集群的节点 {node} 在线",
+    "node {node} of the cluster is gone for over {seconds:g} s: its {count} channels are broken "
+    "until it is back": (
+        "集群的节点 {node} 消失超过 {seconds:g} 秒：它的 {count} 个通道不可用，直到它回来"
+    ),
     "node {node} of the cluster is gone: what is sent to it waits": (
         "集群的节点 {node} 不在了：发给它的消息会等它回来"
     ),

@@ -171,6 +171,8 @@ class Settings:
     """On how many servers of a NATS cluster each message is kept."""
     node: str | None = None
     """The name of this main process in the cluster."""
+    node_grace: Annotated[float, Interval(ge=0, le=604_800)] = 0.0
+    """After so many seconds the channels of a node that is gone are broken; 0: they wait."""
     cluster: str = "liteyuki"
     """Nodes with the same one share their channels."""
 

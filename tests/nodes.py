@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from liteyuki_core.cluster.cluster import Node
@@ -27,12 +28,14 @@ class OneNode:
         cluster: str,
         max_message_bytes: int = 1 << 20,
         replicas: int = 1,
+        grace: float = 0.0,
     ) -> None:
         self.name = name
         self.context = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
         self.context.crosses = True
         self.main = Main(self.context)
-        self.node = Node(self.main, Options(Access(url, None, None), cluster, name, replicas))
+        access = Access(url, None, None)
+        self.node = Node(self.main, Options(access, cluster, name, replicas, grace))
         try:
             self.node.open()
         except BaseException:
@@ -50,6 +53,11 @@ class OneNode:
         """Return this node's end of a channel, as soon as it is known."""
         wait_until(lambda: name in self.context.port.names(), f"{self.name} knows {name}")
         return Channel._of(self.context.get(name))
+
+    def vanish(self) -> None:
+        """Lose the server without a word, as if the machine had."""
+        client = self.node.connection._client
+        asyncio.run_coroutine_threadsafe(client.close(), self.node._loop).result(10)
 
     def close(self) -> None:
         """End it in good order."""

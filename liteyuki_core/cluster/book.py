@@ -133,6 +133,11 @@ class Book:
         known = self.nodes.get(name)
         return known is not None and known.alive and monotonic() - known.seen < GONE_SECONDS
 
+    def gone_for(self, name: str) -> float:
+        """Return for how many seconds a node is gone, as far as this one knows; 0 if it runs."""
+        known = self.nodes.get(name)
+        return 0.0 if known is None or self.is_alive(name) else monotonic() - known.seen
+
     async def claim(self, name: str, capacity: int) -> bool:
         """Write that this node has a channel; return whether it has. Raises what `ask` raises."""
         node, subject = self._node, self._node.subjects.of_channel(name)

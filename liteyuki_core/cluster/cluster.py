@@ -75,7 +75,7 @@ class Node:
         peers: dict[str, NodePeer] = {}
         self._streams = Streams(self, options.replicas)
         self._handled = Handled(self, peers)
-        self._routes = Routes(self, peers, self._node_changed)
+        self._routes = Routes(self, peers, options.grace, self._node_changed)
         self._book = self._routes.book
         self.requests = Requests(self, self._book)
         self._runs: dict[str, bool] = {}
@@ -102,7 +102,7 @@ class Node:
         except BaseException as error:
             opening.cancel()
             self.closed = True
-            with suppress(Exception):
+            with suppress(Exception):  # The error above is the one to be told.
                 asyncio.run_coroutine_threadsafe(self.connection.close(), self._loop).result(5)
             self._thread.close()
             if isinstance(error, ClusterError) or not isinstance(error, Exception):
@@ -119,8 +119,11 @@ class Node:
     def close(self, timeout: float) -> None:
         """Send what waits, for at most `timeout` seconds, and leave the cluster."""
         self.stop()
-        with suppress(Exception):
-            asyncio.run_coroutine_threadsafe(self._close(timeout), self._loop).result(timeout + 5)
+        closing = asyncio.run_coroutine_threadsafe(self._close(timeout), self._loop)
+        try:
+            closing.result(timeout + 5)
+        except Exception as error:  # Whatever it is, the thread is to end.
+            log.logger.debug(f"NATS: the node has not left in good order: {error!r}")
         self._thread.close()
 
     # ------------------------------------------------------------- under the hub's lock

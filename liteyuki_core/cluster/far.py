@@ -76,6 +76,8 @@ class Far:
         self.answers: int | None = None
         """How many requests the processes on the side without the channel answer at a time; 0 where
         it is certain that none does, None while it is not known."""
+        self.epoch = ""
+        """The life in which that other node has told of the channel."""
         self.told: tuple[bool] | None = None
         """What the other node was told of the end of the other side, and whether more comes."""
         self.sent: dict[int, Sent] = {}

@@ -17,6 +17,8 @@ class Options(NamedTuple):
     cluster: str
     node: str
     replicas: int
+    grace: float = 0.0
+    """Channels of a node that is gone for so many seconds are broken. 0: they wait."""
 
 
 def options_of(settings: Settings) -> Options:
@@ -31,4 +33,6 @@ def options_of(settings: Settings) -> Options:
             raise ConfigError(
                 f"LITEYUKI_{key}={name!r}: a name has 1 to 32 letters, digits, - or _"
             )
-    return Options(access, settings.cluster, settings.node, settings.nats_replicas)
+    return Options(
+        access, settings.cluster, settings.node, settings.nats_replicas, settings.node_grace
+    )

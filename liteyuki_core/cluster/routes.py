@@ -17,7 +17,8 @@ import nats.errors
 
 from .. import log
 from ..comm.wire.words import FAR, QUEUE
-from ..errors import ClusterError
+from ..errors import ChannelBroken, ClusterError
+from ..language import say
 from .book import Book
 from .connection import Refused
 from .far import WINDOW, Far, Heard, Listened, NodePeer
@@ -50,12 +51,16 @@ class Routes:
         self,
         node: Place,
         peers: dict[str, NodePeer],
+        grace: float,
         on_node: Callable[[str, bool], object],
     ) -> None:
-        """`on_node` is for the book."""
+        """`grace` is that of `Options`, `on_node` is for the book."""
         self._node = node
         self._hub = node.hub
         self._peers = peers
+        self._grace = grace
+        self._given_up: set[str] = set()
+        """The nodes whose channels are broken, because they are gone for too long."""
         self.book = Book(node, self._channel_changed, on_node)
         self._homes: dict[str, Incoming] = {}
         self._theirs: dict[str, Incoming] = {}
@@ -179,6 +184,9 @@ class Routes:
                 peer.forget(far)  # It has ended here already.
                 continue
             if entry is not None and entry.node == peer.node:
+                if far.epoch != entry.epoch:
+                    far.epoch = entry.epoch
+                    self._node.task(self._tell_holds([far]))
                 return
             if entry is None and far.opened:
                 # What was sent before is still to come, and then that it was closed; unless that
@@ -207,6 +215,7 @@ class Routes:
             if self._hub.find(entry.name) is not None:
                 return  # This node has a channel of that name, which `claim` has told.
             far = peer.add(entry.name, False)
+            far.epoch = entry.epoch
             self._hub.open(peer, far.number, None, entry.capacity)
             route, _ = peer.ends[far.number]
 
@@ -256,6 +265,7 @@ class Routes:
 
     def came_back(self, name: str) -> None:
         """Learn that a node has come, or has a new life."""
+        self._given_up.discard(name)
         peer = self._peers.get(name)
         if peer is None:
             return
@@ -269,14 +279,38 @@ class Routes:
         node.task(node.tell(node.subjects.words(name), Word(node.name, node.epoch, resync=True)))
 
     def rest(self) -> None:
-        """Give nothing to nodes that do not run."""
+        """Give nothing to nodes that do not run, and give up those that are gone for too long."""
         for name, peer in self._peers.items():
             if self.book.is_alive(name):
                 continue
+            if self._grace and self.book.gone_for(name) > self._grace:
+                self._give_up(name, peer)
             with self._hub.lock:
                 for far in list(peer.fars.values()):
                     if far.is_home:
                         self._hub.rests(peer, far.number)
+
+    def _give_up(self, name: str, peer: NodePeer) -> None:
+        """Have the channels of a node broken, until it is back."""
+        if name in self._given_up:
+            return
+        self._given_up.add(name)
+        why = f"node {name!r} of the cluster, which has it, is gone"
+        with self._hub.lock:
+            broken = [far.number for far in peer.fars.values() if not far.is_home]
+            for number in broken:
+                self._hub.break_off(peer, number, ChannelBroken, why, for_good=False, more=False)
+        self._hub.pump()
+        if broken:
+            log.logger.warning(
+                say(
+                    "node {node} of the cluster is gone for over {seconds:g} s: its {count} "
+                    "channels are broken until it is back",
+                    node=name,
+                    seconds=self._grace,
+                    count=len(broken),
+                )
+            )
 
     # ------------------------------------------------------------- words
 
@@ -299,15 +333,17 @@ class Routes:
     async def tell_held(self, name: str) -> None:
         """Tell another node which of its channels this one holds."""
         peer = self._peers.get(name)
-        if peer is None:
-            return
-        fars = [far for far in peer.fars.values() if far.opened and not far.is_home]
-        held = {far.name: far.receives for far in fars}
-        answers = {far.name: far.answers for far in fars if far.answers is not None}
-        if held:
-            node = self._node
+        if peer is not None:
+            await self._tell_holds([far for far in peer.fars.values() if not far.is_home])
+
+    async def _tell_holds(self, fars: list[Far]) -> None:
+        fars = [far for far in fars if far.opened]
+        if fars:
+            node, to = self._node, fars[0].peer.node
+            held = {far.name: far.receives for far in fars}
+            answers = {far.name: far.answers for far in fars if far.answers is not None}
             word = Word(node.name, node.epoch, held=held, answers=answers)
-            await node.tell(node.subjects.words(name), word)
+            await node.tell(node.subjects.words(to), word)
 
     async def tell_all_held(self) -> None:
         """Tell each node which of its channels this one holds."""

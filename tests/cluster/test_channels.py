@@ -20,6 +20,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.errors import (
     ChannelBroken,
     ChannelClosed,
+    ChannelEmpty,
     ChannelExists,
     ChannelFull,
     ChannelTimeout,
@@ -84,10 +85,52 @@ def test_nodes_come_and_go(nodes: Nodes, nats: NatsServer) -> None:
     wait_until(lambda: told[-1:] == [("c", False)], "a knows that c has stopped")
     again = OneNode(nats.url, "c", "t")
     wait_until(lambda: told[-1:] == [("c", True)], "a knows that c is back")
-    asyncio.run_coroutine_threadsafe(again.node.connection._client.close(), again.node._loop)
+    again.vanish()
     wait_until(lambda: told[-1:] == [("c", False)], "a misses c")
     assert not first.node.members()["c"].runs
     again.close()
+
+
+def test_a_node_that_stays_away_is_given_up(nats: NatsServer) -> None:
+    """After LITEYUKI_NODE_GRACE its channels are broken, for who sends and receives, until it is
+    back. Without the setting they wait.
+    """
+    patient = OneNode(nats.url, "p", "t")
+    hasty = OneNode(nats.url, "h", "t", grace=0.1)
+    gone = OneNode(nats.url, "g", "t")
+    back = None
+    try:
+        made = gone.make("jobs")
+        there, here = patient.get("jobs"), hasty.get("jobs")
+        here.send("opened")
+        assert made.receive(10) == "opened"
+        with pytest.raises(ChannelEmpty):
+            made.receive_nowait()
+        wait_until(lambda: here.stats()["acknowledged"], "it is handled")
+        gone.vanish()
+        with pytest.raises(ChannelBroken, match="node 'g' of the cluster"):
+            here.receive(30)
+        with pytest.raises(ChannelBroken, match="node 'g' of the cluster"):
+            here.send("to nobody")
+        there.send("waits")
+        back = OneNode(nats.url, "g", "t")
+        again = back.make("jobs")
+        assert again.receive(10) == "waits"
+        wait_until(lambda: _sends(here, "again"), "it is no longer broken")
+        assert again.receive(10) == "again"
+        again.send("answer")
+        assert here.receive(10) == "answer"
+    finally:
+        for node in filter(None, (back, gone, hasty, patient)):
+            node.close()
+
+
+def _sends(channel: Channel[str], data: str) -> bool:
+    try:
+        channel.send(data)
+    except ChannelBroken:
+        return False
+    return True
 
 
 def test_messages_are_plain_data(nodes: Nodes) -> None:
@@ -118,16 +161,6 @@ def test_what_can_not_cross_is_skipped(nats: NatsServer) -> None:
     pair.logged("ERROR", "can't cross to node b")
     wait_until(lambda: ours.stats()["acknowledged"] == 1)
     pair.close()
-
-
-def test_requests_are_refused(nodes: Nodes) -> None:
-    """At once, and with the reason."""
-    first, second = nodes
-    made = first.make("jobs")
-    made.on_request()(lambda data: data)
-    got = second.get("jobs")
-    with pytest.raises(ChannelBroken, match="requests can't go to another node"):
-        got.request("?", 5)
 
 
 def test_a_stopped_process_and_its_successor(nats: NatsServer) -> None:

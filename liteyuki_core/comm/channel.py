@@ -27,7 +27,7 @@ from .current import current
 from .ends.end import End, Handle
 from .ends.inbox import Inbox
 from .ends.sending import SMALL, CarriesChannel, Sending
-from .ends.typed import Check, check_for
+from .ends.typed import Check, check_for, kind_of
 from .loop.callbacks import Registration
 from .loop.receiver import Receiver, of_thread
 from .loop.receiver import current as current_receiver
@@ -76,8 +76,8 @@ class Channel(Handle, Generic[T]):
 
     A `Channel[T]`, or a subclass of it, checks that the data it sends is of type `T`, as strictly
     as pydantic can: `True` is no int, "1" is no int, and data is sent as it was given. Only this
-    handle checks: a handle that was got by name does not. `type_check=False` turns the check off. A
-    `T` that can't be checked raises `ChannelTypeError` at the first use.
+    handle checks; a handle that is got by name does if it is got with a type. `type_check=False`
+    turns the check off. A `T` that can't be checked raises `ChannelTypeError` at the first use.
 
     Raises `ValueError` for a capacity below 1 or over 10,000,000, and for a name that is empty or
     over 200 characters. Raises `TypeError` for arguments of a wrong type.
@@ -129,6 +129,7 @@ class Channel(Handle, Generic[T]):
             made = current().make(self._name, self._capacity)
             made.hash = object.__hash__(self)  # As before it had an end.
             end = self._take(made)
+            self._tell_type(end)
         return end
 
     def _find(self) -> End | None:
@@ -176,6 +177,16 @@ class Channel(Handle, Generic[T]):
         if self._type_check is not False:
             self._check = check_for(self, Channel, self._name or "(unnamed)", needed)
         return self._check
+
+    def _be_of_type(self, kind: Any) -> None:
+        """Be a `Channel[kind]`, as a handle that was got by name."""
+        self.__orig_class__ = Channel[kind]
+        self._find_check()
+        self._tell_type(self._open())
+
+    def _tell_type(self, end: End) -> None:
+        if end.crosses and self._check is not None:
+            end.be_of_type(kind_of(self, Channel))
 
     def __reduce__(self) -> Any:
         raise CarriesChannel(
@@ -280,7 +291,7 @@ class Channel(Handle, Generic[T]):
         end = self._end or self._open()
         asking = end.asking
         asked = wait(asking.until_answered(SyncWaiter, item, length, timeout, once))
-        return asking.result(asked, end.receiving.load)
+        return asking.result(asked, end.receiving.load_answer)
 
     async def async_request(
         self, data: T, timeout: float | None = None, *, once: bool = False
@@ -298,7 +309,7 @@ class Channel(Handle, Generic[T]):
         end = self._end or self._open()
         asking = end.asking
         steps = asking.until_answered(async_waiter(), item, length, timeout, once)
-        return asking.result(await async_wait(steps), end.receiving.load)
+        return asking.result(await async_wait(steps), end.receiving.load_answer)
 
     def __lshift__(self, data: T) -> Channel[T]:
         """Send `data`, as `send(data)` does: `channel << data`."""

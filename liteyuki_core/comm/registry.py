@@ -6,24 +6,36 @@ They use this process's context. Any thread may call them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from ..errors import ChannelError, NotConnected
 from .channel import Channel, check_name
 from .current import current
 from .ends.end import End
 
+T = TypeVar("T")
 
-def get_channel(name: str) -> Channel[Any]:
+
+@overload
+def get_channel(name: str) -> Channel[Any]: ...
+@overload
+def get_channel(name: str, kind: type[T]) -> Channel[T]: ...
+def get_channel(name: str, kind: Any = None) -> Channel[Any]:
     """Return this process's end of the channel `name`.
+
+    With `kind` it is checked as a `Channel[kind]` is.
 
     The process that made the channel gets its first end, every other process the other end. The
     main process has the first ends of `NAME-active` and `NAME-passive`. Never waits, and asks no
     other process.
 
-    Raises `ChannelNotFound`. Raises `NotConnected` outside a LiteyukiBot and its children.
+    Raises `ChannelNotFound`, and `ChannelTypeError` for a `kind` that can't be checked. Raises
+    `NotConnected` outside a LiteyukiBot and its children.
     """
-    return Channel._of(current().get(check_name(name)))
+    channel = Channel._of(current().get(check_name(name)))
+    if kind is not None:
+        channel._be_of_type(kind)
+    return channel
 
 
 def get_channels() -> dict[str, Channel[Any]]:

@@ -92,14 +92,17 @@ class End:
         self._stop = stop
         self._state = state
         self.sending: Sending
-        if ends.crosses or key.startswith(FAR):
-            from .crossing import Crossing
+        self.receiving: Receiving
+        self.crosses = ends.crosses or key.startswith(FAR)
+        if self.crosses:
+            from .crossing import CrossingReceiving, CrossingSending
 
-            self.sending = Crossing(state, site, port, turns, ends.link, ends.hold)
+            self.sending = CrossingSending(state, site, port, turns, ends.link, ends.hold)
             self.sending.be_of(key)
+            self.receiving = CrossingReceiving(state, site, port, turns, stop, ends.find)
         else:
             self.sending = Sending(state, site, port, turns, ends.link, ends.hold)
-        self.receiving = Receiving(state, site, port, turns, stop, ends.find)
+            self.receiving = Receiving(state, site, port, turns, stop, ends.find)
         self._asking: Asking | None = None
         self._answering: Answering | None = None
         self.hash = object.__hash__(self)
@@ -167,6 +170,13 @@ class End:
         """Note that the channel can be got by name, and the name if it is new. Under the lock."""
         self._state.name = name or self._state.name
         self._state.anonymous = False
+
+    def be_of_type(self, kind: Any) -> None:
+        """Learn the channel's type, if its messages may cross machines."""
+        if self.crosses:
+            from .crossing import be_of_type
+
+            be_of_type(self.sending, self.receiving, kind)
 
     def flush(self) -> None:
         """Pass on what was gathered: the acknowledgements, then the messages, then the answers."""

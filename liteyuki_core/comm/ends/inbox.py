@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from .state import State
 class Inbox:
     """The batches that have come for one end, and the runner that takes them, if there is one."""
 
-    loads = staticmethod(pickle.loads)
+    loads: Callable[[bytes], Any] = staticmethod(pickle.loads)
     of_requests = False
     """Whether these are requests. The hub numbers them for themselves."""
 

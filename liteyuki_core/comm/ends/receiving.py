@@ -253,6 +253,9 @@ class Receiving(Inbox):
             return load_linked(payload, self._find)
         return load(payload)
 
+    load_answer = load
+    """Rebuilds an answer. That is not of the channel's type, if the channel has one."""
+
     def not_rebuilt(self, error: Exception) -> None:
         """Count and log a message that can't be rebuilt."""
         if self._state.lost:

@@ -32,8 +32,7 @@ def check_for(channel: object, base: type, name: str, needed: bool) -> Check | N
     Returns None if it gives none, or a type that all data is of. Raises `ChannelTypeError` for a
     type that can't be checked, and if a type is needed and none is given.
     """
-    alias = getattr(channel, "__orig_class__", None)
-    given, module = _given(type(channel), get_args(alias), base)
+    given, module = _given_by(channel, base)
     if not given and needed:
         raise ChannelTypeError(
             f"channel {name}: type_check=True, but it has no type that could be checked: make it "
@@ -48,6 +47,17 @@ def check_for(channel: object, base: type, name: str, needed: bool) -> Check | N
         return None if kind in (Any, object) else _check(kind)
     except Exception as error:
         raise _can_not(name, kind, error) from error
+
+
+def kind_of(channel: object, base: type) -> Any:
+    """Return the type for which `check_for` has found a check."""
+    given, module = _given_by(channel, base)
+    return resolve(given[0], module)
+
+
+def _given_by(channel: object, base: type) -> tuple[tuple[Any, ...], str | None]:
+    alias = getattr(channel, "__orig_class__", None)
+    return _given(type(channel), get_args(alias), base)
 
 
 def _given(cls: Any, arguments: tuple[Any, ...], base: type) -> tuple[tuple[Any, ...], str | None]:

@@ -20,6 +20,10 @@ _CALL = b"\x80\x05c" + __name__.encode("ascii") + b"\nload\n"
 _SHORT = _CALL + b"B"
 _END = b"\x85R."
 _LONG = _CALL + b"\x97" + _END
+_AS = b"\x80\x05c" + __name__.rpartition(".")[0].encode("ascii") + b".models\nload_as\n"
+_SHORT_AS = _AS + b"B"
+_LONG_AS = _AS + b"\x97"
+_END_AS = b"\x86R."
 
 _DEEPEST = 200
 
@@ -39,14 +43,18 @@ def load(data: Buffer) -> Any:
     return _decoder.decode(data)
 
 
-def dump(data: object) -> bytes | Long:
-    """Serialise a message to a payload that `unwrap` knows. Raises `NotPlain`."""
+def dump(data: object, kind: bytes | None = None) -> bytes | Long:
+    """Serialise a message to a payload that `unwrap` knows. Raises `NotPlain`.
+
+    With a `kind`, the pickle of a type without its head and end, processes of this node rebuild it
+    as an object of that type.
+    """
     _check(data, 0)
     try:
         packed = _encoder.encode(data)
     except (UnicodeEncodeError, OverflowError, ValueError) as error:
         raise NotPlain(str(error)) from error
-    return wrap(packed)
+    return wrap(packed) if kind is None else _wrap_as(packed, kind)
 
 
 def wrap(packed: Buffer) -> bytes | Long:
@@ -59,15 +67,25 @@ def wrap(packed: Buffer) -> bytes | Long:
 def unwrap(payload: Buffer | Long) -> Buffer | None:
     """Return the msgpack in a payload that `wrap` has made; None for any other payload."""
     if isinstance(payload, Long):
-        whole = len(payload.segments) == 2 and payload.segments[0] == _LONG
-        return payload.segments[1] if whole else None
-    head = len(_SHORT)
-    if bytes(payload[:head]) != _SHORT or bytes(payload[-len(_END) :]) != _END:
-        return None
-    packed = payload[head + U32.size : -len(_END)]
-    if len(payload) < head + U32.size + len(_END):
-        return None
-    return packed if U32.unpack_from(payload, head) == (len(packed),) else None
+        if len(payload.segments) != 2:
+            return None
+        start = bytes(payload.segments[0])
+        return payload.segments[1] if start == _LONG or start.startswith(_LONG_AS) else None
+    for head, end in ((_SHORT, _END), (_SHORT_AS, _END_AS)):
+        if bytes(payload[: len(head)]) == head and bytes(payload[-len(end) :]) == end:
+            at = len(head) + U32.size
+            if len(payload) < at + len(end):
+                return None
+            (length,) = U32.unpack_from(payload, len(head))
+            rest = len(payload) - at - length - len(end)
+            return payload[at : at + length] if rest == 0 or (rest > 0 and end is _END_AS) else None
+    return None
+
+
+def _wrap_as(packed: Buffer, kind: bytes) -> bytes | Long:
+    if len(packed) + len(_SHORT_AS) + len(kind) + 16 < CHUNK:
+        return b"".join((_SHORT_AS, U32.pack(len(packed)), packed, kind, _END_AS))
+    return Long((_LONG_AS + kind + _END_AS, packed))
 
 
 def _check(data: Any, depth: int) -> None:

@@ -42,6 +42,7 @@ class Subjects:
         self.node = node
         self._channels = f"ly.{cluster}.c"
         self._words = f"ly.{cluster}.n"
+        self._asks = f"ly.{cluster}.a"
         self._entry = f"$KV.ly_{cluster}"
 
     def to_home(self, name: str) -> str:
@@ -61,14 +62,22 @@ class Subjects:
         """Where words to all nodes go."""
         return f"{self._words}._all"
 
+    def asks(self, node: str) -> str:
+        """Where a node is asked about its processes."""
+        return f"{self._asks}.{node}"
+
     def of_node(self, node: str) -> str:
         """The entry of a node."""
         return f"{self._entry}.node.{node}"
+
+    def about(self, node: str) -> str:
+        """The entry with what a node tells of itself."""
+        return f"{self._entry}.about.{node}"
 
     def of_channel(self, name: str) -> str:
         """The entry of a channel."""
         return f"{self._entry}.channel.{token(name)}"
 
     def kind_of(self, entry: str) -> str:
-        """Return "node" or "channel" for the subject of an entry."""
+        """Return "node", "about" or "channel" for the subject of an entry."""
         return entry.removeprefix(self._entry + ".").partition(".")[0]

@@ -74,6 +74,10 @@ _ERRORS = (
     "NotConnected",
     "AlreadyRunning",
     "ClusterError",
+    "NodeError",
+    "NodeNotFound",
+    "NodeGone",
+    "NodeTimeout",
     "ConfigError",
     "FrameError",
 )

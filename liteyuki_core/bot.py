@@ -382,6 +382,7 @@ class LiteyukiBot:
         if watched:
             self._reload.add(name, watched)
             self._on_loop(self._reload.look_again)
+        self._tell_cluster()
         if self._children_start:
             self._start_soon(name)
 
@@ -515,6 +516,7 @@ class LiteyukiBot:
     def _account_changed(self, account: Account) -> None:
         self._hooks.account(account)
         self._revival.account(account)
+        self._tell_cluster()
         if self._alerts is not None:
             self._alerts.account(account)
 
@@ -525,6 +527,7 @@ class LiteyukiBot:
             return
         self._sessions.process_state(name, state)
         self._accounts.process_state(name, state)
+        self._tell_cluster()
         if self._alerts is not None:
             self._alerts.process_state(name, state, self._accounts)
 
@@ -560,8 +563,19 @@ class LiteyukiBot:
             ) from error
         node = cluster.Node(self._comm, options.options_of(settings))
         node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
+        told = import_module(f"{__package__}.cluster.presence").Told
+        node.presence.describe = lambda: told(
+            list(self._supervisor.children.values()),
+            self._accounts.all(),
+            bool(settings.alert_urls),
+        )
         node.open()
         return node
+
+    def _tell_cluster(self) -> None:
+        """Have other nodes learn what has changed here. From any thread."""
+        if self._cluster is not None:
+            self._cluster.presence.changed()
 
     # ------------------------------------------------------------- plugins
 
@@ -662,7 +676,8 @@ class LiteyukiBot:
     def nodes(self) -> dict[str, Member]:
         """The nodes of the cluster by name, each as it is now. From any thread.
 
-        Empty without LITEYUKI_NATS_URL. A node that was known once stays here.
+        They are those that run, and those that did within the last day. Empty without
+        LITEYUKI_NATS_URL.
         """
         return {} if self._cluster is None else dict(self._cluster.members())
 

@@ -546,6 +546,8 @@ CHINESE = {
     "node {node} of the cluster is gone: what is sent to it waits": (
         "集群的节点 {node} 不在了：发给它的消息会等它回来"
     ),
+    "what another node has asked could not be answered": "没能应答另一个节点的查询",
+    "node {node} has asked for this: {what} {name}": "应节点 {node} 的要求：{what} {name}",
     "node {node}: a task of the cluster has failed": "节点 {node}：集群的一个任务出了错",
     "another main process is node {node} now: this one has no part in the cluster any more; each "
     "needs a LITEYUKI_NODE of its own": (

@@ -25,6 +25,10 @@ __all__ = [
     "FrameError",
     "LiteyukiError",
     "MessageTooLarge",
+    "NodeError",
+    "NodeGone",
+    "NodeNotFound",
+    "NodeTimeout",
     "NotConnected",
     "PluginCycle",
     "PluginError",
@@ -312,6 +316,27 @@ class ClusterError(LiteyukiError, ConnectionError):
     It says what the server has answered. A connection that is lost later raises nothing: channels
     to other nodes wait until it is there again.
     """
+
+
+class NodeError(_About):
+    """Another node of the cluster does not do what it is asked; `node` is its name."""
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node."""
+        return self._subject
+
+
+class NodeNotFound(NodeError, KeyError):
+    """No node of the cluster has this name."""
+
+
+class NodeGone(NodeError, ConnectionError):
+    """The node does not run, or has vanished while it was asked. It may have begun."""
+
+
+class NodeTimeout(NodeError, TimeoutError):
+    """The node has not answered in time. What it was asked may still be done."""
 
 
 class ConfigError(LiteyukiError, ValueError):

@@ -36,8 +36,8 @@ FLOORS: list[set[str]] = [
     {"signals"},
     {"process"},
     {"gateway"},
-    {"accounts", "cluster", "frameworks", "plugin", "systemd"},
-    {"alerts", "gateway.server", "session"},
+    {"accounts", "frameworks", "plugin", "systemd"},
+    {"alerts", "cluster", "gateway.server", "session"},
     {"bot"},
     {"control", "testing"},
     {"cli", "compat", "web"},
@@ -287,7 +287,11 @@ def test_errors_survive_pickle(name: str) -> None:
     assert issubclass(kind, errors.LiteyukiError)
     about = issubclass(
         kind,
-        errors.BotNotConnected | errors.ChannelError | errors.PluginError | errors.ProcessError,
+        errors.BotNotConnected
+        | errors.ChannelError
+        | errors.NodeError
+        | errors.PluginError
+        | errors.ProcessError,
     )
     error = kind("what happened", "who") if about else kind("what happened")
     back = pickle.loads(pickle.dumps(error))
@@ -297,6 +301,8 @@ def test_errors_survive_pickle(name: str) -> None:
         assert back.channel == "who"
     if issubclass(kind, errors.BotNotConnected):
         assert back.bot == "who"
+    if issubclass(kind, errors.NodeError):
+        assert back.node == "who"
     if issubclass(kind, errors.PluginError):
         assert back.plugin == "who"
     if issubclass(kind, errors.ProcessError):
@@ -316,6 +322,9 @@ def test_errors_survive_pickle(name: str) -> None:
         ("WouldBlockLoop", RuntimeError),
         ("BotNotConnected", ConnectionError),
         ("PromptTimeout", TimeoutError),
+        ("NodeNotFound", KeyError),
+        ("NodeGone", ConnectionError),
+        ("NodeTimeout", TimeoutError),
         ("NotConnected", RuntimeError),
         ("PluginExists", ValueError),
         ("PluginNotFound", ModuleNotFoundError),

@@ -31,7 +31,19 @@ def main() -> None:
 def whole() -> click.Group:
     """Return the group `liteyuki` with all its commands."""
     # They join it when they are imported.
-    from . import commands, doctor, init, local, logs, service, store, tail, top, web  # noqa: F401
+    from . import (  # noqa: F401
+        commands,
+        doctor,
+        init,
+        local,
+        logs,
+        nodes,
+        service,
+        store,
+        tail,
+        top,
+        web,
+    )
     from .group import liteyuki
 
     return liteyuki

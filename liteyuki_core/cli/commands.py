@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -17,8 +16,9 @@ from ..process.project_lock import is_locked
 from ..units import in_bytes, in_words
 from . import output
 from .completion import channels as channel_names
-from .completion import processes
+from .completion import node_option, processes
 from .group import as_json, liteyuki, parsed, timeout_option
+from .nodes import MISSING, not_online, other_lines
 from .output import DOWN, console, show, show_json, waiting
 from .text import LANGUAGE, t
 
@@ -26,35 +26,42 @@ _WATCH_SECONDS = 2.0
 _END_SECONDS = 3700.0
 """Longer than the longest LITEYUKI_STOP_TIMEOUT."""
 
-_MISSING = {"offline": "red", "disconnected": "yellow"}
-"""The states of an account that is not online, and their colours."""
-
 # ------------------------------------------------------------- processes
 
 
 @liteyuki.command(help=t("Show the processes and how they are."))
 @click.option("--watch", is_flag=True, help=t("Show it again every 2 seconds, until Ctrl+C."))
+@node_option
 @as_json
-def status(watch: bool, as_json: bool) -> None:
+def status(watch: bool, node: str | None, as_json: bool) -> None:
     """Show the bot's status; the exit code says whether something is down."""
+    client = Client(node)
     if watch and not as_json:
-        _watch()
+        _watch(client)
         return
-    found = Client().ask("GET", "/status")
+    found = client.ask("GET", "/status")
     if as_json:
         show_json(found)
     else:
-        console.print(_status(found))
+        console.print(_status(found, others_of(found)))
     if not found["ok"]:
         raise SystemExit(DOWN)
 
 
-def _watch() -> None:
+def others_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the other nodes of the cluster, if the bot with that status is in one."""
+    if found["node"] is None:
+        return []
+    return [each for each in Client().ask("GET", "/nodes") if each["name"] != found["node"]]
+
+
+def _watch(client: Client) -> None:
     screen = Live(console=console, auto_refresh=False, screen=True)
     try:
         with screen if console.is_terminal else nullcontext():
             while True:
-                found = _status(Client().ask("GET", "/status"))
+                status = client.ask("GET", "/status")
+                found = _status(status, others_of(status))
                 if console.is_terminal:
                     screen.update(found, refresh=True)
                 else:
@@ -64,7 +71,7 @@ def _watch() -> None:
         pass
 
 
-def _status(found: dict[str, Any]) -> Group:
+def _status(found: dict[str, Any], others: list[dict[str, Any]]) -> Group:
     parts: list[Any] = []
     outcome = "outcome_zh" if LANGUAGE == "zh" else "outcome"
     if found["processes"]:
@@ -78,10 +85,11 @@ def _status(found: dict[str, Any]) -> Group:
         if process["state"] in ("failed", "backoff") and process["outcome"]
     ]
     parts += [
-        Text(_not_online(account), _MISSING[account["state"]])
+        Text(not_online(account), MISSING[account["state"]])
         for account in found["accounts"]
-        if account["state"] in _MISSING
+        if account["state"] in MISSING
     ]
+    parts += other_lines(others)
     if found["dead_letters"]:
         line = t("{count} messages are set aside: liteyuki dead-letters")
         parts.append(Text(line.format(count=found["dead_letters"]), "yellow"))
@@ -134,19 +142,6 @@ def _accounts(process: str, accounts: list[dict[str, Any]]) -> str:
     return f"{states.count('online')}/{len(states)}" if states else "-"
 
 
-def _not_online(account: dict[str, Any]) -> str:
-    since = datetime.fromisoformat(account["since"].replace("Z", "+00:00"))  # For Python 3.10.
-    seconds = (datetime.now(timezone.utc) - since).total_seconds()
-    nickname, id = account["nickname"], account["id"]
-    return t("account {name} ({adapter}, {process}): {state} for {time}").format(
-        name=f"{nickname} ({id})" if nickname else id,
-        adapter=account["adapter"],
-        process=account["process"],
-        state=t(account["state"]),
-        time=in_words(max(0.0, seconds)),
-    )
-
-
 def _of_processes(verb: str, help: str, until: str) -> None:
     """Add a command that does something to processes and waits until they are in a state."""
 
@@ -154,14 +149,17 @@ def _of_processes(verb: str, help: str, until: str) -> None:
     @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=processes)
     @click.option("--no-wait", is_flag=True, help=t("Return at once."))
     @timeout_option
+    @node_option
     @as_json
-    def command(names: tuple[str, ...], no_wait: bool, timeout: float, as_json: bool) -> None:
-        client = Client()
+    def command(
+        names: tuple[str, ...], no_wait: bool, timeout: float, node: str | None, as_json: bool
+    ) -> None:
+        client = Client(node)
         for name in names:  # Before anything is done: a name may be misspelled.
             client.ask("GET", f"/processes/{name}")
         found = [client.ask("POST", f"/processes/{name}/{verb}") for name in names]
         if not no_wait:
-            found = [_wait(name, until, timeout) for name in names]
+            found = [_wait(client, name, until, timeout) for name in names]
         _show_processes(found, as_json)
 
 
@@ -183,16 +181,17 @@ for _verb, _help, _until in (
     help=t("What to wait for."),
 )
 @timeout_option
+@node_option
 @as_json
-def wait(name: str, state: str, timeout: float, as_json: bool) -> None:
+def wait(name: str, state: str, timeout: float, node: str | None, as_json: bool) -> None:
     """Wait for one process."""
-    _show_processes([_wait(name, state, timeout)], as_json)
+    _show_processes([_wait(Client(node), name, state, timeout)], as_json)
 
 
-def _wait(name: str, state: str, timeout: float) -> Any:
+def _wait(client: Client, name: str, state: str, timeout: float) -> Any:
     with waiting(t("waiting for {name} ...").format(name=name)):
         body = {"state": state, "timeout": timeout}
-        return Client().ask("POST", f"/processes/{name}/wait", body=body, timeout=timeout)
+        return client.ask("POST", f"/processes/{name}/wait", body=body, timeout=timeout)
 
 
 def _show_processes(found: list[Any], as_json: bool) -> None:

@@ -79,12 +79,26 @@ def channels(context: click.Context, parameter: click.Parameter, incomplete: str
     return _names(context, "/channels", incomplete)
 
 
+def nodes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of nodes that begin so."""
+    return _names(context, "/nodes", incomplete)
+
+
 def _names(context: click.Context, path: str, incomplete: str) -> list[str]:
     directory: Any = context.find_root().params.get("directory")
+    node: Any = context.params.get("node")
     try:
         if directory:
             os.chdir(directory)
-        found = Client().ask("GET", path)
+        found = Client(None if path == "/nodes" else node).ask("GET", path)
     except (LiteyukiError, OSError):
         return []
     return [each["name"] for each in found if each["name"].startswith(incomplete)]
+
+
+node_option = click.option(
+    "--node",
+    metavar="NODE",
+    shell_complete=nodes,
+    help=t("Ask this node of the cluster, not the bot of this directory."),
+)

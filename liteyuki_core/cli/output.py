@@ -24,7 +24,13 @@ from ..control import ControlError, NoBot
 from ..errors import LiteyukiError
 from .text import t
 
-FAILED, DOWN, NO_BOT = 1, 3, 4
+FAILED, WRONG, DOWN, NO_BOT = 1, 2, 3, 4
+_CODES = {
+    **{"ProcessStartError": DOWN, "NodeGone": DOWN, "NodeTimeout": DOWN, "ClusterError": DOWN},
+    "ConfigError": WRONG,
+}
+"""The exit codes of errors, by their names in the API; FAILED of all others."""
+
 _PROGRESS_AFTER = 1.0
 _WIDEST = 10_000
 
@@ -33,7 +39,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 STYLES = {
     **{"running": "green", "stopped": "dim", "failed": "bold red", "backoff": "red"},
-    **{"starting": "yellow", "stopping": "yellow"},
+    **{"starting": "yellow", "stopping": "yellow", "gone": "bold red"},
+    **{"online": "green", "offline": "red", "disconnected": "yellow"},
     **{"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"},
 }
 
@@ -77,7 +84,7 @@ def errors_are_said() -> Iterator[None]:
     except NoBot:
         fail(t("no bot runs here; liteyuki run starts one"), NO_BOT)
     except ControlError as error:
-        fail(str(error), DOWN if error.kind == "ProcessStartError" else FAILED)
+        fail(str(error), _CODES.get(error.kind, FAILED))
     except LiteyukiError as error:
         fail(str(error))
 
@@ -149,9 +156,7 @@ def style_of(cell: str) -> str:
     return STYLES.get(cell, STYLES.get(_STATES.get(cell, ""), ""))
 
 
-_STATES = {
-    t(state): state for state in ("running", "stopped", "failed", "backoff", "starting", "stopping")
-}
+_STATES = {t(state): state for state in STYLES if state.islower()}
 
 
 def _block(heads: Sequence[str], row: Sequence[str], styled: int | None) -> RenderableType:

@@ -32,6 +32,11 @@ CHINESE = {
     "Write JSON.": "输出 JSON。",
     "Show the processes and how they are.": "显示各个进程及其状况。",
     "Show it again every 2 seconds, until Ctrl+C.": "每 2 秒刷新一次，按 Ctrl+C 结束。",
+    "Ask this node of the cluster, not the bot of this directory.": (
+        "查询和控制集群里的这个节点，而不是当前目录的机器人。"
+    ),
+    "Show the nodes of the cluster, and how they are.": "显示集群的各个节点及其状况。",
+    "Show the accounts, in a cluster those of all nodes.": "显示账号，在集群里显示所有节点的账号。",
     "Start processes, and wait until they run.": "启动进程，并等到它们运行起来。",
     "Stop processes, and wait until they have ended.": "停止进程，并等到它们结束。",
     "Restart processes, and wait until they run again.": "重启进程，并等到它们重新运行。",
@@ -103,6 +108,22 @@ CHINESE = {
     "MEM": "内存",
     "LAG": "延迟",
     "ACCOUNTS": "账号",
+    "NODE": "节点",
+    "THIS": "本机器人",
+    "PROCESSES": "进程",
+    "ACCOUNT": "账号",
+    "ADAPTER": "适配器",
+    "gone": "失联",
+    "node {node}: gone for {time}": "节点 {node}：失联 {time}",
+    "node {node}: {name} is {state}": "节点 {node}：{name} {state}",
+    "other nodes: {count} of {all} run: liteyuki nodes": (
+        "其他节点：{count}/{all} 在运行，详情见 liteyuki nodes"
+    ),
+    "this bot is in no cluster: LITEYUKI_NATS_URL is not set": (
+        "这个机器人不在集群里：没有设置 LITEYUKI_NATS_URL"
+    ),
+    "no account was online here yet": "还没有账号上线过",
+    "online": "在线",
     "offline": "已离线",
     "disconnected": "已断开",
     "account {name} ({adapter}, {process}): {state} for {time}": (

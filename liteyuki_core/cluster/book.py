@@ -1,6 +1,7 @@
 """The book of a cluster: which nodes there are, and which node has which channel.
 
-It is a bucket on the server with an entry for each node and each channel. Every node has a copy,
+It is a bucket on the server with an entry for each node and each channel, and one with what each
+node tells of itself, see `presence.py`. Every node has a copy,
 which the server keeps current. A node writes its own entry again and again, so that others see
 that it lives. An entry is changed only as it was read, so a name is had by one node at a time.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -23,7 +25,7 @@ from ..errors import ClusterError
 from ..language import say
 from . import message
 from .connection import Refused
-from .message import ChannelEntry, NodeEntry
+from .message import AboutEntry, ChannelEntry, NodeEntry
 from .place import Place
 
 WRONG_SEQUENCE = 10071
@@ -40,9 +42,13 @@ _OPERATION = "KV-Operation"
 class Known:
     """A node, as its entry has it."""
 
-    def __init__(self, epoch: str, alive: bool) -> None:
+    def __init__(self, epoch: str, left: bool, written: datetime) -> None:
         self.epoch = epoch
-        self.alive = alive
+        self.left = left
+        """Whether it has stopped in good order."""
+        self.written = written
+        """When its entry was written, by the server's clock."""
+        self.alive = not left
         self.seen = monotonic()
 
 
@@ -65,6 +71,7 @@ class Book:
         self._on_node = on_node
         self.channels: dict[str, ChannelEntry] = {}
         self.nodes: dict[str, Known] = {}
+        self.about: dict[str, AboutEntry] = {}
         self._sequences: dict[str, int] = {}
         """By the subject of an entry: the number of its last change."""
         self._names: dict[str, str] = {}
@@ -162,6 +169,10 @@ class Book:
                     raise
             await asyncio.sleep(0.05)  # The change that was quicker is on its way.
 
+    async def tell(self, about: bytes) -> None:
+        """Write what this node tells of itself. Raises what `ask` raises."""
+        await self._put(self._node.subjects.about(self._node.name), about)
+
     async def release(self, name: str) -> None:
         """Delete the entry of a channel that this node has no more."""
         holder = self.channels.get(name)
@@ -230,12 +241,17 @@ class Book:
         subject = msg.subject
         sequence = msg.metadata.sequence.stream
         self._sequences[subject] = max(sequence, self._sequences.get(subject, 0))
-        if self._node.subjects.kind_of(subject) == "node":
+        kind = self._node.subjects.kind_of(subject)
+        if kind == "node":
             entry = message.read_node(msg.data)
             before = self.nodes.get(entry.node)
             new = before is None or before.epoch != entry.epoch or not self.is_alive(entry.node)
-            self.nodes[entry.node] = Known(entry.epoch, not entry.left)
+            self.nodes[entry.node] = Known(entry.epoch, entry.left, msg.metadata.timestamp)
             self._on_node(entry.node, new)
+            return
+        if kind == "about":
+            about = message.read_about(msg.data)
+            self.about[about.node] = about
             return
         deleted: Any = (msg.headers or {}).get(_OPERATION)
         if deleted:

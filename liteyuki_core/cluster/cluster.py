@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -30,6 +31,7 @@ from ..errors import ClusterError
 from ..gateway.thread import LoopThread
 from ..language import say
 from . import message
+from .asking import Asking
 from .connection import Connection, Refused
 from .far import Arrival, Far, NodePeer
 from .handled import Handled
@@ -38,6 +40,7 @@ from .member import Member
 from .message import Word
 from .options import Options
 from .requests import Requests
+from .presence import Presence
 from .routes import Routes
 from .streams import Streams
 from .subjects import NAME, Subjects
@@ -78,6 +81,8 @@ class Node:
         self._routes = Routes(self, peers, options.grace, self._node_changed)
         self._book = self._routes.book
         self.requests = Requests(self, self._book)
+        self.presence = Presence(self, self._book)
+        self._asking = Asking(self, self.presence)
         self._runs: dict[str, bool] = {}
         """Which nodes run, as was told last."""
         self._opened = False
@@ -111,6 +116,15 @@ class Node:
                 f"the NATS server at {self.connection.shown} does not do what is asked of it: "
                 f"{str(error) or type(error).__name__}"
             ) from error
+
+    def ask(self, node: str, question: bytes, timeout: float) -> Future[bytes]:
+        """Ask another node. What comes of it raises `NodeError` and `ClusterError`."""
+        asking = self._asking.ask(node, question, timeout)
+        return asyncio.run_coroutine_threadsafe(asking, self._loop)
+
+    def serve(self, answer: Callable[[bytes], bytes]) -> None:
+        """Have `answer` called with what other nodes ask, in a thread where it may wait."""
+        self.soon(lambda: self.task(self._asking.serve(answer)))
 
     def stop(self) -> None:
         """Learn that this node is about to stop: others are not told that its channels end."""
@@ -271,23 +285,15 @@ class Node:
             if runs:
                 log.logger.info(say("node {node} of the cluster is there", node=name))
             else:
+                self._asking.gone(name)
                 log.logger.warning(
                     say("node {node} of the cluster is gone: what is sent to it waits", node=name)
                 )
-            self.on_member(self._member(name))
+            self.on_member(self.presence.member(name))
 
     def members(self) -> dict[str, Member]:
         """Return the nodes by name. From any thread."""
-        return {name: self._member(name) for name in list(self._book.nodes)}
-
-    def _member(self, name: str) -> Member:
-        channels = list(self._book.channels.values())
-        return Member(
-            name,
-            name == self.name,
-            name == self.name or self._book.is_alive(name),
-            tuple(sorted(each.name for each in channels if each.node == name)),
-        )
+        return self.presence.all()
 
     def replaced(self) -> None:
         """Learn that another process is this node now."""
@@ -324,12 +330,14 @@ class Node:
             )
         )
         self._look_at_members()
+        self.presence.tell()
 
     async def _close(self, timeout: float) -> None:
         until = monotonic() + timeout
         while self._is_busy() and monotonic() < until:
             await asyncio.sleep(0.01)
         self._routes.close()
+        self._asking.close()
         if not self.closed:
             await self._book.close()
         self.closed = True
@@ -357,6 +365,7 @@ class Node:
             await asyncio.sleep(_AGAIN_SECONDS)
         for incoming in self._routes.incoming:
             incoming.start()
+        self.presence.tell(again=True)
         await self._routes.tell_all_held()
         await self.tell(self.subjects.all_words, Word(self.name, self.epoch, resync=True))
         self.requests.connected_again()
@@ -394,6 +403,7 @@ class Node:
         if self._opened:
             self._look_at_members()
         if new and name != self.name:
+            self._asking.gone(name)  # Its life before is.
             self._routes.came_back(name)
             self.requests.came_back(name)
         elif not self._book.is_alive(name):

@@ -131,6 +131,11 @@ class Connection:
         await _end(self._client)
 
     @property
+    def is_there(self) -> bool:
+        """Whether the server is there, as far as is known."""
+        return self._client.is_connected
+
+    @property
     def max_payload(self) -> int:
         """The longest message that the server takes, in bytes."""
         return self._client.max_payload

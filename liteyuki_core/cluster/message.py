@@ -7,16 +7,20 @@ Pure. All of it is msgpack. Nothing that comes is believed: what does not have i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from msgspec.msgpack import Ext
 
+from ..accounts import AccountState
 from ..comm.wire.batch import Batch, pack, pack_text
 from ..comm.wire.frames import CHUNK, LONGEST_TEXT
 from ..comm.wire.packed import unwrap, wrap
 from ..comm.wire.payload import Linked, Long, Raw, dump
 from ..errors import FrameError
+from ..process.state import ProcessState
 
 DATA, PART, GONE, BACK = 0, 1, 2, 3
 """Kinds of what travels on a channel's subject: messages; a part of them, if they are long; that
@@ -137,6 +141,41 @@ class NodeEntry(msgspec.Struct):
     """Whether it has stopped in good order."""
 
 
+_Text = Annotated[str, Meta(max_length=1024)]
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
+class ProcessEntry(msgspec.Struct):
+    """A process of a node. `started_at` is in UTC."""
+
+    name: _Text
+    state: ProcessState
+    pid: int | None
+    restarts: int
+    started_at: _Time | None
+
+
+class AccountEntry(msgspec.Struct):
+    """An account of a process of a node. `since` is in UTC."""
+
+    adapter: _Text
+    id: _Text
+    process: _Text
+    state: AccountState
+    since: _Time
+    nickname: _Text
+
+
+class AboutEntry(msgspec.Struct):
+    """What a node tells of itself: it is written when it has changed."""
+
+    node: str
+    epoch: str
+    processes: list[ProcessEntry] = []
+    accounts: list[AccountEntry] = []
+    sends_alerts: bool = False
+
+
 class ChannelEntry(msgspec.Struct):
     """The entry of a channel."""
 
@@ -154,6 +193,7 @@ _words = msgspec.msgpack.Decoder(Word)
 _asks = msgspec.msgpack.Decoder(Asks)
 _answers = msgspec.msgpack.Decoder(Answers)
 _nodes = msgspec.json.Decoder(NodeEntry)
+_abouts = msgspec.json.Decoder(AboutEntry)
 _channels = msgspec.json.Decoder(ChannelEntry)
 
 encode = _encoder.encode
@@ -163,6 +203,7 @@ read_word = _words.decode
 read_asks = _asks.decode
 read_answers = _answers.decode
 read_node = _nodes.decode
+read_about = _abouts.decode
 read_channel = _channels.decode
 entry = msgspec.json.encode
 

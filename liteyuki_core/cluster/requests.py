@@ -19,7 +19,7 @@ A word may be lost with a connection, and only then. From one node to another th
 An answer leaves after all letters that were to leave when it was given, unless the stream has no
 room for these: a node that dies between them would have answered, and lost what it has sent.
 
-`asking.py` has the requests to other nodes, `answering.py` those of other nodes. What the hub calls
+`asked.py` has the requests to other nodes, `answering.py` those of other nodes. What the hub calls
 is called under its lock and only notes it. All else is called on the cluster's loop.
 """
 
@@ -39,7 +39,7 @@ from ..comm.wire.batch import Batch
 from ..errors import ChannelError
 from . import message
 from .answering import Answering
-from .asking import Asking
+from .asked import Asked
 from .book import Book
 from .far import Far
 from .message import Answers, Asks
@@ -57,7 +57,7 @@ class Requests:
     def __init__(self, node: Place, book: Book) -> None:
         self._node = node
         self._book = book
-        self.asking = Asking(node, book.is_alive, self._tell_asked)
+        self.asked = Asked(node, book.is_alive, self._tell_asked)
         self.answering = Answering(node, book.is_alive, self._tell_asker)
         self._noted: list[Noted] = []
         """Under the lock."""
@@ -72,17 +72,17 @@ class Requests:
         await node.connection.subscribe(
             node.subjects.answers(node.name, node.epoch, "*"), self._take_answers
         )
-        await node.connection.subscribe(node.subjects.asks(node.name), self._take_asks)
+        await node.connection.subscribe(node.subjects.requests(node.name), self._take_asks)
 
     # ------------------------------------------------------------- under the hub's lock
 
     def ask(self, far: Far, batch: Batch) -> None:
         """Note requests for another node."""
-        self._note(self.asking.give, far, batch)
+        self._note(self.asked.give, far, batch)
 
     def cancel(self, far: Far, numbers: Sequence[int]) -> None:
         """Note that nobody waits any more for what another node was asked."""
-        self._note(self.asking.cancel, far, list(numbers))
+        self._note(self.asked.cancel, far, list(numbers))
 
     def answered(self, far: Far, batch: Batch) -> None:
         """Note answers for another node."""
@@ -129,23 +129,23 @@ class Requests:
 
     def look(self) -> None:
         """See that nothing was lost, and which nodes are gone."""
-        self.asking.look()
+        self.asked.look()
         self.answering.look()
         self._flush()
 
     def came_back(self, node: str) -> None:
         """Learn that a node has come, has a new life, or may have lost something."""
-        self.asking.came_back(node)
+        self.asked.came_back(node)
         self._flush()
 
     def connected_again(self) -> None:
         """Learn that something may have been lost."""
-        self.asking.connected_again()
+        self.asked.connected_again()
         self._flush()
 
     def forget(self, far: Far) -> None:
         """Learn that a channel is no more."""
-        self.asking.forget(far)
+        self.asked.forget(far)
         self.answering.forget(far)
         self._flush()
 
@@ -154,7 +154,7 @@ class Requests:
         self.has_left()
 
     def _flush(self) -> None:
-        self.asking.flush()
+        self.asked.flush()
         self.answering.flush()
 
     # ------------------------------------------------------------- words
@@ -173,7 +173,7 @@ class Requests:
     async def _take_answers(self, msg: Msg) -> None:
         node = msg.subject.rpartition(".")[2]
         if msg.headers and msg.headers.get("Status") == _NOBODY:
-            self.asking.is_silent(node)
+            self.asked.is_silent(node)
             return
         try:
             word = message.read_answers(msg.data)
@@ -181,7 +181,7 @@ class Requests:
             log.logger.debug(f"NATS: what came to {msg.subject} are no answers: {error}")
             return
         if self._is_other(word.node):
-            self.asking.hear(word)
+            self.asked.hear(word)
             self._flush()
 
     def _is_other(self, name: str) -> bool:
@@ -190,7 +190,7 @@ class Requests:
     def _tell_asked(self, name: str, word: Asks) -> None:
         node = self._node
         reply = node.subjects.answers(node.name, node.epoch, name)
-        self._tell(node.subjects.asks(name), message.encode(word), reply)
+        self._tell(node.subjects.requests(name), message.encode(word), reply)
 
     def _tell_asker(self, name: str, word: Answers, epoch: str) -> None:
         subject = self._node.subjects.answers(name, epoch, self._node.name)

@@ -42,8 +42,9 @@ class Subjects:
         self.node = node
         self._channels = f"ly.{cluster}.c"
         self._words = f"ly.{cluster}.n"
-        self._asks = f"ly.{cluster}.q"
+        self._requests = f"ly.{cluster}.q"
         self._delivered = f"ly.{cluster}.d"
+        self._asks = f"ly.{cluster}.a"
         self._entry = f"$KV.ly_{cluster}"
 
     def to_home(self, name: str) -> str:
@@ -58,9 +59,9 @@ class Subjects:
         """Where words to a node go."""
         return f"{self._words}.{node}"
 
-    def asks(self, node: str) -> str:
+    def requests(self, node: str) -> str:
         """Where requests to a node go, and what is to be said of them."""
-        return f"{self._asks}.{node}"
+        return f"{self._requests}.{node}"
 
     def answers(self, node: str, epoch: str, of: str) -> str:
         """Where answers of a node go to this life of another one; "*" is any node."""
@@ -71,14 +72,22 @@ class Subjects:
         """Where words to all nodes go."""
         return f"{self._words}._all"
 
+    def asks(self, node: str) -> str:
+        """Where a node is asked about its processes."""
+        return f"{self._asks}.{node}"
+
     def of_node(self, node: str) -> str:
         """The entry of a node."""
         return f"{self._entry}.node.{node}"
+
+    def about(self, node: str) -> str:
+        """The entry with what a node tells of itself."""
+        return f"{self._entry}.about.{node}"
 
     def of_channel(self, name: str) -> str:
         """The entry of a channel."""
         return f"{self._entry}.channel.{token(name)}"
 
     def kind_of(self, entry: str) -> str:
-        """Return "node" or "channel" for the subject of an entry."""
+        """Return "node", "about" or "channel" for the subject of an entry."""
         return entry.removeprefix(self._entry + ".").partition(".")[0]

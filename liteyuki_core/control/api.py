@@ -3,6 +3,9 @@
 All is JSON. What is asked stands in the path, in the query of a GET, and in the body of anything
 else. An error is a `Problem`. Its status says of which kind: 404 there is no such thing, 409 it
 can't be done now, 422 it was asked wrongly, 504 it was not done in time.
+
+With `?node=NAME` some of it is asked of another node of the cluster, whose API answers: see
+`remote.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import hmac
 import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -31,12 +34,13 @@ from ..errors import (
     ChannelTypeError,
     LiteyukiError,
     MessageTooLarge,
+    NodeNotFound,
     ProcessNotFound,
     SendError,
 )
 from ..language import say
 from ..version import __version__
-from . import metrics, models
+from . import metrics, models, remote
 from .control import Control, NotFound
 from .lines import Reading, as_text
 from .peeking import changes, messages
@@ -68,6 +72,7 @@ CALLS = (
     Call("POST", "/processes/{name}/restart", Control.restart, models.OfProcess, models.Process),
     Call("POST", "/processes/{name}/wait", Control.wait, models.Wait, models.Process),
     Call("GET", "/accounts", Control.accounts, models.Nothing, list[models.Account]),
+    Call("GET", "/nodes", Control.nodes, models.Nothing, list[models.Node]),
     Call("GET", "/figures", Control.figures_of, models.Span, models.Figures),
     Call("GET", "/channels", Control.channels, models.Nothing, list[models.Channel]),
     Call("GET", "/channels/{name}", Control.channel, models.OfChannel, models.ChannelEnds),
@@ -105,7 +110,10 @@ _FOLLOWED: tuple[tuple[str, type[BaseModel], str], ...] = (
 )
 """What is not answered as JSON."""
 
-_NOT_FOUND = (ProcessNotFound, ChannelNotFound, NotFound)
+_REMOTE = {call: what for what, call in remote.ASKED.items()}
+"""By method and path: what is asked of another node, and what that is called then."""
+
+_NOT_FOUND = (ProcessNotFound, ChannelNotFound, NodeNotFound, NotFound)
 _WRONG = (ValueError, TypeError, SendError, ChannelTypeError, MessageTooLarge)
 
 
@@ -183,6 +191,8 @@ class Api:
 
     def _failed(self, error: Exception) -> Response:
         status = 409
+        if isinstance(error, remote.Refused):
+            return problem(error.status, error.problem.error, error.problem.message)
         if isinstance(error, _NOT_FOUND):
             status = 404
         elif isinstance(error, asyncio.TimeoutError | TimeoutError):
@@ -203,15 +213,22 @@ class Api:
     def _call(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
         answers = TypeAdapter(call.answers)
         is_async = inspect.iscoroutinefunction(call.does)
+        what = _REMOTE.get((call.verb, call.path))
 
         async def endpoint(request: Request) -> Response:
-            asked = await _asked(request, call.takes, has_body=call.verb in ("POST", "PUT"))
-            if call.waits:
+            node = request.query_params.get("node")
+            if node is not None and what is None:
+                raise HTTPException(422, "this can't be asked of another node")
+            has_body = call.verb in ("POST", "PUT")
+            asked = await _asked(request, call.takes, has_body=has_body, beside=node is not None)
+            if node is not None and what is not None and self._control.is_other(node):
+                found = await self._of_node(node, what, asked, answers, request)
+            elif call.waits:
                 found = await self._on_thread(call.does, self._control, asked)
             else:
                 found = call.does(self._control, asked)
-            if is_async:
-                found = await self._on_bot_loop(found, request)
+                if is_async:
+                    found = await self._on_bot_loop(found, request)
             return Response(answers.dump_json(found), media_type=_JSON)
 
         return endpoint
@@ -229,6 +246,19 @@ class Api:
         except RuntimeError:
             call.close()
             raise HTTPException(503, "the bot has stopped, or does not run yet") from None
+        return await self._of_other_loop(running, request)
+
+    async def _of_node(
+        self, node: str, what: str, asked: BaseModel, answers: TypeAdapter[Any], request: Request
+    ) -> Any:
+        """Return what another node answers."""
+        seconds = remote.SECONDS + getattr(asked, "timeout", 0.0)
+        question = remote.question(str(self._control.node), what, asked)
+        asking = self._control.ask_node(node, question, seconds)
+        return remote.read(node, await self._of_other_loop(asking, request), answers)
+
+    async def _of_other_loop(self, running: Future[Any], request: Request) -> Any:
+        """Return what comes of something on another loop. Who has gone is waited for no more."""
         answer = asyncio.ensure_future(asyncio.wrap_future(running))
         leaving = asyncio.ensure_future(gone(request.receive))
         try:
@@ -308,8 +338,13 @@ class Api:
         return Response(self._document, media_type=_JSON)
 
 
-async def _asked(request: Request, takes: type[BaseModel], *, has_body: bool) -> Any:
-    """Return what a request asks. Raises `ValidationError` and `HTTPException`."""
+async def _asked(
+    request: Request, takes: type[BaseModel], *, has_body: bool, beside: bool = False
+) -> Any:
+    """Return what a request asks. Raises `ValidationError` and `HTTPException`.
+
+    With `beside` the query has a `node` that belongs to no model.
+    """
     fields: dict[str, Any] = {}
     if has_body:
         body = await body_of(request)
@@ -321,6 +356,8 @@ async def _asked(request: Request, takes: type[BaseModel], *, has_body: bool) ->
             fields.update(found)
     else:
         for key, value in request.query_params.multi_items():
+            if beside and key == "node":
+                continue
             many = takes.model_fields.get(key)
             if many is not None and many.annotation == list[models.Name]:
                 fields.setdefault(key, []).append(value)
@@ -368,10 +405,13 @@ def openapi() -> bytes:
     for call, adapter in adapters.items():
         schema = adapter.json_schema(ref_template=template, mode="serialization")
         schemas.update(schema.pop("$defs", {}))
+        asked = _takes(call.path, call.verb, call.takes, schemas)
+        if (call.verb, call.path) in _REMOTE:
+            asked["parameters"] = [*asked.get("parameters", ()), _NODE]
         paths.setdefault(call.path.replace(":path", ""), {})[call.verb.lower()] = {
             "operationId": call.does.__name__,
             "summary": (inspect.getdoc(call.does) or "").partition("\n")[0],
-            **_takes(call.path, call.verb, call.takes, schemas),
+            **asked,
             "responses": {"200": _answer("what was asked for", _JSON, schema), "default": wrong},
         }
     for path, takes, media in _FOLLOWED:
@@ -393,6 +433,10 @@ def openapi() -> bytes:
             "components": {"schemas": schemas},
         }
     )
+
+
+_NODE = {"name": "node", "in": "query", "required": False, "schema": {"type": "string"}}
+"""The node of the cluster that is asked, in place of this bot."""
 
 
 def _takes(path: str, verb: str, takes: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Client:
-    """Asks the bot that runs in this directory."""
+    """Asks the bot that runs in this directory, or by it another node of its cluster, `node`."""
+
+    def __init__(self, node: str | None = None) -> None:
+        self._query = {} if node is None else {"node": node}
 
     def ask(
         self,
@@ -74,6 +77,7 @@ class Client:
         """
         connection = _Connection(timeout + SECONDS)
         try:
+            query = {**self._query, **(query or {})}
             response = _request(connection, verb, path, query, body, {})
             content = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -17,6 +17,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import fields
 from datetime import datetime, timezone
 from enum import Enum
@@ -24,6 +25,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..accounts import Account
 from ..comm.hub.letters import DeadLetter as Letter
 from ..comm.hub.peeks import Passed
 from ..comm.hub.side import MAIN as MAIN_SIDE
@@ -32,7 +34,7 @@ from ..comm.registry import get_channel
 from ..comm.storage import shared_memory
 from ..comm.store.table import Entry
 from ..config import Settings, is_secret, places
-from ..errors import ChannelNotFound, LiteyukiError, ProcessNotFound
+from ..errors import ChannelNotFound, ConfigError, LiteyukiError, ProcessNotFound
 from ..process.state import ChildProcess
 from ..ring import Entry as RingEntry
 from ..ring import Ring
@@ -47,6 +49,10 @@ from .usage import Taken, Usage
 
 if TYPE_CHECKING:
     from ..bot import LiteyukiBot
+    from ..cluster.member import Member
+
+_DOWN = ("failed", "backoff")
+"""The states of a process that does not run, and was not stopped on purpose."""
 
 
 class NotFound(LiteyukiError, KeyError):
@@ -80,16 +86,17 @@ class Control:
         begun = self._bot.started_at or datetime.now(timezone.utc)
         return models.Status(
             version=__version__,
+            node=self.node,
             pid=pid,
             directory=os.getcwd(),
             started_at=begun,
             uptime=_since(begun),
-            ok=not any(p.state in ("failed", "backoff") for p in processes),
+            ok=not any(p.state in _DOWN for p in processes),
             dead_letters=len(self._bot.dead_letters()),
             memory=None if taken is None else taken.memory,
             cpu_seconds=None if taken is None else taken.seconds,
             processes=processes,
-            accounts=self.accounts(),
+            accounts=[_account(each, self.node) for each in self._bot.accounts],
         )
 
     def processes(self, asked: models.Nothing | None = None) -> list[models.Process]:
@@ -227,18 +234,43 @@ class Control:
     # ------------------------------------------------------------- accounts
 
     def accounts(self, asked: models.Nothing | None = None) -> list[models.Account]:
-        """Return the accounts that the processes' bots have, those of one process together."""
-        return [
-            models.Account(
-                adapter=account.adapter,
-                id=account.id,
-                process=account.process,
-                state=account.state.value,
-                since=account.since,
-                nickname=account.nickname,
+        """Return the accounts that the processes' bots have, those of one process together.
+
+        In a cluster those of all nodes, the own ones first.
+        """
+        found = [_account(each, self.node) for each in self._bot.accounts]
+        for member in self._members():
+            if not member.is_this:
+                found += [_account(each, member.name) for each in member.accounts]
+        return found
+
+    # ------------------------------------------------------------- nodes
+
+    @property
+    def node(self) -> str | None:
+        """The bot's name in its cluster; None where it is in none."""
+        cluster = self._bot._cluster
+        return None if cluster is None else cluster.name
+
+    def nodes(self, asked: models.Nothing | None = None) -> list[models.Node]:
+        """Return the nodes of the cluster, the asked one first; none where there is no cluster."""
+        return [_node(member) for member in self._members()]
+
+    def _members(self) -> list[Member]:
+        return sorted(self._bot.nodes.values(), key=lambda each: (not each.is_this, each.name))
+
+    def is_other(self, node: str) -> bool:
+        """Return whether a node is another one. Raises `ConfigError` if there is no cluster."""
+        if self.node is None:
+            raise ConfigError(
+                "this bot is in no cluster, so there are no nodes: LITEYUKI_NATS_URL is not set"
             )
-            for account in self._bot.accounts
-        ]
+        return node != self.node
+
+    def ask_node(self, node: str, question: bytes, timeout: float) -> Future[bytes]:
+        """Ask another node; it raises `NodeError` and `ClusterError`. See `remote.py`."""
+        asking: Future[bytes] = self._bot._cluster.ask(node, question, timeout)
+        return asking
 
     # ------------------------------------------------------------- channels
 
@@ -485,6 +517,43 @@ def _about(key: str, entry: Entry) -> dict[str, Any]:
         "expires_in": remains,
         "persistent": entry.kept,
     }
+
+
+def _account(account: Account, node: str | None) -> models.Account:
+    return models.Account(
+        adapter=account.adapter,
+        id=account.id,
+        process=account.process,
+        node=node,
+        state=account.state.value,
+        since=account.since,
+        nickname=account.nickname,
+    )
+
+
+def _node(member: Member) -> models.Node:
+    processes = [
+        models.NodeProcess(
+            name=each.name,
+            state=each.state.value,
+            pid=each.pid,
+            restarts=each.restarts,
+            started_at=each.started_at,
+            uptime=each.uptime,
+        )
+        for each in member.processes
+    ]
+    is_gone = not (member.runs or member.has_stopped)
+    return models.Node(
+        name=member.name,
+        this=member.is_this,
+        state="running" if member.runs else "gone" if is_gone else "stopped",
+        ok=not (is_gone or any(each.state in _DOWN for each in processes)),
+        seen=member.seen,
+        channels=len(member.channels),
+        processes=processes,
+        accounts=[_account(each, member.name) for each in member.accounts],
+    )
 
 
 def explained(running: Settings | None) -> list[models.Setting]:

@@ -52,6 +52,8 @@ class Door:
         self._closing.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="liteyuki-control", daemon=True)
         self._thread.start()
+        if self._bot._cluster is not None:
+            self._bot._cluster.serve(_answer)
 
     def close(self) -> None:
         """Listen no more, and let those who follow read the end. Waits up to 2 s. Idempotent."""
@@ -90,3 +92,10 @@ class Door:
             selector.register(self._closing, selectors.EVENT_READ)
             ready = [key.fileobj for key, _ in selector.select()]
         return self._closing not in ready
+
+
+def _answer(question: bytes) -> bytes:
+    """Return what this bot's API answers another node. Waits. Imports that when it is asked."""
+    from .remote import answer
+
+    return answer(question)

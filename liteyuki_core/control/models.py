@@ -52,20 +52,26 @@ class Account(BaseModel):
     """An account of a bot in a process. `since` says when it entered its state, in UTC.
 
     It is `offline` if it is connected but not logged in. `nickname` is "" where it is not known.
+    `node` is the node of the cluster that has the process; None where there is no cluster.
     """
 
     adapter: str
     id: str
     process: str
+    node: str | None = None
     state: Literal["online", "offline", "disconnected"]
     since: datetime
     nickname: str
 
 
 class Status(BaseModel):
-    """The bot and its processes. `ok` says whether all of them run, or were stopped on purpose."""
+    """The bot and its processes. `ok` says whether all of them run, or were stopped on purpose.
+
+    `node` is the bot's name in its cluster; None: it is in none.
+    """
 
     version: str
+    node: str | None = None
     pid: int
     directory: str
     started_at: datetime
@@ -76,6 +82,36 @@ class Status(BaseModel):
     cpu_seconds: float | None
     processes: list[Process]
     accounts: list[Account] = []
+
+
+class NodeProcess(BaseModel):
+    """A process of a node, as that has told it last. Times are in UTC, durations in seconds."""
+
+    name: str
+    state: State
+    pid: int | None
+    restarts: int
+    started_at: datetime | None
+    uptime: float | None
+
+
+class Node(BaseModel):
+    """A node of the cluster. `this` says whether it is the bot that was asked.
+
+    `state` is `gone` if it has vanished, `stopped` if it has stopped in good order. Then it has no
+    processes, and its accounts are disconnected. `ok` says whether it is not gone, and all its
+    processes run or were stopped on purpose. `seen` says when it was heard of last, in UTC.
+    `channels` is how many channels it has for others.
+    """
+
+    name: str
+    this: bool
+    state: Literal["running", "stopped", "gone"]
+    ok: bool
+    seen: datetime
+    channels: int
+    processes: list[NodeProcess]
+    accounts: list[Account]
 
 
 class Channel(BaseModel):

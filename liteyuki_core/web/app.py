@@ -12,7 +12,7 @@ import hmac
 import platform
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import MutableHeaders
@@ -309,6 +309,9 @@ class App:
     def _log_change(self, request: Request, session: Session) -> None:
         """Log what somebody changes. What a request sends along may be secret, and is not shown."""
         path = request.scope["raw_path"].decode("ascii", "replace")[:_SHOWN]
+        node = request.query_params.get("node")
+        if node is not None:
+            path += f"?node={quote(node)[:_SHOWN]}"
         log.logger.info(
             say(
                 "web page: {verb} {path} from {address}, session {name}",

@@ -29,6 +29,10 @@ SAYS = {
             "server-sent events. `/log/follow` and `/events` go on behind the `Last-Event-ID` that "
             "they are given. Who reads too slowly loses some, and is told how many: `Lost`."
         ),
+        "nodes": (
+            "What takes `node` may be asked of another node of the [cluster](../guide/cluster.md), "
+            "whose own API answers: `/status?node=back`, also with POST."
+        ),
         "requests": "Requests",
         "parameter": "parameter",
         "where": "where",
@@ -65,6 +69,10 @@ SAYS = {
             "以 `text/event-stream` 应答的会一直推送（server-sent events），直到有一方结束它。"
             "`/log/follow` 和 `/events` 可以用 `Last-Event-ID` 续传。读得太慢会丢失一部分，"
             "并得知丢了多少：`Lost`。"
+        ),
+        "nodes": (
+            "有参数 `node` 的请求可以发给[集群](../guide/cluster.md)的另一个节点，由它自己的 API "
+            "应答：`/status?node=back`，POST 也一样写在地址里。"
         ),
         "requests": "请求",
         "parameter": "参数",
@@ -113,6 +121,7 @@ def page(language: str) -> str:
         says["intro"],
         says["python"],
         says["streams"],
+        says["nodes"],
         GENERATED[language],
         f"## {says['requests']}",
         *requests,

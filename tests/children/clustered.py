@@ -1,13 +1,17 @@
-"""Two main processes of a cluster: one counts to the other, and either may be killed."""
+"""Main processes of a cluster: one counts to the other, or commands it; either may be killed."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from itertools import count
 
 from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel
+from liteyuki_core.cluster.member import Member
 from liteyuki_core.comm import set_channel
+from tests.children import acting
+from tests.children.targets import echo, waits
 
 
 def receiving() -> None:
@@ -74,5 +78,26 @@ def asking() -> None:
     @bot.on_after_start
     async def asks() -> None:
         await asyncio.gather(*(ask() for _ in range(20)))
+
+    bot.run()
+
+
+def commanded() -> None:
+    """Be a node with processes that other nodes command, and say which nodes come and go."""
+    bot = LiteyukiBot()
+    node = os.environ["LITEYUKI_NODE"]
+    bot.add_process(f"echo-{node}", echo)
+    bot.add_process(f"waits-{node}", waits)
+
+    @bot.on_node
+    def on_node(node: Member) -> None:
+        acting.say(
+            ">", node.name, "runs" if node.runs else "stopped" if node.has_stopped else "gone"
+        )
+
+    @bot.on_after_start
+    async def after_start() -> None:
+        await asyncio.gather(*(bot.wait_ready(name, 30) for name in bot.processes))
+        acting.say("all run")
 
     bot.run()

@@ -26,6 +26,9 @@ ASKING = [
     ("stop", "x"),
     ("restart", "x"),
     ("wait", "x"),
+    ("status", "--node", "x"),
+    ("nodes",),
+    ("accounts",),
     ("logs",),
     ("logs", "-f", "x"),
     ("channels",),
@@ -95,7 +98,7 @@ def test_status(bot: Program, liteyuki: Liteyuki) -> None:
         assert line.split()[1:3] == ["running", str(process["pid"])]
     assert lines[-1].startswith(f"LiteyukiBot {found['version']}, pid {bot.process.pid}, up ")
     assert set(found) == {
-        *("version", "pid", "directory", "started_at", "uptime", "ok", "dead_letters"),
+        *("version", "node", "pid", "directory", "started_at", "uptime", "ok", "dead_letters"),
         *("memory", "cpu_seconds", "processes", "accounts"),
     }
     assert set(found["processes"][0]) == {

@@ -1,6 +1,6 @@
 """Requests between two nodes, over a real server: what differs from one main process.
 
-Tests cluster/requests.py, cluster/asking.py and cluster/answering.py.
+Tests cluster/requests.py, cluster/asked.py and cluster/answering.py.
 
 The laws of requests run over a server too, see `tests/transport`.
 """
@@ -56,7 +56,7 @@ def nothing_is_between(*nodes: OneNode) -> None:
     """Wait until no node remembers a request."""
     parts = [node.node.requests for node in nodes]
     wait_until(
-        lambda: not any(each.asking.under_way or each.answering.in_hand for each in parts),
+        lambda: not any(each.asked.under_way or each.answering.in_hand for each in parts),
         "nothing is between nodes",
     )
 
@@ -336,7 +336,7 @@ def test_what_comes_from_strangers(nodes: Nodes, nats: NatsServer, ask: Asking) 
     async def attack() -> None:
         client = await connect(nats.url)
         for word in hostile(second):
-            await client.publish(first.node.subjects.asks("a"), word)
+            await client.publish(first.node.subjects.requests("a"), word)
             for of in ("a", "b", "x"):
                 await client.publish(first.node.subjects.answers("a", first.node.epoch, of), word)
         await client.flush()
@@ -387,7 +387,7 @@ def test_an_answer_that_is_none(nodes: Nodes, ask: Asking) -> None:
         asking = AsksInThread(ask, got, "x")
         wait_until(lambda: begun)
         begun.clear()
-        mine = second.node.requests.asking
+        mine = second.node.requests.asked
         (number,) = mine._nodes["a"].under_way
         word = Answers("a", "ab", [Answer(number, body, failed, refusal)])
         second.node.soon(mine.hear, word)

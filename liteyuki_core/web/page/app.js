@@ -134,7 +134,7 @@ function look() {
     say(banner, silent < SILENT ? "" : t("no answer long"));
   }
   if (!found) return;
-  const bad = troublesOf(found, []).filter((each) => each.bad).length;
+  const bad = troublesOf(found, [], bot.nodes).filter((each) => each.bad).length;
   number("overview", bad, t("problems"));
   number("channels", found.dead_letters, t("dead letters"));
 }

@@ -4,10 +4,13 @@
 
 import { get } from "./api.js";
 
-/** @import { Status } from "./types.js" */
+/** @import { Node, Status } from "./types.js" */
 
 /** The last answer, null before the first. @type {Status | null} */
 export let status = null;
+
+/** The other nodes of its cluster. @type {Node[]} */
+export let nodes = [];
 
 /** Since when the bot does not answer, in milliseconds; null if it does. @type {number | null} */
 export let silentSince = null;
@@ -47,6 +50,10 @@ async function ask() {
   asking = true;
   try {
     status = /** @type {Status} */ (await get("/status"));
+    if (status.node !== null) {
+      const found = /** @type {Node[]} */ (await get("/nodes"));
+      nodes = found.filter((each) => !each.this);
+    }
     silentSince = null;
   } catch {
     silentSince ??= Date.now();

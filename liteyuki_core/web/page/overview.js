@@ -2,17 +2,21 @@
  * The overview: what is wrong, in words, and all processes.
  */
 
-import { get, mayChange, own, change, part } from "./api.js";
+import { get, own } from "./api.js";
 import * as bot from "./bot.js";
-import { attempt, confirmed, tell } from "./dialog.js";
 import { h, say, sync } from "./dom.js";
 import { about, bytes, count, delay, duration, percent, since } from "./format.js";
+import { Nodes, troublesOfNodes } from "./nodes.js";
+import { called, showAccounts, showState, showVerbs } from "./process.js";
 import { column, facts, parts, Table } from "./table.js";
 import { language, t } from "./words.js";
 
-/** @import { Channel, Process, State, Status } from "./types.js" */
-/** @typedef {{key: string, bad: boolean, text: string, href: string}} Trouble */
-/** @typedef {"start" | "stop" | "restart"} Verb */
+/** @import { Channel, Node, Process, State, Status } from "./types.js" */
+/** @import { Verb } from "./process.js" */
+/**
+ * @typedef {{key: string, bad: boolean, text: string, href: string}} Trouble
+ * `href` is "" where nothing here says more.
+ */
 
 const EVERY = 3_000;
 const CHANNELS_EVERY = 6_000;
@@ -30,6 +34,7 @@ export class Overview extends HTMLElement {
     this._well = h("p.well", { role: "status" });
     this._table = table();
     this._none = h("p.muted", { hidden: true }, t("no processes"));
+    this._nodes = new Nodes();
     this._about = h("dl.about");
     /** @type {(() => void)[]} */
     this._ends = [];
@@ -40,6 +45,7 @@ export class Overview extends HTMLElement {
       h("section", { "aria-label": t("problems") }, this._well, this._troubles),
       h("section", { "aria-labelledby": "processes" },
         h("h2", { id: "processes" }, t("processes")), this._table.element, this._none),
+      this._nodes.element,
       h("section", { "aria-labelledby": "about-bot" },
         h("h2", { id: "about-bot" }, t("about bot")), this._about),
     );
@@ -60,19 +66,22 @@ export class Overview extends HTMLElement {
   _show() {
     const found = bot.status;
     if (!found) return;
-    const troubles = troublesOf(found, this._channels);
+    const troubles = troublesOf(found, this._channels, bot.nodes);
     say(this._well, troubles.length ? "" : wellOf(found));
     this._well.hidden = troubles.length > 0 || !found.processes.length;
     sync(this._troubles, troubles, (each) => each.key, makeTrouble, (row, each) => {
       row.classList.toggle("bad", each.bad);
       const [, link] = parts(row, [], each.text);
+      link?.toggleAttribute("hidden", !each.href);
       link?.setAttribute("href", each.href);
       link?.setAttribute("aria-label", `${t("look")}: ${each.text}`);
     });
     this._troubles.hidden = troubles.length === 0;
     this._table.show(found.processes);
     this._none.hidden = found.processes.length > 0;
+    this._nodes.show(bot.nodes);
     facts(this._about, [
+      ...(found.node === null ? [] : [[t("node"), found.node]]),
       [t("machine"), own().node],
       [t("directory"), found.directory],
       [t("version"), found.version],
@@ -103,9 +112,10 @@ function outcomeOf(process) {
  * Return what is wrong, the worst first.
  * @param {Status} found
  * @param {Channel[]} channels
+ * @param {Node[]} nodes the others of the cluster
  * @returns {Trouble[]}
  */
-export function troublesOf(found, channels) {
+export function troublesOf(found, channels, nodes) {
   /** @type {Trouble[]} */
   const bad = [];
   /** @type {Trouble[]} */
@@ -141,13 +151,14 @@ export function troublesOf(found, channels) {
       text: t("p account", {
         name: account.process,
         state: shouted(state),
-        account: account.nickname ? `${account.id} (${account.nickname})` : account.id,
+        account: called(account),
         what: t(account.state),
         time: about(since(account.since)),
       }),
       href: logOf(account.process),
     });
   }
+  bad.push(...troublesOfNodes(nodes));
   for (const channel of channels) {
     if (channel.capacity > 0 && channel.backlog >= channel.capacity * FULL) {
       less.push({
@@ -196,7 +207,7 @@ function table() {
       parts(cell, ["strong", "small"], each.name, each.target);
       cell.title = each.target;
     } },
-    { key: "state", head: t("state"), show: showState },
+    { key: "state", head: t("state"), show: (cell, each) => showState(cell, each.state) },
     column("uptime", t("uptime"), (each) => duration(each.uptime), true),
     { key: "restarts", head: t("restarts"), right: true, show: (cell, each) => {
       const code = each.exit_code;
@@ -208,7 +219,8 @@ function table() {
     column("memory", t("memory"), (each) => bytes(each.memory), true),
     column("lag", t("lag"), (each) => delay(each.loop_lag), true),
     column("queue", t("queue"), (each) => count(each.queue), true),
-    { key: "accounts", head: t("accounts"), show: showAccounts },
+    { key: "accounts", head: t("accounts"), show: (cell, { name }) => showAccounts(cell,
+      (bot.status?.accounts ?? []).filter(({ process }) => process === name)) },
     { key: "actions", head: t("actions"), show: showActions },
   ];
   return new Table(t("processes"), "processes", columns, (each) => each.name);
@@ -218,67 +230,12 @@ function table() {
  * @param {HTMLElement} cell
  * @param {Process} process
  */
-function showState(cell, process) {
-  const [badge] = parts(cell, ["span"], t(process.state));
-  if (badge) badge.className = `badge ${process.state}`;
-}
-
-/**
- * @param {HTMLElement} cell
- * @param {Process} process
- */
-function showAccounts(cell, process) {
-  const found = (bot.status?.accounts ?? []).filter((each) => each.process === process.name);
-  cell.classList.toggle("none", found.length === 0);
-  sync(cell, found, (each) => `${each.adapter} ${each.id}`,
-    () => h("span.account", null, h("span"), h("small")),
-    (element, each) => {
-      parts(element, [], each.nickname || each.id, t(each.state));
-      element.className = `account ${each.state}`;
-      element.title = `${each.id} · ${each.adapter}`;
-    });
-}
-
-/**
- * @param {HTMLElement} cell
- * @param {Process} process
- */
 function showActions(cell, process) {
-  const { name, state } = process;
+  const { name } = process;
   if (!cell.firstChild) {
     cell.append(h("a.button", { href: logOf(name), "aria-label": t("log of", { name }) }, t("log")));
-    for (const verb of /** @type {Verb[]} */ (mayChange() ? ["restart", "stop", "start"] : [])) {
-      const label = t("verb of", { verb: t(verb), name });
-      const button = h("button", { type: "button", "aria-label": label, "data-verb": verb });
-      button.textContent = t(verb);
-      button.addEventListener("click", () => void act(name, verb));
-      cell.append(button);
-    }
   }
-  const down = state === "stopped" || state === "failed";
-  for (const child of cell.querySelectorAll("button")) {
-    const wanted = (child.dataset.verb === "start") === down;
-    // A button that is about to vanish hands its focus on.
-    if (!wanted && child === document.activeElement) cell.querySelector("a")?.focus();
-    child.hidden = !wanted;
-    child.disabled = state === "stopping" && child.dataset.verb === "stop";
-  }
-}
-
-/**
- * Ask whether a process is to be started or stopped, and have it done.
- * @param {string} name
- * @param {Verb} verb
- */
-async function act(name, verb) {
-  const title = /** @type {const} */ (`${verb} title`);
-  const effects = effectsOf(name, verb);
-  if (!(await confirmed(t(title, { name }), effects, t(verb), verb === "stop"))) return;
-  await attempt(async () => {
-    await change("POST", `/processes/${part(name)}/${verb}`);
-    tell(t(/** @type {const} */ (`done ${verb}`), { name }));
-  });
-  bot.hurry();
+  showVerbs(cell, process, (verb) => effectsOf(name, verb));
 }
 
 /**
@@ -292,7 +249,7 @@ function effectsOf(name, verb) {
   const effects = [t(verb === "stop" ? "c stop" : "c restart")];
   const accounts = (bot.status?.accounts ?? [])
     .filter((each) => each.process === name && each.state === "online")
-    .map((each) => (each.nickname ? `${each.id} (${each.nickname})` : each.id));
+    .map(called);
   if (accounts.length) {
     effects.push(t("c account", { n: accounts.length, accounts: accounts.join(", ") }));
   }

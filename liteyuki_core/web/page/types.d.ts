@@ -26,6 +26,7 @@ export interface Account {
   adapter: string;
   id: string;
   process: string;
+  node: string | null;
   state: "online" | "offline" | "disconnected";
   since: string;
   nickname: string;
@@ -33,6 +34,7 @@ export interface Account {
 
 export interface Status {
   version: string;
+  node: string | null;
   pid: number;
   directory: string;
   started_at: string;
@@ -42,6 +44,26 @@ export interface Status {
   memory: number | null;
   cpu_seconds: number | null;
   processes: Process[];
+  accounts: Account[];
+}
+
+export interface NodeProcess {
+  name: string;
+  state: State;
+  pid: number | null;
+  restarts: number;
+  started_at: string | null;
+  uptime: number | null;
+}
+
+export interface Node {
+  name: string;
+  this: boolean;
+  state: "running" | "stopped" | "gone";
+  ok: boolean;
+  seen: string;
+  channels: number;
+  processes: NodeProcess[];
   accounts: Account[];
 }
 

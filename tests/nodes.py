@@ -93,9 +93,7 @@ class NodesPair(Pair):
 
     def between_nodes(self) -> list[Any]:
         parts = [each.node.requests for each in (self.near, self.far)]
-        return [
-            count for each in parts for count in (each.asked.under_way, each.answering.in_hand)
-        ]
+        return [count for each in parts for count in (each.asked.under_way, each.answering.in_hand)]
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         context, port, peer = super()._connect(name)

@@ -39,8 +39,8 @@ from .incoming import Incoming
 from .member import Member
 from .message import Word
 from .options import Options
-from .requests import Requests
 from .presence import Presence
+from .requests import Requests
 from .routes import Routes
 from .streams import Streams
 from .subjects import NAME, Subjects

@@ -41,6 +41,7 @@ from .message import Word
 from .options import Options
 from .presence import Presence
 from .routes import Routes
+from .store import SharedStore
 from .streams import Streams
 from .subjects import NAME, Subjects
 
@@ -79,6 +80,10 @@ class Node:
         self._handled = Handled(self, peers)
         self._routes = Routes(self, peers, options.grace, self._node_changed)
         self._book = self._routes.book
+        store = main.store
+        assert isinstance(store, SharedStore), "Main is made with make_store=SharedStore"
+        self._store = store
+        store.join(self, lambda: self._streams.store_created, self._streams.make)
         self.presence = Presence(self, self._book)
         self._asking = Asking(self, self.presence)
         self._runs: dict[str, bool] = {}
@@ -259,6 +264,7 @@ class Node:
 
     def look_around(self) -> None:
         """See to what should have been heard of by now."""
+        self._store.look_around()
         self.task(self._handled.look())
         self.task(self._look_for_nodes())
 
@@ -297,6 +303,7 @@ class Node:
             )
         )
         self.closed = True
+        self._store.end("this node has left the cluster: another process is it now")
         self._routes.take_nothing()
         for task in self._tasks:
             task.cancel()
@@ -308,6 +315,7 @@ class Node:
         await self._streams.make()
         await self.connection.subscribe(self.delivered, self._delivered)
         await self._book.open()
+        await self._store.open()
         await self.connection.subscribe(self.subjects.words(self.name), self._word)
         await self.connection.subscribe(self.subjects.all_words, self._word)
         self._routes.open()
@@ -327,6 +335,7 @@ class Node:
         until = monotonic() + timeout
         while self._is_busy() and monotonic() < until:
             await asyncio.sleep(0.01)
+        self._store.end("this node has left the cluster")
         self._routes.close()
         self._asking.close()
         if not self.closed:
@@ -335,6 +344,8 @@ class Node:
         await self.connection.close()
 
     def _is_busy(self) -> bool:
+        if self._store.is_busy and self.connection.is_there:
+            return True
         return self._handled.is_busy or any(not far.stuck for far in list(self.busy))
 
     def _connected_again(self) -> None:
@@ -348,6 +359,7 @@ class Node:
                     for incoming in self._routes.incoming:
                         incoming.reset()
                 await self._book.follow()
+                await self._store.catch_up()
                 break
             except (Refused, ClusterError, nats.errors.Error, asyncio.TimeoutError) as error:
                 log.logger.debug(f"NATS: not ready yet: {error!r}")

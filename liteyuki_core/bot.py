@@ -146,13 +146,15 @@ class LiteyukiBot:
         self._context = Context(
             None, max_message_bytes=self._settings.max_message_bytes, own_loop=False
         )
+        in_cluster = self._settings.nats_url is not None
+        self._context.crosses = in_cluster
         self._comm = Main(
             self._context,
             max_redeliveries=self._settings.max_redeliveries,
             store_path=self._settings.store_path,
+            make_store=_of_cluster("store").SharedStore if in_cluster else None,
         )
         self._hub = self._comm.hub
-        self._context.crosses = self._settings.nats_url is not None
         self._hooks = Hooks(self._context.dispatcher.threads)
         self._supervisor = Supervisor(
             self._comm,
@@ -553,15 +555,7 @@ class LiteyukiBot:
         settings = self._settings
         if settings.nats_url is None:
             return None
-        try:
-            cluster = import_module(f"{__package__}.cluster.cluster")
-            options = import_module(f"{__package__}.cluster.options")
-        except ImportError as error:
-            raise ConfigError(
-                "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
-                f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
-            ) from error
-        node = cluster.Node(self._comm, options.options_of(settings))
+        node = _of_cluster("cluster").Node(self._comm, _of_cluster("options").options_of(settings))
         node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
         told = import_module(f"{__package__}.cluster.presence").Told
         node.presence.describe = lambda: told(
@@ -938,6 +932,17 @@ class LiteyukiBot:
         )
         self._writer.close(_FLUSH_SECONDS)
         os._exit(1)
+
+
+def _of_cluster(name: str) -> Any:
+    """Return a module of the cluster, which needs NATS. Raises `ConfigError`."""
+    try:
+        return import_module(f"{__package__}.cluster.{name}")
+    except ImportError as error:
+        raise ConfigError(
+            "LITEYUKI_NATS_URL needs what this installs: python -m pip install "
+            f'"nonebot-plugin-liteyuki-comm[nats]" ({error})'
+        ) from error
 
 
 def _check_v6() -> None:

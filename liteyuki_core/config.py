@@ -130,7 +130,10 @@ class Settings:
     At least 2: after a first crash, nobody knows which message was being handled.
     """
     store_path: str | None = None
-    """The SQLite file for keys of shared_memory that outlive the main process."""
+    """The SQLite file for keys of shared_memory that outlive the main process.
+
+    Not with LITEYUKI_NATS_URL: the server keeps all keys of a cluster.
+    """
     store_cache_bytes: Annotated[int, Interval(ge=0)] = 16 * 1024 * 1024
     """How many bytes of shared_memory a child keeps copies of."""
     plugins: Annotated[tuple[str, ...], _LISTED] = ()

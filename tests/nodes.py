@@ -8,12 +8,11 @@ from typing import Any
 from liteyuki_core.cluster.cluster import Node
 from liteyuki_core.cluster.connection import Access
 from liteyuki_core.cluster.options import Options
+from liteyuki_core.cluster.store import SharedStore
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.hub import Hub
-from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.hub.main import Main
-from liteyuki_core.comm.link_port import LinkPort
 from tests.conftest import wait_until
 from tests.pair import _LINES, Pair
 
@@ -33,7 +32,7 @@ class OneNode:
         self.name = name
         self.context = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
         self.context.crosses = True
-        self.main = Main(self.context)
+        self.main = Main(self.context, make_store=SharedStore)
         access = Access(url, None, None)
         self.node = Node(self.main, Options(access, cluster, name, replicas, grace))
         try:
@@ -74,6 +73,7 @@ class NodesPair(Pair):
     """
 
     def __init__(self, url: str, cluster: str) -> None:
+        self.crosses = True
         self.near = OneNode(url, "a", cluster)
         self.far = OneNode(url, "b", cluster)
         self.cache_bytes = 1 << 20
@@ -94,11 +94,6 @@ class NodesPair(Pair):
     def between_nodes(self) -> list[Any]:
         parts = [each.node.requests for each in (self.near, self.far)]
         return [count for each in parts for count in (each.asked.under_way, each.answering.in_hand)]
-
-    def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
-        context, port, peer = super()._connect(name)
-        context.crosses = True
-        return context, port, peer
 
     def close(self) -> None:
         """End both sides."""

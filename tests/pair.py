@@ -146,6 +146,7 @@ class Pair:
         cache_bytes: int = 1 << 20,
     ) -> None:
         self.cache_bytes = cache_bytes
+        self.crosses = False
         self.main = Context(None, max_message_bytes=max_message_bytes, own_loop=True)
         self.composed = Main(self.main, max_redeliveries=max_redeliveries, store_path=store_path)
         self.hub, self.store = self.composed.hub, self.composed.store
@@ -194,7 +195,9 @@ class Pair:
         )
         copies = Copies(None if cells is None else cells.reader(), self.cache_bytes)
         keeps = self.main.access.keeps
-        context.connect(port, Access(context.site, port, copies, keeps=keeps))
+        context.crosses = self.crosses
+        access = Access(context.site, port, copies, keeps=keeps, crosses=self.crosses)
+        context.connect(port, access)
         peer = self.composed.connect(name, ours, self.main_ended.append, self.words.append)
         port.start(10)
         return context, port, peer

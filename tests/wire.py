@@ -92,6 +92,7 @@ ODD_QUESTIONS: dict[str, bytes] = {
     "an unknown code": question_body(0),
     "another unknown code": question_body(5, kind="b", value=b"v"),
     "a request over the limit": question_body(request=1 << 62),
+    "an unknown code after the last": question_body(6),
     "a get with a value": question_body(kind="b", value=b"v"),
     "a get with bytes behind the key": question_body(value=b"v"),
     "a get with persist": question_body(persist=1),

@@ -15,6 +15,7 @@ from ..comm.hub.main import Main
 from ..config import Settings
 from .cluster import Node
 from .options import options_of
+from .store import SharedStore
 
 
 class Alone:
@@ -27,7 +28,9 @@ class Alone:
             options.node, max_message_bytes=settings.max_message_bytes, own_loop=True
         )
         self._context.crosses = True
-        self._main = Main(self._context, max_redeliveries=settings.max_redeliveries)
+        self._main = Main(
+            self._context, max_redeliveries=settings.max_redeliveries, make_store=SharedStore
+        )
         self._main.local.process = options.node
         self._node = Node(self._main, options)
 

@@ -42,6 +42,7 @@ from .options import Options
 from .presence import Presence
 from .requests import Requests
 from .routes import Routes
+from .store import SharedStore
 from .streams import Streams
 from .subjects import NAME, Subjects
 
@@ -81,6 +82,10 @@ class Node:
         self._routes = Routes(self, peers, options.grace, self._node_changed)
         self._book = self._routes.book
         self.requests = Requests(self, self._book)
+        store = main.store
+        assert isinstance(store, SharedStore), "Main is made with make_store=SharedStore"
+        self._store = store
+        store.join(self, lambda: self._streams.store_created, self._streams.make)
         self.presence = Presence(self, self._book)
         self._asking = Asking(self, self.presence)
         self._runs: dict[str, bool] = {}
@@ -265,6 +270,7 @@ class Node:
 
     def look_around(self) -> None:
         """See to what should have been heard of by now."""
+        self._store.look_around()
         self.task(self._handled.look())
         self.task(self._look_for_nodes())
 
@@ -305,6 +311,7 @@ class Node:
             )
         )
         self.closed = True
+        self._store.end("this node has left the cluster: another process is it now")
         self._routes.take_nothing()
         for task in self._tasks:
             task.cancel()
@@ -316,6 +323,7 @@ class Node:
         await self._streams.make()
         await self.connection.subscribe(self.delivered, self._delivered)
         await self._book.open()
+        await self._store.open()
         await self.connection.subscribe(self.subjects.words(self.name), self._word)
         await self.connection.subscribe(self.subjects.all_words, self._word)
         await self.requests.open()
@@ -336,6 +344,7 @@ class Node:
         until = monotonic() + timeout
         while self._is_busy() and monotonic() < until:
             await asyncio.sleep(0.01)
+        self._store.end("this node has left the cluster")
         self._routes.close()
         self._asking.close()
         if not self.closed:
@@ -344,6 +353,8 @@ class Node:
         await self.connection.close()
 
     def _is_busy(self) -> bool:
+        if self._store.is_busy and self.connection.is_there:
+            return True
         if self._handled.is_busy or self.requests.is_busy:
             return True
         return any(not far.stuck for far in list(self.busy))
@@ -359,6 +370,7 @@ class Node:
                     for incoming in self._routes.incoming:
                         incoming.reset()
                 await self._book.follow()
+                await self._store.catch_up()
                 break
             except (Refused, ClusterError, nats.errors.Error, asyncio.TimeoutError) as error:
                 log.logger.debug(f"NATS: not ready yet: {error!r}")

@@ -73,6 +73,7 @@ class Connection:
         self._on_again = on_again
         self._client = Client()
         self._lost = False
+        self._there = asyncio.Event()
 
     @property
     def shown(self) -> str:
@@ -119,6 +120,7 @@ class Connection:
             disconnected_cb=self._disconnected,
             reconnected_cb=self._reconnected,
         )
+        self._there.set()
 
     async def close(self) -> None:
         """Send what waits to be sent, if the server is there, and end."""
@@ -140,12 +142,18 @@ class Connection:
         """The longest message that the server takes, in bytes."""
         return self._client.max_payload
 
-    async def subscribe(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> None:
-        """Have `take` called with each message on a subject, one after another."""
-        await self._client.subscribe(
+    async def subscribe(
+        self, subject: str, take: Callable[[Msg], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Have `take` called with each message on a subject, one after another.
+
+        Return what ends that.
+        """
+        subscription = await self._client.subscribe(
             subject, cb=take, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
         await self._client.flush()
+        return subscription.unsubscribe
 
     async def tell(self, subject: str, body: bytes, reply: str = "") -> None:
         """Send something that is lost if nobody listens; `reply` is told if nobody does."""
@@ -155,6 +163,10 @@ class Connection:
         """Send something that is answered. Raises `NoRespondersError` if nobody listens."""
         answer = await self._client.request(subject, body, timeout)
         return answer.data
+
+    async def there(self) -> None:
+        """Wait until it is connected."""
+        await self._there.wait()
 
     async def flush(self) -> None:
         """Wait until the server has what was sent."""
@@ -173,8 +185,15 @@ class Connection:
         self, subject: str, body: bytes, headers: Mapping[str, str], timeout: float = 2.0
     ) -> int:
         """Put something on a stream; return its number there. Raises what `ask` raises."""
+        return (await self.put(subject, body, headers, timeout))[0]
+
+    async def put(
+        self, subject: str, body: bytes, headers: Mapping[str, str], timeout: float = 2.0
+    ) -> tuple[int, bool]:
+        """Do what `publish` does; return also whether its Nats-Msg-Id was on the stream before."""
         answer = await self._client.request(subject, body, timeout, headers=dict(headers))
-        return int(_read(answer)["seq"])
+        read = _read(answer)
+        return int(read["seq"]), bool(read.get("duplicate"))
 
     # ------------------------------------------------------------- inside
 
@@ -255,17 +274,19 @@ class Connection:
         log.logger.debug(f"NATS: {error!r}")
 
     async def _disconnected(self) -> None:
+        self._there.clear()
         if not self._lost:
             self._lost = True
             log.logger.warning(
                 say(
-                    "the NATS server at {url} is gone: channels to other nodes wait until it is "
+                    "the NATS server at {url} is gone: what needs other nodes waits until it is "
                     "back",
                     url=self.shown,
                 )
             )
 
     async def _reconnected(self) -> None:
+        self._there.set()
         self._lost = False
         log.logger.info(say("the NATS server at {url} is back", url=self.shown))
         self._on_again()

@@ -22,11 +22,16 @@ class Options(NamedTuple):
 
 
 def options_of(settings: Settings) -> Options:
-    """Return what the settings say. Raises `ConfigError` if a name is missing or not allowed."""
+    """Return what the settings say. Raises `ConfigError` if something is missing or not allowed."""
     access = Access(str(settings.nats_url), settings.nats_creds, settings.nats_ca)
     if settings.node is None:
         raise ConfigError(
             "LITEYUKI_NATS_URL needs LITEYUKI_NODE: this main process's name in the cluster"
+        )
+    if settings.store_path is not None:
+        raise ConfigError(
+            "LITEYUKI_STORE_PATH and LITEYUKI_NATS_URL are both set: the nodes of a cluster share "
+            "one store, which the NATS server keeps, so there is no file; remove the path"
         )
     for key, name in (("NODE", settings.node), ("CLUSTER", settings.cluster)):
         if not NAME.fullmatch(name):

@@ -14,7 +14,12 @@ from ..errors import ClusterError
 from .connection import ELECTION_SECONDS, Refused
 from .place import Place
 
-_DUPLICATE_SECONDS = 120
+DUPLICATE_SECONDS = 120
+HISTORY = 8
+"""So many values of a key are on the server, for nodes that are not so quick: whoever watches is to
+be told of each. Long values have none."""
+MARKER_SECONDS = 60
+"""So long the server keeps what says that a key is gone."""
 _LETTERS = 1024
 """At most so many letters are on the stream for one subject."""
 _CONSUMERS = 100_000
@@ -24,13 +29,15 @@ _AGAIN_SECONDS = 0.1
 
 
 class Streams:
-    """The stream of messages, and the one of the book."""
+    """The streams of the messages, of the book and of the store."""
 
     def __init__(self, node: Place, replicas: int) -> None:
         self._node = node
         self._replicas = replicas
         self._created: str | None = None
         """When the stream of messages was made, as the server says it."""
+        self.store_created = ""
+        """When the one of the store was made."""
 
     async def make(self) -> bool:
         """Make the streams, or look at them; return whether the one of messages was made anew.
@@ -47,7 +54,7 @@ class Streams:
                 "discard_new_per_subject": True,
                 "max_msgs_per_subject": _LETTERS,
                 "max_consumers": _CONSUMERS,
-                "duplicate_window": _DUPLICATE_SECONDS * 10**9,
+                "duplicate_window": DUPLICATE_SECONDS * 10**9,
                 "storage": "file",
                 "num_replicas": self._replicas,
             }
@@ -64,6 +71,23 @@ class Streams:
                 "num_replicas": self._replicas,
             }
         )
+        self.store_created = (
+            await self._have(
+                {
+                    "name": subjects.store,
+                    "subjects": [subjects.stored],
+                    "max_msgs_per_subject": HISTORY,
+                    "discard": "new",
+                    "allow_rollup_hdrs": True,
+                    "deny_delete": True,
+                    "allow_msg_ttl": True,
+                    "subject_delete_marker_ttl": MARKER_SECONDS * 10**9,
+                    "duplicate_window": DUPLICATE_SECONDS * 10**9,
+                    "storage": "file",
+                    "num_replicas": self._replicas,
+                }
+            )
+        )["created"]
         is_new = self._created not in (None, made["created"])
         self._created = made["created"]
         return is_new

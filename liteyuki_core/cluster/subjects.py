@@ -39,6 +39,9 @@ class Subjects:
         self.book = f"KV_ly_{cluster}"
         """The bucket with the nodes, and with the channels and who has them."""
         self.entries = f"$KV.ly_{cluster}.>"
+        self.store = f"KV_lystore_{cluster}"
+        """The bucket with what the nodes share in their store."""
+        self.stored = f"$KV.lystore_{cluster}.>"
         self.node = node
         self._channels = f"ly.{cluster}.c"
         self._words = f"ly.{cluster}.n"
@@ -46,6 +49,7 @@ class Subjects:
         self._delivered = f"ly.{cluster}.d"
         self._asks = f"ly.{cluster}.a"
         self._entry = f"$KV.ly_{cluster}"
+        self._stored = f"$KV.lystore_{cluster}"
 
     def to_home(self, name: str) -> str:
         """Where messages to the node go that has the channel."""
@@ -87,6 +91,18 @@ class Subjects:
     def of_channel(self, name: str) -> str:
         """The entry of a channel."""
         return f"{self._entry}.channel.{token(name)}"
+
+    def of_key(self, key: str) -> str:
+        """The entry of a key of the store."""
+        return f"{self._stored}.key.{token(key)}"
+
+    def of_doubt(self, change: str) -> str:
+        """Where a node asks whether one of its changes of the store was made."""
+        return f"{self._stored}.doubt.{token(change)}"
+
+    def is_of_key(self, subject: str) -> bool:
+        """Return whether this is the entry of a key of the store."""
+        return subject.startswith(f"{self._stored}.key.")
 
     def kind_of(self, entry: str) -> str:
         """Return "node", "about" or "channel" for the subject of an entry."""

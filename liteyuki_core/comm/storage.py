@@ -87,11 +87,21 @@ class SharedMemory(Operations):
 
     # ------------------------------------------------------------- reading
 
-    def get(self, key: str, default: Any = None, timeout: float | None = ANSWER_SECONDS) -> Any:
+    def get(
+        self,
+        key: str,
+        default: Any = None,
+        timeout: float | None = ANSWER_SECONDS,
+        stale_ok: bool = False,
+    ) -> Any:
         """Return the value of `key`, or `default`.
 
         Asks nobody if the key was read before and has not changed, or is in shared memory. Raises
         `StoreError` if the value can't be rebuilt in this process.
+
+        In a cluster it asks the server. With `stale_ok` the copy of this node answers instead: what
+        other nodes have changed just now may be missing in it, and while the server is away it
+        answers all the same. Without a cluster `stale_ok` changes nothing.
         """
         try:
             cells, at, cell, found, load = self._copies[key]
@@ -104,16 +114,23 @@ class SharedMemory(Operations):
         if self._prefix:
             key = self._key(key)
         found = self._read(key, default)
-        return self._wait(self._get(key, default), timeout) if found is ASK else found
+        if found is ASK:
+            return self._wait(self._get(key, default, stale_ok), timeout)
+        return found
 
     async def async_get(
-        self, key: str, default: Any = None, *, timeout: float | None = ANSWER_SECONDS
+        self,
+        key: str,
+        default: Any = None,
+        *,
+        timeout: float | None = ANSWER_SECONDS,
+        stale_ok: bool = False,
     ) -> Any:
         """Do what `get` does."""
         key = self._key(key)
         found = self._read(key, default)
         if found is ASK:
-            return await self._async_wait(self._get(key, default), timeout)
+            return await self._async_wait(self._get(key, default, stale_ok), timeout)
         await asyncio.sleep(0)  # A loop that asks again and again goes on, as if it had to ask.
         return found
 
@@ -195,6 +212,10 @@ class SharedMemory(Operations):
         had a `ttl` before. With `persist` the key outlives the main process: this change and every
         later change of the key return when they are in the file LITEYUKI_STORE_PATH.
         `persist=False` ends that.
+
+        In a cluster every key outlives all main processes, and `ttl` is rounded up to whole
+        seconds. The data must be plain there: text, bytes, numbers, bools, None, and lists and
+        dicts of them.
 
         Raises `StoreError` for data that can't be serialised or is too long, and for `persist` if
         there is no such file. If the file can't be written, it raises `StoreError` too: then the

@@ -32,7 +32,7 @@ from ..comm.hub.side import MAIN as MAIN_SIDE
 from ..comm.queue import get_queue
 from ..comm.registry import get_channel
 from ..comm.storage import shared_memory
-from ..comm.store.table import Entry
+from ..comm.store.truth import Entry
 from ..config import Settings, is_secret, places
 from ..errors import ChannelNotFound, ConfigError, LiteyukiError, ProcessNotFound
 from ..process.state import ChildProcess

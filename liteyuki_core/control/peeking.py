@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from ..comm.hub.hub import Hub
 from ..comm.hub.peeks import MOST_BYTES, MOST_MESSAGES, Passed
 from ..comm.store import question
-from ..comm.store.table import Fields, Store
+from ..comm.store.truth import Fields, Truth
 from ..comm.store.value import Value
 from ..ring import Entry
 from ..unread import Unread
@@ -145,7 +145,7 @@ class _Watcher:
         self._unread.add(changed, 1, _CHANGE_BYTES + (0 if value is None else size))
 
 
-def at_store(store: Store, lock: AbstractContextManager[Any], prefix: str) -> Peeking[Changed]:
+def at_store(store: Truth, lock: AbstractContextManager[Any], prefix: str) -> Peeking[Changed]:
     """Return what shows the changes of the keys that begin with `prefix`."""
     unread: Unread[Changed] = Unread(_MOST_CHANGES, MOST_BYTES)
     watcher = _Watcher(unread)

@@ -12,6 +12,7 @@ import pytest
 from liteyuki_core.cluster.cluster import Node
 from liteyuki_core.cluster.connection import Access, without_password
 from liteyuki_core.cluster.options import Options, options_of
+from liteyuki_core.cluster.store import SharedStore
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.config import Settings
@@ -24,7 +25,7 @@ from tests.nodes import OneNode
 def refusal(url: str, ca: str | None = None, creds: str | None = None) -> str:
     """Return what a node says that can't be one of a cluster at `url`."""
     context = Context(None, max_message_bytes=1 << 20, own_loop=True)
-    main = Main(context)
+    main = Main(context, make_store=SharedStore)
     node = Node(main, Options(Access(url, creds, ca), "t", "a", 1))
     try:
         with pytest.raises(ClusterError) as raised:
@@ -118,7 +119,7 @@ def test_tls(tmp_path: Path) -> None:
         assert "not believed" in refusal(url, str(tmp_path / "other.pem"))
         assert "is no file of certificates" in refusal(url, str(tmp_path / "none.pem"))
         context = Context(None, max_message_bytes=1 << 20, own_loop=True)
-        main = Main(context)
+        main = Main(context, make_store=SharedStore)
         node = Node(main, Options(Access(url, None, str(certificate)), "t", "a", 1))
         node.open()
         context.close(1)

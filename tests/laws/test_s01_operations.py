@@ -15,6 +15,7 @@ import pytest
 from liteyuki_core import errors
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.errors import StoreError, StoreTimeout
+from tests.conftest import wait_until
 from tests.pair import StoreDoor
 
 
@@ -29,6 +30,19 @@ def test_a_key_that_is_not_there(store: SharedMemory, other: SharedMemory, do: S
     other.set("key", None)
     assert do(store, "get", "key", "default") is None
     assert "key" in store
+
+
+def test_what_may_be_stale(store: SharedMemory, other: SharedMemory, do: StoreDoor) -> None:
+    """Whoever reads so finds its own changes at once, and those of others soon."""
+    inner = store.namespace("inner")
+    for number in range(20):
+        do(inner, "set", "key", number)
+        assert do(inner, "get", "key", stale_ok=True) == number
+        assert do(store, "get", "inner:key", stale_ok=True) == number
+    assert do(store, "get", "none", "default", stale_ok=True) == "default"
+    wait_until(lambda: do(other, "get", "inner:key", stale_ok=True) == 19)
+    do(inner, "delete", "key")
+    assert do(inner, "get", "key", stale_ok=True) is None
 
 
 def test_delete(store: SharedMemory, other: SharedMemory, do: StoreDoor) -> None:

@@ -33,7 +33,7 @@ from ..loop.site import Site
 from ..loop.wakes import Wake, fire
 from ..store import packed, question, value
 from ..store.packed import Found
-from ..store.table import Fields, Store
+from ..store.truth import Fields, Truth
 from ..store.value import Value
 from ..wire import frames, words
 from ..wire.batch import Batch, unpack
@@ -107,7 +107,7 @@ class LinkPeer:
     def __init__(
         self,
         hub: Hub,
-        store: Store,
+        store: Truth,
         site: Site,
         process: str,
         serial: int,

@@ -15,7 +15,7 @@ from ..context import Context
 from ..ends.port import ContextPort
 from ..store.packed import Found
 from ..store.question import Question
-from ..store.table import Fields, Store
+from ..store.truth import Fields, Truth
 from ..store.value import Value
 from ..wire import words
 from ..wire.batch import Batch
@@ -38,7 +38,7 @@ class LocalPort(ContextPort):
     def __init__(
         self,
         hub: Hub,
-        store: Store,
+        store: Truth,
         context: Context,
         *,
         shut: Callable[[float], None],

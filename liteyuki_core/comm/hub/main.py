@@ -7,6 +7,7 @@ and a `LinkPeer` for each process of a child that is started.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ... import log
 from ...language import say
@@ -15,31 +16,49 @@ from ..store.access import Access
 from ..store.cells import Cells
 from ..store.copies import Originals
 from ..store.table import Store
+from ..store.truth import Truth
 from ..wire import words
 from ..wire.endpoint import Endpoint
 from .hub import Hub
 from .link_peer import LinkPeer
 from .local_port import LocalPort
 
+MakeStore = Callable[[Any, Callable[[], None]], Truth]
+
 
 class Main:
     """Owns the hub, the store and, through its peers, the links to the children.
 
     `context` is the main process's own. The maker of the context closes it, and that also closes
-    the links. After that the store is closed. Any thread may call the methods.
+    the links. After that the store is closed. Any thread may call the methods. In a cluster,
+    `make_store` makes the store that the nodes share: it is given the lock, and what is called
+    after something happened.
     """
 
     def __init__(
-        self, context: Context, *, max_redeliveries: int = 3, store_path: str | None = None
+        self,
+        context: Context,
+        *,
+        max_redeliveries: int = 3,
+        store_path: str | None = None,
+        make_store: MakeStore | None = None,
     ) -> None:
         self.context = context
         self.hub = Hub(context.lock, max_redeliveries=max_redeliveries)
-        self.store = Store(context.lock, self.hub.pump, store_path, _cells())
+        self.store: Truth
+        if make_store is not None:
+            self.store = make_store(context.lock, self.hub.pump)
+        else:
+            self.store = Store(context.lock, self.hub.pump, store_path, _cells())
         self.local = LocalPort(
             self.hub, self.store, context, shut=self._shut, abandon=self._abandon
         )
         originals = Originals(self.store.entries)
-        access = Access(context.site, self.local, originals, keeps=store_path is not None)
+        access = Access(
+            *(context.site, self.local, originals),
+            keeps=self.store.keeps,
+            crosses=context.crosses,
+        )
         context.connect(self.local, access)
         self._peers: list[LinkPeer] = []
         """The peers whose links have not ended."""

@@ -25,7 +25,7 @@ from ...errors import NotConnected, StoreError, StoreTimeout
 from ..loop.site import Site
 from ..loop.steps import Steps, W, async_wait, async_waiter, wait
 from ..loop.waiter import Reading, ReadingWaiter, SyncWaiter, Waiter
-from . import question
+from . import question, value
 from .copies import Copies, Originals
 from .listener import Change, Listener
 from .packed import Found
@@ -152,13 +152,25 @@ class Access:
     """The way of this process to the store. Any thread may call its methods."""
 
     def __init__(
-        self, site: Site, port: StorePort, copies: Copies | Originals, *, keeps: bool
+        self,
+        site: Site,
+        port: StorePort,
+        copies: Copies | Originals,
+        *,
+        keeps: bool,
+        crosses: bool = False,
     ) -> None:
         self.site = site
         self.port = port
         self.copies = copies
         self.keeps = keeps
-        """Whether the store has a file, so that keys may outlive the main process."""
+        """Whether keys may outlive the main process."""
+        self.dump = value.dump
+        """Serialises a value. Raises `StoreError`."""
+        if crosses:
+            from . import crossing
+
+            self.dump = crossing.dump
         self._asked: dict[int, Answer] = {}
         self._last = 0
         self._listeners: list[Listener] = []

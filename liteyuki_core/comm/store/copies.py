@@ -22,7 +22,7 @@ from .cells import Cells, cell_of
 from .value import Value
 
 if TYPE_CHECKING:  # A child does not import the table.
-    from .table import Entry
+    from .truth import Entry
 
 Copy = tuple[memoryview, int, int, Any, Callable[[Any], Any] | None]
 """The cells; the number of the key's cell; what that cell was; what was found; and a function that

@@ -48,8 +48,8 @@ class Operations:
         """Return the value of a full key without asking, or `ASK`. In a child."""
         return self._found().copies.read(self._checked(key), default)
 
-    def _get(self, key: str, default: Any) -> Steps[Any]:
-        answer = yield self._found().ask(Get(key))
+    def _get(self, key: str, default: Any, stale_ok: bool) -> Steps[Any]:
+        answer = yield self._found().ask(Get(key, stale_ok))
         self._keep(key, answer)
         found = answer.found.value
         return default if found is None else value.rebuild(found, key)
@@ -181,7 +181,8 @@ class Operations:
         return self._persist if asked is None else asked
 
     def _dump(self, key: str, data: Any) -> Value:
-        return value.dump(data, key, self._found().site.max_message_bytes)
+        access = self._found()
+        return access.dump(data, key, access.site.max_message_bytes)
 
     def _key(self, key: object) -> str:
         """Return the full key. Raises `TypeError` or `ValueError`."""

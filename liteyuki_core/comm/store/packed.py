@@ -29,7 +29,7 @@ from .value import KEY_BYTES, KINDS, Value
 _QUESTION = Struct("<BBBHQqd")
 _ANSWER = Struct("<BBQQQd")
 
-_GET, _SET, _DELETE, _INCR = 1, 2, 3, 4
+_GET, _SET, _DELETE, _INCR, _GET_COPY = 1, 2, 3, 4, 5
 _PERSIST = (None, False, True)
 _KINDS = {ord(kind): kind for kind in KINDS}
 
@@ -60,7 +60,9 @@ def question(request: int, asked: OfKey) -> tuple[Buffer, ...]:
         code = _INCR
         value, key, persist = asked
     else:
-        code = _GET if type(asked) is Get else _DELETE
+        code = _DELETE
+        if type(asked) is Get:
+            code = _GET_COPY if asked.stale_ok else _GET
         key = asked.key
     name = key.encode("utf-8", "surrogatepass")
     head = _QUESTION.pack(
@@ -94,6 +96,8 @@ def asked(body: bytes) -> tuple[int, OfKey]:
         elif not kind and at == len(body) and not persist and version == -1 and not ttl:
             if code == _GET:
                 return request, Get(key)
+            if code == _GET_COPY:
+                return request, Get(key, True)
             if code == _DELETE:
                 return request, Delete(key)
     raise FrameError(f"the store can't be asked {body[:60].hex()}")

@@ -70,9 +70,10 @@ def _asked(name: str, **checks: _Check) -> Callable[[Q], Q]:
 
 
 class Get(NamedTuple):
-    """What is at a key?"""
+    """What is at a key? With `stale_ok`, the copy of this node of a cluster may answer."""
 
     key: str
+    stale_ok: bool = False
 
 
 class Set(NamedTuple):

@@ -33,8 +33,8 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from ...errors import FrameError, StoreError
 from . import question
@@ -43,43 +43,13 @@ from .cells import Cells
 from .expiry import Expiry
 from .journal import Journal, Record
 from .packed import Found
+from .patterns import Patterns, wanting
 from .question import Question
+from .truth import PAGE, Asker, Entry, Fields, paged
 from .value import Value
-
-Fields = dict[str, Any]
-
-_PAGE = 1000
-"""Most keys in one part of an answer."""
 
 _MOST_WAITS = 100_000
 """Most locks that one asker may have and wait for, together."""
-
-_MOST_PATTERNS = 10_000
-"""Most different patterns that one asker may watch, and as many topics it may subscribe to."""
-
-
-class Asker(Protocol):
-    """A process that asks the store. Called under the lock."""
-
-    def answer(self, request: int, fields: Fields | Found, values: list[Value]) -> None:
-        """Pass on an answer. If its fields have `more`, another part follows."""
-
-    def tell(self, fields: Fields, values: list[Value]) -> None:
-        """Pass on what happened in the store."""
-
-
-class Entry:
-    """The value of a key, and what the store knows of it."""
-
-    __slots__ = ("deadline", "kept", "value", "version")
-
-    def __init__(self, value: Value, version: int, deadline: float | None, kept: bool) -> None:
-        self.value = value
-        self.version = version
-        self.deadline = deadline
-        """When the key expires, by `time.monotonic`; None: never."""
-        self.kept = kept
-        """Whether the key outlives the main process."""
 
 
 class Store:
@@ -94,10 +64,11 @@ class Store:
         self._lock = lock
         self._pump = pump
         self.cells = cells
+        self.keeps = path is not None
         self.entries: dict[str, Entry] = {}
         self._version = 0
-        self._patterns: dict[Asker, _Patterns] = {}
-        self._topics: dict[Asker, _Patterns] = {}
+        self._patterns: dict[Asker, Patterns] = {}
+        self._topics: dict[Asker, Patterns] = {}
         self._locks: dict[str, deque[tuple[Asker, int]]] = {}
         self._waits: Counter[Asker] = Counter()
         """How many entries each asker has in these queues."""
@@ -145,12 +116,12 @@ class Store:
                 case question.Clear(prefix):
                     self._clear(asker, request, prefix)
                 case question.Watch(pattern):
-                    self._patterns.setdefault(asker, _Patterns()).add(pattern)
+                    self._patterns.setdefault(asker, Patterns()).add(pattern)
                     asker.answer(request, {}, [])
                 case question.Unwatch(pattern):
                     self._unwatch(asker, pattern)
                 case question.Subscribe(topic):
-                    self._topics.setdefault(asker, _Patterns()).add(topic)
+                    self._topics.setdefault(asker, Patterns()).add(topic)
                     asker.answer(request, {}, [])
         except StoreError as error:
             asker.answer(request, {"error": error.args[0]}, [])
@@ -235,7 +206,7 @@ class Store:
     def _incr(self, asker: Asker, request: int, asked: question.Incr) -> None:
         by, key, persist = asked
         entry = self.live(key)
-        number = self._add(key, entry, by)
+        number = values_.total(key, None if entry is None else entry.value, by)
         deadline = None if entry is None else entry.deadline
         kept = self._keeps(key, entry, persist)
         ticket = self._change(key, number, deadline=deadline, kept=kept)
@@ -247,30 +218,11 @@ class Store:
             raise StoreError(f"key {key!r} {values_.CAN_NOT_KEEP}")
         return kept
 
-    def _add(self, key: str, entry: Entry | None, by: Value) -> Value:
-        if entry is not None and entry.value.kind not in (values_.INT, values_.FLOAT):
-            raise StoreError(f"key {key!r} is no number, so nothing can be added to it")
-        for value in (by,) if entry is None else (by, entry.value):
-            if len(value.data) > values_.NUMBER_BYTES:
-                raise StoreError(
-                    f"key {key!r}: numbers of over {4 * values_.NUMBER_BYTES} bits can't be added "
-                    "in the main process; use update()"
-                )
-        added = values_.read_number(by)
-        if entry is None:
-            return values_.number(added)
-        try:
-            return values_.number(values_.read_number(entry.value) + added)
-        except (OverflowError, ValueError) as error:
-            raise StoreError(f"key {key!r}: {error}") from error
-
     def _scan(self, asker: Asker, request: int, prefix: str, content: bool) -> None:
         """Answer with all keys that begin with `prefix` now, and their values if `content`."""
         keys = self._keys(prefix)
-        pages = [keys[at : at + _PAGE] for at in range(0, len(keys), _PAGE)] or [[]]
-        for number, page in enumerate(pages, 1):
-            found = [self.entries[key].value for key in page] if content else []
-            asker.answer(request, {"keys": page, "more": number < len(pages)}, found)
+        for fields, found in paged(keys, self.entries, content):
+            asker.answer(request, fields, found)
 
     def _clear(self, asker: Asker, request: int, prefix: str) -> None:
         keys = self._keys(prefix)
@@ -310,7 +262,7 @@ class Store:
             self.cells.write(place, deadline, value)
         fields = {"key": key, "old": old is not None, "new": value is not None, "expired": expired}
         found = [] if old is None else [old.value]
-        for asker in _wanting(self._patterns, key):
+        for asker in wanting(self._patterns, key):
             asker.tell(fields, found if value is None else [*found, value])
         if self._journal is None or not (kept or (old is not None and old.kept)):
             return None
@@ -348,7 +300,7 @@ class Store:
     def _expires(self, key: str, entry: Entry) -> None:
         if entry.deadline is None:
             return
-        if len(self._deadlines) > _PAGE + 2 * len(self.entries):
+        if len(self._deadlines) > PAGE + 2 * len(self.entries):
             # Most deadlines here belong to values that were replaced.
             ending = [(e.deadline, e.version, k) for k, e in self.entries.items()]
             self._deadlines = [(at, version, k) for at, version, k in ending if at is not None]
@@ -423,7 +375,7 @@ class Store:
 
     def _publish(self, asker: Asker, request: int, asked: question.Publish) -> None:
         value, topic = asked
-        for other in _wanting(self._topics, topic):
+        for other in wanting(self._topics, topic):
             other.tell({"topic": topic}, [value])
         asker.answer(request, {}, [])
 
@@ -431,49 +383,3 @@ class Store:
 def _record(key: str, entry: Entry) -> Record:
     at = None if entry.deadline is None else time.time() + entry.deadline - time.monotonic()
     return Record(key, entry.value.kind, entry.value.data, at)
-
-
-class _Patterns:
-    """The patterns of one asker: names and, with a trailing *, beginnings of names."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._lengths: Counter[int] = Counter()
-        """How many patterns with a * have this length, without the *."""
-
-    def add(self, pattern: str) -> None:
-        if pattern not in self.counts:
-            if len(self.counts) >= _MOST_PATTERNS:
-                raise StoreError(
-                    f"{pattern!r}: this process has {_MOST_PATTERNS} other watches or "
-                    "subscriptions, and may have no more"
-                )
-            if pattern.endswith("*"):
-                self._lengths[len(pattern) - 1] += 1
-        self.counts[pattern] += 1
-
-    def remove(self, pattern: str) -> None:
-        self.counts[pattern] -= 1
-        if self.counts[pattern] > 0:
-            return
-        del self.counts[pattern]
-        length = len(pattern) - 1
-        if pattern.endswith("*"):
-            self._lengths[length] -= 1
-            if not self._lengths[length]:
-                del self._lengths[length]
-
-    def match(self, name: str) -> bool:
-        counts = self.counts
-        if name in counts:
-            return True
-        lengths: Iterable[int] = self._lengths
-        if len(self._lengths) > len(name):
-            lengths = [length for length in range(len(name) + 1) if length in self._lengths]
-        return any(length <= len(name) and f"{name[:length]}*" in counts for length in lengths)
-
-
-def _wanting(asked: dict[Asker, _Patterns], name: str) -> Iterator[Asker]:
-    for asker, patterns in asked.items():
-        if patterns.match(name):
-            yield asker

@@ -69,6 +69,11 @@ def dump(data: Any, key: str, limit: int) -> Value:
             "carry (numbers, text, lists, dicts, instances of module-level classes)",
             key,
         ) from error
+    return limited(value, key, limit)
+
+
+def limited(value: Value, key: str, limit: int) -> Value:
+    """Return a value. Raises `StoreError` if it is longer than `limit` bytes."""
     if len(value.data) > limit:
         raise StoreError(
             f"key {key!r}: a value of {len(value.data)} bytes is over the limit of {limit}; split "
@@ -100,6 +105,28 @@ def read_number(value: Value) -> int | float:
         return float.fromhex(value.data.decode())
     except OverflowError as error:
         raise ValueError(str(error)) from error
+
+
+def total(key: str, there: Value | None, by: Value) -> Value:
+    """Return the sum of what is at a key and a number. Raises `StoreError`.
+
+    Raises `ValueError` if `by` is no number.
+    """
+    if there is not None and there.kind not in (INT, FLOAT):
+        raise StoreError(f"key {key!r} is no number, so nothing can be added to it")
+    for value in (by,) if there is None else (by, there):
+        if len(value.data) > NUMBER_BYTES:
+            raise StoreError(
+                f"key {key!r}: numbers of over {4 * NUMBER_BYTES} bits can't be added in the main "
+                "process; use update()"
+            )
+    added = read_number(by)
+    if there is None:
+        return number(added)
+    try:
+        return number(read_number(there) + added)
+    except (OverflowError, ValueError) as error:
+        raise StoreError(f"key {key!r}: {error}") from error
 
 
 def load(value: tuple[str, bytes]) -> Any:

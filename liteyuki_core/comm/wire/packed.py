@@ -43,25 +43,35 @@ def load(data: Buffer) -> Any:
     return _decoder.decode(data)
 
 
+def encode(data: object) -> bytes:
+    """Return the msgpack of plain data. Raises `NotPlain`."""
+    _check(data, 0)
+    try:
+        return _encoder.encode(data)
+    except (UnicodeEncodeError, OverflowError, ValueError) as error:
+        raise NotPlain(str(error)) from error
+
+
 def dump(data: object, kind: bytes | None = None) -> bytes | Long:
     """Serialise a message to a payload that `unwrap` knows. Raises `NotPlain`.
 
     With a `kind`, the pickle of a type without its head and end, processes of this node rebuild it
     as an object of that type.
     """
-    _check(data, 0)
-    try:
-        packed = _encoder.encode(data)
-    except (UnicodeEncodeError, OverflowError, ValueError) as error:
-        raise NotPlain(str(error)) from error
+    packed = encode(data)
     return wrap(packed) if kind is None else _wrap_as(packed, kind)
 
 
 def wrap(packed: Buffer) -> bytes | Long:
     """Return a payload that rebuilds to what the msgpack holds."""
     if len(packed) + len(_SHORT) + 16 < CHUNK:
-        return b"".join((_SHORT, U32.pack(len(packed)), packed, _END))
+        return flat(packed)
     return Long((_LONG, packed))
+
+
+def flat(packed: Buffer) -> bytes:
+    """Return such a payload in one piece, however long it is."""
+    return b"".join((_SHORT, U32.pack(len(packed)), packed, _END))
 
 
 def unwrap(payload: Buffer | Long) -> Buffer | None:

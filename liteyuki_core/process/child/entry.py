@@ -79,7 +79,7 @@ def main(spec: ChildSpec) -> None:
     context.dispatcher.on_exit = leaving.leave
     port = LinkPort(context, spec.endpoint, on_word=on_word, on_lost=leaving.lost)
     copies = Copies(spec.cells, spec.store_cache_bytes)
-    access = Access(context.site, port, copies, keeps=spec.keeps_store)
+    access = Access(*(context.site, port, copies), keeps=spec.keeps_store, crosses=spec.crosses)
     context.connect(port, access)
     pulse = Pulse(context.dispatcher, port.word, spec.report)
     current.install(context)

@@ -21,7 +21,7 @@ keys = st.text(st.characters(), min_size=1, max_size=KEY_BYTES // 4)
 values = st.builds(Value, st.sampled_from("tbifp"), st.binary(max_size=300))
 persists = st.none() | st.booleans()
 questions = (
-    st.builds(Get, keys)
+    st.builds(Get, keys, st.booleans())
     | st.builds(Delete, keys)
     | st.builds(Incr, values, keys, persists)
     | st.builds(

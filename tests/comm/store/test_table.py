@@ -1,6 +1,6 @@
 """The one true store and what it is made of: bytes, deadlines, what can't be asked.
 
-Tests comm/store/value.py, comm/store/expiry.py.
+Tests comm/store/value.py, comm/store/expiry.py, comm/store/patterns.py, comm/store/truth.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,306 @@
+"""This node's copy of the store: the server keeps it current, and tells it each change in order.
+
+Ownership. A `Near` owns its consumer on the server. All is called on the cluster's loop, except for
+what says otherwise. It changes under the hub's lock, so other threads read it under that lock.
+
+Invariants.
+- The copy of a key is never older than it was: what comes late is left out by its version.
+- When the server says that nothing more is to come after a change, the copy is what the bucket was
+  at that moment. Before that, it may lack a change that a newer one of the same key has replaced.
+- After `has`, the copy of a key is that version or a newer one. After a connection was lost, and
+  when something seems to be missing, all keys are told anew: those that are not, are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic, time
+from typing import Any, TypeVar
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from ..comm.store.truth import Entry
+from ..comm.store.value import Value
+from . import kept
+from .connection import Refused
+from .place import Place
+
+T = TypeVar("T")
+
+_LATE_SECONDS = 3.0
+"""What has not come for so long is asked for anew."""
+_HEARTBEAT_SECONDS = 5
+_SILENT_SECONDS = 12.0
+"""A server of which nothing was heard for so long has forgotten the consumer."""
+_AGAIN_SECONDS = 0.2
+_FILL_SECONDS = 20.0
+_MOST_GONE = 10_000
+"""So many versions of deleted keys are remembered."""
+
+
+class Copy(Entry):
+    """A key as the copy has it."""
+
+    __slots__ = ("expires_at",)
+
+    def __init__(self, value: Value, version: int, expires_at: float | None) -> None:
+        super().__init__(value, version, deadline_of(expires_at), True)
+        self.expires_at = expires_at
+        """In seconds since 1970; None: never."""
+
+
+class Near:
+    """The copy. `on_change` is called under the lock with a key, its value before and after, and
+    whether it has expired. `created` returns when the bucket was made.
+    """
+
+    def __init__(
+        self,
+        node: Place,
+        created: Callable[[], str],
+        on_change: Callable[[str, Value | None, Value | None, bool], None],
+    ) -> None:
+        self._node = node
+        self._created = created
+        self._on_change = on_change
+        self.entries: dict[str, Copy] = {}
+        self._keys: dict[str, str] = {}
+        """By the subject of an entry: its key."""
+        self._gone: OrderedDict[str, int] = OrderedDict()
+        """By the subject of an entry that was deleted: its last version."""
+        self._bucket = ""
+        """When the bucket was made whose copy this is."""
+        self._position = 0
+        self._whole_at = -1
+        """The last change after which nothing more was to come."""
+        self._unsubscribe: Callable[[], Awaitable[None]] | None = None
+        self._heard = monotonic()
+        """When the server was heard of last."""
+        self._again = False
+        self._consumer = ""
+        self._tries = 0
+        self._following = asyncio.Lock()
+        self._next = 1
+        """The number of the next message of the consumer."""
+        self._seen: set[str] | None = None
+        """While all keys are told anew: the subjects of those that were told."""
+        self._until = 0
+        """The number of the last change when that began."""
+        self._filled = asyncio.Event()
+        self._waits: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
+        """By the subject of an entry: who waits for which version."""
+        self._whole_waits: list[tuple[int, Callable[[], Any], asyncio.Future[Any]]] = []
+
+    async def open(self) -> None:
+        """Have all keys. Raises what `ask` raises, and `asyncio.TimeoutError`."""
+        await self.follow()
+        await asyncio.wait_for(self._filled.wait(), _FILL_SECONDS)
+
+    async def follow(self) -> None:
+        """Have the server tell all keys, and each change from now on. Raises what `ask` raises."""
+        async with self._following:
+            connection, stream = self._node.connection, self._node.subjects.store
+            info = await connection.ask(f"STREAM.INFO.{stream}", {})
+            self._tries += 1
+            consumer = f"{self._node.name}-{self._node.epoch}-store-{self._tries}"
+            inbox = f"{self._node.delivered}.store.{self._tries}"
+            if self._unsubscribe is not None:  # The server forgets the older consumer by itself.
+                await self._unsubscribe()
+            self._unsubscribe = await connection.subscribe(inbox, partial(self._take, consumer))
+            config = {
+                "name": consumer,
+                "deliver_subject": inbox,
+                "deliver_policy": "last_per_subject",
+                "ack_policy": "none",
+                "filter_subject": self._node.subjects.stored,
+                "idle_heartbeat": _HEARTBEAT_SECONDS * 10**9,
+                "inactive_threshold": 60 * 10**9,
+                "mem_storage": True,
+            }
+            if self._created() != self._bucket:
+                self._bucket = self._created()
+                self._forget_versions()
+            self._filled.clear()
+            self._consumer, self._next = consumer, 1
+            self._seen, self._until = set(), int(info["state"]["last_seq"])
+            self._heard = monotonic()
+            made = await connection.ask(
+                f"CONSUMER.CREATE.{stream}.{consumer}",
+                {"stream_name": stream, "config": config, "action": "create"},
+            )
+            delivered = made.get("delivered", {}).get("consumer_seq", 0)
+            if not made.get("num_pending", 0) and not delivered and self._next == 1:
+                self._position = max(self._position, self._until)
+                self._is_whole()
+
+    def look(self) -> None:
+        """See whether the server is still heard of."""
+        if self._node.connection.is_there and monotonic() - self._heard > _SILENT_SECONDS:
+            self._follow_again()
+
+    async def has(self, key: str, version: int) -> None:
+        """Wait until the copy of a key is this version or a newer one."""
+        subject = self._node.subjects.of_key(key)
+        while self._version(subject) < version:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            wait = (version, future)
+            self._waits.setdefault(subject, []).append(wait)
+            try:
+                await asyncio.wait_for(future, _LATE_SECONDS)
+                return
+            except asyncio.TimeoutError:
+                self._follow_again()
+            finally:
+                waits = self._waits.get(subject)
+                if waits is not None and wait in waits:
+                    waits.remove(wait)
+                    if not waits:
+                        del self._waits[subject]
+
+    async def whole(self, since: int, look: Callable[[], T]) -> T:
+        """Return what `look` finds at a moment when the copy is what the bucket is, or was.
+
+        That is after the change of this number. `look` is called under the lock.
+        """
+        while True:
+            if self._whole_at == self._position >= since:
+                with self._node.hub.lock:
+                    return look()
+            future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            wait = (since, look, future)
+            self._whole_waits.append(wait)
+            try:
+                return await asyncio.wait_for(future, _LATE_SECONDS)
+            except asyncio.TimeoutError:
+                self._follow_again()
+            finally:
+                if wait in self._whole_waits:
+                    self._whole_waits.remove(wait)
+
+    def live(self, key: str) -> Entry | None:
+        """Return the entry of a key; None if there is none or it has expired. Under the lock."""
+        entry = self.entries.get(key)
+        if entry is None or entry.deadline is None or entry.deadline > monotonic():
+            return entry
+        return None
+
+    # ------------------------------------------------------------- inside
+
+    def _follow_again(self) -> None:
+        if not self._again:
+            self._again = True
+            self._node.task(self._until_followed())
+
+    async def _until_followed(self) -> None:
+        try:
+            while not self._node.closed:
+                await self._node.connection.there()
+                with suppress(Refused, nats.errors.Error, asyncio.TimeoutError, OSError):
+                    await self.follow()
+                    return
+                await asyncio.sleep(_AGAIN_SECONDS)
+        finally:
+            self._again = False
+
+    def _forget_versions(self) -> None:
+        """Learn that this is another bucket: its versions have nothing to do with those before."""
+        self._gone.clear()
+        self._position, self._whole_at = 0, -1
+        with self._node.hub.lock:
+            for entry in self.entries.values():
+                entry.version = 0
+
+    def _version(self, subject: str) -> int:
+        key = self._keys.get(subject)
+        if key is not None:
+            return self.entries[key].version
+        return self._gone.get(subject, 0)
+
+    async def _take(self, consumer: str, msg: Msg) -> None:
+        if consumer != self._consumer:
+            return
+        self._heard = monotonic()
+        headers = dict(msg.headers or {})
+        if not msg.reply:
+            last = headers.get("Nats-Last-Consumer", "")
+            if last.isdecimal() and int(last) >= self._next:
+                self._follow_again()
+            return
+        try:
+            meta = msg.metadata
+        except nats.errors.Error:
+            return
+        if meta.sequence.consumer != self._next:
+            self._consumer = ""  # Something was lost on its way.
+            self._follow_again()
+            return
+        self._next += 1
+        version, subject = meta.sequence.stream, msg.subject
+        if self._node.subjects.is_of_key(subject):
+            if self._seen is not None:
+                self._seen.add(subject)
+            if version > self._version(subject):
+                self._learn(
+                    subject, kept.read(self._node.subjects, subject, version, msg.data, headers)
+                )
+        self._position = max(self._position, version)
+        if not meta.num_pending:
+            self._is_whole()
+
+    def _learn(self, subject: str, stored: kept.Stored) -> None:
+        key = self._keys.get(subject)
+        with self._node.hub.lock:
+            old = None if key is None else self.entries.pop(key, None)
+            if stored.key is not None and stored.value is not None:
+                copy = Copy(stored.value, stored.version, stored.expires_at)
+                self.entries[stored.key] = copy
+                self._keys[subject] = stored.key
+                self._gone.pop(subject, None)
+            else:
+                self._keys.pop(subject, None)
+                self._gone[subject] = stored.version
+                self._gone.move_to_end(subject)
+                if len(self._gone) > _MOST_GONE:
+                    self._gone.popitem(last=False)
+            name = stored.key or key
+            new = stored.value if stored.key is not None else None
+            if name is not None and (old is not None or new is not None):
+                self._on_change(name, None if old is None else old.value, new, stored.expired)
+        self._node.hub.pump()
+        for wait in self._waits.get(subject, []):
+            if stored.version >= wait[0] and not wait[1].done():
+                wait[1].set_result(None)
+
+    def _is_told(self) -> None:
+        """Learn that all keys were told that there were: others are gone."""
+        seen, self._seen = self._seen, None
+        if seen is None:
+            return
+        for subject in [each for each in self._keys if each not in seen]:
+            entry = self.entries[self._keys[subject]]
+            expired = entry.deadline is not None and entry.deadline <= monotonic()
+            self._learn(subject, kept.Stored(self._until, None, expired=expired))
+        for waits in self._waits.values():
+            for version, future in waits:
+                if version <= self._until and not future.done():
+                    future.set_result(None)
+        self._filled.set()
+
+    def _is_whole(self) -> None:
+        """Learn that nothing more is to come for now."""
+        self._is_told()
+        self._whole_at = self._position
+        for since, look, future in self._whole_waits:
+            if since <= self._position and not future.done():
+                with self._node.hub.lock:
+                    future.set_result(look())
+
+
+def deadline_of(expires_at: float | None) -> float | None:
+    """Return a time in seconds since 1970 by `time.monotonic`."""
+    return None if expires_at is None else monotonic() + expires_at - time()

@@ -1,0 +1,326 @@
+"""The store that two nodes share, over a real server.
+
+The laws of the store are tested over it too: see `tests/transport.py`.
+
+Tests cluster/store.py, cluster/bucket.py, cluster/near.py, cluster/kept.py,
+comm/store/crossing.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import nats as nats_py
+import pytest
+
+from liteyuki_core.cluster.kept import Kept
+from liteyuki_core.cluster.options import options_of
+from liteyuki_core.cluster.subjects import Subjects
+from liteyuki_core.comm.storage import SharedMemory
+from liteyuki_core.comm.store import value
+from liteyuki_core.comm.store.question import Set
+from liteyuki_core.comm.wire import packed as packed_messages
+from liteyuki_core.config import Settings
+from liteyuki_core.errors import ConfigError, StoreError, StoreTimeout
+from tests.conftest import wait_until
+from tests.fixtures import nodes_pair
+from tests.nats import NatsServer
+from tests.nodes import NodesPair, OneNode
+from tests.pair import in_thread
+
+
+@pytest.fixture
+def two(nats: NatsServer) -> Iterator[Any]:
+    """The main process of node "a", and a child of node "b"."""
+    both = nodes_pair(nats)
+    yield both
+    both.close()
+
+
+@pytest.fixture
+def here(two: NodesPair) -> SharedMemory:
+    """The store as the main process of node "a" has it."""
+    return SharedMemory._of(two.main.access)
+
+
+@pytest.fixture
+def there(two: NodesPair) -> SharedMemory:
+    """The store as a child of node "b" has it."""
+    return SharedMemory._of(two.child.access)
+
+
+def together(*calls: Callable[[], object]) -> None:
+    """Have threads of their own call these, and wait for them."""
+    threads = [in_thread(call) for call in calls]
+    for thread in threads:
+        thread.join(100)
+        assert not thread.is_alive()
+
+
+def on_server(server: NatsServer, subject: str, body: bytes) -> None:
+    """Put something into the bucket that no node has written."""
+
+    async def put() -> None:
+        client = await nats_py.connect(server.url)
+        await client.jetstream().publish(subject, body)
+        await client.close()
+
+    asyncio.run(put())
+
+
+def subjects_of(two: NodesPair) -> Subjects:
+    """Return the names that their cluster has on the server."""
+    return two.near.node.subjects
+
+
+# ------------------------------------------------------------- one store
+
+
+def test_what_one_node_sets_the_other_gets(here: SharedMemory, there: SharedMemory) -> None:
+    """As soon as it is set, whatever the name of the key, and however long."""
+    for key in ("key", "中 文.*>", "x" * 1024, "a\ud800"):
+        for number in range(10):
+            here[key] = number
+            assert there[key] == number
+            there[key] = {"n": [number]}
+            assert here[key] == {"n": [number]}
+    assert there.keys() == sorted(("key", "中 文.*>", "x" * 1024, "a\ud800"))
+    assert there.delete("key")
+    assert here.get("key", "none") == "none"
+    assert here.clear() == 3
+    assert there.get_all() == {}
+
+
+@pytest.mark.long
+def test_both_count(here: SharedMemory, there: SharedMemory) -> None:
+    """1,000 times each: no number is lost, and none is given twice."""
+    _count(here, there, 1000)
+
+
+def test_both_count_a_little(here: SharedMemory, there: SharedMemory) -> None:
+    """The same, in every run."""
+    _count(here, there, 100)
+
+
+def _count(here: SharedMemory, there: SharedMemory, times: int) -> None:
+    given: list[list[int]] = [[], []]
+
+    def count(store: SharedMemory, numbers: list[int]) -> None:
+        for _ in range(times):
+            numbers.append(store.incr("n", timeout=60))
+
+    together(lambda: count(here, given[0]), lambda: count(there, given[1]))
+    assert sorted(given[0] + given[1]) == list(range(1, 2 * times + 1))
+    assert here["n"] == there["n"] == 2 * times
+
+
+def test_both_change_one_key(here: SharedMemory, there: SharedMemory) -> None:
+    """Of those that expect the same value one sets it; no update is lost; one default is set."""
+    won: list[str] = []
+
+    def race(store: SharedMemory, name: str) -> None:
+        for number in range(20):
+            if store.compare_and_set(f"key{number}", None, name):
+                won.append(name)
+            store.update("list", lambda found: [*found, name], [], timeout=60)
+
+    together(lambda: race(here, "a"), lambda: race(there, "b"))
+    assert len(won) == 20
+    assert [here[f"key{number}"] for number in range(20)].count("a") == won.count("a")
+    assert sorted(there["list"]) == ["a"] * 20 + ["b"] * 20
+    found: list[list[int]] = []
+    together(
+        lambda: found.append(here.setdefault("default", [1])),
+        lambda: found.append(there.setdefault("default", [2])),
+    )
+    assert found[0] == found[1] == here["default"]
+
+
+def test_what_may_be_stale_is_not_asked_for(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """The node's copy answers, also while the server is away; it gets what others change."""
+    here["key"] = 1
+    wait_until(lambda: there.get("key", stale_ok=True) == 1, "it has come")
+    assert here.get("key", stale_ok=True) == 1
+    nats.pause()
+    try:
+        assert there.get("key", stale_ok=True) == 1
+        assert there.namespace("n").get("none", 0, stale_ok=True) == 0
+        with pytest.raises(StoreTimeout):
+            there.get("key", timeout=0.2)
+    finally:
+        nats.go_on()
+    here["key"] = 2
+    wait_until(lambda: there.get("key", stale_ok=True) == 2, "the change has come")
+
+
+def test_what_is_stored_outlives_all_nodes(nats: NatsServer, two: NodesPair) -> None:
+    """`persist` is always met: a node that comes later finds it."""
+    store = SharedMemory._of(two.main.access)
+    store.set("key", [1], persist=True)
+    store.namespace("kept", persist=True)["key"] = "é"
+    two.near.close()
+    two.near = OneNode(nats.url, "a", two.near.node.cluster)
+    again = SharedMemory._of(two.near.context.access)
+    assert again.get_all() == {"key": [1], "kept:key": "é"}
+    assert again.get("key", stale_ok=True) == [1]
+
+
+def test_a_file_beside_the_server() -> None:
+    """There is none, and who has set one learns so."""
+    settings = Settings(nats_url="nats://127.0.0.1:1", node="a", store_path="store.db")
+    with pytest.raises(ConfigError, match=r"LITEYUKI_STORE_PATH and LITEYUKI_NATS_URL"):
+        options_of(settings)
+
+
+# ------------------------------------------------------------- what can't be
+
+
+class Something:
+    """No plain data."""
+
+
+def test_what_is_no_plain_data(two: NodesPair, here: SharedMemory, there: SharedMemory) -> None:
+    """It is refused where it is stored, by the name of its type; the key is as it was."""
+    here["key"] = 1
+    for store in (here, there):
+        for data, what in ((Something(), "Something"), ([{1, 2}], "set"), (1j, "complex")):
+            with pytest.raises(StoreError, match=rf"'key': .* can't be stored .*{what}") as error:
+                store["key"] = data
+            assert error.value.key == "key"
+    assert there["key"] == 1
+
+
+def test_a_child_that_sends_a_pickle(two: NodesPair, here: SharedMemory) -> None:
+    """It never leaves its node."""
+    access = two.child.access
+    raw = value.Value(value.PICKLE, pickle.dumps(Something()))
+    with pytest.raises(StoreError, match="a pickle can't be stored"):
+        access.ask(Set(raw, "key", None, None, None)).wait(10)
+    assert "key" not in here
+
+
+def test_a_value_longer_than_the_server_takes(here: SharedMemory) -> None:
+    """As long as messages may be, it comes whole."""
+    long = bytes(range(256)) * 4096
+    here["long"] = long
+    assert here["long"] == long
+    with pytest.raises(StoreError, match="limit of 1048576"):
+        here["long"] = long + b"x"
+
+
+def test_what_a_stranger_has_written(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """No code of it runs, nobody is hurt, and its key can be set anew."""
+    here["good"] = 1
+    evil = b"cos\nsystem\n(S'exit 1'\ntR."
+    subjects = subjects_of(two)
+    bodies = {
+        "pickle": evil,
+        "empty": b"",
+        "kind": msgspec.msgpack.encode(Kept(b"kind", "p", evil)),
+        "other": msgspec.msgpack.encode(Kept(b"not its key", "t", b"text")),
+        "number": msgspec.msgpack.encode(Kept(b"number", "i", b"no number")),
+        "msgpack": msgspec.msgpack.encode(Kept(b"msgpack", "m", evil)),
+        "time": msgspec.msgpack.encode(Kept(b"time", "i", b"0x1", float("nan"))),
+    }
+    for key, body in bodies.items():
+        on_server(nats, subjects.of_key(key), body)
+    on_server(nats, subjects.of_key("x").replace(".key.", ".else."), evil)
+    for store in (here, there):
+        for key in bodies.keys() - {"time"}:
+            with pytest.raises(StoreError, match=rf"'{key}'.* can't be rebuilt"):
+                store.get(key)
+        assert store["time"] == 1
+        assert store["good"] == 1
+        assert store.get_all() == {"good": 1, "time": 1}
+        with pytest.raises(StoreError, match="is no number"):
+            store.incr("pickle")
+    for key in bodies:
+        there[key] = key
+    assert here.get_all() == {"good": 1, **{key: key for key in bodies}}
+
+
+# ------------------------------------------------------------- a server that is away
+
+
+def test_a_server_that_is_killed(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """What was acknowledged is there, what was asked for meanwhile is done, each change once."""
+    counts: list[int] = []
+    stop: list[bool] = []
+
+    def count() -> None:
+        while not stop:
+            counts.append(there.incr("n", timeout=60))
+            here.set(f"key{counts[-1]}", counts[-1], timeout=60)
+
+    counting = in_thread(count)
+    for _ in range(3):
+        before = len(counts)
+        wait_until(lambda before=before: len(counts) > before + 5, "it counts", 60)
+        nats.kill()
+        nats.start()
+    before = len(counts)
+    wait_until(lambda: len(counts) > before + 5, "it counts again", 60)
+    stop.append(True)
+    counting.join(60)
+    assert not counting.is_alive()
+    assert counts == list(range(1, len(counts) + 1))
+    found = here.items("key", timeout=60)
+    assert sorted(number for _, number in found) == counts
+    assert there.items("key", timeout=60) == found
+
+
+def test_a_server_that_is_paused(nats: NatsServer, here: SharedMemory, there: SharedMemory) -> None:
+    """For longer than a change waits for its acknowledgement: it is sent again, and made once."""
+    here["n"] = 0
+    nats.pause()
+    try:
+        counting = [in_thread(lambda s=s: s.incr("n", timeout=60)) for s in (here, there) * 3]
+        with pytest.raises(StoreTimeout):
+            here.set("key", 1, timeout=4)
+    finally:
+        nats.go_on()
+    for thread in counting:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert here["n"] == there["n"] == 6
+    wait_until(lambda: there.get("key") == 1, "what was given up is made all the same")
+
+
+def test_a_bucket_that_is_deleted(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """The store is empty then, and goes on."""
+    here["old"] = 1
+
+    async def delete() -> None:
+        client = await nats_py.connect(nats.url)
+        await client.jetstream().delete_stream(subjects_of(two).store)
+        await client.close()
+
+    asyncio.run(delete())
+    here.set("new", 1, timeout=30)
+    assert here.get_all(timeout=30) == {"new": 1}
+    assert there.get("new", timeout=30) == 1
+    assert here.get("old") is None
+
+
+# ------------------------------------------------------------- the parts
+
+
+def test_long_msgpack_in_one_piece() -> None:
+    """However long: it rebuilds, and is taken out again."""
+    for length in (0, 10, 5_000_000):
+        encoded = packed_messages.encode({"data": b"x" * length})
+        flat = packed_messages.flat(encoded)
+        assert pickle.loads(flat) == {"data": b"x" * length}
+        assert packed_messages.unwrap(flat) == encoded

@@ -17,6 +17,7 @@ from workloads import WORKLOADS, Workload
 RATE = "msg/s"
 TEXT = "100-byte str, node to node"
 TRIP = "round trip, node to node"
+REQUEST = "request and answer, node to node"
 CLUSTER_WORK = {
     "text": WORKLOADS["text"],
     "trip": Workload("trip", WORKLOADS["trip"].make_pool, 50, 5_000),
@@ -25,15 +26,19 @@ ROWS: Rows = {
     Row("1", TEXT, RATE, 0.7, 0.95): ("text", sides.one_way, sides.raw_one_way),
     Row("2", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, sides.raw_round_trip),
     Row("3", f"{TRIP}, p99", "ms"): ("trip", sides.round_trip_p99, sides.raw_round_trip_p99),
+    Row("4", f"{REQUEST}, p50", "ms"): ("trip", sides.request_trip, sides.raw_request_trip),
     Row("a", TEXT, RATE): ("text", sides.one_way, link.one_way),
     Row("b", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, link.round_trip),
+    Row("c", f"{REQUEST}, p50", "ms"): ("trip", sides.request_trip, link.request_trip),
 }
 NAMES: dict[Side, str] = {
     sides.raw_one_way: sides.RAW,
     sides.raw_round_trip: sides.RAW,
     sides.raw_round_trip_p99: sides.RAW,
+    sides.raw_request_trip: sides.RAW_REQUEST,
     link.one_way: "local link",
     link.round_trip: "local link",
+    link.request_trip: "local link",
 }
 
 

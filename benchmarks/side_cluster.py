@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 RAW = "nats-py work queue"
+RAW_REQUEST = "nats-py request"
 
 _STREAM = {"name": "raw", "subjects": ["raw.>"]}
 
@@ -64,6 +65,12 @@ def round_trip(workload: Workload, seconds: float, *, p99: bool = False) -> floa
 def round_trip_p99(workload: Workload, seconds: float) -> float:
     """Return the time that 99 of 100 messages to another node and back take at most."""
     return round_trip(workload, seconds, p99=True)
+
+
+def request_trip(workload: Workload, seconds: float) -> float:
+    """Return the median time of a request to another node and its answer, in seconds."""
+    with _server() as url, _other("ours", url, workload):
+        return _on_a_node(url, partial(_request_trips, workload, seconds))
 
 
 def _on_a_node(url: str, drive: Callable[[], Awaitable[float]]) -> float:
@@ -101,6 +108,11 @@ async def _trips(workload: Workload, seconds: float, p99: bool) -> float:
         return await channel.async_receive()
 
     return await _times(workload, seconds, p99, pool, trip)
+
+
+async def _request_trips(workload: Workload, seconds: float) -> float:
+    channel = await _known("echo")
+    return await _times(workload, seconds, False, workload.make_pool(), channel.async_request)
 
 
 async def _known(name: str) -> Channel[Any]:
@@ -151,6 +163,10 @@ def _ours(url: str) -> None:
     @echo.on_receive()
     async def echoed(data: Any) -> None:
         await echo.async_send(data)
+
+    @echo.on_request()
+    async def answered(data: Any) -> Any:
+        return data
 
     @bot.on_before_start
     def name() -> None:
@@ -239,6 +255,43 @@ async def _raw_stream(client: Any) -> Any:
             return stream
 
 
+def raw_request_trip(workload: Workload, seconds: float) -> float:
+    """Return the median time of nats-py's request and its answer, in seconds."""
+    with _server() as url, _other("raw_answer", url, workload):
+        return asyncio.run(asyncio.wait_for(_raw_requests(url, workload, seconds), PATIENCE))
+
+
+async def _raw_requests(url: str, workload: Workload, seconds: float) -> float:
+    import nats
+    from nats.errors import NoRespondersError
+
+    pool = [message.encode() for message in workload.make_pool()]
+    client = await nats.connect(url)
+
+    async def trip(message: bytes) -> bytes:
+        while True:
+            try:
+                return (await client.request("raw.ask", message, PATIENCE)).data
+            except NoRespondersError:  # The other process is about to start.
+                await asyncio.sleep(0.02)
+
+    figure = await _times(workload, seconds, False, pool, trip)
+    await client.close()
+    return figure
+
+
+async def _raw_answer(url: str) -> None:
+    import nats
+
+    client = await nats.connect(url)
+
+    async def answer(message: Any) -> None:
+        await message.respond(message.data)
+
+    await client.subscribe("raw.ask", cb=answer)
+    await asyncio.Event().wait()
+
+
 async def _raw(url: str, echo: bool) -> None:
     import nats
 
@@ -312,5 +365,7 @@ if __name__ == "__main__":
     part, server_url, _ = sys.argv[1:]
     if part == "ours":
         _ours(server_url)
+    elif part == "raw_answer":
+        asyncio.run(_raw_answer(server_url))
     else:
         asyncio.run(_raw(server_url, part == "raw_echo"))

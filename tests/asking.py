@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from liteyuki_core.comm.channel import Channel
 from tests.conftest import wait_until
-from tests.pair import Pair, run_async
+from tests.pair import Pair, in_thread, run_async
 
 Ask = Callable[..., Any]
 """Called with a channel, the data, a timeout (10 s) and `once`."""
@@ -27,6 +28,35 @@ def ask_async(
     return run_async(channel.async_request(data, timeout, once=once))
 
 
+class Asks:
+    """A thread that asks, and what came of it."""
+
+    def __init__(self, ask: Ask, channel: Channel[Any], data: Any, **kwargs: Any) -> None:
+        self.outcome: Any = None
+
+        def asks() -> None:
+            try:
+                self.outcome = ask(channel, data, 20, **kwargs)
+            except Exception as error:
+                self.outcome = error
+
+        self._thread = in_thread(asks)
+
+    def result(self) -> Any:
+        """Wait for the outcome and return it."""
+        self._thread.join(20)
+        return self.outcome
+
+
+def never_ends(channel: Channel[Any], begun: list[Any], **kwargs: Any) -> None:
+    """Register a callback that has begun and does not end."""
+
+    @channel.on_request(**kwargs)
+    async def waits(data: Any) -> None:
+        begun.append(data)
+        await asyncio.sleep(60)
+
+
 def nothing_is_left(*channels: Channel[Any]) -> None:
     """Wait until no table of any of these ends knows a request."""
 
@@ -42,11 +72,12 @@ def nothing_is_left(*channels: Channel[Any]) -> None:
 
 
 def nothing_is_under_way(pair: Pair) -> None:
-    """Wait until the hub has no request in custody and remembers none."""
+    """Wait until no hub has a request in custody or remembers one, and no node does."""
 
     def rest() -> list[Any]:
-        routes = [route for route in pair.hub._keys.values() if route.has_requests]
-        found: list[Any] = []
+        hubs = pair.hubs()
+        routes = [route for hub in hubs for route in hub._keys.values() if route.has_requests]
+        found: list[Any] = pair.between_nodes()
         for each in (route.requests(i) for route in routes for i in (0, 1)):
             found += each._asked, each._answers, each.waiting, each.sent
         return [each for each in found if each]

@@ -11,6 +11,7 @@ from liteyuki_core.cluster.options import Options
 from liteyuki_core.cluster.store import SharedStore
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.main import Main
 from tests.conftest import wait_until
 from tests.pair import _LINES, Pair
@@ -86,6 +87,13 @@ class NodesPair(Pair):
         self.connect()
         for name in ("w-active", "w-passive"):
             wait_until(lambda name=name: name in self.main.port.names(), f"a knows {name}")
+
+    def hubs(self) -> list[Hub]:
+        return [self.near.main.hub, self.hub]
+
+    def between_nodes(self) -> list[Any]:
+        parts = [each.node.requests for each in (self.near, self.far)]
+        return [count for each in parts for count in (each.asked.under_way, each.answering.in_hand)]
 
     def close(self) -> None:
         """End both sides."""

@@ -10,6 +10,7 @@ from typing import Any
 from liteyuki_core import log
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.link_peer import LinkPeer
 from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.comm.link_port import LinkPort
@@ -209,6 +210,14 @@ class Pair:
         self.main.register(name, ours)
         wait_until(lambda: name in self.port.names(), f"{name} is known")
         return Channel._of(ours), Channel._of(self.child.get(name))
+
+    def hubs(self) -> list[Hub]:
+        """Return the hubs of both sides."""
+        return [self.hub]
+
+    def between_nodes(self) -> list[Any]:
+        """Return what nodes remember of requests."""
+        return []
 
     def logged(self, *words: str) -> str:
         """Wait for a log line with all these words and return it."""

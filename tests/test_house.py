@@ -166,7 +166,10 @@ REBUILDS = {
     "comm.wire.payload: payload.rebuild": "a long message, in `load` above",
     "comm.ends.inbox: pickle.loads": "who receives from a channel, or answers, asked for it",
     "comm.ends.end: self.receiving.load": "a request, for an `on_request` callback",
-    "comm.channel: end.receiving.load": "an answer, for whoever has asked",
+    "comm.channel: end.receiving.load_answer": "an answer, for whoever has asked",
+    "comm.ends.crossing: super().load": "of an end that may cross nodes: what has no type",
+    "comm.ends.crossing: model.load": "likewise: plain data, as an object of the channel's type",
+    "comm.wire.models: _model(kind).load": "the same, from a process of this node",
     "comm.ends.receiving: from wire.payload import ...": "the same, of all others",
     "comm.channel: receiving.rebuild": "`receive` in its forms",
     "comm.select: end.rebuild": "`select` and `async_select`",
@@ -189,7 +192,7 @@ REBUILDS = {
 """Where bytes become objects, and why no child can run code in the main process there: that one
 rebuilds what its own code asks for, by a receive, a callback, a get or a watch, and no more."""
 
-_REBUILDING = {"load", "loads", "load_linked", "rebuild", "Unpickler", "find_class"}
+_REBUILDING = {"load", "loads", "load_answer", "load_linked", "rebuild", "Unpickler", "find_class"}
 _HARMLESS = {
     "tomllib.load",
     "json.loads",

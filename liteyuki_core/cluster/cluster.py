@@ -40,6 +40,7 @@ from .member import Member
 from .message import Word
 from .options import Options
 from .presence import Presence
+from .requests import Requests
 from .routes import Routes
 from .store import SharedStore
 from .streams import Streams
@@ -80,6 +81,7 @@ class Node:
         self._handled = Handled(self, peers)
         self._routes = Routes(self, peers, options.grace, self._node_changed)
         self._book = self._routes.book
+        self.requests = Requests(self, self._book)
         store = main.store
         assert isinstance(store, SharedStore), "Main is made with make_store=SharedStore"
         self._store = store
@@ -150,14 +152,14 @@ class Node:
         if not far.due:
             far.due = True
             self._due.append(far)
-            self._wake()
+            self.wake()
 
     def was_handled(
         self, incoming: Incoming, arrival: Arrival, sender: str, numbers: list[int]
     ) -> None:
         """Note how many messages of a letter are handled."""
         self._handled.note(incoming, arrival, sender, numbers)
-        self._wake()
+        self.wake()
 
     def soon(self, call: Callable[..., object], *args: Any) -> None:
         """Have the loop call something."""
@@ -165,7 +167,8 @@ class Node:
             with suppress(RuntimeError):  # It has ended meanwhile.
                 self._loop.call_soon_threadsafe(call, *args)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the loop do what was noted."""
         if not self._woken:
             self._woken = True
             self.soon(self._work)
@@ -176,12 +179,14 @@ class Node:
         with self.hub.lock:
             due, self._due = self._due, []
             noted = self._handled.take()
+            asked = self.requests.take()
             self._woken = False
             for far in due:
                 far.due = False
         for far in due:
             far.start()
         self._handled.tell(noted)
+        self.requests.do(asked)
 
     def later(self, seconds: float, call: Callable[[], object]) -> None:
         """Have the loop call something after some time."""
@@ -235,6 +240,7 @@ class Node:
     def has_left(self) -> None:
         """Learn that a far end has sent something: letters may count as handled that waited."""
         self._handled.has_left()
+        self.requests.has_left()
 
     def far_for(self, node: str, name: str, *, is_home: bool) -> Far | None:
         """Return the end of a channel with a node; None if there is no such channel.
@@ -272,6 +278,8 @@ class Node:
         await self._book.look_for_late_ones()
         self._look_at_members()
         self._routes.rest()
+        self._routes.look_for_silent()
+        self.requests.look()
 
     def _look_at_members(self) -> None:
         """Tell which nodes have come or gone."""
@@ -318,6 +326,7 @@ class Node:
         await self._store.open()
         await self.connection.subscribe(self.subjects.words(self.name), self._word)
         await self.connection.subscribe(self.subjects.all_words, self._word)
+        await self.requests.open()
         self._routes.open()
         self._opened = True
         log.logger.info(
@@ -347,7 +356,9 @@ class Node:
     def _is_busy(self) -> bool:
         if self._store.is_busy and self.connection.is_there:
             return True
-        return self._handled.is_busy or any(not far.stuck for far in list(self.busy))
+        if self._handled.is_busy or self.requests.is_busy:
+            return True
+        return any(not far.stuck for far in list(self.busy))
 
     def _connected_again(self) -> None:
         self.task(self._catch_up())
@@ -370,6 +381,7 @@ class Node:
         self.presence.tell(again=True)
         await self._routes.tell_all_held()
         await self.tell(self.subjects.all_words, Word(self.name, self.epoch, resync=True))
+        self.requests.connected_again()
         await self._handled.look(at_once=True)
 
     async def _delivered(self, msg: Msg) -> None:
@@ -395,6 +407,8 @@ class Node:
         if not NAME.fullmatch(word.node) or word.node == self.name:
             return
         self._handled.learn(word)
+        if word.resync:
+            self.requests.came_back(word.node)
         await self._routes.hear(word)
 
     def _node_changed(self, name: str, new: bool) -> None:
@@ -404,3 +418,6 @@ class Node:
         if new and name != self.name:
             self._asking.gone(name)  # Its life before is.
             self._routes.came_back(name)
+            self.requests.came_back(name)
+        elif not self._book.is_alive(name):
+            self.requests.look()

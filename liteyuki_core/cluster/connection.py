@@ -155,9 +155,9 @@ class Connection:
         await self._client.flush()
         return subscription.unsubscribe
 
-    async def tell(self, subject: str, body: bytes) -> None:
-        """Send something that is lost if nobody listens."""
-        await self._client.publish(subject, body)
+    async def tell(self, subject: str, body: bytes, reply: str = "") -> None:
+        """Send something that is lost if nobody listens; `reply` is told if nobody does."""
+        await self._client.publish(subject, body, reply)
 
     async def request(self, subject: str, body: bytes, timeout: float) -> bytes:
         """Send something that is answered. Raises `NoRespondersError` if nobody listens."""

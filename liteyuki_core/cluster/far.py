@@ -21,8 +21,9 @@ from time import monotonic
 from typing import Any
 
 from .. import log
+from ..comm.hub.requests import GRACE, Requests
 from ..comm.hub.route import Route
-from ..comm.hub.side import Side
+from ..comm.hub.side import Holder, Side
 from ..comm.wire.batch import Batch
 from ..comm.wire.words import FAR
 from ..errors import ChannelBroken, ChannelError
@@ -72,6 +73,9 @@ class Far:
         self.opened = False
         """Whether a process of this node has the channel, where that is another node's."""
         self.receives = False
+        self.answers: int | None = None
+        """How many requests the processes on the side without the channel answer at a time; 0 where
+        it is certain that none does, None while it is not known."""
         self.epoch = ""
         """The life in which that other node has told of the channel."""
         self.told: tuple[bool] | None = None
@@ -260,6 +264,7 @@ class NodePeer:
         """Drop a far end. Nothing waits any more for what it has not sent."""
         far.stuck = True
         self._here.busy.discard(far)
+        self._here.requests.forget(far)
         self.fars.pop(far.number, None)
         if self.by_name.get((far.name, far.is_home)) is far:
             del self.by_name[far.name, far.is_home]
@@ -267,7 +272,10 @@ class NodePeer:
     # ------------------------------------------------------------- called by the hub
 
     def deliver(self, number: int, batch: Batch) -> None:
-        self.fars[number].put(batch)
+        if batch.headers is None:
+            self.fars[number].put(batch)
+        else:
+            self._here.requests.ask(self.fars[number], batch)
 
     def gone(
         self,
@@ -308,15 +316,15 @@ class NodePeer:
         pass
 
     def answered(self, number: int, batch: Batch) -> None:
-        pass  # Requests are not passed to other nodes.
+        self._here.requests.answered(self.fars[number], batch)
 
     def refused(
         self, number: int, requests: Sequence[int], kind: type[ChannelError], why: str
     ) -> None:
-        pass
+        self._here.requests.refused(self.fars[number], requests, kind, why)
 
     def cancelled(self, number: int, requests: Sequence[int]) -> None:
-        pass
+        self._here.requests.cancel(self.fars[number], requests)
 
     def says_late(self, number: int) -> bool:
         return True
@@ -379,6 +387,37 @@ class Listened(Side):
         if now != self._said:
             self._said = now
             self._notify(*now)
+
+
+class Heard(Requests):
+    """The requests to that side. `notify` is called under the lock with how many at a time the
+    processes here answer, when that changes.
+    """
+
+    def __init__(self, notify: Any) -> None:
+        super().__init__(None)
+        self._notify = notify
+        self._said = 0
+
+    def receives(self, holder: Holder, window: int, asks: bool) -> None:
+        super().receives(holder, window, asks)
+        self._look()
+
+    def _update_sharing(self) -> None:
+        super()._update_sharing()
+        self._look()
+
+    def _look(self) -> None:
+        now = sum(holder.window for holder in self.holders.values() if holder.ready)
+        if now != self._said:
+            self._said = now
+            self._notify(now)
+
+    def nobody_answers(self) -> bool:
+        """Return whether all who have the channel have had time to say that they answer."""
+        holders = list(self.holders.values())
+        since = [max(holder.peer.serves_since, holder.opened_at) for holder in holders]
+        return not self._said and bool(since) and max(since) + GRACE <= monotonic()
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:

@@ -71,6 +71,65 @@ class Word(msgspec.Struct, array_like=True, gc=False):
     held: dict[str, bool] = {}
     resync: bool = False
     gone: list[str] = []
+    answers: dict[str, int] = {}
+    """By names in `held`: how many requests processes there answer at a time; 0 where it is certain
+    that none does. A name that is not here is one where it is not known yet."""
+
+
+class Ask(msgspec.Struct, array_like=True, gc=False):
+    """A request, or a part of one. `body` has it as a letter has its messages."""
+
+    number: int
+    """Counts the requests of one life of the node that asks."""
+    name: str
+    """The channel's."""
+    to_home: bool
+    """Whether the node that is asked has the channel."""
+    body: bytes
+    once: bool = False
+    kill: bool = False
+    traceparent: str = ""
+    part: int = 0
+    parts: int = 1
+
+
+class Asks(msgspec.Struct, array_like=True, gc=False):
+    """What a node that asks tells another one."""
+
+    node: str
+    epoch: str
+    asks: list[Ask] = []
+    cancelled: list[int] = []
+    """Requests whose answers nobody waits for any more."""
+    done: list[int] = []
+    """Requests whose outcomes have come."""
+    still: tuple[int, list[int]] | None = None
+    """All requests that are waited for, and a number for the answer to this."""
+
+
+class Answer(msgspec.Struct, array_like=True, gc=False):
+    """What comes of a request, or a part of it.
+
+    `failed` says that the body has a text as `ends/remote.py` makes it. With a `refusal`, the name
+    of an error, the body has the reason.
+    """
+
+    number: int
+    body: bytes
+    failed: bool = False
+    refusal: str = ""
+    part: int = 0
+    parts: int = 1
+
+
+class Answers(msgspec.Struct, array_like=True, gc=False):
+    """What a node that is asked tells the one that asks."""
+
+    node: str
+    epoch: str
+    answers: list[Answer] = []
+    missing: tuple[int, list[int]] | None = None
+    """The answer to `still`: those requests that have not come."""
 
 
 class NodeEntry(msgspec.Struct):
@@ -131,6 +190,8 @@ _letters = msgspec.msgpack.Decoder(Letter)
 _entries = msgspec.msgpack.Decoder(list[Any])
 _gone = msgspec.msgpack.Decoder(Gone)
 _words = msgspec.msgpack.Decoder(Word)
+_asks = msgspec.msgpack.Decoder(Asks)
+_answers = msgspec.msgpack.Decoder(Answers)
 _nodes = msgspec.json.Decoder(NodeEntry)
 _abouts = msgspec.json.Decoder(AboutEntry)
 _channels = msgspec.json.Decoder(ChannelEntry)
@@ -139,6 +200,8 @@ encode = _encoder.encode
 read_letter = _letters.decode
 read_gone = _gone.decode
 read_word = _words.decode
+read_asks = _asks.decode
+read_answers = _answers.decode
 read_node = _nodes.decode
 read_about = _abouts.decode
 read_channel = _channels.decode
@@ -192,6 +255,14 @@ def batches_of(body: bytes) -> Iterator[Batch]:
         yield pack_text(0, texts)
     if payloads:
         yield pack(0, payloads, lengths)
+
+
+def only_batch_of(body: bytes) -> Batch:
+    """Return the one message of a request's or an answer's body. Raises what `batches_of` does."""
+    batches = list(batches_of(body))
+    if len(batches) != 1 or batches[0].count != 1:
+        raise FrameError("a body with more or less than one message")
+    return batches[0]
 
 
 def _payload(each: object) -> tuple[Any, int]:

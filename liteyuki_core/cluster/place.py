@@ -35,11 +35,16 @@ class Place(Protocol):
     """How much is asked of the server at a time."""
     busy: set[Any]
     """The far ends with something that is still to leave. Under the lock."""
+    requests: Any
+    """The `Requests` between this node and others."""
     stopping: bool
     closed: bool
 
     def due(self, far: Any) -> None:
         """Have a far end send what waits. Under the lock."""
+
+    def wake(self) -> None:
+        """Have the loop do what was noted. Under the lock."""
 
     def was_handled(self, incoming: Any, arrival: Any, sender: str, numbers: list[int]) -> None:
         """Note how many messages of a letter are handled. Under the lock."""

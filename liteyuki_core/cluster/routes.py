@@ -21,7 +21,7 @@ from ..errors import ChannelBroken, ClusterError
 from ..language import say
 from .book import Book
 from .connection import Refused
-from .far import WINDOW, Far, Listened, NodePeer
+from .far import WINDOW, Far, Heard, Listened, NodePeer
 from .incoming import Incoming
 from .message import ChannelEntry, Word
 from .place import Place
@@ -29,8 +29,6 @@ from .subjects import NAME
 
 _AGAIN_SECONDS = 0.1
 _INTERNAL = ("-gateway", "-session")
-
-_NO_REQUESTS = "requests can't go to another node of the cluster yet"
 
 
 class Registrar(NodePeer):
@@ -67,6 +65,8 @@ class Routes:
         self._homes: dict[str, Incoming] = {}
         self._theirs: dict[str, Incoming] = {}
         """By name: what comes on channels of this node, and on those of other nodes."""
+        self._unsure: dict[Far, Heard] = {}
+        """Channels of other nodes where it is not known whether anybody here answers requests."""
         self._registrar = Registrar(node, self._renamed)
 
     def open(self) -> None:
@@ -222,9 +222,14 @@ class Routes:
             def notify(opened: bool, receives: bool) -> None:
                 self._node.soon(self._listens, far, opened, receives)
 
-            route.sides = (route.sides[0], Listened(notify))
-            route.requests(0).refusal = _NO_REQUESTS
+            def notify_answers(count: int) -> None:
+                self._node.soon(self._answers, far, heard, count)
+
+            heard = Heard(notify_answers)
+            route.be_listened_to(Listened(notify), heard)
+            self._hub.answers(peer, far.number, WINDOW)  # What nobody answers is refused there.
             self._hub.register(peer, far.number, entry.name)
+        self._unsure[far] = heard
         self._hub.pump()
 
     def _listens(self, far: Far, opened: bool, receives: bool) -> None:
@@ -234,6 +239,29 @@ class Routes:
             incoming = self._theirs[far.name] = Incoming(self._node, far.name, is_home=False)
             incoming.start()
         self._node.task(self.tell_held(far.peer.node))
+
+    def _answers(self, far: Far, heard: Heard, count: int) -> None:
+        """Learn how many requests processes of this node answer at a time."""
+        far.answers = count or None
+        if count:
+            self._unsure.pop(far, None)
+        else:
+            self._unsure[far] = heard
+        self._node.task(self.tell_held(far.peer.node))
+
+    def look_for_silent(self) -> None:
+        """Look where it is certain by now that nobody here answers requests."""
+        nodes = set()
+        with self._hub.lock:
+            for far, heard in list(self._unsure.items()):
+                if far.number not in far.peer.ends:
+                    del self._unsure[far]
+                elif far.opened and heard.nobody_answers():
+                    far.answers = 0
+                    del self._unsure[far]
+                    nodes.add(far.peer.node)
+        for name in nodes:
+            self._node.task(self.tell_held(name))
 
     def came_back(self, name: str) -> None:
         """Learn that a node has come, or has a new life."""
@@ -292,7 +320,7 @@ class Routes:
         gone = [
             name
             for name, receives in word.held.items()
-            if not self._holds(word.node, name, receives)
+            if not self._holds(word.node, name, receives, word.answers.get(name))
         ]
         if gone:
             await node.tell(node.subjects.words(word.node), Word(node.name, node.epoch, gone=gone))
@@ -309,17 +337,20 @@ class Routes:
             await self._tell_holds([far for far in peer.fars.values() if not far.is_home])
 
     async def _tell_holds(self, fars: list[Far]) -> None:
-        held = {far.name: far.receives for far in fars if far.opened}
-        if held:
+        fars = [far for far in fars if far.opened]
+        if fars:
             node, to = self._node, fars[0].peer.node
-            await node.tell(node.subjects.words(to), Word(node.name, node.epoch, held=held))
+            held = {far.name: far.receives for far in fars}
+            answers = {far.name: far.answers for far in fars if far.answers is not None}
+            word = Word(node.name, node.epoch, held=held, answers=answers)
+            await node.tell(node.subjects.words(to), word)
 
     async def tell_all_held(self) -> None:
         """Tell each node which of its channels this one holds."""
         for name in list(self._peers):
             await self.tell_held(name)
 
-    def _holds(self, node: str, name: str, receives: bool) -> bool:
+    def _holds(self, node: str, name: str, receives: bool, answers: int | None) -> bool:
         """Learn that another node has a channel of this one; return whether there is one."""
         far = self.far_for(node, name, is_home=True)
         if far is None:
@@ -329,6 +360,13 @@ class Routes:
                 self._hub.receives(far.peer, far.number, WINDOW, False)
             else:
                 self._hub.rests(far.peer, far.number)
+            if answers != far.answers:
+                far.answers = answers
+                self._hub.is_silent(far.peer, far.number, answers == 0)
+                if answers:
+                    self._hub.answers(far.peer, far.number, answers)
+                else:
+                    self._hub.rests(far.peer, far.number, requests=True)
         self._hub.pump()
         return True
 

@@ -45,6 +45,8 @@ class Subjects:
         self.node = node
         self._channels = f"ly.{cluster}.c"
         self._words = f"ly.{cluster}.n"
+        self._requests = f"ly.{cluster}.q"
+        self._delivered = f"ly.{cluster}.d"
         self._asks = f"ly.{cluster}.a"
         self._entry = f"$KV.ly_{cluster}"
         self._stored = f"$KV.lystore_{cluster}"
@@ -61,6 +63,14 @@ class Subjects:
     def words(self, node: str) -> str:
         """Where words to a node go."""
         return f"{self._words}.{node}"
+
+    def requests(self, node: str) -> str:
+        """Where requests to a node go, and what is to be said of them."""
+        return f"{self._requests}.{node}"
+
+    def answers(self, node: str, epoch: str, of: str) -> str:
+        """Where answers of a node go to this life of another one; "*" is any node."""
+        return f"{self._delivered}.{node}.{epoch}.answers.{of}"
 
     @property
     def all_words(self) -> str:

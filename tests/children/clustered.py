@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from itertools import count
 
-from liteyuki_core import Channel, LiteyukiBot, get_channel, shared_memory
+from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel, shared_memory
 from liteyuki_core.cluster.member import Member
 from liteyuki_core.comm import set_channel
 from tests.children import acting
@@ -43,6 +44,40 @@ def sending() -> None:
         while channel.stats()["acknowledged"] < stop - first:
             await asyncio.sleep(0.02)
         print("> all", flush=True)
+
+    bot.run()
+
+
+def asking() -> None:
+    """Ask another node's NoneBot on and on, twenty at a time, and answer what it asks in turn.
+
+    Write each answer, or the name of the error in its place.
+    """
+    bot = LiteyukiBot()
+    adds: Channel[int] = Channel("adds")
+    adds.on_request()(lambda number: number + 1)
+    numbers = count()
+
+    @bot.on_before_start
+    def name() -> None:
+        set_channel("adds", adds)
+
+    async def ask() -> None:
+        channel = get_channel("nonebot-passive")
+        while True:
+            number = next(numbers)
+            try:
+                answer, pid = await channel.async_request(number)
+            except ChannelBroken as error:
+                print(f"> {type(error).__name__}", flush=True)
+                await asyncio.sleep(0.1)
+            else:
+                assert answer == 2 * number + 1
+                print(f"> {number} {pid}", flush=True)
+
+    @bot.on_after_start
+    async def asks() -> None:
+        await asyncio.gather(*(ask() for _ in range(20)))
 
     bot.run()
 

@@ -163,16 +163,6 @@ def test_what_can_not_cross_is_skipped(nats: NatsServer) -> None:
     pair.close()
 
 
-def test_requests_are_refused(nodes: Nodes) -> None:
-    """At once, and with the reason."""
-    first, second = nodes
-    made = first.make("jobs")
-    made.on_request()(lambda data: data)
-    got = second.get("jobs")
-    with pytest.raises(ChannelBroken, match="requests can't go to another node"):
-        got.request("?", 5)
-
-
 def test_a_stopped_process_and_its_successor(nats: NatsServer) -> None:
     """Others are told that it has stopped, and can send again when it is back."""
     pair = NodesPair(nats.url, "t")

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.test_kills import check, environment_of, numbers, wait_for_some
+from tests.cluster.counting import SLOW, check, environment_of, numbers, wait_for_some
 from tests.nats import NatsServer
 from tests.program import Program, program_command, program_environment, running
-
-SLOW = 60.0
 
 
 class OtherHost:

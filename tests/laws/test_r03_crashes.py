@@ -8,7 +8,6 @@ Tests comm/hub/requests.py, comm/hub/letters.py.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any
 
@@ -16,38 +15,9 @@ import pytest
 
 from liteyuki_core import ChannelBroken, ChannelClosed, ChannelTimeout, RemoteError
 from liteyuki_core.comm.channel import Channel
-from tests.asking import Ask, nothing_is_under_way
+from tests.asking import Ask, Asks, never_ends, nothing_is_under_way
 from tests.conftest import wait_until
-from tests.pair import Pair, in_thread
-
-
-class Asks:
-    """A thread that asks, and what came of it."""
-
-    def __init__(self, ask: Ask, channel: Channel[Any], data: Any, **kwargs: Any) -> None:
-        self.outcome: Any = None
-
-        def asks() -> None:
-            try:
-                self.outcome = ask(channel, data, 20, **kwargs)
-            except Exception as error:
-                self.outcome = error
-
-        self._thread = in_thread(asks)
-
-    def result(self) -> Any:
-        """Wait for the outcome and return it."""
-        self._thread.join(20)
-        return self.outcome
-
-
-def never_ends(channel: Channel[Any], begun: list[Any], **kwargs: Any) -> None:
-    """Register a callback that has begun and does not end."""
-
-    @channel.on_request(**kwargs)
-    async def waits(data: Any) -> None:
-        begun.append(data)
-        await asyncio.sleep(60)
+from tests.pair import Pair
 
 
 def of_child(pair: Pair, name: str = "channel-1") -> Channel[Any]:
@@ -213,6 +183,7 @@ def test_several_answer(pair: Pair, ask: Ask) -> None:
     nothing_is_under_way(pair)
 
 
+@pytest.mark.one_hub
 def test_a_channel_in_a_request_that_was_given_up(pair: Pair) -> None:
     """Its handler dies with it. Nothing holds the channel any more, so it is forgotten."""
     ours, theirs = pair.channel()

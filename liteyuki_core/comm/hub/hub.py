@@ -379,10 +379,12 @@ class Hub:
         side = route.sides[i]
         side.drop_holder(peer, False, 0)
         if side.holders:
+            self._drop_requests(route, i, peer, number)
             side.push()
             self._look_at_end(route, i)
         else:
             route.end_side(i, kind, why, lines)
+            self._drop_requests(route, i, peer, number)
             self._note_dropped(route, side.clear())
             self._release_name(route)
         self._forget_if_unused(route)
@@ -394,12 +396,66 @@ class Hub:
             held[0].more_comes = False
             held[0].revive_side(held[1])
 
-    def rests(self, peer: Peer, number: int) -> None:
-        """Learn that `peer` receives no more, until it says that it does. Under the lock."""
+    def rests(self, peer: Peer, number: int, requests: bool = False) -> None:
+        """Learn that `peer` receives no more, or answers no `requests`, until it says that it does.
+
+        Under the lock.
+        """
         held = peer.ends.get(number)
         if held is not None:
-            side = held[0].sides[held[1]]
+            side = held[0].side_of(held[1], requests)
             side.rests(side.holders[peer])
+
+    def is_silent(self, peer: Peer, number: int, silent: bool) -> None:
+        """Learn whether it is certain that nobody answers requests at `peer`, another node.
+
+        Under the lock.
+        """
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        route, i = held
+        if not silent:
+            if route.has_requests:
+                route.requests(i).silent.discard(peer)
+            return
+        requests = route.requests(i)
+        requests.silent.add(peer)
+        if requests.waiting:
+            self._reminder.look_at_unanswered(route, i, self._peers)
+
+    def refuse(
+        self,
+        peer: Peer,
+        number: int,
+        requests: Sequence[int],
+        kind: type[ChannelError],
+        why: str,
+    ) -> None:
+        """Learn that requests which `peer`, another node, was given are not answered.
+
+        Under the lock.
+        """
+        held = peer.ends.get(number)
+        if held is not None:
+            side = held[0].requests(held[1])
+            side.refuse(side.holders[peer], requests, kind, why)
+
+    def take_requests_from(
+        self, peer: Peer, number: int, kind: type[ChannelError], why: str
+    ) -> None:
+        """Learn that `peer`, another node, answers none of what it was given. Under the lock.
+
+        Others may. If there are none, whoever has asked gets this error.
+        """
+        held = peer.ends.get(number)
+        if held is None:
+            return
+        route, i = held
+        requests = route.requests(i)
+        requests.take_from(requests.holders[peer], kind, why)
+        if requests.waiting:
+            self._reminder.look_at_unanswered(route, i, self._peers)
 
     def leave(self, peer: Peer, number: int) -> None:
         """Take back an end whose last handle is gone. Under the lock.

@@ -18,6 +18,7 @@ from typing import Any
 from ...errors import RemoteError
 from ...language import Phrase, listed
 from ..store.expiry import Expiry
+from ..wire.words import FAR
 from .calls import LATE, Calls
 from .notes import Notes
 from .route import ChildPeer, Route
@@ -66,6 +67,8 @@ class Reminder:
                 [holder.peer.process or MAIN for holder in requests.holders.values()]
             )
             who = "the main process" if process == MAIN else f"process {process}"
+            if process.startswith(FAR):
+                who = f"node {process.removeprefix(FAR)}"
             why = f"nobody answers requests here: {who} has no on_request callback on it"
             requests.refuse_all(RemoteError, why)
         elif requests.waiting and not any(h.ready for h in requests.holders.values()):

@@ -25,7 +25,7 @@ from ..wire.headers import Headers
 from ..wire.words import Ranges
 from .side import MAIN, Carried, Entry, Holder, Recipient, Side
 
-_GRACE = 1.0
+GRACE = 1.0
 """Seconds that a process which is ready, and has the channel, has to say that it answers."""
 
 Asker = tuple[Recipient, int]
@@ -52,6 +52,8 @@ class Requests(Side):
         """By this side's number of a request: its answer, alone in a batch."""
         self._waiting_since = 0.0
         """When the first of the requests came that wait now."""
+        self.silent: set[Recipient] = set()
+        """Peers that are other nodes, where it is certain that nobody answers."""
 
     # ------------------------------------------------------------- from askers
 
@@ -207,6 +209,37 @@ class Requests(Side):
                 self._refuse(entry, at, kind, why)
         self.clear()
 
+    def refuse(
+        self, holder: Holder, requests: Sequence[int], kind: type[ChannelError], why: str
+    ) -> None:
+        """Drop requests that a holder was given and that it will not answer."""
+        for at in requests:
+            entry = self._entry_of(holder, at)
+            if entry is not None:
+                self._answers.pop(at, None)
+                self._refuse(entry, at, kind, why)
+                self._settle_some(holder, at, at + 1, {})
+                self._drop(entry)
+        if self.waiting:
+            self.push()
+
+    def take_from(self, holder: Holder, kind: type[ChannelError], why: str) -> None:
+        """Take back all that a holder was given, because it will not answer. Others may.
+
+        Those with the header `once` may have been begun, so they are dropped.
+        """
+        for entry in list(self.sent.values()):
+            headers = entry.batch.headers
+            if entry.holder is holder and headers is not None and headers.once:
+                whys = f"{why}; it is not tried again because of once=True"
+                self.refuse(holder, list(numbers_of(entry)), kind, whys)
+        self.drop_holder(holder.peer, False, 0)
+        self.holders[holder.peer] = Holder(holder.peer, holder.number, False)
+        if len(self.holders) > 1:
+            self.push()
+        else:
+            self.refuse_all(kind, why)
+
     def clear(self) -> int:
         """Drop all requests in custody; return how many there were."""
         self._answers.clear()
@@ -221,6 +254,7 @@ class Requests(Side):
             if self._answers and entry.holder is not None and entry.holder.peer is peer:
                 for at in numbers_of(entry):
                     self._answers.pop(at, None)
+        self.silent.discard(peer)
         aside = super().drop_holder(peer, crash, limit)
         for entry in aside:
             processes = ", ".join(dict.fromkeys(entry.crashed))
@@ -242,12 +276,13 @@ class Requests(Side):
         if not self.waiting or self._is_queue or any(holder.ready for holder in holders):
             return inf
         if holders:
-            return _GRACE + max(max(h.peer.serves_since, h.opened_at) for h in holders)
+            late = [h for h in holders if h.peer not in self.silent]
+            return max((GRACE + max(h.peer.serves_since, h.opened_at) for h in late), default=0.0)
         if self.process is None:
             return inf  # Anybody may still get it.
         if self.process == MAIN:
-            return self._waiting_since + _GRACE
-        return serving.get(self.process, inf) + _GRACE
+            return self._waiting_since + GRACE
+        return serving.get(self.process, inf) + GRACE
 
     def _refuse(self, entry: Entry, at: int, kind: type[ChannelError], why: str) -> None:
         asker, request = asker_of(entry, at)

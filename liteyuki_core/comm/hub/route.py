@@ -130,6 +130,17 @@ class Route:
         for peer, holder in self.sides[0].holders.items():
             requests.holders[peer] = Holder(peer, holder.number, False)
 
+    def be_listened_to(self, side: Side, requests: Requests) -> None:
+        """Have this side 1, before anybody holds it: it tells more than others."""
+        assert self._requests is None
+        self.sides = (self.sides[0], side)
+        mine = Requests(self.sides[0].process)
+        self._requests = (mine, requests)
+        for each, of in ((self.sides[0], mine), (side, requests)):
+            of.peek = each.peek
+            for peer, holder in each.holders.items():
+                of.holders[peer] = Holder(peer, holder.number, False)
+
     def be_peeked_at(self, i: int, peek: Callable[[Entry, Holder], object] | None) -> None:
         """Have `peek` see what is given to the holders of side `i`; None: nobody peeks."""
         self.sides[i].peek = peek

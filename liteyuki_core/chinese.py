@@ -531,6 +531,9 @@ CHINESE = {
     "Too many wrong passwords. Wait a minute.": "密码错误次数过多，请等一分钟。",
     "This is not the password.": "密码不对。",
     "Go on to the page": "进入网页",
+    "lock {key}: this node has lost it, though a process still uses it": (
+        "锁 {key}：本节点没能及时续期，已经失去它，但还有进程在使用"
+    ),
     "the store of the cluster has failed": "集群的存储出错",
     "the NATS server at {url} is gone: what needs other nodes waits until it is back": (
         "与 NATS 服务器 {url} 的连接断开了：需要其他节点的操作会等它恢复"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -87,6 +88,7 @@ class NatsServer:
         """Stop it where it is."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # All of its threads have stopped.
 
     def go_on(self) -> None:
         """Have it go on."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import nats.errors
@@ -24,7 +24,7 @@ from . import kept
 from .connection import Refused
 from .kept import Stored
 from .place import Place
-from .streams import DUPLICATE_SECONDS, MARKER_SECONDS
+from .streams import DUPLICATE_SECONDS
 
 T = TypeVar("T")
 
@@ -38,6 +38,11 @@ _SHORT = 16 * 1024
 """A longer value is on the server only once: eight times would be too much."""
 _ROOM = 8 * 1024
 """What an entry takes beside its value: key, headers, the answer around it."""
+_LOCK_SECONDS = 10
+"""So long a lock lasts that its node does not renew."""
+_DELETED_SECONDS = 60
+"""So long the server keeps what says that a key was deleted."""
+_DELETED = {"KV-Operation": "DEL", "Nats-Rollup": "sub", "Nats-TTL": f"{_DELETED_SECONDS}s"}
 
 
 class Conflict(Exception):
@@ -90,16 +95,33 @@ class Bucket:
         headers = {} if ttl is None else {"Nats-TTL": f"{ttl}s"}
         if ttl is not None or len(body) > _SHORT:
             headers["Nats-Rollup"] = "sub"
-        return await self._change(key, body, headers, expected)
+        return await self._change_key(key, body, headers, expected)
 
     async def delete(self, key: str, expected: int, *, expired: bool = False) -> int:
         """Delete a key; return the version of what says so. Raises `Conflict`."""
-        headers = {
-            "KV-Operation": "DEL",
-            "Nats-Rollup": "sub",
-            "Nats-TTL": f"{MARKER_SECONDS}s",
-        }
-        return await self._change(key, kept.write_gone(key, expired), headers, expected)
+        return await self._change_key(key, kept.write_gone(key, expired), _DELETED, expected)
+
+    async def lock(self, key: str) -> tuple[int, bool]:
+        """Return the version of a lock, and whether it is free."""
+        found = await self._message({"last_by_subj": self._node.subjects.of_lock(key)})
+        if found is None:
+            return 0, True
+        headers = _headers(b64decode(found.get("hdrs", "")))
+        return int(found["seq"]), kept.is_gone(b64decode(found.get("data", "")), headers)
+
+    async def take(self, key: str, expected: int) -> int:
+        """Take a lock for some seconds, or have it for some more; return its version.
+
+        Raises `Conflict` if it has not the `expected` version.
+        """
+        headers = {"Nats-Rollup": "sub", "Nats-TTL": f"{_LOCK_SECONDS}s"}
+        subject, body = self._node.subjects.of_lock(key), self._node.name.encode()
+        return await self._change(f"lock {key}", subject, body, headers, expected)
+
+    async def free(self, key: str, expected: int) -> int:
+        """Give a lock back; return the version of what says so. Raises `Conflict`."""
+        subject = self._node.subjects.of_lock(key)
+        return await self._change(f"lock {key}", subject, b"", _DELETED, expected)
 
     # ------------------------------------------------------------- inside
 
@@ -108,10 +130,20 @@ class Bucket:
         # The server answers a question for an entry in base64.
         return min(self._node.hub_limit, (self._node.connection.max_payload - _ROOM) * 3 // 4)
 
-    async def _change(
-        self, key: str, body: bytes, headers: dict[str, str], expected: int | None
+    async def _change_key(
+        self, key: str, body: bytes, headers: Mapping[str, str], expected: int | None
     ) -> int:
         subject = self._node.subjects.of_key(key)
+        return await self._change(f"key {key!r}", subject, body, headers, expected)
+
+    async def _change(
+        self,
+        what: str,
+        subject: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        expected: int | None,
+    ) -> int:
         name = f"{self._node.name}-{self._node.epoch}-{self._node.next_serial()}"
         headers = {**headers, "Nats-Msg-Id": name}
         if expected is not None:
@@ -129,14 +161,14 @@ class Bucket:
                     return done
                 if error.code not in _NOT_READY:
                     raise StoreError(
-                        f"key {key!r}: the NATS server does not keep it: {error}"
+                        f"{what}: the NATS server does not keep it: {error}"
                         + ("; the bucket is full" if error.code in _FULL else "")
                     ) from error
             except nats.errors.NoRespondersError:
                 await self._missing()
             except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
                 in_doubt = True
-                log.logger.debug(f"NATS: a change of key {key!r} is asked for again: {error!r}")
+                log.logger.debug(f"NATS: a change of {what} is asked for again: {error!r}")
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _settle(self, name: str) -> int | None:

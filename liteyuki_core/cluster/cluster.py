@@ -342,6 +342,7 @@ class Node:
 
     async def _close(self, timeout: float) -> None:
         until = monotonic() + timeout
+        self._store.leave()
         while self._is_busy() and monotonic() < until:
             await asyncio.sleep(0.01)
         self._store.end("this node has left the cluster")

@@ -58,6 +58,18 @@ def plain(value: Value) -> tuple[str, bytes] | None:
     return None if found is None else (_PACKED, bytes(found))
 
 
+def value_of(kind: str, data: bytes) -> Value:
+    """Return a value that `plain` has taken apart. One of an unknown kind can't be rebuilt."""
+    if kind in _AS_THEY_ARE:
+        return Value(kind, data)
+    return Value(PICKLE, packed.flat(data)) if kind == _PACKED else _UNREADABLE
+
+
+def is_gone(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Return whether an entry says that there is none any more."""
+    return not body or any(name in headers for name in _GONE)
+
+
 def write(key: str, given: tuple[str, bytes], expires_at: float | None) -> bytes:
     """Return the entry of a key that has a value, as `plain` returns it."""
     return _encode(Kept(key.encode("utf-8", "surrogatepass"), *given, expires_at))
@@ -81,15 +93,7 @@ def read(
         if any(name in headers for name in _GONE):
             return Stored(version, None, expired="Nats-Marker-Reason" in headers)
         return Stored(version, None, _UNREADABLE)
-    value: Value | None
-    if not kept.kind:
-        value = None
-    elif kept.kind in _AS_THEY_ARE:
-        value = Value(kept.kind, kept.data)
-    elif kept.kind == _PACKED:
-        value = Value(PICKLE, packed.flat(kept.data))
-    else:
-        value = _UNREADABLE
+    value = value_of(kept.kind, kept.data) if kept.kind else None
     at = kept.expires_at
     if at is not None and not 0 <= at < _LATEST:
         at = None

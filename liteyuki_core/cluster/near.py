@@ -71,6 +71,8 @@ class Near:
         self.entries: dict[str, Copy] = {}
         self._keys: dict[str, str] = {}
         """By the subject of an entry: its key."""
+        self._held: dict[str, int] = {}
+        """By the subject of a lock that some node has: its version."""
         self._gone: OrderedDict[str, int] = OrderedDict()
         """By the subject of an entry that was deleted: its last version."""
         self._bucket = ""
@@ -93,7 +95,7 @@ class Near:
         """The number of the last change when that began."""
         self._filled = asyncio.Event()
         self._waits: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
-        """By the subject of an entry: who waits for which version."""
+        """By the subject of an entry or a lock: who waits for which version."""
         self._whole_waits: list[tuple[int, Callable[[], Any], asyncio.Future[Any]]] = []
 
     async def open(self) -> None:
@@ -145,13 +147,29 @@ class Near:
 
     async def has(self, key: str, version: int) -> None:
         """Wait until the copy of a key is this version or a newer one."""
-        subject = self._node.subjects.of_key(key)
+        await self._reaches(self._node.subjects.of_key(key), version)
+
+    async def has_lock(self, key: str, version: int) -> None:
+        """Wait until this version of a lock was told, or a newer one."""
+        await self._reaches(self._node.subjects.of_lock(key), version)
+
+    def lock(self, key: str) -> tuple[int, bool]:
+        """Return the version of a lock, and whether it is free, as far as was told."""
+        subject = self._node.subjects.of_lock(key)
+        return self._version(subject), subject not in self._held
+
+    async def lock_changes(self, key: str, version: int) -> None:
+        """Wait until there is a newer version of a lock."""
+        await self._reaches(self._node.subjects.of_lock(key), version + 1, quietly=True)
+
+    async def _reaches(self, subject: str, version: int, *, quietly: bool = False) -> None:
+        """Wait for a version of an entry. It is late after some time, except if `quietly`."""
         while self._version(subject) < version:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             wait = (version, future)
             self._waits.setdefault(subject, []).append(wait)
             try:
-                await asyncio.wait_for(future, _LATE_SECONDS)
+                await asyncio.wait_for(future, None if quietly else _LATE_SECONDS)
                 return
             except asyncio.TimeoutError:
                 self._follow_again()
@@ -210,6 +228,8 @@ class Near:
     def _forget_versions(self) -> None:
         """Learn that this is another bucket: its versions have nothing to do with those before."""
         self._gone.clear()
+        for subject in self._held:
+            self._held[subject] = 0
         self._position, self._whole_at = 0, -1
         with self._node.hub.lock:
             for entry in self.entries.values():
@@ -219,7 +239,7 @@ class Near:
         key = self._keys.get(subject)
         if key is not None:
             return self.entries[key].version
-        return self._gone.get(subject, 0)
+        return self._held.get(subject) or self._gone.get(subject, 0)
 
     async def _take(self, consumer: str, msg: Msg) -> None:
         if consumer != self._consumer:
@@ -248,6 +268,11 @@ class Near:
                 self._learn(
                     subject, kept.read(self._node.subjects, subject, version, msg.data, headers)
                 )
+        elif self._node.subjects.is_of_lock(subject):
+            if self._seen is not None:
+                self._seen.add(subject)
+            if version > self._version(subject):
+                self._learn_lock(subject, version, is_free=kept.is_gone(msg.data, headers))
         self._position = max(self._position, version)
         if not meta.num_pending:
             self._is_whole()
@@ -263,18 +288,32 @@ class Near:
                 self._gone.pop(subject, None)
             else:
                 self._keys.pop(subject, None)
-                self._gone[subject] = stored.version
-                self._gone.move_to_end(subject)
-                if len(self._gone) > _MOST_GONE:
-                    self._gone.popitem(last=False)
+                self._is_gone(subject, stored.version)
             name = stored.key or key
             new = stored.value if stored.key is not None else None
             if name is not None and (old is not None or new is not None):
                 self._on_change(name, None if old is None else old.value, new, stored.expired)
         self._node.hub.pump()
-        for wait in self._waits.get(subject, []):
-            if stored.version >= wait[0] and not wait[1].done():
-                wait[1].set_result(None)
+        self._has_come(subject, stored.version)
+
+    def _learn_lock(self, subject: str, version: int, *, is_free: bool) -> None:
+        if is_free:
+            self._held.pop(subject, None)
+            self._is_gone(subject, version)
+        else:
+            self._held[subject] = version
+        self._has_come(subject, version)
+
+    def _is_gone(self, subject: str, version: int) -> None:
+        self._gone[subject] = version
+        self._gone.move_to_end(subject)
+        if len(self._gone) > _MOST_GONE:
+            self._gone.popitem(last=False)
+
+    def _has_come(self, subject: str, version: int) -> None:
+        for least, future in self._waits.get(subject, []):
+            if version >= least and not future.done():
+                future.set_result(None)
 
     def _is_told(self) -> None:
         """Learn that all keys were told that there were: others are gone."""
@@ -285,6 +324,8 @@ class Near:
             entry = self.entries[self._keys[subject]]
             expired = entry.deadline is not None and entry.deadline <= monotonic()
             self._learn(subject, kept.Stored(self._until, None, expired=expired))
+        for subject in [each for each in self._held if each not in seen]:
+            self._learn_lock(subject, self._until, is_free=True)
         for waits in self._waits.values():
             for version, future in waits:
                 if version <= self._until and not future.done():

@@ -37,6 +37,8 @@ from ..comm.store.cells import Cells
 from ..comm.store.packed import Found
 from ..comm.store.patterns import Patterns, wanting
 from ..comm.store.question import Question
+from ..comm.store.queues import Entry as Lined
+from ..comm.store.queues import Queues
 from ..comm.store.truth import Asker, Entry, Fields, paged
 from ..comm.store.value import Value
 from ..errors import FrameError, StoreError
@@ -45,8 +47,10 @@ from . import kept
 from .bucket import Bucket, Conflict
 from .connection import Refused
 from .kept import Stored
+from .locks import Locks
 from .near import Near, deadline_of
 from .place import Place
+from .topics import Topics
 
 _MOST_QUESTIONS = 100_000
 _MOST_BYTES = 64 << 20
@@ -83,6 +87,8 @@ class SharedStore:
         self.entries: dict[str, Entry] = {}
         self._node: Place | None = None
         self._bucket: Bucket
+        self._locks: Locks
+        self._published: Topics
         self._near: Near
         # Under the lock.
         self._noted: list[_Asked] = []
@@ -90,6 +96,10 @@ class SharedStore:
         self._waiting: dict[Asker, Counter[str]] = {}
         """What each asker waits for: how many answers, how many bytes."""
         self._patterns: dict[Asker, Patterns] = {}
+        self._topics: dict[Asker, Patterns] = {}
+        self._queues = Queues()
+        self._impatient: set[Lined] = set()
+        """Those that do not wait if another node has their lock."""
         self._ended: str | None = None
         # On the loop.
         self._turns: dict[str, deque[tuple[_Asked, Callable[[], Awaitable[Parts]]]]] = {}
@@ -106,6 +116,10 @@ class SharedStore:
 
         self._near = Near(node, created, self._changed)
         self._bucket = Bucket(node, missing)
+        self._locks = Locks(
+            node, self._bucket, self._near, self._queues, self._impatient, self._give
+        )
+        self._published = Topics(node, self._on_published)
         self._node = node
 
     async def open(self) -> None:
@@ -123,10 +137,14 @@ class SharedStore:
         """Have what was missed while the connection was lost. Raises what `ask` raises."""
         await self._near.follow()
 
+    def leave(self) -> None:
+        """Give back all locks: this node is about to leave the cluster. On the cluster's loop."""
+        self._locks.leave()
+
     @property
     def is_busy(self) -> bool:
         """Whether something that was asked for is still to be done."""
-        return bool(self._busy or self._noted)
+        return bool(self._busy or self._noted or self._locks.is_busy)
 
     def end(self, why: str) -> None:
         """Answer with an error from now on."""
@@ -159,12 +177,13 @@ class SharedStore:
                 case question.Unwatch(pattern):
                     self._unwatch(asker, pattern)
                     return
-                case question.Lock() | question.Publish() | question.Subscribe():
-                    raise StoreError(
-                        "locks and topics of shared_memory do not reach other nodes of a cluster "
-                        "yet, so there are none in a cluster"
-                    )
-                case question.Unlock():
+                case question.Lock(key, wait):
+                    self._lock_key(key, (asker, request), wait)
+                    return
+                case question.Unlock(key, held):
+                    self._impatient.discard((asker, held))
+                    if self._queues.leave(key, (asker, held)):
+                        self._look_at_lock(key)
                     return
             if waiting["count"] >= _MOST_QUESTIONS or waiting["bytes"] + size > _MOST_BYTES:
                 raise StoreError(
@@ -187,6 +206,28 @@ class SharedStore:
         """Remove an asker that is gone. What it has asked for is done all the same."""
         self._waiting.pop(asker, None)
         self._patterns.pop(asker, None)
+        self._topics.pop(asker, None)
+        for entry in [each for each in self._impatient if each[0] is asker]:
+            self._impatient.discard(entry)
+        for key in self._queues.drop(asker):
+            self._look_at_lock(key)
+
+    def _lock_key(self, key: str, entry: Lined, wait: bool) -> None:
+        if self._queues.join(key, entry, wait):
+            if not wait:
+                self._impatient.add(entry)
+            self._look_at_lock(key)
+        elif not wait:
+            self._give(entry, False)
+
+    def _look_at_lock(self, key: str) -> None:
+        if self._node is not None:
+            self._node.soon(self._locks.look, key)
+
+    def _give(self, entry: Lined, got: bool | str) -> None:
+        """Tell an asker whether it has the lock that it has asked for, or why not."""
+        asker, request = entry
+        asker.answer(request, {"error": got} if isinstance(got, str) else {"got": got}, [])
 
     def look(self, prefix: str) -> list[tuple[str, Entry]]:
         """Return the keys that begin with `prefix`, sorted, with their entries: as the copy has
@@ -222,6 +263,12 @@ class SharedStore:
         for asker in wanting(self._patterns, key):
             asker.tell(fields, values)
 
+    def _on_published(self, topic: str, value: Value) -> None:
+        with self._lock:
+            for asker in wanting(self._topics, topic):
+                asker.tell({"topic": topic}, [value])
+        self._pump()
+
     # ------------------------------------------------------------- on the loop
 
     def _work(self) -> None:
@@ -237,20 +284,24 @@ class SharedStore:
             case question.Get(key):
                 self._node.task(self._run(each, lambda: self._get(key)))
             case question.Set() as to_set:
-                self._in_turn(each, to_set.key, lambda: self._set(to_set))
+                self._in_turn(each, f"key {to_set.key}", lambda: self._set(to_set))
             case question.Incr() as to_add:
-                self._in_turn(each, to_add.key, lambda: self._incr(to_add))
+                self._in_turn(each, f"key {to_add.key}", lambda: self._incr(to_add))
             case question.Delete(key):
-                self._in_turn(each, key, lambda: self._delete(key))
+                self._in_turn(each, f"key {key}", lambda: self._delete(key))
             case question.Scan(prefix, content):
                 self._node.task(self._run(each, lambda: self._scan(prefix, content)))
             case question.Count(prefix):
                 self._node.task(self._run(each, lambda: self._count(prefix)))
             case question.Clear(prefix):
                 self._node.task(self._run(each, lambda: self._clear(prefix)))
+            case question.Publish(value, topic):
+                self._in_turn(each, f"topic {topic}", lambda: self._publish(topic, value))
+            case question.Subscribe(topic):
+                self._in_turn(each, "subscribe", lambda: self._subscribe(each.asker, topic))
 
     def _in_turn(self, each: _Asked, key: str, do: Callable[[], Awaitable[Parts]]) -> None:
-        """Carry out a change of a key after those before it."""
+        """Carry out a change of a key, or a publication, after those before it."""
         turns = self._turns.get(key)
         if turns is None:
             turns = self._turns[key] = deque()
@@ -385,6 +436,17 @@ class SharedStore:
         last = await self._bucket.last()
         count = await self._near.whole(last, lambda: len(self._keys(prefix)))
         return [({"count": count}, [])]
+
+    async def _publish(self, topic: str, value: Value) -> Parts:
+        await self._published.publish(topic, _plain(topic, value))
+        return [({}, [])]
+
+    async def _subscribe(self, asker: Asker, topic: str) -> Parts:
+        await self._published.subscribe()
+        with self._lock:
+            if asker in self._waiting:
+                self._topics.setdefault(asker, Patterns()).add(topic)
+        return [({}, [])]
 
     async def _clear(self, prefix: str) -> Parts:
         keys = await self._near.whole(await self._bucket.last(), lambda: self._keys(prefix))

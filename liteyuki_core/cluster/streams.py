@@ -18,8 +18,9 @@ DUPLICATE_SECONDS = 120
 HISTORY = 8
 """So many values of a key are on the server, for nodes that are not so quick: whoever watches is to
 be told of each. Long values have none."""
-MARKER_SECONDS = 60
-"""So long the server keeps what says that a key is gone."""
+_MARKER_SECONDS = 1
+"""So long the server keeps what says that a key has expired. No key expires sooner, so it is as
+short as may be."""
 _LETTERS = 1024
 """At most so many letters are on the stream for one subject."""
 _CONSUMERS = 100_000
@@ -81,7 +82,7 @@ class Streams:
                     "allow_rollup_hdrs": True,
                     "deny_delete": True,
                     "allow_msg_ttl": True,
-                    "subject_delete_marker_ttl": MARKER_SECONDS * 10**9,
+                    "subject_delete_marker_ttl": _MARKER_SECONDS * 10**9,
                     "duplicate_window": DUPLICATE_SECONDS * 10**9,
                     "storage": "file",
                     "num_replicas": self._replicas,

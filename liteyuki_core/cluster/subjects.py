@@ -50,6 +50,7 @@ class Subjects:
         self._asks = f"ly.{cluster}.a"
         self._entry = f"$KV.ly_{cluster}"
         self._stored = f"$KV.lystore_{cluster}"
+        self._topics = f"ly.{cluster}.t"
 
     def to_home(self, name: str) -> str:
         """Where messages to the node go that has the channel."""
@@ -95,6 +96,23 @@ class Subjects:
     def of_key(self, key: str) -> str:
         """The entry of a key of the store."""
         return f"{self._stored}.key.{token(key)}"
+
+    def of_lock(self, key: str) -> str:
+        """The entry of a lock of the store."""
+        return f"{self._stored}.lock.{token(key)}"
+
+    def is_of_lock(self, subject: str) -> bool:
+        """Return whether this is the entry of a lock of the store."""
+        return subject.startswith(f"{self._stored}.lock.")
+
+    def of_topic(self, topic: str) -> str:
+        """Where what is published on a topic of the store goes."""
+        return f"{self._topics}.{token(topic)}"
+
+    @property
+    def all_topics(self) -> str:
+        """Where all of that goes."""
+        return f"{self._topics}.>"
 
     def of_doubt(self, change: str) -> str:
         """Where a node asks whether one of its changes of the store was made."""

@@ -7,7 +7,7 @@ import os
 import sys
 from itertools import count
 
-from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel
+from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel, shared_memory
 from liteyuki_core.cluster.member import Member
 from liteyuki_core.comm import set_channel
 from tests.children import acting
@@ -99,5 +99,18 @@ def commanded() -> None:
     async def after_start() -> None:
         await asyncio.gather(*(bot.wait_ready(name, 30) for name in bot.processes))
         acting.say("all run")
+
+    bot.run()
+
+
+def locking() -> None:
+    """Take a lock that all nodes share, say so, and keep it until the end."""
+    bot = LiteyukiBot()
+
+    @bot.on_after_start
+    async def take() -> None:
+        async with shared_memory.lock("lock"):
+            print("> has it", flush=True)
+            await asyncio.Event().wait()
 
     bot.run()

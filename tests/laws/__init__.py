@@ -48,6 +48,8 @@ Store
 - S8 watches: laws/test_s08_watch.py
 - S9 topics: laws/test_s09_topics.py
 - S10 locks: laws/test_s10_lock.py
+- all of them between nodes of a cluster: over the transport "nats", cluster/test_store.py,
+  cluster/test_store_shared.py
 - what is kept outlives main: comm/store/test_journal.py, process/test_store.py
 
 Processes

@@ -56,6 +56,7 @@ def test_a_loop_that_reads_the_link_may_ask_and_wait(pair: Pair) -> None:
 
 
 @pytest.mark.every_transport
+@pytest.mark.one_hub
 def test_a_thread_that_asks_without_pause(pair: Pair) -> None:
     """It may read the link itself: then it reads for all others too, while it asks and after."""
     child = SharedMemory._of(pair.child.access)
@@ -89,6 +90,7 @@ def test_a_thread_that_asks_without_pause(pair: Pair) -> None:
     assert theirs.receive(10) == "later"
 
 
+@pytest.mark.one_hub
 def test_a_lock_that_a_thread_waits_for(pair: Pair) -> None:
     """A wait that lasts is over when the lock is free, also where the thread had the reading."""
     child, main = (SharedMemory._of(context.access) for context in (pair.child, pair.main))
@@ -102,7 +104,7 @@ def test_a_lock_that_a_thread_waits_for(pair: Pair) -> None:
 
     with main.lock("lock"):
         threads = [in_thread(take, number) for number in range(3)]
-        wait_until(lambda: len(pair.store._locks["lock"]) == 4, "all wait")
+        wait_until(lambda: len(pair.store._queues.queues["lock"]) == 4, "all wait")
         assert not got
     for thread in threads:
         thread.join(20)
@@ -120,6 +122,7 @@ def test_outside_a_bot(do: StoreDoor) -> None:
 # ------------------------------------------------------------- a main process that is stuck or gone
 
 
+@pytest.mark.one_hub
 def test_a_stuck_main_process(pair: Pair, do: StoreDoor) -> None:
     """Waiting ends in time and says so; a copy is read all the same."""
     child = SharedMemory._of(pair.child.access)

@@ -56,6 +56,7 @@ def test_what_ends_and_what_keeps_a_time_to_live(
     assert do(store, "get", "again") == 2
 
 
+@pytest.mark.one_hub
 def test_many_times_to_live(pair: Pair) -> None:
     """Values that are replaced again and again leave nothing behind."""
     main = SharedMemory._of(pair.main.access)

@@ -78,6 +78,7 @@ def test_a_watch_to_iterate_over(store: SharedMemory, other: SharedMemory) -> No
     assert {change.key for change in seen} == {"abc", "abd"}
 
 
+@pytest.mark.one_hub
 def test_an_iteration_that_is_let_go_of(pair: Pair, store: SharedMemory) -> None:
     """The store forgets it, and one that is cancelled loses nothing."""
 
@@ -173,6 +174,7 @@ def test_a_watch_that_raises(pair: Pair, store: SharedMemory) -> None:
     pair.logged("ERROR", "watch 'key'", "callback", "watched")
 
 
+@pytest.mark.one_hub
 def test_a_change_that_cant_be_rebuilt(pair: Pair, store: SharedMemory) -> None:
     """It is skipped, with a line in the log."""
     seen = []

@@ -58,9 +58,10 @@ def test_one_holder_at_a_time(pair: Pair) -> None:
     for thread in threads:
         thread.join(60)
     assert (entered, most) == (300, 1)
-    wait_until(lambda: pair.store._locks == {}, "it is free")
+    wait_until(lambda: pair.store._queues.queues == {}, "it is free")
 
 
+@pytest.mark.one_hub
 def test_a_lock_that_is_not_got_in_time(
     pair: Pair, store: SharedMemory, other: SharedMemory
 ) -> None:
@@ -74,7 +75,7 @@ def test_a_lock_that_is_not_got_in_time(
 
         async def cancelled() -> None:
             task = asyncio.ensure_future(_locked(store))
-            while len(pair.store._locks["lock"]) < 2:
+            while len(pair.store._queues.queues["lock"]) < 2:
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -101,6 +102,7 @@ def test_a_lock_on_a_loops_thread(store: SharedMemory, other: SharedMemory) -> N
     _lock(other, 10)
 
 
+@pytest.mark.one_hub
 def test_a_lock_of_one_who_is_gone_is_free(pair: Pair) -> None:
     """So is the place of one who waited for it."""
     main, child = SharedMemory._of(pair.main.access), SharedMemory._of(pair.child.access)
@@ -113,7 +115,7 @@ def test_a_lock_of_one_who_is_gone_is_free(pair: Pair) -> None:
 
     thread = threading.Thread(target=take)
     thread.start()
-    wait_until(lambda: len(pair.store._locks["lock"]) == 2)
+    wait_until(lambda: len(pair.store._queues.queues["lock"]) == 2)
     assert not got
     pair.kill_child()
     thread.join(20)

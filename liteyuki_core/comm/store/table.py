@@ -19,8 +19,7 @@ Invariants.
   that changes a key "if it is at version N" has seen every change before.
 - An asker is told of changes in the order in which they are made, and before it gets any later
   answer.
-- The first entry in the queue of a lock has the lock. The others wait for it. An asker that is gone
-  is in no queue.
+- The first entry in the queue of a lock has the lock, see `queues.py`.
 - The latest change of a kept key is in the journal's file or on its way there.
 
 Values are never rebuilt here. So this process runs no user's code for another process. Numbers to
@@ -32,7 +31,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -45,11 +44,9 @@ from .journal import Journal, Record
 from .packed import Found
 from .patterns import Patterns, wanting
 from .question import Question
+from .queues import Queues
 from .truth import PAGE, Asker, Entry, Fields, paged
 from .value import Value
-
-_MOST_WAITS = 100_000
-"""Most locks that one asker may have and wait for, together."""
 
 
 class Store:
@@ -69,9 +66,7 @@ class Store:
         self._version = 0
         self._patterns: dict[Asker, Patterns] = {}
         self._topics: dict[Asker, Patterns] = {}
-        self._locks: dict[str, deque[tuple[Asker, int]]] = {}
-        self._waits: Counter[Asker] = Counter()
-        """How many entries each asker has in these queues."""
+        self._queues = Queues()
         self._deadlines: list[tuple[float, int, str]] = []
         self._expiry = Expiry(self._expire)
         self._unconfirmed: deque[tuple[int, Asker, int, Fields | Found, list[Value]]] = deque()
@@ -108,7 +103,8 @@ class Store:
                 case question.Lock():
                     self._lock_key(asker, request, asked)
                 case question.Unlock(key, held):
-                    self._release(key, (asker, held))
+                    if self._queues.leave(key, (asker, held)):
+                        self._give(key)
                 case question.Scan(prefix, content):
                     self._scan(asker, request, prefix, content)
                 case question.Count(prefix):
@@ -133,13 +129,8 @@ class Store:
         """Remove an asker that is gone, with its locks, watches and subscriptions."""
         self._patterns.pop(asker, None)
         self._topics.pop(asker, None)
-        if self._waits.pop(asker, 0):
-            for key, queue in list(self._locks.items()):
-                had = queue[0]
-                others = deque([entry for entry in queue if entry[0] is not asker])
-                if len(others) < len(queue):
-                    self._locks[key] = others
-                    self._pass_on(key, had)
+        for key in self._queues.drop(asker):
+            self._give(key)
         self._unconfirmed = deque(entry for entry in self._unconfirmed if entry[1] is not asker)
 
     def live(self, key: str) -> Entry | None:
@@ -329,39 +320,15 @@ class Store:
         `unlock` names the lock's holder by the number of this request.
         """
         key, wait = asked
-        queue = self._locks.get(key)
-        if queue is None or wait:
-            if self._waits[asker] >= _MOST_WAITS:
-                raise StoreError(
-                    f"lock {key}: this process has and waits for {_MOST_WAITS} locks, and can't "
-                    "wait for more at the same time"
-                )
-            self._waits[asker] += 1
-        if queue is None:
-            self._locks[key] = deque([(asker, request)])
-        elif wait:
-            queue.append((asker, request))
-            return
-        asker.answer(request, {"got": queue is None}, [])
+        is_first = self._queues.join(key, (asker, request), wait)
+        if is_first or not wait:
+            asker.answer(request, {"got": is_first}, [])
 
-    def _release(self, key: str, held: tuple[Asker, int]) -> None:
-        queue = self._locks.get(key)
-        if queue is None or held not in queue:
-            return
-        had = queue[0]
-        queue.remove(held)
-        self._waits[held[0]] -= 1
-        if not self._waits[held[0]]:
-            del self._waits[held[0]]
-        self._pass_on(key, had)
-
-    def _pass_on(self, key: str, had: tuple[Asker, int]) -> None:
-        """Give a lock to the next in its queue, unless `had`, which had it, still has it."""
-        queue = self._locks[key]
-        if not queue:
-            del self._locks[key]
-        elif queue[0] != had:
-            asker, request = queue[0]
+    def _give(self, key: str) -> None:
+        """Give a lock to the next in its queue."""
+        first = self._queues.first(key)
+        if first is not None:
+            asker, request = first
             asker.answer(request, {"got": True}, [])
 
     # ------------------------------------------------------------- watches and topics

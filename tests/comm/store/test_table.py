@@ -1,6 +1,7 @@
 """The one true store and what it is made of: bytes, deadlines, what can't be asked.
 
-Tests comm/store/value.py, comm/store/expiry.py, comm/store/patterns.py, comm/store/truth.py.
+Tests comm/store/value.py, comm/store/expiry.py, comm/store/patterns.py, comm/store/truth.py,
+comm/store/queues.py.
 """
 
 from __future__ import annotations

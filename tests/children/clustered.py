@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from itertools import count
 
 from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel, shared_memory
@@ -114,3 +115,20 @@ def locking() -> None:
             await asyncio.Event().wait()
 
     bot.run()
+
+
+def counting() -> None:
+    """Have a child that counts in the store which all nodes share."""
+    bot = LiteyukiBot()
+    bot.add_process(f"w-{os.environ['LITEYUKI_NODE']}", count_in_child)
+    bot.run()
+
+
+def count_in_child() -> None:
+    """Add 100, then write what there is as soon as another node has added its own."""
+    for _ in range(100):
+        shared_memory.incr("n", timeout=60)
+    shared_memory["last"] = {"pid": os.getpid()}
+    while shared_memory.get("n", stale_ok=True) < 200:
+        time.sleep(0.01)
+    print(f"> {shared_memory['n']}", flush=True)

@@ -196,3 +196,25 @@ def test_what_is_published_while_the_server_is_away(
     here.publish("topic", 3)
     wait_until(lambda: 3 in got)
     assert sorted(got) == [1, 2, 3]
+
+
+def test_children_of_two_nodes_count(
+    tmp_path: Path, environment: dict[str, str], nats: NatsServer
+) -> None:
+    """Each in a process of its own: they count together."""
+    environment = {**environment, "LITEYUKI_NATS_URL": nats.url, "LITEYUKI_LOG_LEVEL": "WARNING"}
+    with ExitStack() as stack:
+        programs = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            programs.append(
+                stack.enter_context(
+                    running_program(
+                        tmp_path / name, environment, "clustered:counting", LITEYUKI_NODE=name
+                    )
+                )
+            )
+        for program in programs:
+            program.wait_for_line("> 200$", timeout=60)
+        for program in programs:
+            assert program.stop() == 0

@@ -380,8 +380,11 @@ def test_what_a_quick_one_has_in_advance_is_called_back(
     nothing_is_under_way(pair)
 
 
-def test_a_crash_fails_only_what_had_begun(pair: Pair, told: Told, asking: Any) -> None:
+def test_a_crash_fails_only_what_had_begun(
+    pair: Pair, told: Told, asking: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it was given in advance goes to others."""
+    monkeypatch.setattr("liteyuki_core.comm.hub.calls.LATE", 60)  # It keeps that until it dies.
     ours = queue_of(pair.main)
     busy = Busy(queue_of(pair.child))
     busy.let_go.set()

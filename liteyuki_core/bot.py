@@ -538,14 +538,25 @@ class LiteyukiBot:
         settings = self._settings
         if not settings.alert_urls:
             return None
+        from .alerts import to_services
+
+        return self._alerts_by(
+            to_services(
+                settings.alert_urls,
+                settings.alert_per_hour,
+                settings.log_lang,
+                lambda call: self._context.dispatcher.threads.run(call),
+            )
+        )
+
+    def _alerts_by(self, sender: Any) -> Any:
+        """Return what puts alerts in words, for what sends them."""
         from .alerts import Alerts
 
         return Alerts(
-            settings.alert_urls,
-            settings.alert_after,
-            settings.alert_per_hour,
-            settings.log_lang,
-            lambda call: self._context.dispatcher.threads.run(call),
+            sender,
+            self._settings.alert_after,
+            self._settings.log_lang,
             lambda name: self._supervisor.children[name],
             lambda account: self._accounts.newest(account),
         )
@@ -556,15 +567,28 @@ class LiteyukiBot:
         if settings.nats_url is None:
             return None
         node = _of_cluster("cluster").Node(self._comm, _of_cluster("options").options_of(settings))
-        node.on_member = lambda member: self._on_loop(lambda: self._hooks.node(member))
-        told = import_module(f"{__package__}.cluster.presence").Told
+        node.on_member = lambda member: self._on_loop(lambda: self._node_changed(member))
+        told = _of_cluster("presence").Told
         node.presence.describe = lambda: told(
             list(self._supervisor.children.values()),
             self._accounts.all(),
             bool(settings.alert_urls),
         )
         node.open()
+        post = _of_cluster("alert").Post(node)
+        if self._alerts is None:
+            passing = import_module(f"{__package__}.alerts").Passing
+            self._alerts = self._alerts_by(passing(post.send))
+        else:
+            alerts = self._alerts
+            alerts.watch(post)
+            post.serve(lambda *alert: self._on_loop(lambda: alerts.of_other(*alert)))
         return node
+
+    def _node_changed(self, member: Member) -> None:
+        self._hooks.node(member)
+        if self._alerts is not None:
+            self._alerts.node(member.name, is_gone=not (member.runs or member.has_stopped))
 
     def _tell_cluster(self) -> None:
         """Have other nodes learn what has changed here. From any thread."""

@@ -550,6 +550,9 @@ CHINESE = {
     "node {node} of the cluster is gone: what is sent to it waits": (
         "集群的节点 {node} 不在了：发给它的消息会等它回来"
     ),
+    "an alert is given up that no other node has taken: {text}": (
+        "放弃一条告警，没有其他节点接收它：{text}"
+    ),
     "what another node has asked could not be answered": "没能应答另一个节点的查询",
     "node {node} has asked for this: {what} {name}": "应节点 {node} 的要求：{what} {name}",
     "node {node}: a task of the cluster has failed": "节点 {node}：集群的一个任务出了错",

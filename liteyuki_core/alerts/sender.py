@@ -30,6 +30,7 @@ from urllib.parse import unquote
 from .. import log
 from ..errors import ConfigError
 from ..language import say
+from .recent import Recent
 
 _HOUR = 3600.0
 _RETRIES = (15.0, 60.0, 300.0, 1200.0)
@@ -72,8 +73,7 @@ class Sender:
         self._per_hour = per_hour
         self._run = run
         self._more = more
-        self._last: dict[str, tuple[float, str]] = {}
-        """By subject: the last text that was sent about it in the last hour, and when."""
+        self._recent = Recent()
         self._sent = 0
         self._hour_ends = 0.0
         self._left_out = 0
@@ -84,21 +84,19 @@ class Sender:
     def send(self, subject: str, text: str) -> None:
         """Send an alert soon, unless it is what was sent about this subject in the last hour."""
         now = monotonic()
-        for each in [each for each, (at, _) in self._last.items() if now - at > _HOUR]:
-            del self._last[each]
-        if self._last.get(subject, (0.0, ""))[1] == text:
+        if self._recent.has(subject, text):
             return
         if now >= self._hour_ends:
             self._sent, self._hour_ends = 0, now + _HOUR
         if self._sent >= self._per_hour:
             self._leave_out(now)
             return
-        self._last[subject] = now, text
+        self._recent.note(subject, text)
         self._post(text)
 
     def forget(self, subject: str) -> None:
         """Forget what was sent about a subject: it is not as it was."""
-        self._last.pop(subject, None)
+        self._recent.forget(subject)
 
     def _leave_out(self, now: float) -> None:
         self._left_out += 1

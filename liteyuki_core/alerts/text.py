@@ -17,6 +17,12 @@ _TEXTS: Mapping[Lang, Mapping[str, str]] = {
         "memory": "Process {process} is restarted: it had more memory than its limit, {limit}.",
         "letter": "A message on channel {channel} is set aside: process {process} has crashed "
         "{crashes} times in a row while it handled it. See: liteyuki dead-letters",
+        "gone": "Node {node} of the cluster has been gone for {time}: what is sent to it waits.",
+        "node back": "Node {node} of the cluster is back, after {time}.",
+        "no server": "The NATS server of the cluster has been away for {time}: what is sent to "
+        "other nodes waits.",
+        "server back": "The NATS server of the cluster is back, after {time}.",
+        "of node": "Node {node}: {text}",
         "more": "And {count} more: at most {limit} alerts an hour are sent. See the log.",
         "unknown": "the log says why",
         "seconds": "{count} s",
@@ -32,6 +38,11 @@ _TEXTS: Mapping[Lang, Mapping[str, str]] = {
         "memory": "进程 {process} 的内存超过了上限 {limit}，已重启。",
         "letter": "通道 {channel} 的一条消息被搁置：进程 {process} 处理它时连续崩溃 {crashes} 次。"
         "查看：liteyuki dead-letters",
+        "gone": "集群的节点 {node} 已失联 {time}，发给它的消息会等它回来。",
+        "node back": "集群的节点 {node} 恢复了，此前失联 {time}。",
+        "no server": "集群的 NATS 服务器已断开 {time}，发往其他节点的消息会等它恢复。",
+        "server back": "集群的 NATS 服务器恢复了，此前断开 {time}。",
+        "of node": "节点 {node}：{text}",
         "more": "另有 {count} 条告警没有发送：每小时最多发送 {limit} 条，详情见日志。",
         "unknown": "原因见日志",
         "seconds": "{count} 秒",

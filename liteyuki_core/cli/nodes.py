@@ -64,7 +64,7 @@ def other_lines(others: list[dict[str, Any]]) -> list[Text]:
 
 def troubles_of(found: list[dict[str, Any]]) -> list[Text]:
     """Return what is wrong on nodes, a line each."""
-    lines = []
+    lines: list[Text] = []
     for node in found:
         name = node["name"]
         if node["state"] == "gone":
@@ -76,6 +76,10 @@ def troubles_of(found: list[dict[str, Any]]) -> list[Text]:
                 line = t("node {node}: {name} is {state}")
                 state = t(process["state"])
                 lines.append(Text(line.format(node=name, name=process["name"], state=state), "red"))
+        for account in node["accounts"] if node["state"] == "running" else ():
+            if account["state"] in MISSING:
+                line = t("node {node}: {what}").format(node=name, what=not_online(account))
+                lines.append(Text(line, MISSING[account["state"]]))
     return [Text(output.without_controls(line.plain), line.style) for line in lines]
 
 

@@ -116,6 +116,7 @@ CHINESE = {
     "gone": "失联",
     "node {node}: gone for {time}": "节点 {node}：失联 {time}",
     "node {node}: {name} is {state}": "节点 {node}：{name} {state}",
+    "node {node}: {what}": "节点 {node}：{what}",
     "other nodes: {count} of {all} run: liteyuki nodes": (
         "其他节点：{count}/{all} 在运行，详情见 liteyuki nodes"
     ),

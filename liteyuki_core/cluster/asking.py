@@ -2,10 +2,10 @@
 
 A question is not kept: whoever asks learns at once that nobody is there, and within the time of a
 heartbeat that the other node has vanished meanwhile. What stands in questions and answers is up to
-`control/remote.py`.
+who asks and who serves: `control/remote.py` and `alert.py`.
 
-Ownership. An `Asking` owns the threads in which questions are answered, from `serve` to `close`.
-The cluster's loop calls everything but `answer`.
+Ownership. An `Asking` owns the threads in which questions are answered, from the first `serve` to
+`close`. The cluster's loop calls everything but what answers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import nats.errors
@@ -24,6 +25,9 @@ from ..errors import ClusterError, NodeError, NodeGone, NodeNotFound, NodeTimeou
 from ..language import say
 from .place import Place
 from .presence import Presence
+
+COMMAND, ALERT = "command", "alert"
+"""Kinds of questions."""
 
 LONGEST_QUESTION = 64 * 1024
 LONGEST_ANSWER = 512 * 1024
@@ -42,15 +46,16 @@ class Asking:
         self._presence = presence
         self._asked: dict[str, set[asyncio.Future[Any]]] = {}
         """By the name of a node: what ends when that is gone, for each question under way."""
-        self._answer: Callable[[bytes], bytes]
         self._threads: ThreadPoolExecutor | None = None
         self._under_way = 0
 
-    async def ask(self, name: str, question: bytes, timeout: float) -> bytes:
+    async def ask(self, name: str, question: bytes, timeout: float, kind: str = COMMAND) -> bytes:
         """Return what a node answers. Raises `NodeError` and `ClusterError`."""
         self._check(name, question)
         gone: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        asking: asyncio.Future[Any] = asyncio.ensure_future(self._request(name, question, timeout))
+        asking: asyncio.Future[Any] = asyncio.ensure_future(
+            self._request(name, question, timeout, kind)
+        )
         waiting = self._asked.setdefault(name, set())
         waiting.add(gone)
         try:
@@ -69,13 +74,12 @@ class Asking:
             if not each.done():
                 each.set_result(None)
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
-        """Have `answer` called with each question, in a thread where it may wait."""
-        self._answer = answer
-        self._threads = ThreadPoolExecutor(_THREADS, "liteyuki-asked")
-        await self._node.connection.subscribe(
-            self._node.subjects.asks(self._node.name), self._asked_here
-        )
+    async def serve(self, answer: Callable[[bytes], bytes], kind: str = COMMAND) -> None:
+        """Have `answer` called with each question of a kind, in a thread where it may wait."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, "liteyuki-asked")
+        subject = self._node.subjects.asks(kind, self._node.name)
+        await self._node.connection.subscribe(subject, partial(self._asked_here, answer))
 
     def close(self) -> None:
         """Answer nothing any more. Does not wait for what is being answered."""
@@ -101,8 +105,8 @@ class Asking:
         if len(question) > LONGEST_QUESTION:
             raise NodeError(f"nodes are asked with at most {LONGEST_QUESTION} bytes", name)
 
-    async def _request(self, name: str, question: bytes, timeout: float) -> bytes:
-        subject = self._node.subjects.asks(name)
+    async def _request(self, name: str, question: bytes, timeout: float, kind: str) -> bytes:
+        subject = self._node.subjects.asks(kind, name)
         try:
             answer = await self._node.connection.request(subject, question, timeout)
         except nats.errors.NoRespondersError:
@@ -123,21 +127,19 @@ class Asking:
             raise NodeError(f"node {name} is asked too much at this moment", name)
         return answer
 
-    async def _asked_here(self, msg: Msg) -> None:
+    async def _asked_here(self, answer: Callable[[bytes], bytes], msg: Msg) -> None:
         if not msg.reply:
             return
         if self._under_way >= _MOST or len(msg.data) > LONGEST_QUESTION:
             await self._reply(msg, b"")
             return
         self._under_way += 1
-        self._node.task(self._answer_one(msg))
+        self._node.task(self._answer_one(answer, msg))
 
-    async def _answer_one(self, msg: Msg) -> None:
+    async def _answer_one(self, answer: Callable[[bytes], bytes], msg: Msg) -> None:
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._answer, msg.data
-            )
-            await self._reply(msg, answer)
+            loop = asyncio.get_running_loop()
+            await self._reply(msg, await loop.run_in_executor(self._threads, answer, msg.data))
         except Exception as error:  # Who has asked is to be told. At a stop there are no threads.
             if not self._node.stopping:
                 log.logger.opt(exception=error).error(

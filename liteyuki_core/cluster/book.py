@@ -11,7 +11,7 @@ Ownership. A `Book` owns the task that writes the node's entry. All is called on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -83,12 +83,17 @@ class Book:
         self._beating: asyncio.Task[None] | None = None
         self._tries = 0
 
-    async def open(self) -> None:
-        """Read the book, and write this node's entry. Raises `ClusterError`."""
+    async def open(self, listen: Callable[[], Awaitable[None]]) -> None:
+        """Read the book, and write this node's entry. Raises `ClusterError`.
+
+        `listen` is awaited before that: whoever reads the entry looks at once whether the node is
+        there.
+        """
         await self._node.connection.subscribe(self._inbox, self._take)
         await self.follow()
         await asyncio.wait_for(self._filled.wait(), _FILL_SECONDS)
         await asyncio.gather(*(self._look_for(name) for name in list(self.nodes)))
+        await listen()
         await self._enter()
         self._beating = self._node.task(self._beat())
 

@@ -31,7 +31,7 @@ from ..errors import ClusterError
 from ..gateway.thread import LoopThread
 from ..language import say
 from . import message
-from .asking import Asking
+from .asking import COMMAND, Asking
 from .connection import Connection, Refused
 from .far import Arrival, Far, NodePeer
 from .handled import Handled
@@ -122,14 +122,14 @@ class Node:
                 f"{str(error) or type(error).__name__}"
             ) from error
 
-    def ask(self, node: str, question: bytes, timeout: float) -> Future[bytes]:
+    def ask(self, node: str, question: bytes, timeout: float, kind: str = COMMAND) -> Future[bytes]:
         """Ask another node. What comes of it raises `NodeError` and `ClusterError`."""
-        asking = self._asking.ask(node, question, timeout)
+        asking = self._asking.ask(node, question, timeout, kind)
         return asyncio.run_coroutine_threadsafe(asking, self._loop)
 
-    def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    def serve(self, answer: Callable[[bytes], bytes], kind: str = COMMAND) -> None:
         """Have `answer` called with what other nodes ask, in a thread where it may wait."""
-        self.soon(lambda: self.task(self._asking.serve(answer)))
+        self.soon(lambda: self.task(self._asking.serve(answer, kind)))
 
     def stop(self) -> None:
         """Learn that this node is about to stop: others are not told that its channels end."""
@@ -322,10 +322,8 @@ class Node:
         await self.connection.open()
         await self._streams.make()
         await self.connection.subscribe(self.delivered, self._delivered)
-        await self._book.open()
+        await self._book.open(self._listen)
         await self._store.open()
-        await self.connection.subscribe(self.subjects.words(self.name), self._word)
-        await self.connection.subscribe(self.subjects.all_words, self._word)
         await self.requests.open()
         self._routes.open()
         self._opened = True
@@ -339,6 +337,10 @@ class Node:
         )
         self._look_at_members()
         self.presence.tell()
+
+    async def _listen(self) -> None:
+        await self.connection.subscribe(self.subjects.words(self.name), self._word)
+        await self.connection.subscribe(self.subjects.all_words, self._word)
 
     async def _close(self, timeout: float) -> None:
         until = monotonic() + timeout

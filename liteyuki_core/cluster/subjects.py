@@ -77,9 +77,9 @@ class Subjects:
         """Where words to all nodes go."""
         return f"{self._words}._all"
 
-    def asks(self, node: str) -> str:
-        """Where a node is asked about its processes."""
-        return f"{self._asks}.{node}"
+    def asks(self, kind: str, node: str) -> str:
+        """Where a node is asked something of a kind."""
+        return f"{self._asks}.{kind}.{node}"
 
     def of_node(self, node: str) -> str:
         """The entry of a node."""

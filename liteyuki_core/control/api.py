@@ -329,7 +329,8 @@ class Api:
     # ------------------------------------------------------------- documents
 
     async def _metrics(self, request: Request) -> Response:
-        text = metrics.text(self._control.status(), self._control.channels())
+        control = self._control
+        text = metrics.text(control.status(), control.channels(), control.nodes())
         return Response(text, media_type=metrics.TYPE)
 
     async def _openapi(self, request: Request) -> Response:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .models import Account, Channel, Status
+from .models import Account, Channel, Node, Status
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Sample = tuple[dict[str, str], float]
 
 
-def text(status: Status, channels: list[Channel]) -> str:
-    """Return all figures."""
+def text(status: Status, channels: list[Channel], nodes: list[Node]) -> str:
+    """Return all figures. `nodes` are those of the cluster."""
     of = [({"process": process.name}, process) for process in status.processes]
     main = {"process": "main"}
     families: list[tuple[str, str, str, Iterable[Sample]]] = [
@@ -77,6 +77,12 @@ def text(status: Status, channels: list[Channel]) -> str:
             "gauge",
             "Whether an account is connected and logged in.",
             _online(status.accounts),
+        ),
+        (
+            "liteyuki_node_up",
+            "gauge",
+            "Whether a node of the cluster runs.",
+            [({"node": node.name}, node.state == "running") for node in nodes],
         ),
     ]
     return "".join(line + "\n" for family in families for line in _lines(*family))

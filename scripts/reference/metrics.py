@@ -38,7 +38,7 @@ def page(language: str) -> str:
     """Return the page."""
     says = SAYS[language]
     parts = []
-    text = metrics.text(_status(), [_channel()])
+    text = metrics.text(_status(), [_channel()], [_node()])
     for name, about, kind in re.findall(r"# HELP (\w+) (.*)\n# TYPE \w+ (\w+)\n", text):
         sample = re.search(rf"^{name}(?:{{(.*)}})? ", text, re.MULTILINE)
         assert sample is not None, f"a figure of {name}"
@@ -71,3 +71,7 @@ def _channel() -> models.Channel:
         ("sent", "acknowledged", "redelivered", "dropped", "backlog", "capacity", "bytes"), 0
     )
     return models.Channel(name="nonebot-active", **counts)
+
+
+def _node() -> models.Node:
+    return models.Node.model_construct(name="front", state="running")

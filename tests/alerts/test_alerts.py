@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from liteyuki_core.accounts import Accounts
-from liteyuki_core.alerts import alerts as module
 from liteyuki_core.alerts.alerts import Alerts
 from liteyuki_core.comm.hub.letters import DeadLetter
 from liteyuki_core.comm.wire.batch import pack_text
@@ -31,6 +30,9 @@ class Sent:
     def forget(self, subject: str) -> None:
         self.forgotten.append(subject)
 
+    async def close(self, timeout: float) -> None:
+        """There is nothing to be sent."""
+
     async def next(self) -> tuple[str, str]:
         return await asyncio.wait_for(self.queue.get(), DEADLINE)
 
@@ -41,13 +43,10 @@ class Alerted:
     def __init__(self, lang: Any, after: float) -> None:
         self.children = children("w")
 
-        async def run(call: Any) -> None:
-            call()
-
         self.accounts = Accounts(lambda account: self.alerts.account(account))
         child = self.children.__getitem__
-        self.alerts = Alerts((), after, 20, lang, run, child, self.accounts.newest)
-        self.sent: Any = self.alerts._sender
+        self.sent = Sent()
+        self.alerts = Alerts(self.sent, after, lang, child, self.accounts.newest)
 
     def enter(self, state: ProcessState) -> None:
         self.children["w"].state = state
@@ -56,9 +55,8 @@ class Alerted:
 
 
 @pytest.fixture
-def alerted(monkeypatch: pytest.MonkeyPatch) -> Alerted:
+def alerted() -> Alerted:
     """In English, about outages of no time at all."""
-    monkeypatch.setattr(module, "Sender", Sent)
     return Alerted("en", 0.0)
 
 
@@ -125,9 +123,46 @@ async def test_a_dead_letter(alerted: Alerted) -> None:
     )
 
 
-async def test_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_chinese() -> None:
     """As LITEYUKI_LOG_LANG says."""
-    monkeypatch.setattr(module, "Sender", Sent)
     alerted = Alerted("zh", 0.0)
     alerted.enter(ProcessState.FAILED)
     assert (await alerted.sent.next())[1] == "进程 w 已失败，不会再自动启动：原因见日志。"
+
+
+class Cluster:
+    """A cluster whose server is there, and in which this node tells of others."""
+
+    is_sender = True
+    server_is_there = True
+
+
+async def test_nodes(alerted: Alerted) -> None:
+    """One that has vanished and is back; the server; without a cluster there are none."""
+    alerted.alerts.node("b", is_gone=True)
+    cluster = Cluster()
+    alerted.alerts.watch(cluster)
+    alerted.alerts.node("b", is_gone=True)
+    assert await alerted.sent.next() == (
+        "node b",
+        "Node b of the cluster has been gone for 0 s: what is sent to it waits.",
+    )
+    alerted.alerts.node("b", is_gone=False)
+    assert await alerted.sent.next() == ("node b", "Node b of the cluster is back, after 0 s.")
+    cluster.server_is_there = False
+    alerted.alerts.node("c", is_gone=True)
+    assert (await alerted.sent.next())[1].startswith("The NATS server of the cluster has been away")
+    cluster.server_is_there = True
+    assert (await alerted.sent.next())[1].startswith("The NATS server of the cluster is back")
+    assert (await alerted.sent.next())[1].startswith("Node c of the cluster has been gone")
+    await alerted.alerts.close(0)
+
+
+async def test_alerts_of_another_node(alerted: Alerted) -> None:
+    """They say whose they are, are sent again if they come again, and have no secrets."""
+    for _ in range(2):
+        alerted.alerts.of_other("c", "process x", "Process x\n has failed: token=abcdef0123456789")
+    subject = "node c: process x"
+    assert await alerted.sent.next() == (subject, "Node c: Process x  has failed: token=***")
+    assert await alerted.sent.next() == (subject, "Node c: Process x  has failed: token=***")
+    assert alerted.sent.forgotten == [subject, subject]

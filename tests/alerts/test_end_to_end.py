@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from tests.accounts.onebot import beat, fall_offline, running_bot
 from tests.alerts.receivers import PASSWORD, mail_server, web
 from tests.conftest import wait_until
-from tests.program import Environment, running_program, went_well
+from tests.nats import NatsServer
+from tests.program import Environment, Program, running_program, went_well
 from tests.session.onebot import address_of, onebot
 
 
@@ -107,3 +109,42 @@ def test_who_sends_none_imports_nothing(tmp_path: Path, environment: Environment
     """Neither apprise nor the room of alerts."""
     with running_program(tmp_path, environment, "alerting:unused") as program:
         went_well(program)
+
+
+def test_nodes_of_a_cluster(tmp_path: Path, environment: Environment, nats: NatsServer) -> None:
+    """Of two nodes that send, one sends what is wrong with the third, which has no services."""
+    with web() as receiver, ExitStack() as stack:
+        environment = {
+            **environment,
+            "LITEYUKI_NATS_URL": nats.url,
+            "LITEYUKI_ALERT_AFTER": "1",
+            "LITEYUKI_LOG_LANG": "en",
+        }
+
+        def start(name: str, urls: str) -> Program:
+            (tmp_path / name).mkdir(exist_ok=True)
+            settings = {"LITEYUKI_NODE": name, "LITEYUKI_ALERT_URLS": urls}
+            return stack.enter_context(
+                running_program(tmp_path / name, environment, "alerting:node", **settings)
+            )
+
+        senders = [start(name, receiver.url) for name in ("a", "b")]
+        third = start("c", "")
+        for each in (*senders, third):
+            each.wait_for_line("^all are there$", timeout=60)
+        (failed,) = receiver.wait_for(1)
+        assert failed.startswith("Node c: Process ends has failed and is not started again: ")
+        assert "abcdef0123456789" not in failed
+        third.process.kill()
+        gone = receiver.wait_for(2)[1]
+        assert gone.startswith("Node c of the cluster has been gone for ")
+        third = start("c", "")
+        third.wait_for_line("^all are there$", timeout=60)
+        found = sorted(receiver.wait_for(4)[2:])
+        assert found[0].startswith("Node c of the cluster is back, after ")
+        assert found[1].startswith("Node c: Process ends has failed")
+        assert third.stop() == 0
+        for each in senders:
+            each.wait_for_line("^> c False$", 2)
+            assert each.stop() == 0
+        assert len(receiver.taken) == 4, "a node that stops in good order is no alert"

@@ -1,4 +1,7 @@
-"""The sender of alerts, with apprise and real receivers: what goes out, and what never does."""
+"""The sender of alerts, with apprise and real receivers: what goes out, and what never does.
+
+Tests alerts/sender.py and alerts/recent.py.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from liteyuki_core.alerts import recent
 from liteyuki_core.alerts import sender as module
 from liteyuki_core.alerts.sender import Sender
 from liteyuki_core.comm.loop.worker import Threads
@@ -120,10 +124,10 @@ async def test_the_same_is_not_sent_twice(
     for subject, text in (("a", "1"), ("a", "1"), ("b", "1"), ("a", "2"), ("a", "1"), ("b", "1")):
         sender.send(subject, text)
     await until(lambda: receiver.texts == ["1", "1", "2", "1"])
-    monkeypatch.setattr(module, "_HOUR", 0.0)
+    monkeypatch.setattr(recent, "_HOUR", 0.0)
     sender.send("b", "1")
     await until(lambda: len(receiver.texts) == 5)
-    assert len(sender._last) == 1
+    assert len(sender._recent._last) == 1
 
 
 async def test_what_is_forgotten_may_be_sent_again(make: Make, receiver: Web) -> None:

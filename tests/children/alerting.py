@@ -6,8 +6,9 @@ import os
 import sys
 
 from liteyuki_core import LiteyukiBot, get_channel
+from liteyuki_core.cluster.member import Member
 from liteyuki_core.comm import passive_channel
-from tests.children.acting import AGAIN, NEVER, main, until
+from tests.children.acting import AGAIN, NEVER, main, say, until
 
 
 def ends() -> None:
@@ -51,3 +52,21 @@ def unused() -> None:
         assert not found, found
 
     main(bot, act)
+
+
+def node() -> None:
+    """Be a node of a cluster. Node `c` has a process that fails."""
+    bot = LiteyukiBot()
+    if os.environ["LITEYUKI_NODE"] == "c":
+        bot.add_process("ends", ends, restart=NEVER)
+
+    @bot.on_node
+    def on_node(node: Member) -> None:
+        say(">", node.name, node.runs)
+
+    @bot.on_after_start
+    async def after_start() -> None:
+        await until(lambda: len(bot.nodes) == 3, "all are there")
+        say("all are there")
+
+    bot.run(keep=True)

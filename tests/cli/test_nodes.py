@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -18,11 +20,13 @@ import msgspec
 import pytest
 
 from liteyuki_core.control import Client, ControlError
+from tests.accounts.onebot import fall_offline, running_bot
 from tests.cli.conftest import Liteyuki
 from tests.commanded import Bots, started, two_nodes
 from tests.conftest import wait_until
 from tests.nats import NatsServer
 from tests.program import Program, unix
+from tests.session.onebot import address_of, onebot
 
 NODE_KEYS = {"name", "this", "state", "ok", "seen", "channels", "processes", "accounts"}
 PROCESS_KEYS = {"name", "state", "pid", "restarts", "started_at", "uptime"}
@@ -156,6 +160,55 @@ def test_what_is_asked_wrongly(
         )
 
 
+def test_accounts_of_all_nodes(
+    here: Path, environment: dict[str, str], liteyuki: Liteyuki, nats: NatsServer
+) -> None:
+    """They are in one place, with the node's name; of a node that is gone they are disconnected."""
+    environment = {**environment, "LITEYUKI_NATS_URL": nats.url}
+    (here / "b").mkdir()
+    with ExitStack() as stack:
+        started(here, stack, environment, "a").wait_for_line("^all run$", timeout=60)
+        bot = stack.enter_context(running_bot(here / "b", environment, LITEYUKI_NODE="b"))
+        with onebot(address_of(bot)) as client, onebot(address_of(bot), 10002):
+            bot.wait_for_line("^> online .* 10001")
+            bot.wait_for_line("^> online .* 10002")
+            wait_until(lambda: len(accounts(liteyuki, "a")) == 2)
+            assert accounts(liteyuki, "a") == accounts(liteyuki, "b")
+            fall_offline(client)
+            bot.wait_for_line("^> offline .* 10001")
+            wait_until(lambda: accounts(liteyuki, "a", None)[0]["state"] == "offline")
+            found = accounts(liteyuki, "a", 3)
+            assert [(each["node"], each["process"], each["id"]) for each in found] == [
+                ("b", "nonebot", "10001"),
+                ("b", "nonebot", "10002"),
+            ]
+            lines = liteyuki("-C", "a", "accounts", code=3).splitlines()
+            heads = ["ACCOUNT", "STATE", "TIME", "ADAPTER", "PROCESS", "NODE"]
+            assert lines[0].split() == heads
+            assert re.fullmatch(r"10001 +offline +\d+s +OneBot V11 +nonebot +b", lines[1])
+            said = liteyuki("-C", "a", "status")
+            assert "node b: account 10001 (OneBot V11, nonebot): offline for " in said
+            assert "ACCOUNTS" not in said
+            line = [each.split() for each in liteyuki("-C", "a", "nodes").splitlines()][2]
+            assert line == ["b", "-", "running", "2/2", "1/2"]
+        assert bot.stop() == 0
+        wait_until(lambda: nodes(liteyuki)["b"]["state"] == "stopped")
+        states = [each["state"] for each in accounts(liteyuki, "a", 3)]
+        assert states == ["disconnected", "disconnected"]
+
+
+def accounts(liteyuki: Liteyuki, node: str, code: int | None = 0) -> Any:
+    """Return what `liteyuki accounts` says in the folder of a node; any exit code if it is None."""
+    if code is None:
+        folder = Path.cwd()
+        os.chdir(node)
+        try:
+            return Client().ask("GET", "/accounts")
+        finally:
+            os.chdir(folder)
+    return json.loads(liteyuki("-C", node, "accounts", "--json", code=code))
+
+
 def test_without_a_cluster(bot: Program, liteyuki: Liteyuki) -> None:
     """It was asked wrongly, and there are no nodes."""
     assert liteyuki("status", "--node", "b", code=2) == (
@@ -215,6 +268,6 @@ async def asked(url: str, question: bytes) -> bytes:
 
     client = await nats.connect(url)
     try:
-        return (await client.request("ly.liteyuki.a.b", question, timeout=10)).data
+        return (await client.request("ly.liteyuki.a.command.b", question, timeout=10)).data
     finally:
         await client.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 
@@ -68,6 +69,25 @@ def test_processes_and_accounts(nodes: Nodes) -> None:
     assert time.monotonic() - begun < 2
     assert nodes.seen().processes == (MemberProcess("bot", ProcessState.RUNNING, 77, 3, NOW),)
     assert nodes.b.node.members()["b"].processes == nodes.seen().processes
+
+
+def test_nodes_that_start_together(nats: NatsServer) -> None:
+    """Each sees at once that the other one runs: it listens before its entry can be read."""
+    with ExitStack() as stack:
+        watching = OneNode(nats.url, "watching", "together")
+        stack.callback(watching.close)
+        seen: list[tuple[str, bool]] = []
+        watching.node.on_member = lambda member: seen.append((member.name, member.runs))
+        names = [f"n{number}" for number in range(6)]
+        with ThreadPoolExecutor() as threads:
+            nodes = list(threads.map(lambda name: OneNode(nats.url, name, "together"), names))
+        for node in nodes:
+            stack.callback(node.close)
+        for node in nodes:
+            others = {name: member.runs for name, member in node.node.members().items()}
+            assert False not in others.values(), (node.name, others)
+        wait_until(lambda: len(seen) == len(names))
+        assert all(runs for _, runs in seen)
 
 
 def test_a_node_that_has_stopped(nodes: Nodes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from liteyuki_core.control import Client
 from liteyuki_core.control.metrics import text
-from liteyuki_core.control.models import Account, Channel, Status
+from liteyuki_core.control.models import Account, Channel, Node, Status
 from tests.control.conftest import CHILDREN
 from tests.program import Program
 
@@ -45,7 +45,7 @@ def test_a_running_bot_has_figures(bot: Program) -> None:
         assert f'liteyuki_process_up{{process="{name}"}} 1.0' in found
     assert "liteyuki_dead_letters 0.0" in found
     types = re.findall(r"^# TYPE (\S+)", found, re.MULTILINE)
-    assert len(types) == len(set(types)) == 9
+    assert len(types) == len(set(types)) == 10
 
 
 def test_names_are_escaped() -> None:
@@ -61,10 +61,11 @@ def test_names_are_escaped() -> None:
         capacity=9,
         bytes=1,
     )
-    found = text(status, [channel])
+    found = text(status, [channel], [])
     assert 'liteyuki_channel_backlog{channel="a\\"b\\\\c\\nd"} 1.0' in found
     assert "memory_bytes{" not in found
     assert "liteyuki_account_online{" not in found
+    assert "liteyuki_node_up{" not in found
     for line in found.splitlines():
         assert LINE.fullmatch(line), line
 
@@ -80,8 +81,33 @@ def test_an_account_has_one_line() -> None:
         Account(adapter="A", id=id, process=process, state=state, since=now, nickname="n")
         for id, process, state in states
     ]
-    lines = text(empty(now, accounts), []).splitlines()
+    lines = text(empty(now, accounts), [], []).splitlines()
     assert [line for line in lines if line.startswith("liteyuki_account")] == [
         'liteyuki_account_online{adapter="A",account="1"} 1.0',
         'liteyuki_account_online{adapter="A",account="2"} 0.0',
+    ]
+
+
+def test_nodes() -> None:
+    """Those of the cluster: whether each runs."""
+    now = datetime.now(timezone.utc)
+    states: list[tuple[str, Any]] = [("a", "running"), ("b", "gone"), ("c", "stopped")]
+    nodes = [
+        Node(
+            name=name,
+            this=name == "a",
+            state=state,
+            ok=True,
+            seen=now,
+            channels=0,
+            processes=[],
+            accounts=[],
+        )
+        for name, state in states
+    ]
+    lines = text(empty(now, []), [], nodes).splitlines()
+    assert [line for line in lines if line.startswith("liteyuki_node_up")] == [
+        'liteyuki_node_up{node="a"} 1.0',
+        'liteyuki_node_up{node="b"} 0.0',
+        'liteyuki_node_up{node="c"} 0.0',
     ]

@@ -355,6 +355,35 @@ def test_what_was_dropped_from_a_long_list_is_read_again(opens: Opens) -> None:
     assert lines_of(page, r"(?<=number )\d+$")[-1200:] == list(map(str, range(1200)))
 
 
+def test_what_was_dropped_while_older_lines_come_leaves_no_gap(opens: Opens) -> None:
+    """They are older than what was dropped, so there is no place for them any more."""
+    seeks = "document.querySelector('lite-log')._seeks.earlier"
+    page = opens("log")
+    expect(page.get_by_role("status").filter(has_text="Following")).to_be_visible()
+    send("echo-active", 1200)
+    expect(page.locator(".line", has_text="line 1200")).to_be_visible()
+    go(page, "overview")
+    go(page, "log")
+    expect(page.locator(".line", has_text="line 1200")).to_be_visible()
+    wait_until(lambda: not page.evaluate(seeks), "that is over")
+    held: list[Any] = []
+    page.route(re.compile(r"/api/log/history\?.*before="), lambda route: held.append(route))
+    most = page.evaluate("""(log => {
+        log._most = log._list.length + 100;
+        void log._earlier();
+        return log._most;
+    })(document.querySelector("lite-log"))""")
+    wait_until(lambda: page.wait_for_timeout(10) or held, "older lines are asked for")
+    send("echo-active", 1300)
+    expect(page.locator(".line", has_text="line 1300")).to_be_visible()
+    wait_until(lambda: len(lines_of(page, ".")) <= most, "some were dropped")
+    for route in held:
+        route.continue_()
+    wait_until(lambda: not page.evaluate(seeks), "that is over")
+    numbers = [int(each) for each in lines_of(page, r"(?<=number )\d+$")]
+    assert numbers == list(range(numbers[0], 1300))
+
+
 def test_from_a_moment_on_to_now(opens: Opens) -> None:
     """Whoever reads on from a moment comes to what is logged now."""
     page = opens("log")

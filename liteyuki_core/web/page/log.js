@@ -330,8 +330,10 @@ export class Log extends HTMLElement {
     try {
       let found;
       for (let tries = 0; this._before && !found?.lines.length && tries < PATIENCE; tries += 1) {
-        found = await this._page({ before: this._before, lines: A_PAGE });
-        if (turn !== this._turn) return;
+        const before = this._before;
+        found = await this._page({ before, lines: A_PAGE });
+        // Lines between these and what is shown now may have been dropped meanwhile.
+        if (turn !== this._turn || before !== this._before) return;
         this._before = found.next ?? "";
       }
       if (found?.lines.length) this._list.addBefore(found.lines);

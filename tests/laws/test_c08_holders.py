@@ -22,7 +22,7 @@ from liteyuki_core.comm.select import async_select, select
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.errors import ChannelEmpty, ChannelTimeout
 from tests.conftest import wait_until
-from tests.pair import Door, Pair, run_async
+from tests.pair import Door, Pair, in_thread, run_async
 from tests.wire import batch
 
 
@@ -270,6 +270,45 @@ def test_one_that_handles_callbacks_gives_back_what_waits(pair: Pair) -> None:
     hold.set()
     rest = list(other)
     wait_until(lambda: sorted([*begun, *rest]) == [0, 19], "one of them handles the last")
+
+
+@pytest.mark.one_hub
+def test_what_was_taken_together_comes_back_in_order(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of it is with the callbacks already, whose loop gives it back when it runs."""
+    monkeypatch.setattr("liteyuki_core.comm.hub.side._PATIENCE", 20)
+    ours, theirs = pair.channel()
+    hold, begun = threading.Event(), []
+    receiving = theirs._open().receiving
+
+    def slow(number: int) -> None:
+        if receiving._runner.backlog() or begun:
+            begun.append(number)
+            hold.wait(20)
+
+    async def send(numbers: range) -> None:
+        for number in numbers:
+            await ours.async_send(number)
+
+    theirs.on_receive(ordered=True)(slow)
+    run_async(send(range(500)))
+    wait_until(lambda: begun, "it has the first of several")
+    run_async(send(range(500, 510)))
+    wait_until(lambda: sum(receiving.counted()) == 510, "all came")
+    go_on, came = threading.Event(), []
+    bound = pair.child.dispatcher.bound
+    assert bound is not None
+    bound[0].call_soon_threadsafe(go_on.wait, 20)
+    other = got_by(pair.another("other"), str(ours.name))
+    rest = range(begun[0] + 1, 509)
+    receiver = in_thread(lambda: [came.append(other.receive(10)) for _ in rest])
+    side = pair.hub._names[str(ours.name)].sides[1]
+    wait_until(lambda: side.waiting, "what the callbacks do not have is back")
+    go_on.set()
+    receiver.join()
+    assert came == list(rest)
+    hold.set()
 
 
 def test_a_successor_takes_what_a_busy_one_has_no_use_for(pair: Pair, door: Door) -> None:

@@ -103,7 +103,7 @@ class Answering(Inbox):
             return
         count = self._unread()
         self._arrived -= count
-        self._pass_back(self._take_off(count))
+        self._pass_back(self._take_off(count), more=self._runner is not None)
         if self._runner is not None:
             self._site.dispatcher.call_back(self._runner)
 
@@ -223,11 +223,11 @@ class Answering(Inbox):
         self._cancelled.discard(number)
         return cancelled
 
-    def _pass_back(self, ranges: list[tuple[int, int]]) -> None:
+    def _pass_back(self, ranges: list[tuple[int, int]], *, more: bool = False) -> None:
         for first, count in ranges:
             for number in range(first, first + count):
                 self._ends(number)
-        super()._pass_back(ranges)
+        super()._pass_back(ranges, more=more)
 
     def _gather(self) -> None:
         """Have the first answer of a loop's turn leave at once, the others after the turn."""

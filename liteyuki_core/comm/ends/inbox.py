@@ -94,11 +94,14 @@ class Inbox:
         return None
 
     def return_unbegun(self, first: int, count: int) -> None:
-        """Give back messages that a runner has taken and has given to no callback."""
+        """Give back messages that a runner has taken and has given to no callback, if there are any.
+
+        With that all is given back that was called back.
+        """
         with self.lock:
             if not self._state.closed:
                 self._arrived -= count
-                self._pass_back([(first, count)])
+                self._pass_back([(first, count)] if count else [])
         self._port.pump()
 
     def failed(self) -> None:
@@ -166,5 +169,7 @@ class Inbox:
                 self._inbox.append(batch.part(0, kept))
         return ranges
 
-    def _pass_back(self, ranges: list[tuple[int, int]]) -> None:
-        self._port.give_back(self._number, self._period, ranges, self.of_requests)
+    def _pass_back(self, ranges: list[tuple[int, int]], *, more: bool = False) -> None:
+        """Give back messages. If there are `more`, which come later, the hub waits for those."""
+        period = 0 if more else self._period
+        self._port.give_back(self._number, period, ranges, self.of_requests)

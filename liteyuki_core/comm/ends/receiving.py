@@ -104,7 +104,7 @@ class Receiving(Inbox):
         self._period = period
         if not period or self._state.closed:
             return
-        self._give_back(max(0, self._unread() - self._asking))
+        self._give_back(max(0, self._unread() - self._asking), more=self._runner is not None)
         self._asked = 0
         if self._runner is None:
             self.balance()
@@ -223,7 +223,7 @@ class Receiving(Inbox):
             self._asked += count
             self._port.ask_for(self._number, self._period, count)
 
-    def _give_back(self, count: int) -> None:
+    def _give_back(self, count: int, *, more: bool) -> None:
         self._arrived -= count
         ranges = self._take_off(count)
         count -= sum([some for _, some in ranges])
@@ -231,7 +231,7 @@ class Receiving(Inbox):
             for _ in range(count):
                 first, _ = self._opened.pop()
             ranges.append((first, count))
-        self._pass_back(ranges)
+        self._pass_back(ranges, more=more)
 
     # ------------------------------------------------------------- rebuilding
 

@@ -177,7 +177,7 @@ class Runner:
             self._messages.clear()
             if self._run is not None and self._run.messages is self._messages:
                 self._run.end = self._end
-            self._source.return_unbegun(self._end, count)
+        self._source.return_unbegun(self._end, count)
 
     def _decide(self) -> bool:
         """Decide the callbacks that are due. Return whether none is undecided any more."""

@@ -100,7 +100,7 @@ def test_who_asks_the_bot_gets_them(
         assert 0 <= (datetime.now(timezone.utc) - since).total_seconds() < 60
         assert account == {
             **{"adapter": "OneBot V11", "id": "10001", "process": "nonebot"},
-            **{"state": "offline", "nickname": ""},
+            **{"state": "offline", "nickname": "", "node": None},
         }
         figures = Client().text("/metrics")
     assert 'liteyuki_account_online{adapter="OneBot V11",account="10001"} 0.0' in figures

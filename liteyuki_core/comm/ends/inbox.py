@@ -94,9 +94,9 @@ class Inbox:
         return None
 
     def return_unbegun(self, first: int, count: int) -> None:
-        """Give back messages that a runner has taken and has given to no callback, if there are any.
+        """Give back messages that a runner has taken and has given to no callback.
 
-        With that all is given back that was called back.
+        With that all is given back that was called back. There may be none.
         """
         with self.lock:
             if not self._state.closed:

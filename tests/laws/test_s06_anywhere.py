@@ -155,7 +155,7 @@ def test_a_main_process_that_is_gone(pair: Pair, do: StoreDoor) -> None:
     iterating = threading.Thread(target=lambda: run_async(iterate()))
     iterating.start()
     wait_until(lambda: pair.store._patterns, "it watches")
-    with pair.main.lock:
+    with pair.hub.lock:
         waiting = threading.Thread(target=wait)
         waiting.start()
         wait_until(lambda: pair.child.access._asked, "it asks")

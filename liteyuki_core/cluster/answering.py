@@ -58,11 +58,14 @@ class Answering:
         self,
         node: Place,
         is_alive: Callable[[str], bool],
+        comes_back: Callable[[str], bool],
         tell: Callable[[str, Answers, str], None],
     ) -> None:
+        """`comes_back` tells of a channel that this node had, and is about to have again."""
         self._node = node
         self._hub = node.hub
         self._is_alive = is_alive
+        self._comes_back = comes_back
         self._tell = tell
         self._askers: dict[str, _Asker] = {}
         self._due: dict[str, _Asker] = {}
@@ -125,6 +128,8 @@ class Answering:
             why = f"what has come to node {self._node.name} is no request: {error}"
             self._refuse(node, asker, number, RemoteError.__name__, why)
             return
+        if far is None and ask.to_home and self._comes_back(ask.name):
+            return  # It will be said again.
         if far is None or far.number not in far.peer.ends:
             why = f"node {self._node.name} does not have it any more"
             self._refuse(node, asker, number, ChannelClosed.__name__, why)

@@ -28,6 +28,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from math import inf
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -47,6 +49,8 @@ from .place import Place
 from .subjects import NAME
 
 _NOBODY = "503"
+_STARTING_SECONDS = 10.0
+"""A node that has come back has so long to have the channels again that it had before."""
 
 Noted = tuple[Callable[..., None], tuple[Any, ...]]
 
@@ -58,7 +62,8 @@ class Requests:
         self._node = node
         self._book = book
         self.asked = Asked(node, book.is_alive, self._tell_asked)
-        self.answering = Answering(node, book.is_alive, self._tell_asker)
+        self.answering = Answering(node, book.is_alive, self._comes_back, self._tell_asker)
+        self._opened_at = inf
         self._noted: list[Noted] = []
         """Under the lock."""
         self._answers: deque[tuple[Far, Batch, list[tuple[Far, int]]]] = deque()
@@ -69,6 +74,7 @@ class Requests:
     async def open(self) -> None:
         """Hear other nodes from now on."""
         node = self._node
+        self._opened_at = monotonic()
         await node.connection.subscribe(
             node.subjects.answers(node.name, node.epoch, "*"), self._take_answers
         )
@@ -183,6 +189,12 @@ class Requests:
         if self._is_other(word.node):
             self.asked.hear(word)
             self._flush()
+
+    def _comes_back(self, name: str) -> bool:
+        entry = self._book.channels.get(name)
+        if entry is None or entry.node != self._node.name or entry.epoch == self._node.epoch:
+            return False
+        return monotonic() < self._opened_at + _STARTING_SECONDS
 
     def _is_other(self, name: str) -> bool:
         return name != self._node.name and NAME.fullmatch(name) is not None

@@ -284,6 +284,33 @@ def test_a_node_that_comes_back_in_time(nodes: Nodes, nats: NatsServer, ask: Ask
     again.close()
 
 
+def test_a_node_that_is_back_and_not_ready(
+    nodes: Nodes, nats: NatsServer, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel of its last life may be about to come: what is asked on it waits for that."""
+    _, second = nodes
+    first = OneNode(nats.url, "c", "t")
+    first.make("jobs")
+    got = second.get("jobs")
+    first.close()
+    heard: list[Ask] = []
+    hear = Answering.hear
+
+    def listen(self: Answering, word: Asks) -> None:
+        heard.extend(word.asks)
+        hear(self, word)
+
+    monkeypatch.setattr(Answering, "hear", listen)
+    again = OneNode(nats.url, "c", "t")
+    wait_until(lambda: second.node.members()["c"].runs, "b knows that it is back")
+    asking = AsksInThread(ask, got, 1)
+    wait_until(lambda: heard, "it was asked")
+    again.make("jobs").on_request()(lambda data: data * 10)
+    assert asking.result() == 10
+    nothing_is_between(again, second)
+    again.close()
+
+
 def test_a_channel_that_is_no_more(nodes: Nodes, ask: Asking) -> None:
     """Who asks on it gets `ChannelClosed`, as who waits for an answer does."""
     first, second = nodes

@@ -199,19 +199,18 @@ class Node:
 
     def task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that nobody waits for."""
-        task = self._loop.create_task(self._guarded(coroutine))
+        task = self._loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
-    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        try:
-            await coroutine
-        except Exception as error:
-            if not self.closed:
-                log.logger.opt(exception=error).error(
-                    say("node {node}: a task of the cluster has failed", node=self.name)
-                )
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.closed:
+            log.logger.opt(exception=error).error(
+                say("node {node}: a task of the cluster has failed", node=self.name)
+            )
 
     async def publish(self, far: Far, letter: bytes, key: str) -> int:
         """Put a letter on the stream, for as long as it takes; return its number there."""

@@ -151,3 +151,24 @@ def test_names(cluster: str, node: str | None) -> None:
 def test_addresses_are_shown_without_what_is_secret() -> None:
     """Several of them, too."""
     assert without_password("nats://u:p@a:1,nats://token@b:2, c:3") == "nats://a:1,nats://b:2,c:3"
+
+
+def test_a_task_that_never_began_is_ended(nats: NatsServer) -> None:
+    """When its node leaves: nothing complains that it was never awaited."""
+    began: list[bool] = []
+
+    async def task() -> None:
+        began.append(True)
+
+    node = OneNode(nats.url, "a", "t")
+    loop = node.node._loop
+
+    def late() -> None:
+        node.node.task(task())
+        loop.stop()
+
+    loop.call_soon_threadsafe(late)
+    node.node._thread._thread.join()
+    node.main.store.close(1)
+    node.context.close(1)
+    assert not began

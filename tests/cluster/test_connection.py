@@ -161,6 +161,7 @@ def test_a_task_that_never_began_is_ended(nats: NatsServer) -> None:
         began.append(True)
 
     node = OneNode(nats.url, "a", "t")
+    node.vanish()
     loop = node.node._loop
 
     def late() -> None:

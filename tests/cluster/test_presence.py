@@ -37,6 +37,7 @@ class Nodes:
         self.account = Account("OneBot V11", "123", "bot", AccountState.ONLINE, NOW, "Yuki")
         self.b.node.presence.describe = lambda: Told([self.child], [self.account], True)
         self.changed()
+        wait_until(lambda: "b" in self.a.node.members(), "a knows of b")
 
     def changed(self) -> None:
         """Say that something of `b` has changed."""

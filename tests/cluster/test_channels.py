@@ -76,6 +76,7 @@ def test_nodes_come_and_go(nodes: Nodes, nats: NatsServer) -> None:
     told: list[tuple[str, bool]] = []
     first.node.on_member = lambda member: told.append((member.name, member.runs))
     second.make("jobs")
+    wait_until(lambda: "b" in first.node.members(), "a knows b")
     wait_until(lambda: first.node.members()["b"].channels == ("jobs",), "a knows what b has")
     mine, other = (first.node.members()[name] for name in ("a", "b"))
     assert (mine.is_this, mine.runs, other.is_this, other.runs) == (True, True, False, True)

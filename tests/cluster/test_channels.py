@@ -10,7 +10,6 @@ The laws of channels run over a server too, see `tests/transport`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +30,6 @@ from tests.nats import NatsServer
 from tests.nodes import NodesPair, OneNode
 from tests.pair import Unbuildable, in_thread, run_async
 from tests.program import python
-
-
-@pytest.fixture
-def nodes(nats: NatsServer) -> Iterator[tuple[OneNode, OneNode]]:
-    """Two nodes that share a cluster."""
-    first, second = OneNode(nats.url, "a", "t"), OneNode(nats.url, "b", "t")
-    yield first, second
-    first.close()
-    second.close()
-
 
 Nodes = tuple[OneNode, OneNode]
 

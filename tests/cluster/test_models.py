@@ -6,7 +6,6 @@ Tests comm/wire/models.py, comm/wire/packed.py and comm/ends/crossing.py.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal, NamedTuple
@@ -82,15 +81,6 @@ def job(number: int = 1, picture: bytes = b"\0\xff") -> Job:
         points=[Point(1, 2.5)],
         picture=picture,
     )
-
-
-@pytest.fixture
-def nodes(nats: NatsServer) -> Iterator[tuple[OneNode, OneNode]]:
-    """Two nodes that share a cluster."""
-    first, second = OneNode(nats.url, "a", "t"), OneNode(nats.url, "b", "t")
-    yield first, second
-    first.close()
-    second.close()
 
 
 Nodes = tuple[OneNode, OneNode]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -35,15 +34,6 @@ from tests.program import Program, listing, main_process, running, running_progr
 
 Nodes = tuple[OneNode, OneNode]
 SOON = 8.0
-
-
-@pytest.fixture
-def nodes(nats: NatsServer) -> Iterator[Nodes]:
-    """Two nodes that share a cluster."""
-    first, second = OneNode(nats.url, "a", "t"), OneNode(nats.url, "b", "t")
-    yield first, second
-    first.close()
-    second.close()
 
 
 def answers(node: OneNode, other: str, name: str) -> int | None:

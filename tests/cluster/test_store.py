@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import nats as nats_py
@@ -27,30 +26,9 @@ from liteyuki_core.comm.wire import packed as packed_messages
 from liteyuki_core.config import Settings
 from liteyuki_core.errors import ConfigError, StoreError, StoreTimeout
 from tests.conftest import wait_until
-from tests.fixtures import nodes_pair
 from tests.nats import NatsServer
 from tests.nodes import NodesPair, OneNode
 from tests.pair import in_thread
-
-
-@pytest.fixture
-def two(nats: NatsServer) -> Iterator[Any]:
-    """The main process of node "a", and a child of node "b"."""
-    both = nodes_pair(nats)
-    yield both
-    both.close()
-
-
-@pytest.fixture
-def here(two: NodesPair) -> SharedMemory:
-    """The store as the main process of node "a" has it."""
-    return SharedMemory._of(two.main.access)
-
-
-@pytest.fixture
-def there(two: NodesPair) -> SharedMemory:
-    """The store as a child of node "b" has it."""
-    return SharedMemory._of(two.child.access)
 
 
 def together(*calls: Callable[[], object]) -> None:

@@ -6,7 +6,6 @@ Tests cluster/locks.py, cluster/topics.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,10 @@ import pytest
 from liteyuki_core.comm.storage import Change, SharedMemory
 from liteyuki_core.errors import StoreTimeout, WouldBlockLoop
 from tests.conftest import wait_until
-from tests.fixtures import nodes_pair
 from tests.nats import NatsServer
 from tests.nodes import NodesPair
 from tests.pair import in_thread, run_async
 from tests.program import running_program
-
-
-@pytest.fixture
-def two(nats: NatsServer) -> Iterator[Any]:
-    """The main process of node "a", and a child of node "b"."""
-    both = nodes_pair(nats)
-    yield both
-    both.close()
-
-
-@pytest.fixture
-def here(two: NodesPair) -> SharedMemory:
-    """The store as the main process of node "a" has it."""
-    return SharedMemory._of(two.main.access)
-
-
-@pytest.fixture
-def there(two: NodesPair) -> SharedMemory:
-    """The store as a child of node "b" has it."""
-    return SharedMemory._of(two.child.access)
 
 
 def test_a_lock_has_one_holder(here: SharedMemory, there: SharedMemory) -> None:

@@ -239,6 +239,7 @@ CHINESE = {
     "wherever it is got": "取得它的进程里",
     "in the main process": "主进程里",
     "in process {name}": "进程 {name} 里",
+    "on node {name}": "节点 {name} 上",
     "{channel}: a message of {size} bytes was being handled in {crashes} crashes of process "
     "{processes} in a row and is set aside; bot.dead_letters() has it, to be put back or "
     "discarded": (
@@ -543,6 +544,11 @@ CHINESE = {
         "节点 {node} 已加入集群 {cluster}（{url}）"
     ),
     "node {node} of the cluster is there": "集群的节点 {node} 在线",
+    "queue {name}: node {node} is gone with {count} messages, which others get now; it may have "
+    "handled them": (
+        "队列 {name}：节点 {node} 不在了，它手里的 {count} 条消息改由别人处理；"
+        "其中有些它可能已经处理过"
+    ),
     "node {node} of the cluster is gone for over {seconds:g} s: its {count} channels are broken "
     "until it is back": (
         "集群的节点 {node} 消失超过 {seconds:g} 秒：它的 {count} 个通道不可用，直到它回来"

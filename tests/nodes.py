@@ -13,6 +13,7 @@ from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.main import Main
+from liteyuki_core.comm.queue import Queue
 from tests.conftest import wait_until
 from tests.pair import _LINES, Pair
 
@@ -48,9 +49,19 @@ class OneNode:
         self.context.register(name, end)
         return Channel._of(end)
 
+    def queue(self, name: str = "jobs", capacity: int | None = 1024) -> Queue[Any]:
+        """Return this node's handle of a queue, which is made if there is none."""
+        handle = Queue._of(self.context.queue(name, capacity))
+        assert isinstance(handle, Queue)
+        return handle
+
+    def knows(self, name: str = "jobs") -> None:
+        """Wait until this node knows the name."""
+        wait_until(lambda: name in self.context.port.names(), f"{self.name} knows {name}")
+
     def get(self, name: str) -> Channel[Any]:
         """Return this node's end of a channel, as soon as it is known."""
-        wait_until(lambda: name in self.context.port.names(), f"{self.name} knows {name}")
+        self.knows(name)
         return Channel._of(self.context.get(name))
 
     def vanish(self) -> None:

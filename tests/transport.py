@@ -79,7 +79,7 @@ MOST_OF_ALL = (HERE, "no memory", "uvloop", "windows")
 NATS = "nats"
 """Two nodes of a cluster in place of a main process and its child, over a NATS server."""
 
-OVER_NATS = re.compile(r"tests\.laws\.test_(c0[1-8]|c11|c12|r0[1-4]|s0[1-9]|s10)_\w+")
+OVER_NATS = re.compile(r"tests\.laws\.test_(c0[1-8]|c11|c12|q01|r0[1-4]|s0[1-9]|s10)_\w+")
 """The laws that hold between nodes."""
 
 NEEDS = {"uvloop": pytest.mark.skipif("uvloop" not in LOOPS, reason="uvloop is missing")}

@@ -25,6 +25,7 @@ from . import message
 from .far import PART_BYTES, Far
 from .message import Answer, Answers, Ask, Asks
 from .place import Place
+from .queues import Taking
 
 _MOST = 65_536
 """A node has at most so many requests here at a time. It says again what was not taken."""
@@ -39,13 +40,15 @@ class _Asker:
 
     def __init__(self, epoch: str) -> None:
         self.epoch = epoch
-        self.in_hand: dict[int, tuple[Far, bool]] = {}
-        """The channel of each request, and whether its asker may want a worker ended."""
+        self.in_hand: dict[int, tuple[Far, bool] | None] = {}
+        """The channel of each request, and whether its asker may want a worker ended. None for what
+        is no request."""
         self.kept: dict[int, Answer] = {}
         self.parts: dict[int, list[bytes]] = {}
         """What has come of requests that are not whole."""
         self.answers: list[Answer] = []
         self.size = 0
+        self.allowed: dict[str, tuple[int, int]] = {}
 
 
 class Answering:
@@ -60,13 +63,18 @@ class Answering:
         is_alive: Callable[[str], bool],
         comes_back: Callable[[str], bool],
         tell: Callable[[str, Answers, str], None],
+        taking: Taking,
     ) -> None:
-        """`comes_back` tells of a channel that this node had, and is about to have again."""
+        """`comes_back` tells of a channel that this node had, and is about to have again.
+
+        `taking` takes what is no request.
+        """
         self._node = node
         self._hub = node.hub
         self._is_alive = is_alive
         self._comes_back = comes_back
         self._tell = tell
+        self._taking = taking
         self._askers: dict[str, _Asker] = {}
         self._due: dict[str, _Asker] = {}
 
@@ -80,18 +88,23 @@ class Answering:
     def hear(self, word: Asks) -> None:
         """Take requests, and what is said of them."""
         node = word.node
-        asker = self._askers.get(node)
-        if asker is None or asker.epoch != word.epoch:
-            self._let_go(node)
-            asker = self._askers[node] = _Asker(word.epoch)
+        asker = self._asker(node, word.epoch)
         for ask in word.asks:
             self._take(node, asker, ask)
         for number in word.cancelled:
-            self._cancel(asker, number)
+            self._cancel(node, asker, number)
         for number in word.done:
             asker.kept.pop(number, None)
         if word.still is not None:
             self._compare(node, asker, *word.still)
+
+    def _asker(self, node: str, epoch: str) -> _Asker:
+        """Return what is known of this life of a node. Nothing is done any more for one before."""
+        asker = self._askers.get(node)
+        if asker is None or asker.epoch != epoch:
+            self._let_go(node)
+            asker = self._askers[node] = _Asker(epoch)
+        return asker
 
     def look(self) -> None:
         """Do nothing any more for nodes that are gone."""
@@ -103,8 +116,8 @@ class Answering:
         node = far.peer.node
         asker = self._askers.get(node)
         if asker is not None:
-            for number in [n for n, (each, _) in asker.in_hand.items() if each is far]:
-                self._cancel(asker, number)
+            for number in [n for n, held in asker.in_hand.items() if held and held[0] is far]:
+                self._cancel(node, asker, number)
                 self._refuse(node, asker, number, ChannelClosed.__name__, "it was closed")
 
     def _take(self, node: str, asker: _Asker, ask: Ask) -> None:
@@ -116,15 +129,22 @@ class Answering:
             return
         if len(asker.in_hand) + len(asker.kept) + len(asker.parts) >= _MOST:
             return
+        if ask.kind != message.REQUEST and not self._taking.is_next(node, ask):
+            return  # What comes before it is lost, and will be said again.
         body = ask.body if ask.parts == 1 else self._join(asker, ask)
         if body is None:
             return
         try:
+            if ask.kind != message.REQUEST:
+                asker.in_hand[number] = None
+                self._taking.take(node, ask, body)
+                return
             batch = message.only_batch_of(body)
             far = self._node.far_for(node, ask.name, is_home=ask.to_home)
             if not _TRACEPARENT.fullmatch(ask.traceparent):
                 raise FrameError("a traceparent with other characters")
         except (msgspec.MsgspecError, FrameError, ClusterError) as error:
+            asker.in_hand.pop(number, None)
             why = f"what has come to node {self._node.name} is no request: {error}"
             self._refuse(node, asker, number, RemoteError.__name__, why)
             return
@@ -154,11 +174,15 @@ class Answering:
             return None
         return b"".join(parts)
 
-    def _cancel(self, asker: _Asker, number: int) -> None:
+    def _cancel(self, node: str, asker: _Asker, number: int) -> None:
         asker.kept.pop(number, None)
         asker.parts.pop(number, None)
-        held = asker.in_hand.pop(number, None)
-        if held is not None:
+        if number not in asker.in_hand:
+            return
+        held = asker.in_hand.pop(number)
+        if held is None:
+            self._taking.cancel(node, number)
+        else:
             far, kill = held
             with self._hub.lock:
                 self._hub.cancel(far.peer, far.number, number, kill)
@@ -169,7 +193,7 @@ class Answering:
         still = set(numbers)
         for table in (asker.in_hand, asker.kept, asker.parts):
             for number in [each for each in table if each not in still]:
-                self._cancel(asker, number)
+                self._cancel(node, asker, number)
         missing = []
         for number in numbers:
             answer = asker.kept.get(number)
@@ -185,9 +209,10 @@ class Answering:
         """Do nothing any more for a life of a node."""
         asker = self._askers.pop(node, None)
         self._due.pop(node, None)
+        self._taking.let_go(node)
         if asker is not None:
             for number in list(asker.in_hand):
-                self._cancel(asker, number)
+                self._cancel(node, asker, number)
 
     # ------------------------------------------------------------- from the hub
 
@@ -200,8 +225,9 @@ class Answering:
             return
         entries = message.entries_of(batch)
         for number, entry in zip(headers.answer, entries, strict=True):
-            if asker.in_hand.pop(number, None) is None:
+            if number not in asker.in_hand:
                 continue  # Nobody waits for it any more.
+            del asker.in_hand[number]
             failed = headers.failed
             if entry is None:
                 entry, failed = remote.refusal(_CAN_NOT_CROSS.format(node=node)), True
@@ -213,8 +239,26 @@ class Answering:
         asker = self._askers.get(node)
         if asker is not None:
             for number in numbers:
-                if asker.in_hand.pop(number, None) is not None:
+                if number in asker.in_hand:
+                    del asker.in_hand[number]
                     self._refuse(node, asker, number, kind, why)
+
+    # ------------------------------------------------------------- about queues
+
+    def end(self, node: str, answer: Answer) -> None:
+        """Answer what is no request."""
+        asker = self._askers.get(node)
+        if asker is not None and answer.number in asker.in_hand:
+            del asker.in_hand[answer.number]
+            self._keep(node, asker, answer)
+
+    def allow(self, node: str, epoch: str, name: str, chain: int, count: int) -> None:
+        """Tell a node how many messages of a queue it may give."""
+        if not self._is_alive(node):
+            return
+        asker = self._asker(node, epoch)
+        asker.allowed[name] = chain, count
+        self._due[node] = asker
 
     # ------------------------------------------------------------- words
 
@@ -250,9 +294,9 @@ class Answering:
             self._flush(node, asker)
 
     def _flush(self, node: str, asker: _Asker) -> None:
-        if asker.answers:
-            word = Answers(self._node.name, self._node.epoch, asker.answers)
-            asker.answers, asker.size = [], 0
+        if asker.answers or asker.allowed:
+            word = Answers(self._node.name, self._node.epoch, asker.answers, allowed=asker.allowed)
+            asker.answers, asker.allowed, asker.size = [], {}, 0
             self._tell(node, word, asker.epoch)
 
 

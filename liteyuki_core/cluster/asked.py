@@ -82,14 +82,19 @@ class Asked:
         node: Place,
         is_alive: Callable[[str], bool],
         tell: Callable[[str, Asks], None],
+        ended: Callable[[Far, int, Ask, Answer, bytes], None],
+        lost: Callable[[list[Far]], None],
     ) -> None:
+        """`ended` hears what has come of what is no request, `lost` that a node is gone with it."""
         self._node = node
         self._hub = node.hub
         self._is_alive = is_alive
         self._tell = tell
+        self._ended = ended
+        self._lost = lost
         self._nodes: dict[str, _Node] = {}
         self._numbers: dict[tuple[Far, int], int] = {}
-        """By the channel, and the number in the hub: the number that nodes know."""
+        """By the channel, and the request's number in the hub: the number that nodes know."""
         self._due_now: dict[str, _Node] = {}
         self._last = randbits(40) << 20
         """An answer to an earlier life of this node has another number."""
@@ -130,8 +135,36 @@ class Asked:
                 "and dicts of them can"
             )
             self._refuse(far, unsendable, RemoteError, why)
+        self.look_at(node)
+
+    def chain(self, far: Far, at: int, kind: int, body: bytes, chain: int, after: int) -> int:
+        """Ask a node something about a queue; return its number."""
+        node = far.peer.node
+        asked = self._nodes.setdefault(node, _Node())
+        self._last += 1
+        ask = Ask(self._last, far.name, False, body, kind=kind, chain=chain, after=after)
+        asked.under_way[self._last] = _Given(far, at, ask)
+        self._ask(node, asked, ask)
+        return self._last
+
+    def forget_chain(self, far: Far) -> int:
+        """Forget what a node was asked about a queue; return how many messages that were."""
+        asked = self._nodes.get(far.peer.node)
+        if asked is None:
+            return 0
+        count = 0
+        for number, given in list(asked.under_way.items()):
+            if given.far is far and given.ask.kind != message.REQUEST:
+                count += given.ask.kind == message.MESSAGE
+                del asked.under_way[number]
+                asked.cancelled.append(number)
+                self._due(far.peer.node, asked)
+        return count
+
+    def look_at(self, node: str) -> None:
+        """See whether a node that was just asked is gone."""
         if not self._is_alive(node):
-            self._lose(node, asked)
+            self._lose(node, self._nodes.setdefault(node, _Node()))
 
     def cancel(self, far: Far, numbers: Iterable[int]) -> None:
         """Take back requests whose answers nobody waits for any more."""
@@ -145,6 +178,7 @@ class Asked:
         """Learn that a channel is no more. The hub knows what comes of its requests."""
         for at in [at for each, at in self._numbers if each is far]:
             self._take_back(far, at)
+        self.forget_chain(far)
 
     def _take_back(self, far: Far, at: int) -> None:
         number = self._numbers.pop((far, at), None)
@@ -226,8 +260,11 @@ class Asked:
         if given is None:
             return  # It was taken back, or has had its outcome already.
         del asked.under_way[number]
-        del self._numbers[given.far, given.at]
         far, at = given.far, given.at
+        if given.ask.kind != message.REQUEST:
+            self._ended(far, at, given.ask, answer, body)
+            return
+        del self._numbers[far, at]
         if answer.refusal:
             why = body.decode("utf-8", "replace")
             self._refuse(far, [at], _KINDS.get(answer.refusal, ChannelBroken), why)
@@ -268,6 +305,7 @@ class Asked:
         """Have others answer what a node that is gone was asked, or have it refused."""
         if not asked.under_way:
             return
+        self._lost([*{g.far: None for g in asked.under_way.values() if g.ask.chain}])
         fars: dict[Far, list[int]] = {}
         for given in asked.under_way.values():
             fars.setdefault(given.far, []).append(given.at)
@@ -307,10 +345,7 @@ class Asked:
             parts = -(-len(body) // PART_BYTES)
             for part in range(parts):
                 piece = body[part * PART_BYTES : (part + 1) * PART_BYTES]
-                one = Ask(
-                    *(ask.number, ask.name, ask.to_home, piece, ask.once, ask.kill),
-                    *(ask.traceparent, part, parts),
-                )
+                one = msgspec.structs.replace(ask, body=piece, part=part, parts=parts)
                 self._tell(node, Asks(self._node.name, self._node.epoch, [one]))
             return
         if asked.size + len(body) > _GATHERED_BYTES:

@@ -150,13 +150,30 @@ class Book:
         known = self.nodes.get(name)
         return 0.0 if known is None or self.is_alive(name) else monotonic() - known.seen
 
-    async def claim(self, name: str, capacity: int) -> bool:
-        """Write that this node has a channel; return whether it has. Raises what `ask` raises."""
+    def epoch_of(self, name: str) -> str:
+        """Return which life a node has; "" if it is not known."""
+        known = self.nodes.get(name)
+        return "" if known is None else known.epoch
+
+    def is_there(self, entry: ChannelEntry) -> bool:
+        """Return whether the node that has a channel runs, and has it in this life."""
+        return self.is_alive(entry.node) and entry.epoch == self.epoch_of(entry.node)
+
+    async def claim(self, name: str, capacity: int, *, is_queue: bool = False) -> bool:
+        """Write that this node has a channel; return whether it has. Raises what `ask` raises.
+
+        If another node has a queue of that name, it is one queue.
+        """
         node, subject = self._node, self._node.subjects.of_channel(name)
-        entry = message.entry(ChannelEntry(name, node.name, node.epoch, capacity))
+        entry = message.entry(ChannelEntry(name, node.name, node.epoch, capacity, is_queue))
         while True:
             holder = self.channels.get(name)
-            if holder is not None and holder.node != node.name and self.is_alive(holder.node):
+            if holder is not None and holder.node == node.name:
+                holder = None
+            if holder is not None and is_queue and holder.queue:
+                if self.is_there(holder):
+                    return False
+            elif holder is not None and self.is_alive(holder.node):
                 log.logger.error(
                     say(
                         "channel {name} exists on node {node} too: here only processes of this "

@@ -23,9 +23,9 @@ from typing import Any
 from .. import log
 from ..comm.hub.requests import GRACE, Requests
 from ..comm.hub.route import Route
-from ..comm.hub.side import Holder, Side
+from ..comm.hub.side import Carried, Holder, Recipient, Side
 from ..comm.wire.batch import Batch
-from ..comm.wire.words import FAR
+from ..comm.wire.words import FAR, Ranges
 from ..errors import ChannelBroken, ChannelError
 from ..language import say
 from . import message
@@ -59,7 +59,19 @@ class Sent:
 class Far:
     """One channel with one other node."""
 
-    def __init__(self, node: Place, peer: NodePeer, number: int, name: str, is_home: bool) -> None:
+    def __init__(
+        self,
+        node: Place,
+        peer: NodePeer,
+        number: int,
+        name: str,
+        is_home: bool,
+        *,
+        is_queue: bool = False,
+    ) -> None:
+        self.is_queue = is_queue
+        """Whether it is a queue. Then what leaves for a node that has it not leaves as requests do,
+        see `queues.py`."""
         self.node = node
         self.peer = peer
         self.number = number
@@ -86,6 +98,8 @@ class Far:
         self.accepted = 0
         self.published = 0
         """How many things have come to leave, and have left."""
+        self.wanted: Wanted | None = None
+        """This node's side of another one's queue."""
         self._finished = False
         """Whether the other node was told that the channel is closed."""
         self._letters = 0
@@ -99,6 +113,11 @@ class Far:
         if self.is_home:
             return subjects.to_node(self.name, self.peer.node)
         return subjects.to_home(self.name)
+
+    @property
+    def gives(self) -> bool:
+        """Whether messages of this node's queue are given to the other node."""
+        return self.is_queue and self.is_home
 
     def put(self, thing: Batch | Gone | None) -> None:
         """Take something that is to leave. Under the lock."""
@@ -197,7 +216,7 @@ class Far:
                     entries.append(each)
                     numbers.append(number)
         if left_out:
-            self._leave_out(left_out)
+            self.leave_out(left_out)
         if entries:
             body = message.encode(entries)
             parts = max(1, -(-len(body) // PART_BYTES))
@@ -221,7 +240,8 @@ class Far:
         letter = message.encode(Letter(kind, node.name, node.epoch, body, part, parts))
         return await node.publish(self, letter, f"{node.epoch}.{self.serial}.{self._letters}")
 
-    def _leave_out(self, numbers: list[int]) -> None:
+    def leave_out(self, numbers: list[int]) -> None:
+        """Skip messages that can't cross."""
         log.logger.error(
             say(
                 "channel {name}: {count} messages can't cross to node {node} and are skipped: "
@@ -253,12 +273,24 @@ class NodePeer:
         """By name, and whether the channel is this node's."""
         self._last = 0
 
-    def add(self, name: str, is_home: bool) -> Far:
+    def add(self, name: str, is_home: bool, *, is_queue: bool = False) -> Far:
         """Return a new far end. The caller opens its number."""
         self._last += 1
-        far = Far(self._here, self, self._last, name, is_home)
+        far = Far(self._here, self, self._last, name, is_home, is_queue=is_queue)
         self.fars[far.number] = self.by_name[name, is_home] = far
         return far
+
+    def take_over(self, far: Far) -> int:
+        """Have the end that another node has had; return the number that it had there.
+
+        The caller tells the hub. Under the lock.
+        """
+        before = far.number
+        del far.peer.fars[before], far.peer.by_name[far.name, far.is_home]
+        self._last += 1
+        far.peer, far.number = self, self._last
+        self.fars[far.number] = self.by_name[far.name, far.is_home] = far
+        return before
 
     def forget(self, far: Far) -> None:
         """Drop a far end. Nothing waits any more for what it has not sent."""
@@ -272,10 +304,13 @@ class NodePeer:
     # ------------------------------------------------------------- called by the hub
 
     def deliver(self, number: int, batch: Batch) -> None:
-        if batch.headers is None:
-            self.fars[number].put(batch)
+        far = self.fars[number]
+        if batch.headers is not None:
+            self._here.requests.ask(far, batch)
+        elif far.gives:
+            self._here.requests.give(far, batch)
         else:
-            self._here.requests.ask(self.fars[number], batch)
+            far.put(batch)
 
     def gone(
         self,
@@ -297,11 +332,18 @@ class NodePeer:
             far.told = (not last,)
             route, i = self.ends[number]
             for_good = last and not route.sides[route.other(i)].let_go
-            far.put(Gone(kind is ChannelBroken, why, for_good, not last, list(lines)))
+            end = Gone(kind is ChannelBroken, why, for_good, not last, list(lines))
+            if far.gives:
+                self._here.requests.end(far, end)
+            else:
+                far.put(end)
 
     def shared(self, number: int, period: int, requests: bool) -> None:
-        # What has left for the other node is not called back.
-        self._here.soon(self._give_back, number, period, requests)
+        far = self.fars.get(number)
+        if far is not None and far.gives and not requests:
+            self._here.requests.call_back(far, period)
+        else:  # What has left for the other node is not called back.
+            self._here.soon(self._give_back, number, period, requests)
 
     def _give_back(self, number: int, period: int, requests: bool) -> None:
         hub = self._here.hub
@@ -343,6 +385,7 @@ class Arrival(NodePeer):
     """The messages of one letter: the hub tells it how many of them are handled."""
 
     def __init__(self, peer: NodePeer, far: Far, number: int, done: Any) -> None:
+        self.node = peer.node
         self.process = peer.process
         self.prefix = peer.prefix
         self.ends = peer.ends
@@ -374,6 +417,11 @@ class Listened(Side):
         self._notify = notify
         self._said = (False, False)
 
+    @property
+    def is_held_by_any(self) -> bool:
+        """Whether processes here have the channel."""
+        return bool(self.holders)
+
     def push(self) -> None:
         self._look()
         super().push()
@@ -383,10 +431,85 @@ class Listened(Side):
         self._look()
 
     def _look(self) -> None:
-        now = bool(self.holders), any(each.ready for each in self.holders.values())
+        now = self.is_held_by_any, any(each.ready for each in self.holders.values())
         if now != self._said:
             self._said = now
             self._notify(*now)
+
+
+class Wanted(Listened):
+    """The same of a queue that another node has, which gives what is asked for and no more.
+
+    `wants` is called under the lock when the processes here ask for more than was said, or for
+    less, or may have given something back.
+    """
+
+    def __init__(self, notify: Any, wants: Any) -> None:
+        super().__init__(notify)
+        self._wants = wants
+        self._told = 0
+        self._looked = False
+        """Whether somebody has looked for a message in vain. The next one to come is for them."""
+
+    @property
+    def wanted(self) -> int:
+        """How many messages more are asked for. Below 0: so many have come that nobody wants."""
+        count = int(self._looked) - sum(entry.remaining for entry in self.waiting)
+        for holder in self.holders.values():
+            if holder.ready:
+                count += holder.room if holder.asks else max(0, holder.free)
+        return count
+
+    @property
+    def is_held_by_any(self) -> bool:
+        """Whether processes here have the queue, or will have it again."""
+        return bool(self.holders or self.lost)
+
+    @property
+    def owes(self) -> bool:
+        """Whether processes here may still give back what they do not want."""
+        return self.is_held
+
+    def call_back(self) -> None:
+        """Have the processes here give back what they do not want."""
+        self._call_back()
+
+    def discard(self, source: Recipient) -> None:
+        """Drop the messages of a source that no process has."""
+        self.waiting = deque(entry for entry in self.waiting if entry.source is not source)
+
+    def add(
+        self,
+        batch: Batch,
+        source: Recipient | None,
+        number: int,
+        links: tuple[Carried, ...] = (),
+    ) -> None:
+        self._looked = False
+        super().add(batch, source, number, links)
+
+    def ask_for(self, holder: Holder, period: int, count: int) -> None:
+        if not count and period == holder.period and not self.waiting:
+            self._looked = True
+        super().ask_for(holder, period, count)
+        self._look()
+
+    def take_back(self, holder: Holder, period: int, ranges: Ranges) -> bool:
+        whole = super().take_back(holder, period, ranges)
+        self._wants()
+        return whole
+
+    def settle(self, holder: Holder, ranges: Ranges) -> bool:
+        whole = super().settle(holder, ranges)
+        self._look()
+        return whole
+
+    def _look(self) -> None:
+        super()._look()
+        now = self.count + self.wanted
+        if now != self._told:
+            self._told = now
+            self._wants()
 
 
 class Heard(Requests):

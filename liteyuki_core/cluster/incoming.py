@@ -234,6 +234,11 @@ class Incoming:
             hub.pump()
             return
         gone = message.read_gone(letter.body)
+        if far.is_queue:  # A process of that node has closed it.
+            with hub.lock:
+                hub.close_for_all(far.peer, far.number)
+            hub.pump()
+            return
         kind = ChannelBroken if gone.broken else ChannelClosed
         with hub.lock:
             hub.break_off(

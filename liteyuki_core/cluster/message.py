@@ -26,6 +26,14 @@ DATA, PART, GONE, BACK = 0, 1, 2, 3
 """Kinds of what travels on a channel's subject: messages; a part of them, if they are long; that
 the other side has ended; that it is back."""
 
+REQUEST, MESSAGE, END, CALL_BACK = 0, 1, 2, 3
+"""Kinds of what a node is asked. All but requests are about a queue of the node that asks, in a
+chain: a message that it is given; that the queue is closed; to give back what nobody there wants.
+"""
+
+GIVEN_BACK = "GivenBack"
+"""The refusal of a message that nobody wants. The body has the processes that have died with it."""
+
 _PACKED, _TEXT = 1, 2
 
 Entry = str | bytes | Ext
@@ -71,6 +79,8 @@ class Word(msgspec.Struct, array_like=True, gc=False):
     held: dict[str, bool] = {}
     resync: bool = False
     gone: list[str] = []
+    left: list[str] = []
+    """Names of queues that no process of its sender has any more."""
     answers: dict[str, int] = {}
     """By names in `held`: how many requests processes there answer at a time; 0 where it is certain
     that none does. A name that is not here is one where it is not known yet."""
@@ -91,6 +101,11 @@ class Ask(msgspec.Struct, array_like=True, gc=False):
     traceparent: str = ""
     part: int = 0
     parts: int = 1
+    kind: int = REQUEST
+    chain: int = 0
+    """Which chain of the queue it is in. A later chain replaces an earlier one."""
+    after: int = 0
+    """The number of what comes before it in its chain; 0 if it is the first."""
 
 
 class Asks(msgspec.Struct, array_like=True, gc=False):
@@ -130,6 +145,8 @@ class Answers(msgspec.Struct, array_like=True, gc=False):
     answers: list[Answer] = []
     missing: tuple[int, list[int]] | None = None
     """The answer to `still`: those requests that have not come."""
+    allowed: dict[str, tuple[int, int]] = {}
+    """By the name of a queue: its chain, and how many messages of that may be given in all."""
 
 
 class NodeEntry(msgspec.Struct):
@@ -183,12 +200,14 @@ class ChannelEntry(msgspec.Struct):
     node: str
     epoch: str
     capacity: int
+    queue: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
 _letters = msgspec.msgpack.Decoder(Letter)
 _entries = msgspec.msgpack.Decoder(list[Any])
 _gone = msgspec.msgpack.Decoder(Gone)
+_names = msgspec.msgpack.Decoder(list[_Text])
 _words = msgspec.msgpack.Decoder(Word)
 _asks = msgspec.msgpack.Decoder(Asks)
 _answers = msgspec.msgpack.Decoder(Answers)
@@ -199,6 +218,7 @@ _channels = msgspec.json.Decoder(ChannelEntry)
 encode = _encoder.encode
 read_letter = _letters.decode
 read_gone = _gone.decode
+read_names = _names.decode
 read_word = _words.decode
 read_asks = _asks.decode
 read_answers = _answers.decode

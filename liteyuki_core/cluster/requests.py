@@ -19,8 +19,9 @@ A word may be lost with a connection, and only then. From one node to another th
 An answer leaves after all letters that were to leave when it was given, unless the stream has no
 room for these: a node that dies between them would have answered, and lost what it has sent.
 
-`asked.py` has the requests to other nodes, `answering.py` those of other nodes. What the hub calls
-is called under its lock and only notes it. All else is called on the cluster's loop.
+`asked.py` has the requests to other nodes, `answering.py` those of other nodes, `queues.py` what
+nodes are asked about queues. What the hub calls is called under its lock and only notes it. All
+else is called on the cluster's loop.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ from .answering import Answering
 from .asked import Asked
 from .book import Book
 from .far import Far
-from .message import Answers, Asks
+from .message import Answer, Answers, Ask, Asks, Gone
 from .place import Place
+from .queues import Giving, Taking
 from .subjects import NAME
 
 _NOBODY = "503"
@@ -61,13 +63,19 @@ class Requests:
     def __init__(self, node: Place, book: Book) -> None:
         self._node = node
         self._book = book
-        self.asked = Asked(node, book.is_alive, self._tell_asked)
-        self.answering = Answering(node, book.is_alive, self._comes_back, self._tell_asker)
+        self.asked = Asked(node, book.is_alive, self._tell_asked, self._ended, self._lost)
+        self.giving = Giving(node, book.epoch_of, self.asked.chain, self.asked.forget_chain)
+        self.taking = Taking(node, self._answer, self._allow)
+        self.answering = Answering(
+            node, book.is_alive, self._comes_back, self._tell_asker, self.taking
+        )
         self._opened_at = inf
         self._noted: list[Noted] = []
         """Under the lock."""
-        self._answers: deque[tuple[Far, Batch, list[tuple[Far, int]]]] = deque()
-        """Answers, and what must have left before they do."""
+        self._answers: deque[tuple[Callable[[], None], list[tuple[Far, int]]]] = deque()
+        """What gives an answer, and what must have left before it does."""
+        self._wanting: set[Far] = set()
+        """Under the lock."""
         self._words: deque[tuple[str, bytes, str]] = deque()
         self._is_telling = False
 
@@ -92,8 +100,34 @@ class Requests:
 
     def answered(self, far: Far, batch: Batch) -> None:
         """Note answers for another node."""
+        self._note_answer(lambda: self.answering.answered(far, batch))
+
+    def handled(self, node: str, number: int) -> None:
+        """Note that a message of another node's queue is handled."""
+        self._note_answer(lambda: self._answer(node, Answer(number, b"")))
+
+    def give(self, far: Far, batch: Batch) -> None:
+        """Note messages of this node's queue for another node."""
+        self.giving.count(far, batch.count)
+        self._note(self._give, far, batch)
+
+    def end(self, far: Far, gone: Gone) -> None:
+        """Note that a queue of this node is closed."""
+        self._note(self.giving.end, far, gone)
+
+    def call_back(self, far: Far, period: int) -> None:
+        """Note that another node is to give back what nobody there wants."""
+        self._note(self.giving.call_back, far, period)
+
+    def wants(self, far: Far) -> None:
+        """Note that processes here want more of another node's queue, or less."""
+        if far not in self._wanting:
+            self._wanting.add(far)
+            self._note(self._wants, far)
+
+    def _note_answer(self, answer: Callable[[], None]) -> None:
         busy = [(each, each.accepted) for each in self._node.busy]
-        self._note(self._answered, far, batch, busy)
+        self._note(self._leave, answer, busy)
 
     def refused(self, far: Far, numbers: Iterable[int], kind: type[ChannelError], why: str) -> None:
         """Note that requests of another node are not answered."""
@@ -126,22 +160,25 @@ class Requests:
         """Learn that a far end has sent something: answers may leave that waited for it."""
         answers = self._answers
         while answers:
-            far, batch, busy = answers[0]
+            answer, busy = answers[0]
             if any(each.published < count and not each.stuck for each, count in busy):
                 break
             answers.popleft()
-            self.answering.answered(far, batch)
+            answer()
         self._flush()
 
     def look(self) -> None:
         """See that nothing was lost, and which nodes are gone."""
         self.asked.look()
         self.answering.look()
+        self.taking.look()
         self._flush()
 
     def came_back(self, node: str) -> None:
         """Learn that a node has come, has a new life, or may have lost something."""
+        self.giving.new_life(node, self._book.epoch_of(node))
         self.asked.came_back(node)
+        self.taking.came_back(node)
         self._flush()
 
     def connected_again(self) -> None:
@@ -152,12 +189,47 @@ class Requests:
     def forget(self, far: Far) -> None:
         """Learn that a channel is no more."""
         self.asked.forget(far)
+        self.giving.forget(far)
         self.answering.forget(far)
+        self.taking.forget(far)
         self._flush()
 
-    def _answered(self, far: Far, batch: Batch, busy: list[tuple[Far, int]]) -> None:
-        self._answers.append((far, batch, busy))
+    def _leave(self, answer: Callable[[], None], busy: list[tuple[Far, int]]) -> None:
+        self._answers.append((answer, busy))
         self.has_left()
+
+    def _give(self, far: Far, batch: Batch) -> None:
+        skipped = []
+        for number, entry in enumerate(message.entries_of(batch), batch.first):
+            if entry is None:
+                skipped.append(number)
+            else:
+                self.giving.give(far, number, entry)
+        if skipped:
+            self.giving.skip(far, skipped)
+        self.asked.look_at(far.peer.node)
+
+    def wants_again(self, far: Far) -> None:
+        """Say what is wanted of a queue that another node has now."""
+        self.taking.wants(far)
+        self._flush()
+
+    def _wants(self, far: Far) -> None:
+        with self._node.hub.lock:
+            self._wanting.discard(far)
+        self.taking.wants(far)
+
+    def _ended(self, far: Far, at: int, ask: Ask, answer: Answer, body: bytes) -> None:
+        self.giving.ended(far, at, ask, answer, body)
+
+    def _lost(self, fars: list[Far]) -> None:
+        self.giving.lose(fars)
+
+    def _answer(self, node: str, answer: Answer) -> None:
+        self.answering.end(node, answer)
+
+    def _allow(self, node: str, name: str, chain: int, count: int) -> None:
+        self.answering.allow(node, self._book.epoch_of(node), name, chain, count)
 
     def _flush(self) -> None:
         self.asked.flush()
@@ -188,6 +260,8 @@ class Requests:
             return
         if self._is_other(word.node):
             self.asked.hear(word)
+            if word.epoch == self._book.epoch_of(word.node):
+                self.giving.allowed(word)
             self._flush()
 
     def _comes_back(self, name: str) -> bool:

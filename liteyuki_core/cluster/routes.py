@@ -10,8 +10,10 @@ for what says that it is called under the hub's lock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import nats.errors
 
@@ -21,7 +23,7 @@ from ..errors import ChannelBroken, ClusterError
 from ..language import say
 from .book import Book
 from .connection import Refused
-from .far import WINDOW, Far, Heard, Listened, NodePeer
+from .far import WINDOW, Far, Heard, Listened, NodePeer, Wanted
 from .incoming import Incoming
 from .message import ChannelEntry, Word
 from .place import Place
@@ -67,6 +69,10 @@ class Routes:
         """By name: what comes on channels of this node, and on those of other nodes."""
         self._unsure: dict[Far, Heard] = {}
         """Channels of other nodes where it is not known whether anybody here answers requests."""
+        self._ours: set[str] = set()
+        """The names of this node's channels."""
+        self._turns: dict[str, asyncio.Task[None]] = {}
+        """By name: what is being told of it, one after the other."""
         self._registrar = Registrar(node, self._renamed)
 
     def open(self) -> None:
@@ -106,9 +112,9 @@ class Routes:
 
     def _renamed(self, add: dict[str, tuple[int, str]], remove: list[str]) -> None:
         ours = {
-            name: capacity
+            name: (capacity, key.startswith(QUEUE))
             for name, (capacity, key) in add.items()
-            if not key.startswith((FAR, QUEUE)) and not name.endswith(_INTERNAL)
+            if not key.startswith(FAR) and not name.endswith(_INTERNAL)
         }
         if ours or remove:
             self._node.soon(self._names_changed, ours, remove)
@@ -119,19 +125,37 @@ class Routes:
 
     # ------------------------------------------------------------- this node's channels
 
-    def _names_changed(self, add: dict[str, int], remove: list[str]) -> None:
+    def _names_changed(self, add: dict[str, tuple[int, bool]], remove: list[str]) -> None:
         for name in remove:
-            if name in self._homes:
-                self._node.task(self._release(name))
-        for name, capacity in add.items():
-            self._node.task(self._claim(name, capacity))
+            if name in self._ours:
+                self._ours.discard(name)
+                self._in_turn(name, partial(self._release, name))
+        for name, (capacity, is_queue) in add.items():
+            self._ours.add(name)
+            self._in_turn(name, partial(self._claim, name, capacity, is_queue))
 
-    async def _claim(self, name: str, capacity: int) -> None:
-        while not self._node.closed:
+    def _in_turn(self, name: str, what: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        before = self._turns.get(name)
+
+        async def follow() -> None:
+            try:
+                if before is not None:
+                    await asyncio.wait([before])
+                await what()
+            finally:
+                if self._turns.get(name) is task:
+                    del self._turns[name]
+
+        task = self._turns[name] = self._node.task(follow())
+
+    async def _claim(self, name: str, capacity: int, is_queue: bool) -> None:
+        while not self._node.closed and name in self._ours:
             try:
                 async with self._node.gate:
-                    has = await self.book.claim(name, capacity)
-                if has and name not in self._homes:
+                    has = await self.book.claim(name, capacity, is_queue=is_queue)
+                if not has and is_queue:
+                    self.channel_ended(name)  # So that this one becomes that of the other node.
+                elif has and name not in self._homes:
                     incoming = self._homes[name] = Incoming(self._node, name, is_home=True)
                     incoming.start()
                 return
@@ -140,8 +164,8 @@ class Routes:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _release(self, name: str) -> None:
-        incoming = self._homes.pop(name)
-        if self._node.stopping:
+        incoming = self._homes.pop(name, None)
+        if incoming is None or self._node.stopping:
             return
         with suppress(Refused, nats.errors.Error, asyncio.TimeoutError, OSError):
             await self.book.release(name)
@@ -152,21 +176,30 @@ class Routes:
 
         Raises `ClusterError` if a node can't have that name.
         """
-        if not NAME.fullmatch(node) or node == self._node.name:
+        # What an earlier life of this node has sent to a channel that others had may come to it.
+        if not NAME.fullmatch(node) or (node == self._node.name and not is_home):
             raise ClusterError(f"a node that is named {node!r}")
         peer = self.peer(node)
         far = peer.by_name.get((name, is_home))
+        if far is not None and far.gives:
+            held = peer.ends.get(far.number)
+            if held is None or held[0].name != name:  # It was closed, and nothing is in hand.
+                self._leave(far)
+                far = None
         if far is not None or not is_home:
             return far
         with self._hub.lock:
             found = self._hub.find(name)
-            if found is None or found[1].startswith((FAR, QUEUE)):
+            if found is None or found[1].startswith(FAR) or name.endswith(_INTERNAL):
                 return None
-            far = peer.add(name, True)
+            is_queue = found[1].startswith(QUEUE)
+            far = peer.add(name, True, is_queue=is_queue)
             self._hub.open(peer, far.number, found[1], found[0])
             if far.number not in peer.ends:
                 peer.forget(far)
                 return None
+            if is_queue:
+                self._hub.gives_singly(peer, far.number)
         self._hub.pump()
         return far
 
@@ -188,6 +221,9 @@ class Routes:
                     far.epoch = entry.epoch
                     self._node.task(self._tell_holds([far]))
                 return
+            if entry is not None and entry.queue and far.is_queue and not mine:
+                self._hand_over(far, entry)
+                return
             if entry is None and far.opened:
                 # What was sent before is still to come, and then that it was closed; unless that
                 # node has never heard that this one has the channel.
@@ -201,13 +237,62 @@ class Routes:
             return
         if not NAME.fullmatch(entry.node) or not 0 < entry.capacity <= 10_000_000:
             return
-        self._make_route(entry)
+        if entry.queue:
+            self._stand_in(entry)
+        else:
+            self._make_route(entry)
 
     def channel_ended(self, name: str) -> None:
         """Learn that another node's channel has ended here. There may be a new one of that name."""
         entry = self.book.channels.get(name)
         if entry is not None:
             self._channel_changed(name, entry)
+
+    def _stand_in(self, entry: ChannelEntry) -> None:
+        """Have a stand-in for a queue of another node. A queue of that name here becomes it."""
+        if not self.book.is_there(entry):
+            return  # Whoever makes it next has it.
+        name, peer = entry.name, self.peer(entry.node)
+        home = self._homes.pop(name, None)
+        if home is not None:
+            home.close()  # What comes there comes to the other node now.
+        self._ours.discard(name)
+        with self._hub.lock:
+            held = [each.by_name.get((name, True)) for each in self._peers.values()]
+            for old in [far for far in held if far is not None and far.is_queue]:
+                self._hub.leave(old.peer, old.number)
+                old.peer.forget(old)
+            far = peer.add(name, False, is_queue=True)
+            far.epoch = entry.epoch
+
+            def notify(opened: bool, receives: bool) -> None:
+                self._node.soon(self._listens, far, opened, receives)
+
+            far.wanted = Wanted(notify, lambda: self._node.requests.wants(far))
+
+            def notify_answers(count: int) -> None:
+                self._node.soon(self._answers, far, heard, count)
+
+            heard = Heard(notify_answers)
+            args = far.number, name, entry.capacity, far.wanted, heard
+            if self._hub.stand_in(peer, *args):
+                self._hub.answers(peer, far.number, WINDOW)
+            else:
+                peer.forget(far)
+        self._hub.pump()
+
+    def _hand_over(self, far: Far, entry: ChannelEntry) -> None:
+        """Have another node have the queue that a node had which is gone."""
+        old, peer = far.peer, self.peer(entry.node)
+        self._node.requests.forget(far)
+        far.epoch = entry.epoch
+        with self._hub.lock:
+            number = peer.take_over(far)
+            self._hub.hand_over(old, number, peer, far.number)
+            self._hub.come_back(peer, far.number)
+        self._hub.pump()
+        self._node.requests.wants_again(far)
+        self._node.task(self._tell_holds([far]))
 
     def _make_route(self, entry: ChannelEntry) -> None:
         peer = self.peer(entry.node)
@@ -235,7 +320,10 @@ class Routes:
     def _listens(self, far: Far, opened: bool, receives: bool) -> None:
         """Learn whether processes of this node have a channel of another one, and receive there."""
         far.opened, far.receives = far.opened or opened, receives
-        if opened and far.name not in self._theirs:
+        if far.wanted is not None:
+            with self._hub.lock:
+                far.opened = far.wanted.is_held_by_any
+        if opened and not far.is_queue and far.name not in self._theirs:
             incoming = self._theirs[far.name] = Incoming(self._node, far.name, is_home=False)
             incoming.start()
         self._node.task(self.tell_held(far.peer.node))
@@ -243,11 +331,13 @@ class Routes:
     def _answers(self, far: Far, heard: Heard, count: int) -> None:
         """Learn how many requests processes of this node answer at a time."""
         far.answers = count or None
-        if count:
+        if count or far.is_queue:
             self._unsure.pop(far, None)
         else:
             self._unsure[far] = heard
         self._node.task(self.tell_held(far.peer.node))
+        if far.is_queue:
+            self._node.requests.wants_again(far)
 
     def look_for_silent(self) -> None:
         """Look where it is certain by now that nobody here answers requests."""
@@ -266,6 +356,9 @@ class Routes:
     def came_back(self, name: str) -> None:
         """Learn that a node has come, or has a new life."""
         self._given_up.discard(name)
+        for entry in [each for each in self.book.channels.values() if each.node == name]:
+            if entry.queue:
+                self._channel_changed(entry.name, entry)
         peer = self._peers.get(name)
         if peer is None:
             return
@@ -322,6 +415,8 @@ class Routes:
             for name, receives in word.held.items()
             if not self._holds(word.node, name, receives, word.answers.get(name))
         ]
+        for name in word.left:
+            self._is_left(word.node, name)
         if gone:
             await node.tell(node.subjects.words(word.node), Word(node.name, node.epoch, gone=gone))
         peer = self.peer(word.node)
@@ -337,12 +432,13 @@ class Routes:
             await self._tell_holds([far for far in peer.fars.values() if not far.is_home])
 
     async def _tell_holds(self, fars: list[Far]) -> None:
-        fars = [far for far in fars if far.opened]
+        left = [far.name for far in fars if far.is_queue and not far.opened]
+        fars = [far for far in fars if far.opened or far.is_queue]
         if fars:
             node, to = self._node, fars[0].peer.node
-            held = {far.name: far.receives for far in fars}
+            held = {far.name: far.receives for far in fars if far.opened}
             answers = {far.name: far.answers for far in fars if far.answers is not None}
-            word = Word(node.name, node.epoch, held=held, answers=answers)
+            word = Word(node.name, node.epoch, held=held, answers=answers, left=left)
             await node.tell(node.subjects.words(to), word)
 
     async def tell_all_held(self) -> None:
@@ -356,19 +452,35 @@ class Routes:
         if far is None:
             return False
         with self._hub.lock:
-            if receives:
+            if receives and far.is_queue:
+                pass  # It says how many messages it wants.
+            elif receives:
                 self._hub.receives(far.peer, far.number, WINDOW, False)
             else:
                 self._hub.rests(far.peer, far.number)
             if answers != far.answers:
                 far.answers = answers
-                self._hub.is_silent(far.peer, far.number, answers == 0)
+                self._hub.is_silent(far.peer, far.number, answers == 0 and not far.is_queue)
                 if answers:
                     self._hub.answers(far.peer, far.number, answers)
                 else:
                     self._hub.rests(far.peer, far.number, requests=True)
         self._hub.pump()
         return True
+
+    def _is_left(self, node: str, name: str) -> None:
+        """Learn that no process of another node has a queue of this one any more."""
+        peer = self._peers.get(node)
+        far = None if peer is None else peer.by_name.get((name, True))
+        if far is not None and far.is_queue:
+            self._leave(far)
+
+    def _leave(self, far: Far) -> None:
+        """Give nothing of a queue to a node any more."""
+        far.peer.forget(far)
+        with self._hub.lock:
+            self._hub.leave(far.peer, far.number)
+        self._hub.pump()
 
     def _is_gone(self, peer: NodePeer, name: str) -> None:
         """Learn that another node does not have a channel which this one has of it."""

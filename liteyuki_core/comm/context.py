@@ -28,7 +28,7 @@ from .ends.turns import Turns
 from .loop.receiver import of_thread
 from .loop.site import Site
 from .store.access import Access
-from .wire.words import QUEUE
+from .wire.words import FAR, FAR_QUEUE, QUEUE
 
 
 class Context:
@@ -81,7 +81,7 @@ class Context:
                     name,
                 )
             capacity, key = found
-            end = self._reach(key, name, False, capacity)
+            end = self._reach(self._known(key), name, False, capacity)
             end.named()
         self.port.pump()
         return end
@@ -98,7 +98,7 @@ class Context:
             if before is not None and not before.is_drained:
                 return before
             found = self.port.find(name)
-            if found is not None and found[1] != key:
+            if found is not None and self._known(found[1]) != key:
                 raise ChannelExists(
                     f"{name!r} is a channel, so it can be no queue; take another name", name
                 )
@@ -111,8 +111,15 @@ class Context:
             if before is not None:  # Of a queue that was closed. This is another one.
                 before.close()
             end = self._reach(key, name, False, capacity)
+            if found is not None and found[1] != key:
+                end.is_far()
         self.port.pump()
         return end
+
+    @staticmethod
+    def _known(key: str) -> str:
+        """Return the key by which a channel is opened, wherever it is."""
+        return key.removeprefix(FAR) if key.startswith(FAR_QUEUE) else key
 
     def _reach(self, key: str, name: str, anonymous: bool, capacity: int) -> End:
         """Return this process's end of channel `key`, a new one if it has none. Under the lock.

@@ -7,8 +7,16 @@ import os
 import sys
 import time
 from itertools import count
+from pathlib import Path
 
-from liteyuki_core import Channel, ChannelBroken, LiteyukiBot, get_channel, shared_memory
+from liteyuki_core import (
+    Channel,
+    ChannelBroken,
+    LiteyukiBot,
+    Queue,
+    get_channel,
+    shared_memory,
+)
 from liteyuki_core.cluster.member import Member
 from liteyuki_core.comm import set_channel
 from tests.children import acting
@@ -45,6 +53,43 @@ def sending() -> None:
         while channel.stats()["acknowledged"] < stop - first:
             await asyncio.sleep(0.02)
         print("> all", flush=True)
+
+    bot.run()
+
+
+def giving() -> None:
+    """Send numbers to the queue "jobs", which this node has made, until there is a file "enough".
+
+    Then write how many there were, once all are handled.
+    """
+    bot = LiteyukiBot()
+
+    @bot.on_after_start
+    async def send() -> None:
+        jobs: Queue[int] = Queue("jobs", capacity=64)
+        for sent in count():
+            if Path("enough").exists():
+                break
+            await jobs.async_send(sent)
+        while jobs.stats()["acknowledged"] < sent:
+            await asyncio.sleep(0.02)
+        print(f"> all {sent}", flush=True)
+
+    bot.run()
+
+
+def taking() -> None:
+    """Write each number that comes on the queue "jobs"."""
+    bot = LiteyukiBot()
+
+    @bot.on_after_start
+    async def take() -> None:
+        jobs: Queue[int] = Queue("jobs")
+
+        @jobs.on_receive(concurrency=4)
+        async def write(number: int) -> None:
+            await asyncio.sleep(0.01)
+            print(f"> {number}", flush=True)
 
     bot.run()
 

@@ -37,6 +37,10 @@ class CrossingSending(Sending):
         self._far = key.startswith(FAR)
         self.model = None
 
+    def be_far(self) -> None:
+        """Learn that the other side is on another node."""
+        self._far = True
+
     def serialise(self, data: Any) -> tuple[Any, int]:
         """Return what `offer` takes. Raises `SendError` or `MessageTooLarge`."""
         kind = type(data)

@@ -171,6 +171,11 @@ class End:
         self._state.name = name or self._state.name
         self._state.anonymous = False
 
+    def is_far(self) -> None:
+        """Learn that what is sent goes to another node. Under the lock."""
+        if self.crosses:
+            self.sending.be_far()  # type: ignore[attr-defined]
+
     def be_of_type(self, kind: Any) -> None:
         """Learn the channel's type, if its messages may cross machines."""
         if self.crosses:

@@ -38,9 +38,9 @@ from .letters import DeadLetter, Letters
 from .notes import Notes
 from .peeks import Passed, Peeks
 from .reminder import Reminder
-from .requests import Asker
+from .requests import Asker, Requests
 from .route import ChildPeer, Held, Peer, Route
-from .side import MAIN, Entry, Side
+from .side import MAIN, PROMPT_WINDOW, Entry, Holder, Side
 
 _OWN_CAPACITY = 1024
 """Capacity of the two channels that every child has from its start."""
@@ -161,9 +161,11 @@ class Hub:
             elif found is not None and not self._may_open(peer, found):
                 found = None
             i = self._side_for(found, peer) if found is not None else 0
-            over = found is not None and found.over and found.sides[i].ended is not None
             if found is not None and found.is_queue:
-                over = over and found.sides[0].is_empty  # Until then one may help to empty it.
+                # Until it is empty one may help to empty it.
+                over = found.over and found.sides[0].ended is not None and found.sides[i].is_empty
+            else:
+                over = found is not None and found.over and found.sides[i].ended is not None
             if found is None or over or peer in found.sides[i].holders:
                 peer.gone(number, ChannelClosed, "it was closed", True, 0)
                 return
@@ -343,6 +345,8 @@ class Hub:
         self._drop_requests(route, i, peer, number)
         if route.is_queue:
             self._close_queue(route)
+            if route.is_stand_in and i == 0:
+                self._note_dropped(route, side.clear())
         elif side.holders:
             side.push()
             self._look_at_end(route, i)
@@ -388,6 +392,115 @@ class Hub:
             self._note_dropped(route, side.clear())
             self._release_name(route)
         self._forget_if_unused(route)
+
+    # ------------------------------------------------------------- queues between nodes
+
+    def stand_in(
+        self, peer: Peer, number: int, name: str, capacity: int, mine: Side, heard: Requests
+    ) -> bool:
+        """Have queue `name` be that of `peer`, another node, which calls it `number`.
+
+        `mine` and `heard` are this node's side. If this node has such a queue, which no other node
+        holds, its processes go on with that of `peer`. Returns False if the name is another's.
+        Under the lock.
+        """
+        route = self._names.get(name)
+        maker = peer.process or MAIN
+        if route is None:
+            route = self._make_queue_route(maker, name, capacity)
+        elif not route.is_queue or route.is_stand_in or route.over or self._calls(name):
+            return False
+        else:
+            self._count_less(route)
+            self._made[maker] += 1
+        route.stand_in(maker, mine, heard)
+        for holder in mine.holders.values():
+            holder.peer.ends[holder.number] = (route, 1)  # type: ignore[attr-defined]
+        peer.ends[number] = (route, 0)
+        route.hold(0, peer, number, True)
+        self._name(name, route)
+        route.sides[0].push()
+        mine.share_anew(always=True)
+        heard.share_anew(always=False)
+        return True
+
+    def send_on(self, peer: Peer, number: int) -> None:
+        """Let `peer`, whose queue it is, have what was sent here and waits. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            held[0].send_on()
+
+    def hand_over(self, peer: Peer, number: int, to: Peer, new: int) -> None:
+        """Have another node, `to`, hold what `peer` has held, and call it `new`. Under the lock."""
+        held = peer.ends.pop(number, None)
+        if held is None:
+            return
+        to.ends[new] = held
+        route, i = held
+        for side in (route.sides[i], route.requests(i)):
+            holder = side.holders.pop(peer)
+            holder.peer, holder.number = to, new
+            side.holders[to] = holder
+        route.sides[i].process = route.requests(i).process = to.process
+        self._count_less(route)
+        route.maker = to.process or MAIN
+        self._made[route.maker] += 1
+
+    def gives_singly(self, peer: Peer, number: int) -> None:
+        """Give `peer` each message of a queue alone, and only what it asks for. Under the lock."""
+        route, i = peer.ends[number]
+        side = route.sides[i]
+        side.holders[peer].singly = True
+        side.share_anew(always=True)
+
+    def allow(self, peer: Peer, number: int, room: int, *, ready: bool) -> None:
+        """Learn how many messages more `peer` asks for, all in all. Under the lock.
+
+        It receives from now on, if it is `ready`.
+        """
+        held = peer.ends.get(number)
+        if held is not None:
+            route, i = held
+            side = route.sides[i]
+            if ready and not side.holders[peer].ready:
+                self.receives(peer, number, PROMPT_WINDOW, True)
+            side.allow(side.holders[peer], room)
+            self._reminder.look_at_held(side)
+            self._look_at_end(route, i)
+
+    def put_back(self, peer: Peer, number: int, at: int, crashed: tuple[str, ...]) -> None:
+        """Take back one message of a queue, after these crashes with it. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            route, i = held
+            side = route.sides[i]
+            aside = side.put_back(side.holders[peer], at, crashed, self._max_redeliveries)
+            if aside is not None:
+                self._letters.set_aside(route, i, aside)
+            self._look_at_end(route, i)
+
+    def take_from(self, peer: Peer, number: int, crash: bool) -> None:
+        """Take back all messages of a queue that `peer`, another node, was given. Under the lock.
+
+        It receives no more until it says that it does.
+        """
+        held = peer.ends.get(number)
+        if held is not None:
+            route, i = held
+            side = route.sides[i]
+            for entry in side.drop_holder(peer, crash, self._max_redeliveries):
+                self._letters.set_aside(route, i, entry)
+            side.holders[peer] = Holder(peer, number, False)
+            self.gives_singly(peer, number)
+            side.push()
+            self._look_at_end(route, i)
+
+    def close_for_all(self, peer: Peer, number: int) -> None:
+        """Learn that a process of another node has closed the queue. Under the lock."""
+        held = peer.ends.get(number)
+        if held is not None:
+            self._close_queue(held[0])
+            self._forget_if_unused(held[0])
 
     def come_back(self, peer: Peer, number: int) -> None:
         """Learn that such a side is no longer lost. Under the lock."""
@@ -476,6 +589,8 @@ class Hub:
         side.push()
         self._drop_requests(route, i, peer, number)
         self._look_at_end(route, i)
+        if route.is_queue:
+            self._empty_queue(route)
         self._end_if_unreachable(route)
         self._forget_if_unused(route)
 
@@ -518,7 +633,7 @@ class Hub:
 
     def names(self) -> dict[str, tuple[int, str]]:
         """Return the capacity and the key of every channel that has a name. Under the lock."""
-        return {name: (route.capacity, route.key) for name, route in self._names.items()}
+        return {name: (route.capacity, route.shown_key) for name, route in self._names.items()}
 
     def number_of(self, peer: Peer, key: str) -> int | None:
         """Return the number by which `peer` still has the end that it would get by this key.
@@ -534,7 +649,7 @@ class Hub:
     def find(self, name: str) -> tuple[int, str] | None:
         """Return the capacity and the key of the channel of that name. Under the lock."""
         route = self._names.get(name)
-        return None if route is None else (route.capacity, route.key)
+        return None if route is None else (route.capacity, route.shown_key)
 
     def made_by(self, process: str | None) -> int:
         """Return how many channels made by the child `process` exist. Under the lock."""
@@ -716,15 +831,23 @@ class Hub:
         return self._new_queue(peer.process or MAIN, name, capacity)
 
     def _new_queue(self, maker: str, name: str, capacity: int) -> Route:
+        route = self._make_queue_route(maker, name, capacity)
+        self._name(name, route)
+        return route
+
+    def _make_queue_route(self, maker: str, name: str, capacity: int) -> Route:
         key = f"{QUEUE}{name}"
         route = self._keys[key] = Route(key, capacity, maker, None, self._unlinked, is_queue=True)
         self._made[maker] += 1
-        self._name(name, route)
         return route
 
     def _close_queue(self, route: Route) -> None:
         """Take no more messages for a queue. What it has is received, if anybody can."""
         side = route.sides[0]
+        if route.is_stand_in and side.holders:
+            for holder in list(side.holders.values()):  # The node that has it closes it for all.
+                holder.peer.gone(holder.number, ChannelClosed, "it was closed", True, 0)
+            return
         side.push()
         if side.ended is None:
             route.end_side(0, ChannelClosed, "it was closed")
@@ -732,25 +855,28 @@ class Hub:
 
     def _empty_queue(self, route: Route) -> None:
         """See what follows for a closed queue: a holder is gone, or messages have moved."""
-        side = route.sides[0]
-        if side.ended is None:
+        ended, why = route.sides[0].ended, route.sides[0].why
+        side = route.sides[route.own]
+        if ended is None:
             return
-        if not (side.holders or side.lost):
+        given_by_another = route.is_stand_in and route.sides[0].holders  # It takes them back.
+        if not (side.holders or side.lost or given_by_another):
             self._note_dropped(route, side.clear())
-            route.requests(0).refuse_all(side.ended, side.why)
+            route.requests(route.own).refuse_all(ended, why)
         self._release_name(route)
 
     def _lost_for_queue(
         self, route: Route, process: str, kind: type[ChannelError], why: str
     ) -> None:
         """Learn that a process which had the queue has no successor."""
-        route.sides[0].lost.discard(process)
+        route.sides[route.own].lost.discard(process)
         if route.has_requests:
-            requests = route.requests(0)
+            requests = route.requests(route.own)
             nobody = not any(holder.ready for holder in requests.holders.values())
             if process in requests.lost and nobody and not requests.is_pooled:
                 requests.refuse_all(kind, why)
             requests.lost.discard(process)
+        route.sides[route.own].push()
         self._empty_queue(route)
         self._forget_if_unused(route)
 
@@ -775,10 +901,13 @@ class Hub:
         self._brought.pop(route.key, None)
         for side in route.sides:
             self._reminder.forget_unread(side)
+        self._count_less(route)
+        return True
+
+    def _count_less(self, route: Route) -> None:
         self._made[route.maker] -= 1
         if not self._made[route.maker]:
             del self._made[route.maker]
-        return True
 
     def _may_open(self, peer: Peer, route: Route) -> bool:
         """Return whether a peer may know a key: by a name, from a message, or as the maker."""
@@ -788,7 +917,7 @@ class Hub:
 
     def _side_for(self, route: Route, peer: Peer) -> int:
         if route.is_queue:
-            return 0
+            return route.own
         process = peer.process or MAIN
         maker, other = route.sides
         if other.process is not None:  # One child's own channel: all other peers talk to it.
@@ -909,7 +1038,7 @@ class Hub:
             return
         route.over = True
         if route.is_queue:
-            if route.sides[0].is_empty:
+            if route.sides[route.own].is_empty:
                 self._remove_name(route)
         elif all(s.is_empty or s.ended is not None or s.process == MAIN for s in route.sides):
             self._remove_name(route)
@@ -923,7 +1052,7 @@ class Hub:
 
     def _check_free(self, name: str) -> None:
         route = self._names.get(name)
-        if route is not None and route.key.startswith(FAR):
+        if route is not None and route.maker.startswith(FAR):
             if self.yields is None or not self.yields(name):
                 raise ChannelExists(
                     f"node {route.maker[len(FAR) :]} of the cluster has a channel named {name!r}; "
@@ -943,7 +1072,7 @@ class Hub:
         self._names[name] = route
         self._peeks.see_to(route)
         for peer in (*self._peers, *self._early):
-            peer.renamed({name: (route.capacity, route.key)}, [])
+            peer.renamed({name: (route.capacity, route.shown_key)}, [])
 
     def _remove_name(self, route: Route) -> None:
         name, route.name = route.name, None

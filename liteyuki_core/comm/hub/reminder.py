@@ -109,6 +109,8 @@ class Reminder:
             None: Phrase("wherever it is got"),
             MAIN: Phrase("in the main process"),
         }.get(side.process, Phrase("in process {name}", name=side.process))
+        if side.process is not None and side.process.startswith(FAR):
+            where = Phrase("on node {name}", name=side.process.removeprefix(FAR))
         self._notes.add(
             "WARNING",
             Phrase(

@@ -14,7 +14,7 @@ Invariants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from time import monotonic
 
@@ -247,6 +247,16 @@ class Requests(Side):
             for at in numbers_of(entry):
                 self._refuse(entry, at, ChannelClosed, "it was closed before the answer came")
         return super().clear()
+
+    def take_waiting(self, kept: Callable[[Entry], bool]) -> list[Entry]:
+        """Take the requests that have no holder, as `Side` does."""
+        taken = super().take_waiting(kept)
+        for entry in taken:
+            for at in numbers_of(entry):
+                asker, request = asker_of(entry, at)
+                if asker is not None:
+                    self._pop(asker, request)
+        return taken
 
     def drop_holder(self, peer: Recipient, crash: bool, limit: int) -> list[Entry]:
         """Take back what `peer` had and has not answered; see `Side`."""

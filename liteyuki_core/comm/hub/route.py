@@ -13,12 +13,13 @@ Invariants.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from ...errors import ChannelError
 from ...language import Phrase
+from ..wire.words import FAR
 from .requests import Requests
 from .side import MAIN, Entry, Holder, Recipient, Side
 
@@ -71,7 +72,9 @@ class Held(NamedTuple):
 class Route:
     """One channel: side 0 is the maker's, side 1 the other.
 
-    A queue has side 0 only: all peers hold it, and what any of them sends goes to it.
+    A queue has side 0 only: all peers hold it, and what any of them sends goes to it. A queue that
+    another node of a cluster has is a stand-in here: that node holds side 0, and all other peers
+    hold side 1.
     `on_unlinked` is called, under the lock, when a message that carried the channel is no longer
     under way.
     """
@@ -89,6 +92,7 @@ class Route:
         self.key = key
         self.maker = maker
         self.is_queue = is_queue
+        self.is_stand_in = False
         self.name: str | None = None
         self.called = "(unnamed)"
         """The name it has or had, for the log."""
@@ -141,6 +145,30 @@ class Route:
             for peer, holder in each.holders.items():
                 of.holders[peer] = Holder(peer, holder.number, False)
 
+    def stand_in(self, maker: str, mine: Side, heard: Requests) -> None:
+        """Be a queue that `maker`, another node, has. Nobody holds side 0 yet.
+
+        The peers go on with `mine` and `heard`. What waits for them is for the other node now, but
+        for what has come from nodes: that one has it from them.
+        """
+        assert self.is_queue
+        theirs, asked = Side(maker), Requests(maker)
+        for before, now in ((self.sides[0], mine), (self.requests(0), heard)):
+            now.go_on(before)
+            now.waiting = deque(entry for entry in now.waiting if not _is_from_node(entry))
+        self.maker, self.is_stand_in = maker, True
+        self.sides, self._requests = (theirs, mine), (asked, heard)
+        self.send_on()
+
+    def send_on(self) -> None:
+        """Have the other node have what waits here and was sent here, if nobody here takes it."""
+        for of_requests in (False, True):
+            mine, theirs = self.side_of(1, of_requests), self.side_of(0, of_requests)
+            if all(map(_is_from_node, mine.waiting)) or mine.is_held:
+                continue
+            for entry in mine.take_waiting(_is_from_node):
+                theirs.add(entry.batch, entry.source, entry.number, entry.links)
+
     def be_peeked_at(self, i: int, peek: Callable[[Entry, Holder], object] | None) -> None:
         """Have `peek` see what is given to the holders of side `i`; None: nobody peeks."""
         self.sides[i].peek = peek
@@ -158,7 +186,17 @@ class Route:
 
     def other(self, i: int) -> int:
         """Return the side to which goes what is sent from side `i`."""
-        return 0 if self.is_queue else 1 - i
+        return 0 if self.is_queue and not self.is_stand_in else 1 - i
+
+    @property
+    def own(self) -> int:
+        """The side of a queue that this node's processes hold."""
+        return int(self.is_stand_in)
+
+    @property
+    def shown_key(self) -> str:
+        """The key as whoever is told of the channel's name learns it."""
+        return f"{FAR}{self.key}" if self.is_stand_in else self.key
 
     def hold(self, i: int, peer: Peer, number: int, ready: bool) -> None:
         """Make `peer` a holder of side `i`, which calls its end `number`."""
@@ -255,7 +293,8 @@ class Route:
     def ends(self) -> list[Held]:
         """Return who holds an end, and which sides nobody holds where messages wait."""
         found = []
-        for i, side in enumerate(self.sides[:1] if self.is_queue else self.sides):
+        sides = self.sides[:1] if self.is_queue and not self.is_stand_in else self.sides
+        for i, side in enumerate(sides):
             requests = None if self._requests is None else self._requests[i]
             waiting = sum(
                 entry.remaining for each in (side, requests) if each for entry in each.waiting
@@ -284,3 +323,7 @@ class Route:
             "capacity": self.capacity,
             "bytes": sum(side.bytes for side in sides),
         }
+
+
+def _is_from_node(entry: Entry) -> bool:
+    return entry.source is not None and (entry.source.process or "").startswith(FAR)

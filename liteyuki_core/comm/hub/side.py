@@ -54,7 +54,7 @@ _SURPLUS_SECONDS = 1.0
 """Seconds that a surplus stays with its holder while others only look, as `receive_nowait` does. A
 holder that itself only looks, but this often, finds its message at its next look."""
 
-_PROMPT_WINDOW = 64
+PROMPT_WINDOW = 64
 """On a shared side, a holder with a smaller window than this must acknowledge at once."""
 
 
@@ -137,6 +137,7 @@ class Holder:
         "period",
         "ready",
         "room",
+        "singly",
         "told_last",
         "window",
     )
@@ -162,6 +163,8 @@ class Holder:
         """Whether the holder has said of any message that it begins."""
         self.told_last = False
         """Whether the holder was told that no message will come any more."""
+        self.singly = False
+        """Whether it is given each message alone, and may give back any of them."""
 
     @property
     def free(self) -> int:
@@ -353,6 +356,8 @@ class Side:
                 return
             holder = min(free, key=lambda holder: holder.outstanding)
             portion = max(1, self.waiting[0].batch.count // len(ready))
+            if holder.singly:
+                portion = 1
             self._give_some(holder, min(holder.free, portion))
             self.holders[holder.peer] = self.holders.pop(holder.peer)  # Next time it is the last.
 
@@ -391,6 +396,13 @@ class Side:
                 self._give_some(holder, 1)
             elif not self.waiting:
                 self._call_back(_SURPLUS_SECONDS)  # Its next look finds what comes back.
+        if any(each.ready and each.free > 0 for each in self.holders.values()):
+            self._call_back()
+
+    def allow(self, holder: Holder, room: int) -> None:
+        """Learn how many messages more a holder asks for, all in all."""
+        holder.room = room
+        self.push()
         if any(each.ready and each.free > 0 for each in self.holders.values()):
             self._call_back()
 
@@ -434,6 +446,51 @@ class Side:
         self._sort()
         self.push()
         return whole
+
+    def put_back(
+        self, holder: Holder, number: int, crashed: tuple[str, ...], limit: int
+    ) -> Entry | None:
+        """Take back one message of a holder that gets each alone, after these `crashed` with it.
+
+        At `limit` crashes it is set aside: returns it then.
+        """
+        entry = self.sent.get(number)
+        if entry is None or entry.holder is not holder:
+            return None
+        del self.sent[number]
+        holder.outstanding -= entry.remaining
+        again = entry.of(entry.batch, (*entry.crashed, *crashed))
+        if len(again.crashed) >= limit:
+            self.dropped += 1
+            if again.source is not None:
+                again.source.dropped(again.number, 1)
+            return again
+        if crashed:
+            self.redelivered += 1
+            again.batch = again.batch.having(number, frames.REDELIVERED | frames.PROMPT)
+        self.waiting.append(again)
+        self._sort()
+        self.push()
+        return None
+
+    def take_waiting(self, kept: Callable[[Entry], bool]) -> list[Entry]:
+        """Take the messages that have no holder, in order, but for those that are to be `kept`.
+
+        They are in custody elsewhere now.
+        """
+        taken = [entry for entry in self.waiting if not kept(entry)]
+        self.waiting = deque(entry for entry in self.waiting if kept(entry))
+        return taken
+
+    def go_on(self, before: Side) -> None:
+        """Have all that another side has, which is used no more. `share_anew` follows."""
+        vars(self).update(vars(before))
+
+    def share_anew(self, *, always: bool) -> None:
+        """See who receives; `always`: be shared as soon as one holder does."""
+        self.always_shared = always
+        self._update_sharing()
+        self.push()
 
     def drop_holder(self, peer: Recipient, crash: bool, limit: int) -> list[Entry]:
         """Take back what `peer` had and has not handled, for its successor or for other holders.
@@ -582,7 +639,7 @@ class Side:
     def _give_some(self, holder: Holder, count: int) -> None:
         entry = self.take_off(count)
         holder.given_at = monotonic()
-        if holder.window < _PROMPT_WINDOW:
+        if holder.window < PROMPT_WINDOW:
             entry.batch = entry.batch.having(entry.batch.first, frames.PROMPT)
         self._give(entry, holder)
 

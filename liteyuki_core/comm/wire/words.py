@@ -41,6 +41,9 @@ FAR = "@"
 QUEUE = "queue:"
 """The key of a queue is this and its name. So whoever knows the name can open it, or make it."""
 
+FAR_QUEUE = FAR + QUEUE
+"""With this before its name, whoever is told of a queue learns that another node has it."""
+
 _MOST_SECONDS = 1e12
 
 MOST_ACCOUNTS = 50

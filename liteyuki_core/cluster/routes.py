@@ -286,9 +286,12 @@ class Routes:
         old, peer = far.peer, self.peer(entry.node)
         self._node.requests.forget(far)
         far.epoch = entry.epoch
+        why = f"node {old.node} of the cluster, which was to answer, is gone"
         with self._hub.lock:
+            self._hub.take_requests_from(old, far.number, ChannelBroken, why)
             number = peer.take_over(far)
             self._hub.hand_over(old, number, peer, far.number)
+            self._hub.answers(peer, far.number, WINDOW)
             self._hub.come_back(peer, far.number)
         self._hub.pump()
         self._node.requests.wants_again(far)

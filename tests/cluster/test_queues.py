@@ -274,6 +274,8 @@ def test_another_node_has_it_after_that(nats: NatsServer) -> None:
     made = third.queue()
     assert made.receive(20) == 0
     assert [queue.receive(20) for _ in range(9)] == list(range(1, 10))
+    made.on_request()(lambda data: f"c answers {data}")
+    assert queue.request("b", 20) == "c answers b"
     back = OneNode(nats.url, "a", "t")
     back.knows()
     back.queue().send("from a")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,14 @@ def _threads() -> set[threading.Thread]:
 
 
 def _descriptors() -> int:
-    return psutil.Process().num_fds() if sys.platform != "win32" else 0
+    """Return how many are open, without the one of multiprocessing's resource tracker.
+
+    Whichever test needs it first opens it, and it stays for as long as this process.
+    """
+    if sys.platform == "win32":
+        return 0
+    tracker: Any = resource_tracker
+    return psutil.Process().num_fds() - (tracker._resource_tracker._fd is not None)
 
 
 @pytest.fixture(autouse=True)
@@ -131,23 +139,19 @@ def _nothing_left() -> Iterator[None]:
 
 
 @contextmanager
-def nothing_left() -> Iterator[None]:
-    """Fail if a process, a thread of ours or a file descriptor is left behind."""
+def nothing_left(timeout: float = DEADLINE) -> Iterator[None]:
+    """Fail if a process, a thread of ours or a file descriptor is left behind for so long."""
     processes, threads, descriptors = _children(), _threads(), _descriptors()
     yield
-    # The resource tracker's pipe is opened once, by the first child ever started.
-    allowed = descriptors + (1 if not _tracker_open else 0)
-    wait_until(lambda: not _children() - processes, "all processes ended")
-    wait_until(lambda: not _threads() - threads, f"all threads ended: {_threads() - threads}")
+    wait_until(lambda: not _children() - processes, "all processes ended", timeout)
     wait_until(
-        lambda: _descriptors() <= allowed,
-        f"descriptors: {descriptors} before, {_descriptors()} after",
+        lambda: not _threads() - threads, f"all threads ended: {_threads() - threads}", timeout
     )
-    if _descriptors() > descriptors:
-        _tracker_open.append(True)
-
-
-_tracker_open: list[bool] = []
+    wait_until(
+        lambda: _descriptors() <= descriptors,
+        f"descriptors: {descriptors} before, {_descriptors()} after",
+        timeout,
+    )
 
 
 @pytest.fixture

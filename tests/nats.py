@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import free_port, wait_until
 
@@ -76,6 +78,34 @@ class NatsServer:
             return True
 
         wait_until(lambda: asyncio.run(is_there()), f"{name} is told", 60)
+
+    def ask(self, subject: str, **body: Any) -> dict[str, Any]:
+        """Return what JetStream's API answers. An `error` in it fails the test."""
+
+        import nats
+
+        async def ask() -> bytes:
+            client = await nats.connect(self.url)
+            try:
+                request = json.dumps(body).encode() if body else b""
+                return (await client.request(f"$JS.API.{subject}", request, 10)).data
+            finally:
+                await client.close()
+
+        answer: dict[str, Any] = json.loads(asyncio.run(ask()))
+        assert "error" not in answer, f"{subject}: {answer['error']}"
+        return answer
+
+    def consumers(self, stream: str) -> list[str]:
+        """Return the names of the consumers of a stream."""
+        return list(self.ask(f"CONSUMER.NAMES.{stream}")["consumers"] or [])
+
+    def delete_consumers(self, stream: str) -> None:
+        """Delete all consumers of a stream, as a server that dies loses those in memory."""
+        found = self.consumers(stream)
+        assert found
+        for name in found:
+            self.ask(f"CONSUMER.DELETE.{stream}.{name}")
 
     def kill(self) -> None:
         """End it at once, as kill -9 does."""

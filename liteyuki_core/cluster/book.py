@@ -1,9 +1,10 @@
 """The book of a cluster: which nodes there are, and which node has which channel.
 
 It is a bucket on the server with an entry for each node and each channel, and one with what each
-node tells of itself, see `presence.py`. Every node has a copy,
-which the server keeps current. A node writes its own entry again and again, so that others see
-that it lives. An entry is changed only as it was read, so a name is had by one node at a time.
+node tells of itself, see `presence.py`. Every node has a copy, see `following.py`. A node writes
+its own entry again and again, so that others see that it lives. An entry is changed only as it was
+read, so a name is had by one node at a time. When the bucket was made anew, each node writes again
+what it has.
 
 Ownership. A `Book` owns the task that writes the node's entry. All is called on the cluster's loop.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -25,6 +27,7 @@ from ..errors import ClusterError
 from ..language import say
 from . import message
 from .connection import Refused
+from .following import Following
 from .message import AboutEntry, ChannelEntry, NodeEntry
 from .place import Place
 
@@ -34,7 +37,7 @@ _LATE_SECONDS = 4.0
 GONE_SECONDS = 7.5
 """A node that has not written its entry for so long is gone. For one that is late, the server is
 asked whether anybody is there."""
-_FILL_SECONDS = 10.0
+_AGAIN_SECONDS = 0.2
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
 
@@ -76,12 +79,13 @@ class Book:
         """By the subject of an entry: the number of its last change."""
         self._names: dict[str, str] = {}
         """By the subject of an entry: the name of its channel."""
-        self._missing = 0
-        """How many entries are still to come of those that there were."""
-        self._filled = asyncio.Event()
-        self._inbox = f"{node.delivered}.book"
         self._beating: asyncio.Task[None] | None = None
-        self._tries = 0
+        self._beat_at = 0
+        """The number of this node's last heartbeat."""
+        subjects = node.subjects
+        self._following = Following(
+            *(node, subjects.book, subjects.entries, "book", self._begins, self._take)
+        )
 
     async def open(self, listen: Callable[[], Awaitable[None]]) -> None:
         """Read the book, and write this node's entry. Raises `ClusterError`.
@@ -89,39 +93,15 @@ class Book:
         `listen` is awaited before that: whoever reads the entry looks at once whether the node is
         there.
         """
-        await self._node.connection.subscribe(self._inbox, self._take)
-        await self.follow()
-        await asyncio.wait_for(self._filled.wait(), _FILL_SECONDS)
+        await self._following.open()
         await asyncio.gather(*(self._look_for(name) for name in list(self.nodes)))
         await listen()
         await self._enter()
         self._beating = self._node.task(self._beat())
 
     async def follow(self) -> None:
-        """Have the server tell all entries, and each change from now on."""
-        subjects = self._node.subjects
-        self._tries += 1
-        consumer = f"{self._node.name}-{self._node.epoch}-book-{self._tries}"
-        config = {
-            "name": consumer,
-            "deliver_subject": self._inbox,
-            "deliver_policy": "last_per_subject",
-            "ack_policy": "none",
-            "filter_subject": subjects.entries,
-            "inactive_threshold": 60 * 10**9,
-            "mem_storage": True,
-        }
-        self._filled.clear()
-        self._missing = 0
-        create = {"stream_name": subjects.book, "config": config, "action": "create"}
-        made = await self._node.connection.ask(
-            f"CONSUMER.CREATE.{subjects.book}.{consumer}", create
-        )
-        # Those that came before this answer are counted below zero.
-        delivered = made.get("delivered", {}).get("consumer_seq", 0)
-        self._missing += made.get("num_pending", 0) + delivered
-        if self._missing <= 0:
-            self._filled.set()
+        """Have all entries told anew. Raises `ClusterError` and what `ask` raises."""
+        await self._following.follow()
 
     async def look_for_late_ones(self) -> None:
         """See whether those still run whose entries are late."""
@@ -203,13 +183,14 @@ class Book:
 
     # ------------------------------------------------------------- inside
 
-    async def _put(self, subject: str, entry: bytes, more: dict[str, str] | None = None) -> None:
+    async def _put(self, subject: str, entry: bytes, more: dict[str, str] | None = None) -> int:
         headers = {_EXPECTED: str(self._sequences.get(subject, 0)), **(more or {})}
         sequence = await self._node.connection.publish(subject, entry, headers)
         self._sequences[subject] = max(sequence, self._sequences.get(subject, 0))
+        return sequence
 
-    async def _put_node(self, entry: NodeEntry) -> None:
-        await self._put(self._node.subjects.of_node(entry.node), message.entry(entry))
+    async def _put_node(self, entry: NodeEntry) -> int:
+        return await self._put(self._node.subjects.of_node(entry.node), message.entry(entry))
 
     async def _enter(self) -> None:
         node = self._node
@@ -234,8 +215,9 @@ class Book:
         while True:
             await asyncio.sleep(_BEAT_SECONDS)
             self._node.look_around()
+            self._following.look(self._beat_at)
             try:
-                await self._put_node(entry)
+                self._beat_at = await self._put_node(entry)
             except Refused as error:
                 known = self.nodes.get(self._node.name)
                 if error.code == WRONG_SEQUENCE and known and known.epoch != self._node.epoch:
@@ -250,14 +232,42 @@ class Book:
         if known.alive:
             known.alive = await self._node.answers(name)
 
-    async def _take(self, msg: Msg) -> None:
-        self._missing -= 1
+    def _begins(self, last: int, is_other: bool) -> None:
+        """Learn that all entries are told anew, or that this is another bucket."""
+        if is_other:
+            self._sequences.clear()
+            self._beat_at = 0
+            self._node.task(self._write_again())
+
+    async def _write_again(self) -> None:
+        """Write into a bucket that was made anew what this node has, besides its own entry."""
+        node = self._node
+        ours = [each for each in self.channels.values() if each.epoch == node.epoch]
+        for entry in ours:
+            await self._until_written(
+                partial(self.claim, entry.name, entry.capacity, is_queue=entry.queue)
+            )
+        about = self.about.get(node.name)
+        if about is not None:
+            await self._until_written(partial(self.tell, message.entry(about)))
+
+    async def _until_written(self, write: Callable[[], Awaitable[object]]) -> None:
+        while not self._node.closed:
+            try:
+                await write()
+                return
+            except Refused as error:
+                if error.code == WRONG_SEQUENCE:
+                    return  # Something newer is there.
+            except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+                log.logger.debug(f"NATS: an entry is not written yet: {error!r}")
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _take(self, msg: Msg) -> None:
         try:
             self._read(msg)
         except msgspec.MsgspecError as error:
             log.logger.debug(f"NATS: an entry at {msg.subject} is none of ours: {error}")
-        if self._missing <= 0:
-            self._filled.set()
 
     def _read(self, msg: Msg) -> None:
         subject = msg.subject
@@ -266,9 +276,11 @@ class Book:
         kind = self._node.subjects.kind_of(subject)
         if kind == "node":
             entry = message.read_node(msg.data)
-            before = self.nodes.get(entry.node)
+            before, written = self.nodes.get(entry.node), msg.metadata.timestamp
+            if before is not None and not before.alive and before.written == written:
+                return  # It is told anew: the node is as gone as it was.
             new = before is None or before.epoch != entry.epoch or not self.is_alive(entry.node)
-            self.nodes[entry.node] = Known(entry.epoch, entry.left, msg.metadata.timestamp)
+            self.nodes[entry.node] = Known(entry.epoch, entry.left, written)
             self._on_node(entry.node, new)
             return
         if kind == "about":

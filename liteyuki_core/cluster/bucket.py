@@ -22,6 +22,7 @@ from .. import log
 from ..errors import ClusterError, StoreError
 from . import kept
 from .connection import Refused
+from .following import NO_STREAM
 from .kept import Stored
 from .place import Place
 from .streams import DUPLICATE_SECONDS
@@ -30,7 +31,6 @@ T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.1
 _NO_MESSAGE = 10037
-_NO_STREAM = 10059
 _WRONG_SEQUENCE = frozenset((10071, 10164))
 _NOT_READY = frozenset((10005, 10008, 10074))
 _FULL = frozenset((10047, 10077, 10023))
@@ -207,7 +207,7 @@ class Bucket:
             try:
                 return await ask()
             except Refused as error:
-                if error.code == _NO_STREAM:
+                if error.code == NO_STREAM:
                     await self._missing()
                 elif error.code not in _NOT_READY:
                     raise

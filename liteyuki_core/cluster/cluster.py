@@ -85,7 +85,7 @@ class Node:
         store = main.store
         assert isinstance(store, SharedStore), "Main is made with make_store=SharedStore"
         self._store = store
-        store.join(self, lambda: self._streams.store_created, self._streams.make)
+        store.join(self)
         self.presence = Presence(self, self._book)
         self._asking = Asking(self, self.presence)
         self._runs: dict[str, bool] = {}
@@ -252,6 +252,13 @@ class Node:
         """Learn that another node's channel has ended here. There may be a new one of that name."""
         self._routes.channel_ended(name)
 
+    async def make_streams(self) -> None:
+        """Make what is missing of the streams. Raises `ClusterError`."""
+        if await self._streams.make():
+            for incoming in self._routes.incoming:
+                incoming.reset()
+                incoming.start()
+
     async def tell(self, subject: str, word: Word) -> None:
         """Tell other nodes something, which may be lost."""
         with suppress(nats.errors.Error, OSError):  # It is told again when it is missed.
@@ -319,7 +326,7 @@ class Node:
 
     async def _open(self) -> None:
         await self.connection.open()
-        await self._streams.make()
+        await self.make_streams()
         await self.connection.subscribe(self.delivered, self._delivered)
         await self._book.open(self._listen)
         await self._store.open()
@@ -368,9 +375,7 @@ class Node:
         """Have what was lost with the connection."""
         while True:
             try:
-                if await self._streams.make():
-                    for incoming in self._routes.incoming:
-                        incoming.reset()
+                await self.make_streams()
                 await self._book.follow()
                 await self._store.catch_up()
                 break

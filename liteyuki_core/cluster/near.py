@@ -1,44 +1,36 @@
 """This node's copy of the store: the server keeps it current, and tells it each change in order.
 
-Ownership. A `Near` owns its consumer on the server. All is called on the cluster's loop, except for
-what says otherwise. It changes under the hub's lock, so other threads read it under that lock.
+All is called on the cluster's loop, except for what says otherwise. It changes under the hub's
+lock, so other threads read it under that lock.
 
 Invariants.
 - The copy of a key is never older than it was: what comes late is left out by its version.
 - When the server says that nothing more is to come after a change, the copy is what the bucket was
   at that moment. Before that, it may lack a change that a newer one of the same key has replaced.
-- After `has`, the copy of a key is that version or a newer one. After a connection was lost, and
-  when something seems to be missing, all keys are told anew: those that are not, are gone.
+- After `has`, the copy of a key is that version or a newer one. When all keys are told anew, see
+  `following.py`, those that are not, are gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable
 from time import monotonic, time
 from typing import Any, TypeVar
 
-import nats.errors
 from nats.aio.msg import Msg
 
 from ..comm.store.truth import Entry
 from ..comm.store.value import Value
 from . import kept
-from .connection import Refused
+from .following import Following
 from .place import Place
 
 T = TypeVar("T")
 
 _LATE_SECONDS = 3.0
 """What has not come for so long is asked for anew."""
-_HEARTBEAT_SECONDS = 5
-_SILENT_SECONDS = 12.0
-"""A server of which nothing was heard for so long has forgotten the consumer."""
-_AGAIN_SECONDS = 0.2
-_FILL_SECONDS = 20.0
 _MOST_GONE = 10_000
 """So many versions of deleted keys are remembered."""
 
@@ -56,17 +48,15 @@ class Copy(Entry):
 
 class Near:
     """The copy. `on_change` is called under the lock with a key, its value before and after, and
-    whether it has expired. `created` returns when the bucket was made.
+    whether it has expired.
     """
 
     def __init__(
         self,
         node: Place,
-        created: Callable[[], str],
         on_change: Callable[[str, Value | None, Value | None, bool], None],
     ) -> None:
         self._node = node
-        self._created = created
         self._on_change = on_change
         self.entries: dict[str, Copy] = {}
         self._keys: dict[str, str] = {}
@@ -75,75 +65,32 @@ class Near:
         """By the subject of a lock that some node has: its version."""
         self._gone: OrderedDict[str, int] = OrderedDict()
         """By the subject of an entry that was deleted: its last version."""
-        self._bucket = ""
-        """When the bucket was made whose copy this is."""
-        self._position = 0
         self._whole_at = -1
         """The last change after which nothing more was to come."""
-        self._unsubscribe: Callable[[], Awaitable[None]] | None = None
-        self._heard = monotonic()
-        """When the server was heard of last."""
-        self._again = False
-        self._consumer = ""
-        self._tries = 0
-        self._following = asyncio.Lock()
-        self._next = 1
-        """The number of the next message of the consumer."""
         self._seen: set[str] | None = None
         """While all keys are told anew: the subjects of those that were told."""
         self._until = 0
         """The number of the last change when that began."""
-        self._filled = asyncio.Event()
         self._waits: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
         """By the subject of an entry or a lock: who waits for which version."""
         self._whole_waits: list[tuple[int, Callable[[], Any], asyncio.Future[Any]]] = []
+        subjects = node.subjects
+        self._following = Following(
+            *(node, subjects.store, subjects.stored, "store"),
+            *(self._begins, self._take, self._is_whole),
+        )
 
     async def open(self) -> None:
-        """Have all keys. Raises what `ask` raises, and `asyncio.TimeoutError`."""
-        await self.follow()
-        await asyncio.wait_for(self._filled.wait(), _FILL_SECONDS)
+        """Have all keys. Raises what `follow` raises, and `asyncio.TimeoutError`."""
+        await self._following.open()
 
     async def follow(self) -> None:
-        """Have the server tell all keys, and each change from now on. Raises what `ask` raises."""
-        async with self._following:
-            connection, stream = self._node.connection, self._node.subjects.store
-            info = await connection.ask(f"STREAM.INFO.{stream}", {})
-            self._tries += 1
-            consumer = f"{self._node.name}-{self._node.epoch}-store-{self._tries}"
-            inbox = f"{self._node.delivered}.store.{self._tries}"
-            if self._unsubscribe is not None:  # The server forgets the older consumer by itself.
-                await self._unsubscribe()
-            self._unsubscribe = await connection.subscribe(inbox, partial(self._take, consumer))
-            config = {
-                "name": consumer,
-                "deliver_subject": inbox,
-                "deliver_policy": "last_per_subject",
-                "ack_policy": "none",
-                "filter_subject": self._node.subjects.stored,
-                "idle_heartbeat": _HEARTBEAT_SECONDS * 10**9,
-                "inactive_threshold": 60 * 10**9,
-                "mem_storage": True,
-            }
-            if self._created() != self._bucket:
-                self._bucket = self._created()
-                self._forget_versions()
-            self._filled.clear()
-            self._consumer, self._next = consumer, 1
-            self._seen, self._until = set(), int(info["state"]["last_seq"])
-            self._heard = monotonic()
-            made = await connection.ask(
-                f"CONSUMER.CREATE.{stream}.{consumer}",
-                {"stream_name": stream, "config": config, "action": "create"},
-            )
-            delivered = made.get("delivered", {}).get("consumer_seq", 0)
-            if not made.get("num_pending", 0) and not delivered and self._next == 1:
-                self._position = max(self._position, self._until)
-                self._is_whole()
+        """Have all keys told anew. Raises `ClusterError` and what `ask` raises."""
+        await self._following.follow()
 
     def look(self) -> None:
         """See whether the server is still heard of."""
-        if self._node.connection.is_there and monotonic() - self._heard > _SILENT_SECONDS:
-            self._follow_again()
+        self._following.look()
 
     async def has(self, key: str, version: int) -> None:
         """Wait until the copy of a key is this version or a newer one."""
@@ -172,7 +119,7 @@ class Near:
                 await asyncio.wait_for(future, None if quietly else _LATE_SECONDS)
                 return
             except asyncio.TimeoutError:
-                self._follow_again()
+                self._following.follow_again()
             finally:
                 waits = self._waits.get(subject)
                 if waits is not None and wait in waits:
@@ -186,7 +133,7 @@ class Near:
         That is after the change of this number. `look` is called under the lock.
         """
         while True:
-            if self._whole_at == self._position >= since:
+            if self._whole_at == self._following.position >= since:
                 with self._node.hub.lock:
                     return look()
             future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -195,7 +142,7 @@ class Near:
             try:
                 return await asyncio.wait_for(future, _LATE_SECONDS)
             except asyncio.TimeoutError:
-                self._follow_again()
+                self._following.follow_again()
             finally:
                 if wait in self._whole_waits:
                     self._whole_waits.remove(wait)
@@ -209,28 +156,18 @@ class Near:
 
     # ------------------------------------------------------------- inside
 
-    def _follow_again(self) -> None:
-        if not self._again:
-            self._again = True
-            self._node.task(self._until_followed())
-
-    async def _until_followed(self) -> None:
-        try:
-            while not self._node.closed:
-                await self._node.connection.there()
-                with suppress(Refused, nats.errors.Error, asyncio.TimeoutError, OSError):
-                    await self.follow()
-                    return
-                await asyncio.sleep(_AGAIN_SECONDS)
-        finally:
-            self._again = False
+    def _begins(self, last: int, is_other: bool) -> None:
+        """Learn that all keys are told anew, up to this change; or those of another bucket."""
+        if is_other:
+            self._forget_versions()
+        self._seen, self._until = set(), last
 
     def _forget_versions(self) -> None:
         """Learn that this is another bucket: its versions have nothing to do with those before."""
         self._gone.clear()
         for subject in self._held:
             self._held[subject] = 0
-        self._position, self._whole_at = 0, -1
+        self._whole_at = -1
         with self._node.hub.lock:
             for entry in self.entries.values():
                 entry.version = 0
@@ -241,26 +178,9 @@ class Near:
             return self.entries[key].version
         return self._held.get(subject) or self._gone.get(subject, 0)
 
-    async def _take(self, consumer: str, msg: Msg) -> None:
-        if consumer != self._consumer:
-            return
-        self._heard = monotonic()
+    def _take(self, msg: Msg) -> None:
         headers = dict(msg.headers or {})
-        if not msg.reply:
-            last = headers.get("Nats-Last-Consumer", "")
-            if last.isdecimal() and int(last) >= self._next:
-                self._follow_again()
-            return
-        try:
-            meta = msg.metadata
-        except nats.errors.Error:
-            return
-        if meta.sequence.consumer != self._next:
-            self._consumer = ""  # Something was lost on its way.
-            self._follow_again()
-            return
-        self._next += 1
-        version, subject = meta.sequence.stream, msg.subject
+        version, subject = msg.metadata.sequence.stream, msg.subject
         if self._node.subjects.is_of_key(subject):
             if self._seen is not None:
                 self._seen.add(subject)
@@ -273,9 +193,6 @@ class Near:
                 self._seen.add(subject)
             if version > self._version(subject):
                 self._learn_lock(subject, version, is_free=kept.is_gone(msg.data, headers))
-        self._position = max(self._position, version)
-        if not meta.num_pending:
-            self._is_whole()
 
     def _learn(self, subject: str, stored: kept.Stored) -> None:
         key = self._keys.get(subject)
@@ -330,14 +247,13 @@ class Near:
             for version, future in waits:
                 if version <= self._until and not future.done():
                     future.set_result(None)
-        self._filled.set()
 
     def _is_whole(self) -> None:
         """Learn that nothing more is to come for now."""
         self._is_told()
-        self._whole_at = self._position
+        self._whole_at = self._following.position
         for since, look, future in self._whole_waits:
-            if since <= self._position and not future.done():
+            if since <= self._whole_at and not future.done():
                 with self._node.hub.lock:
                     future.set_result(look())
 

@@ -61,6 +61,9 @@ class Place(Protocol):
     def task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that nobody waits for."""
 
+    async def make_streams(self) -> None:
+        """Make what is missing of the streams. Raises `ClusterError`."""
+
     async def tell(self, subject: str, word: Word) -> None:
         """Tell other nodes something, which may be lost."""
 

@@ -107,15 +107,10 @@ class SharedStore:
 
     # ------------------------------------------------------------- from the node
 
-    def join(self, node: Place, created: Callable[[], str], make: Callable[[], Any]) -> None:
-        """Learn which node this is. `make` makes the bucket, and `created` says when it was."""
-
-        async def missing() -> None:
-            await make()
-            await self._near.follow()
-
-        self._near = Near(node, created, self._changed)
-        self._bucket = Bucket(node, missing)
+    def join(self, node: Place) -> None:
+        """Learn which node this is."""
+        self._near = Near(node, self._changed)
+        self._bucket = Bucket(node, self._near.follow)
         self._locks = Locks(
             node, self._bucket, self._near, self._queues, self._impatient, self._give
         )
@@ -134,7 +129,7 @@ class SharedStore:
         self._near.look()
 
     async def catch_up(self) -> None:
-        """Have what was missed while the connection was lost. Raises what `ask` raises."""
+        """Have what was missed while the connection was lost. Raises what `follow` raises."""
         await self._near.follow()
 
     def leave(self) -> None:

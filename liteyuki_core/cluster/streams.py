@@ -37,8 +37,6 @@ class Streams:
         self._replicas = replicas
         self._created: str | None = None
         """When the stream of messages was made, as the server says it."""
-        self.store_created = ""
-        """When the one of the store was made."""
 
     async def make(self) -> bool:
         """Make the streams, or look at them; return whether the one of messages was made anew.
@@ -72,23 +70,21 @@ class Streams:
                 "num_replicas": self._replicas,
             }
         )
-        self.store_created = (
-            await self._have(
-                {
-                    "name": subjects.store,
-                    "subjects": [subjects.stored],
-                    "max_msgs_per_subject": HISTORY,
-                    "discard": "new",
-                    "allow_rollup_hdrs": True,
-                    "deny_delete": True,
-                    "allow_msg_ttl": True,
-                    "subject_delete_marker_ttl": _MARKER_SECONDS * 10**9,
-                    "duplicate_window": DUPLICATE_SECONDS * 10**9,
-                    "storage": "file",
-                    "num_replicas": self._replicas,
-                }
-            )
-        )["created"]
+        await self._have(
+            {
+                "name": subjects.store,
+                "subjects": [subjects.stored],
+                "max_msgs_per_subject": HISTORY,
+                "discard": "new",
+                "allow_rollup_hdrs": True,
+                "deny_delete": True,
+                "allow_msg_ttl": True,
+                "subject_delete_marker_ttl": _MARKER_SECONDS * 10**9,
+                "duplicate_window": DUPLICATE_SECONDS * 10**9,
+                "storage": "file",
+                "num_replicas": self._replicas,
+            }
+        )
         is_new = self._created not in (None, made["created"])
         self._created = made["created"]
         return is_new

@@ -2,47 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from liteyuki_core.comm.storage import SharedMemory
+from tests.conftest import free_port, wait_until
 from tests.nats import NatsServer
 from tests.nodes import OneNode
 from tests.pair import in_thread
 
+Servers = list[NatsServer]
 
-@pytest.mark.long
-def test_one_server_of_three_is_killed(tmp_path: Path) -> None:
-    """With three replicas nothing is lost, nothing comes twice, and all comes in order."""
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    """Three servers, named s0 to s2."""
     ports = [free_port() for _ in range(3)]
     routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
-    servers = []
+    made = []
     for number, port in enumerate(ports):
         folder = tmp_path / str(number)
         folder.mkdir()
         cluster = f"cluster {{ name: c, listen: 127.0.0.1:{port}, routes: [{routes}] }}"
-        servers.append(NatsServer(folder, f"server_name: s{number}\n{cluster}"))
-    for server in servers:
+        made.append(NatsServer(folder, f"server_name: s{number}\n{cluster}"))
+    for server in made:
         server.start()
-    try:
-        urls = [server.url for server in servers]
-        first = OneNode(",".join(urls), "a", "t", replicas=3)
-        second = OneNode(",".join(urls[::-1]), "b", "t", replicas=3)
-        made = first.make("jobs", 64)
-        got = second.get("jobs")
-        sender = in_thread(lambda: [got.send(number, 60) for number in range(3000)])
-        came = []
-        for number in range(3000):
-            if number == 500:
-                servers[0].kill()
-            came.append(made.receive(60))
-        sender.join()
-        assert came == list(range(3000))
-        made.send("answer")
-        assert got.receive(30) == "answer"
-        first.close()
-        second.close()
-    finally:
-        for server in servers:
-            server.close()
+    yield made
+    for server in made:
+        server.close()
+
+
+def urls(servers: Servers) -> str:
+    """Return the addresses of all."""
+    return ",".join(server.url for server in servers)
+
+
+@pytest.mark.long
+def test_one_server_of_three_is_killed(servers: Servers) -> None:
+    """With three replicas nothing is lost, nothing comes twice, and all comes in order."""
+    first = OneNode(urls(servers), "a", "t", replicas=3)
+    second = OneNode(urls(servers[::-1]), "b", "t", replicas=3)
+    made = first.make("jobs", 64)
+    got = second.get("jobs")
+    sender = in_thread(lambda: [got.send(number, 60) for number in range(3000)])
+    came = []
+    for number in range(3000):
+        if number == 500:
+            servers[0].kill()
+        came.append(made.receive(60))
+    sender.join()
+    assert came == list(range(3000))
+    made.send("answer")
+    assert got.receive(30) == "answer"
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("part", ["book", "store"])
+def test_the_server_that_tells_changes_is_killed(servers: Servers, part: str) -> None:
+    """A node whose own connection is to another one learns of channels, nodes and changes."""
+    with ExitStack() as stack:
+        first, teller = told_by_another(servers, part)
+        stack.callback(first.close)
+        second = OneNode(servers[0].url, "b", "t", replicas=3)
+        stack.callback(second.close)
+        teller.kill()
+        made = second.make("later")
+        wait_until(lambda: "later" in first.context.port.names(), "a knows later", 60)
+        made.send(1)
+        assert first.get("later").receive(60) == 1
+        stores = [SharedMemory._of(each.context.access) for each in (first, second)]
+        stores[1].set("key", 1, timeout=60)
+        wait_until(lambda: stores[0].get("key", stale_ok=True) == 1, "a has the change", 60)
+        third = OneNode(servers[0].url, "c", "t", replicas=3)
+        stack.callback(third.close)
+        wait_until(lambda: "c" in first.node.members(), "a knows c", 60)
+
+
+def told_by_another(servers: Servers, part: str) -> tuple[OneNode, NatsServer]:
+    """Return a node of the first server, and another server, which tells it the changes."""
+    for _ in range(20):  # The server takes one of the three at random.
+        node = OneNode(servers[0].url, "a", "t", replicas=3)
+        subjects = node.node.subjects
+        stream = subjects.book if part == "book" else subjects.store
+        begin = f"a-{node.node.epoch}-"
+        (name,) = (each for each in servers[0].consumers(stream) if each.startswith(begin))
+        leader = servers[0].ask(f"CONSUMER.INFO.{stream}.{name}")["cluster"]["leader"]
+        teller = servers[int(leader[1:])]
+        if teller is not servers[0]:
+            return node, teller
+        node.close()
+    raise AssertionError("all consumers are on the first server")

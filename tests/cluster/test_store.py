@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import nats as nats_py
@@ -290,6 +291,84 @@ def test_a_bucket_that_is_deleted(
     assert here.get_all(timeout=30) == {"new": 1}
     assert there.get("new", timeout=30) == 1
     assert here.get("old") is None
+
+
+def test_a_bucket_that_another_node_makes_anew(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """Its versions are lower than those that a node has, and count all the same."""
+    for number in range(20):
+        here["key"] = number
+    here["old"] = 1
+    wait_until(lambda: there.get("old", stale_ok=True) == 1, "it has come")
+    nats.ask(f"STREAM.DELETE.{subjects_of(two).store}")
+    here.set("key", "new", timeout=30)
+    wait_until(lambda: there.get("key", stale_ok=True) == "new", "the other node sees it")
+    wait_until(lambda: there.get("old", stale_ok=True) is None, "and that all else is gone")
+    assert there.keys() == ["key"]
+
+
+def test_a_node_that_comes_when_the_last_change_is_forgotten(
+    nats: NatsServer, two: NodesPair, here: SharedMemory
+) -> None:
+    """The server's last number is then one that it has no message of; nobody waits for it."""
+    here["kept"] = 1
+    here.set("short", 1, ttl=1)
+
+    def is_forgotten() -> bool:
+        state = nats.ask(f"STREAM.INFO.{subjects_of(two).store}")["state"]
+        return bool(state["last_seq"] > 2 and state["messages"] == 1)
+
+    wait_until(is_forgotten, "only one message is there")
+    third = OneNode(nats.url, "c", two.near.node.cluster)
+    try:
+        assert SharedMemory._of(third.context.access).keys(timeout=20) == ["kept"]
+    finally:
+        third.close()
+
+
+# ------------------------------------------------------------- a consumer that is gone
+
+
+def test_a_consumer_that_the_server_has_lost(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """While the store is used: the copies are right again, and no watch misses what is there."""
+    stream = subjects_of(two).store
+    seen: dict[str, list[Any]] = {"here": [], "there": []}
+    here.watch("*")(lambda change: seen["here"].append((change.key, change.new)))
+    there.watch("*")(lambda change: seen["there"].append((change.key, change.new)))
+    here["gone"] = 0
+    stop: list[bool] = []
+    done = [0]
+
+    def use() -> None:
+        while not stop:
+            done[0] += 1
+            here.set(f"key{done[0] % 50}", done[0], timeout=60)
+            assert there.get(f"key{done[0] % 50}", timeout=60) == done[0]
+
+    using = in_thread(use)
+    for _ in range(3):
+        before = done[0]
+        wait_until(lambda before=before: done[0] > before + 20, "it is used", 60)
+        nats.delete_consumers(stream)
+    here.delete("gone", timeout=60)
+    stop.append(True)
+    using.join(60)
+    assert not using.is_alive()
+    nats.delete_consumers(stream)
+    on_server(
+        nats, subjects_of(two).of_key("quiet"), msgspec.msgpack.encode(Kept(b"quiet", "t", b"x"))
+    )
+    for store in (here, there):
+        wait_until(lambda store=store: store.get("quiet", stale_ok=True) == "x", "it has come")
+    truth = here.get_all()
+    assert "gone" not in truth
+    for store, name in ((here, "here"), (there, "there")):
+        assert {key: store.get(key, stale_ok=True) for key in truth} == truth
+        wait_until(lambda name=name: dict(seen[name]) == {**truth, "gone": None}, name)
+        assert list(dict.fromkeys(seen[name])) == seen[name], "nothing is told twice"
 
 
 # ------------------------------------------------------------- the parts

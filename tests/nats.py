@@ -22,7 +22,7 @@ SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent))
 class NatsServer:
     """A nats-server on loopback or another `host`, with JetStream in files below `folder`.
 
-    `more` is added to its configuration.
+    They take `max_file` at most. `more` is added to its configuration.
     """
 
     def __init__(
@@ -32,13 +32,16 @@ class NatsServer:
         *,
         jetstream: bool = True,
         host: str = "127.0.0.1",
+        max_file: str = "256MB",
         server: str | None = SERVER,
     ) -> None:
         self._host = host
         self._server = server
         self.port = free_port()
         self._config = folder / "nats.conf"
-        store = f'jetstream {{ store_dir: "{folder / "store"}", max_mem: 64MB, max_file: 256MB }}'
+        store = (
+            f'jetstream {{ store_dir: "{folder / "store"}", max_mem: 64MB, max_file: {max_file} }}'
+        )
         self._config.write_text(
             f"listen: {host}:{self.port}\nmax_payload: 8MB\n{store if jetstream else ''}\n{more}\n",
             encoding="utf-8",

@@ -14,6 +14,8 @@ from liteyuki_core.comm.context import Context
 from liteyuki_core.comm.hub.hub import Hub
 from liteyuki_core.comm.hub.main import Main
 from liteyuki_core.comm.queue import Queue
+from liteyuki_core.comm.storage import SharedMemory
+from liteyuki_core.errors import StoreError
 from tests.conftest import wait_until
 from tests.pair import _LINES, Pair
 
@@ -114,3 +116,16 @@ class NodesPair(Pair):
         self.near.close()
         self.far.close()
         _LINES.close(self.log)
+
+
+def fill(store: SharedMemory, begin: str) -> list[str]:
+    """Set keys until the server has no room; return them. Raises what the first one raises."""
+    filled: list[str] = []
+    while True:
+        try:
+            store[f"{begin}{len(filled)}"] = bytes(50_000)
+        except StoreError:
+            if not filled:
+                raise
+            return filled
+        filled.append(f"{begin}{len(filled)}")

@@ -110,7 +110,7 @@ class Asking:
         try:
             answer = await self._node.connection.request(subject, question, timeout)
         except nats.errors.NoRespondersError:
-            if not await self._node.answers(name):
+            if await self._node.answers(name) is False:
                 raise NodeGone(f"node {name} does not run", name) from None
             raise NodeError(
                 f"node {name} can't be asked: LITEYUKI_CONTROL is false there, it is a NoneBot "

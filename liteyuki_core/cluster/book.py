@@ -35,8 +35,8 @@ WRONG_SEQUENCE = 10071
 _BEAT_SECONDS = 2.0
 _LATE_SECONDS = 4.0
 GONE_SECONDS = 7.5
-"""A node that has not written its entry for so long is gone. For one that is late, the server is
-asked whether anybody is there."""
+"""A node that has not written its entry for so long, and does not answer, is gone. One that is late
+is asked."""
 _AGAIN_SECONDS = 0.2
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
@@ -229,8 +229,13 @@ class Book:
     async def _look_for(self, name: str) -> None:
         """See whether a node runs whose entry is from before: whoever runs listens."""
         known = self.nodes[name]
-        if known.alive:
-            known.alive = await self._node.answers(name)
+        if not known.alive:
+            return
+        answers = await self._node.answers(name)
+        if answers:
+            known.seen = monotonic()  # The server may have no room for its entry.
+        elif answers is not None:
+            known.alive = False
 
     def _begins(self, last: int, is_other: bool) -> None:
         """Learn that all entries are told anew, or that this is another bucket."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import nats.errors
@@ -33,7 +34,7 @@ _AGAIN_SECONDS = 0.1
 _NO_MESSAGE = 10037
 _WRONG_SEQUENCE = frozenset((10071, 10164))
 _NOT_READY = frozenset((10005, 10008, 10074))
-_FULL = frozenset((10047, 10077, 10023))
+_FULL = frozenset((10047, 10077, 10023, 10002))
 _SHORT = 16 * 1024
 """A longer value is on the server only once: eight times would be too much."""
 _ROOM = 8 * 1024
@@ -47,6 +48,10 @@ _DELETED = {"KV-Operation": "DEL", "Nats-Rollup": "sub", "Nats-TTL": f"{_DELETED
 
 class Conflict(Exception):
     """Somebody else has changed the key, so nothing was done."""
+
+
+class Full(StoreError):
+    """The server has no room for a change, so nothing was done."""
 
 
 class Bucket:
@@ -99,7 +104,15 @@ class Bucket:
 
     async def delete(self, key: str, expected: int, *, expired: bool = False) -> int:
         """Delete a key; return the version of what says so. Raises `Conflict`."""
-        return await self._change_key(key, kept.write_gone(key, expired), _DELETED, expected)
+        gone = kept.write_gone(key, expired)
+        try:
+            return await self._change_key(key, gone, _DELETED, expected)
+        except Full:  # What says that it is deleted needs room, too.
+            await self._purge(key, expected)
+        while True:
+            with suppress(Full):
+                return await self._change_key(key, gone, _DELETED, 0)
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def lock(self, key: str) -> tuple[int, bool]:
         """Return the version of a lock, and whether it is free."""
@@ -159,10 +172,14 @@ class Bucket:
                     if done is None:
                         raise Conflict from None
                     return done
+                if error.code in _FULL:
+                    raise Full(
+                        f"{what}: the NATS server has no room for it: {error}; delete keys, or "
+                        "give its JetStream more"
+                    ) from error
                 if error.code not in _NOT_READY:
                     raise StoreError(
                         f"{what}: the NATS server does not keep it: {error}"
-                        + ("; the bucket is full" if error.code in _FULL else "")
                     ) from error
             except nats.errors.NoRespondersError:
                 await self._missing()
@@ -170,6 +187,11 @@ class Bucket:
                 in_doubt = True
                 log.logger.debug(f"NATS: a change of {what} is asked for again: {error!r}")
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _purge(self, key: str, version: int) -> None:
+        """Remove what the server has of a key up to a version. Nobody is told of it."""
+        which = {"filter": self._node.subjects.of_key(key), "seq": version + 1}
+        await self._answer(lambda: self._ask(f"STREAM.PURGE.{self._stream}", which))
 
     async def _settle(self, name: str) -> int | None:
         """Return the version that a change of ours has made; None: it was not and won't be."""

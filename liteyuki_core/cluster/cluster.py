@@ -264,14 +264,14 @@ class Node:
         with suppress(nats.errors.Error, OSError):  # It is told again when it is missed.
             await self.connection.tell(subject, message.encode(word))
 
-    async def answers(self, node: str) -> bool:
-        """Return whether a node runs: the server knows whether anybody listens."""
+    async def answers(self, node: str) -> bool | None:
+        """Return whether a node runs: the server knows whether anybody listens. None: not known."""
         try:
             await self.connection.request(self.subjects.words(node), b"", 2.0)
         except nats.errors.NoRespondersError:
             return False
         except (nats.errors.Error, asyncio.TimeoutError):
-            pass
+            return None
         return True
 
     def look_around(self) -> None:

@@ -82,8 +82,8 @@ class Place(Protocol):
     def channel_ended(self, name: str) -> None:
         """Learn that another node's channel has ended here."""
 
-    async def answers(self, node: str) -> bool:
-        """Return whether a node runs."""
+    async def answers(self, node: str) -> bool | None:
+        """Return whether a node runs. None: not known."""
 
     def look_around(self) -> None:
         """See to what should have been heard of by now."""

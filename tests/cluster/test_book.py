@@ -5,9 +5,13 @@ Tests cluster/book.py, cluster/following.py.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from liteyuki_core.comm.storage import SharedMemory
 from tests.conftest import wait_until
 from tests.nats import NatsServer
-from tests.nodes import OneNode
+from tests.nodes import OneNode, fill
 
 Two = tuple[OneNode, OneNode]
 
@@ -69,6 +73,35 @@ def test_a_book_that_is_deleted(nats: NatsServer, nodes: Two) -> None:
         third.close()
     second.make("others").send(3)
     assert first.get("others").receive(20) == 3
+
+
+def test_nobody_is_gone_when_the_server_is_full(tmp_path: Path) -> None:
+    """No node can write its entry then, and each answers: it is there."""
+    server = NatsServer(tmp_path, max_file="2MB")
+    server.start()
+    first, second = OneNode(server.url, "a", "t"), OneNode(server.url, "b", "t")
+    try:
+        for node, other in ((first, "b"), (second, "a")):
+            wait_until(lambda node=node, other=other: runs(node, other), f"{node.name} knows it")
+        told: list[str] = []
+        first.node.on_member = lambda member: told.append(member.name)
+        fill(SharedMemory._of(second.context.access), "key")
+        known = first.node._book.nodes["b"]
+
+        def is_old() -> bool:
+            return datetime.now(timezone.utc) - known.written > timedelta(seconds=12)
+
+        wait_until(is_old, "the entry is old", 60)
+        assert first.node._book.nodes["b"] is known, "it was written again"
+        assert runs(first, "b")
+        assert runs(second, "a")
+        assert not told
+        SharedMemory._of(first.context.access).clear("key")
+        wait_until(lambda: first.node._book.nodes["b"] is not known, "it is written again")
+    finally:
+        first.close()
+        second.close()
+        server.close()
 
 
 def runs(node: OneNode, name: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,8 +28,9 @@ from liteyuki_core.comm.wire import packed as packed_messages
 from liteyuki_core.config import Settings
 from liteyuki_core.errors import ConfigError, StoreError, StoreTimeout
 from tests.conftest import wait_until
+from tests.fixtures import nodes_pair
 from tests.nats import NatsServer
-from tests.nodes import NodesPair, OneNode
+from tests.nodes import NodesPair, OneNode, fill
 from tests.pair import in_thread
 
 
@@ -325,6 +327,39 @@ def test_a_node_that_comes_when_the_last_change_is_forgotten(
         assert SharedMemory._of(third.context.access).keys(timeout=20) == ["kept"]
     finally:
         third.close()
+
+
+# ------------------------------------------------------------- a server that has no room
+
+
+def test_a_server_that_is_full(tmp_path: Path) -> None:
+    """What is set is refused, what is there is read, and deleting makes room for more."""
+    server = NatsServer(tmp_path, max_file="2MB")
+    server.start()
+    both = nodes_pair(server)
+    try:
+        here, there = (SharedMemory._of(each.access) for each in (both.main, both.child))
+        seen: list[str] = []
+        there.watch("k*")(lambda change: seen.append(change.key) if change.deleted else None)
+        filled = fill(here, "k")
+        assert len(filled) > 30
+        for call in (lambda: there.set("x", 1), lambda: there.incr("n"), lambda: fill(there, "k")):
+            with pytest.raises(StoreError, match="has no room for it"):
+                call()
+        assert here.keys() == there.keys() == sorted(filled)
+        assert len(there["k0"]) == len(there.get("k1", stale_ok=True)) == 50_000
+        assert there.delete("k0")
+        assert not here.delete("k0")
+        assert here.get("k0", stale_ok=True) is None
+        wait_until(lambda: there.get("k0", stale_ok=True) is None, "the copy has it too")
+        here["k0"] = b"there is room"
+        assert here.clear("k") == len(filled)
+        wait_until(lambda: sorted(seen) == sorted([*filled, "k0"]), "all is told")
+        assert there.keys() == []
+        assert len(fill(there, "l")) > 30
+    finally:
+        both.close()
+        server.close()
 
 
 # ------------------------------------------------------------- a consumer that is gone

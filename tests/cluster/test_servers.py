@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from nats.errors import Error as NatsError
 
 from liteyuki_core.comm.storage import SharedMemory
 from tests.conftest import free_port, wait_until
@@ -80,6 +81,55 @@ def test_the_server_that_tells_changes_is_killed(servers: Servers, part: str) ->
         third = OneNode(servers[0].url, "c", "t", replicas=3)
         stack.callback(third.close)
         wait_until(lambda: "c" in first.node.members(), "a knows c", 60)
+
+
+@pytest.mark.long
+def test_the_store_while_servers_are_killed(servers: Servers) -> None:
+    """One after another: what was acknowledged is there, and each change was made once."""
+    with ExitStack() as stack:
+        stores = []
+        for name, order in (("a", servers), ("b", servers[::-1])):
+            node = OneNode(urls(order), name, "t", replicas=3)
+            stack.callback(node.close)
+            stores.append(SharedMemory._of(node.context.access))
+        stream = node.node.subjects.store
+        counts: list[int] = []
+        stop: list[bool] = []
+
+        def count() -> None:
+            while not stop:
+                counts.append(stores[0].incr("n", timeout=90))
+                stores[1].set(f"key{counts[-1]}", counts[-1], timeout=90)
+
+        def counts_on() -> None:
+            before = len(counts)
+            wait_until(lambda: len(counts) > before + 50, "it counts", 90)
+
+        counting = in_thread(count)
+        for server in servers:
+            counts_on()
+            server.kill()
+            counts_on()
+            server.start()
+            wait_until(lambda server=server: are_current(server, stream), "all three have all", 90)
+        counts_on()
+        stop.append(True)
+        counting.join(90)
+        assert not counting.is_alive()
+        assert counts == list(range(1, len(counts) + 1))
+        found = stores[0].items("key", timeout=60)
+        assert sorted(number for _, number in found) == counts
+        assert stores[1].items("key", timeout=60) == found
+
+
+def are_current(server: NatsServer, stream: str) -> bool:
+    """Return whether the leader of a stream says that both others have all of it."""
+    try:
+        state = server.ask(f"STREAM.INFO.{stream}")["cluster"]
+    except (AssertionError, NatsError, OSError):
+        return False
+    others = state.get("replicas", [])
+    return bool(state.get("leader")) and [each["current"] for each in others] == [True, True]
 
 
 def told_by_another(servers: Servers, part: str) -> tuple[OneNode, NatsServer]:

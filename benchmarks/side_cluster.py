@@ -52,14 +52,14 @@ def versions() -> dict[str, str]:
 
 def one_way(workload: Workload, seconds: float) -> float:
     """Return how many messages a second are handled on another node."""
-    with _server() as url, _other("ours", url, workload):
-        return _on_a_node(url, partial(_send, workload, seconds))
+    with server() as url, other("ours", url, workload):
+        return on_a_node(url, partial(_send, workload, seconds))
 
 
 def round_trip(workload: Workload, seconds: float, *, p99: bool = False) -> float:
     """Return the median time of a message to another node and back, in seconds; or the p99."""
-    with _server() as url, _other("ours", url, workload):
-        return _on_a_node(url, partial(_trips, workload, seconds, p99))
+    with server() as url, other("ours", url, workload):
+        return on_a_node(url, partial(_trips, workload, seconds, p99))
 
 
 def round_trip_p99(workload: Workload, seconds: float) -> float:
@@ -69,11 +69,12 @@ def round_trip_p99(workload: Workload, seconds: float) -> float:
 
 def request_trip(workload: Workload, seconds: float) -> float:
     """Return the median time of a request to another node and its answer, in seconds."""
-    with _server() as url, _other("ours", url, workload):
-        return _on_a_node(url, partial(_request_trips, workload, seconds))
+    with server() as url, other("ours", url, workload):
+        return on_a_node(url, partial(_request_trips, workload, seconds))
 
 
-def _on_a_node(url: str, drive: Callable[[], Awaitable[float]]) -> float:
+def on_a_node(url: str, drive: Callable[[], Awaitable[float]]) -> float:
+    """Return what `drive` does, in a main process that is a node."""
     os.environ.update(LITEYUKI_NATS_URL=url, LITEYUKI_NODE="near")
     try:
         return run_bot(LiteyukiBot(), drive)
@@ -107,12 +108,12 @@ async def _trips(workload: Workload, seconds: float, p99: bool) -> float:
         await channel.async_send(message)
         return await channel.async_receive()
 
-    return await _times(workload, seconds, p99, pool, trip)
+    return await times(workload, seconds, p99, pool, trip)
 
 
 async def _request_trips(workload: Workload, seconds: float) -> float:
     channel = await _known("echo")
-    return await _times(workload, seconds, False, workload.make_pool(), channel.async_request)
+    return await times(workload, seconds, False, workload.make_pool(), channel.async_request)
 
 
 async def _known(name: str) -> Channel[Any]:
@@ -123,13 +124,15 @@ async def _known(name: str) -> Channel[Any]:
             await asyncio.sleep(0.02)
 
 
-async def _times(
+async def times(
     workload: Workload,
     seconds: float,
     p99: bool,
     pool: list[Any],
     trip: Callable[[Any], Awaitable[Any]],
 ) -> float:
+    """Return the median time of a trip, in seconds, or the p99. It returns what it is given."""
+
     async def phase(count: int) -> list[float]:
         took = []
         for message in messages(pool, count):
@@ -181,13 +184,13 @@ def _ours(url: str) -> None:
 
 def raw_one_way(workload: Workload, seconds: float) -> float:
     """Return how many messages a second another process has acknowledged, each by itself."""
-    with _server() as url, _other("raw_count", url, workload):
+    with server() as url, other("raw_count", url, workload):
         return asyncio.run(asyncio.wait_for(_raw_send(url, workload, seconds), PATIENCE))
 
 
 def raw_round_trip(workload: Workload, seconds: float, *, p99: bool = False) -> float:
     """Return the median time over the work queue to another process and back, in seconds."""
-    with _server() as url, _other("raw_echo", url, workload):
+    with server() as url, other("raw_echo", url, workload):
         return asyncio.run(asyncio.wait_for(_raw_trips(url, workload, seconds, p99), PATIENCE))
 
 
@@ -230,7 +233,7 @@ async def _raw_trips(url: str, workload: Workload, seconds: float, p99: bool) ->
         await stream.publish("raw.there", message)
         return await _next(answers)
 
-    figure = await _times(workload, seconds, p99, pool, trip)
+    figure = await times(workload, seconds, p99, pool, trip)
     await client.close()
     return figure
 
@@ -257,7 +260,7 @@ async def _raw_stream(client: Any) -> Any:
 
 def raw_request_trip(workload: Workload, seconds: float) -> float:
     """Return the median time of nats-py's request and its answer, in seconds."""
-    with _server() as url, _other("raw_answer", url, workload):
+    with server() as url, other("raw_answer", url, workload):
         return asyncio.run(asyncio.wait_for(_raw_requests(url, workload, seconds), PATIENCE))
 
 
@@ -275,7 +278,7 @@ async def _raw_requests(url: str, workload: Workload, seconds: float) -> float:
             except NoRespondersError:  # The other process is about to start.
                 await asyncio.sleep(0.02)
 
-    figure = await _times(workload, seconds, False, pool, trip)
+    figure = await times(workload, seconds, False, pool, trip)
     await client.close()
     return figure
 
@@ -313,7 +316,8 @@ async def _raw(url: str, echo: bool) -> None:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def server() -> Iterator[str]:
+    """Run a server, with JetStream in files; yield its address."""
     require("nats")
     program = shutil.which("nats-server", path=os.pathsep.join(_places()))
     if program is None:
@@ -323,13 +327,13 @@ def _server() -> Iterator[str]:
         port = probe.getsockname()[1]
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", folder]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             _wait_until_it_accepts(port)
             yield f"nats://127.0.0.1:{port}"
         finally:
-            server.kill()
-            server.wait()
+            process.kill()
+            process.wait()
 
 
 def _places() -> list[str]:
@@ -350,15 +354,16 @@ def _wait_until_it_accepts(port: int) -> None:
 
 
 @contextmanager
-def _other(what: str, url: str, workload: Workload) -> Iterator[None]:
+def other(what: str, url: str, workload: Workload, program: str = __file__) -> Iterator[None]:
+    """Run the second process."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, os.path.abspath(__file__), what, url, workload.name]
-        other = subprocess.Popen(command, cwd=folder)
+        command = [sys.executable, os.path.abspath(program), what, url, workload.name]
+        process = subprocess.Popen(command, cwd=folder)
         try:
             yield
         finally:
-            other.kill()
-            other.wait()
+            process.kill()
+            process.wait()
 
 
 if __name__ == "__main__":

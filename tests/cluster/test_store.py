@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,30 @@ def test_what_is_stored_outlives_all_nodes(nats: NatsServer, two: NodesPair) -> 
     again = SharedMemory._of(two.near.context.access)
     assert again.get_all() == {"key": [1], "kept:key": "é"}
     assert again.get("key", stale_ok=True) == [1]
+
+
+@pytest.mark.long
+def test_many_keys(
+    nats: NatsServer, two: NodesPair, here: SharedMemory, there: SharedMemory
+) -> None:
+    """10,000 of them: a node that comes has all, a watch sees each change, and all can go."""
+    keys = [f"key{number:05}" for number in range(10_000)]
+    seen: list[str] = []
+    there.watch("key*")(lambda change: seen.append(change.key))
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(lambda key: here.set(key, [key], timeout=100), keys))
+    wait_until(lambda: len(seen) == len(keys), "each is seen", 100)
+    third = OneNode(nats.url, "c", two.near.node.cluster)
+    try:
+        store = SharedMemory._of(third.context.access)
+        assert store.keys(timeout=60) == keys
+        assert store.get_all(timeout=60) == {key: [key] for key in keys}
+        assert here.clear("key", timeout=100) == len(keys)
+        assert store.keys(timeout=60) == []
+    finally:
+        third.close()
+    wait_until(lambda: len(seen) == 2 * len(keys), "each end is seen", 100)
+    assert sorted(seen[: len(keys)]) == sorted(seen[len(keys) :]) == keys
 
 
 def test_a_file_beside_the_server() -> None:

@@ -38,6 +38,7 @@ from .context import Context
 from .current import current
 from .ends import remote
 from .ends.end import End
+from .ends.remote import Died
 from .ends.sending import Asked
 from .loop.steps import Steps, W, async_wait, async_waiter, wait
 from .loop.waiter import SyncWaiter
@@ -62,15 +63,6 @@ class Failure(NamedTuple):
 
     error: bytes | None
     text: str
-
-
-class Died(NamedTuple):
-    """The main process's answer if the worker has ended instead; `how` says that in words."""
-
-    process: str
-    exitcode: int | None
-    how: str
-    lines: tuple[str, ...]
 
 
 def queue_of(name: str) -> str:
@@ -317,19 +309,20 @@ class _Call:
         over = False
         try:
             while True:
-                answer = yield from self._answer(new_waiter)
-                if type(answer) is Failure:
-                    pool.count("raised")
+                asked = yield from self._until_outcome(new_waiter)
+                died = remote.death_in(asked.outcome) if asked.failed else None
+                if died is None:
+                    answer = self._answer(asked)
                     over = True
-                    raise self._error(answer)
-                if type(answer) is not Died:
+                    if type(answer) is Failure:
+                        pool.count("raised")
+                        raise self._error(answer)
                     pool.count("returned")
-                    over = True
                     return answer
                 if not self._left:
                     pool.count("died")
                     over = True
-                    raise self._died(answer)
+                    raise self._died(died)
                 self._left -= 1
                 pool.count("retried")
                 yield from self._ask(new_waiter)
@@ -361,16 +354,21 @@ class _Call:
         except ChannelTimeout:
             raise self._late("there was no room for it in the queue") from None
 
-    def _answer(self, new_waiter: Callable[[], W]) -> Steps[W, Any]:
+    def _until_outcome(self, new_waiter: Callable[[], W]) -> Steps[W, Asked]:
         asked, self._asked = self._asked, None
         assert asked is not None
+        asking = self._pool.end.asking
+        try:
+            yield from asking.until_outcome(new_waiter, asked, self._timeout, self._deadline)
+        except ChannelTimeout:
+            raise self._late("it has not ended") from None
+        return asked
+
+    def _answer(self, asked: Asked) -> Any:
         pool = self._pool
         end = pool.end
         try:
-            yield from end.asking.until_outcome(new_waiter, asked, self._timeout, self._deadline)
             return end.asking.result(asked, end.receiving.load)
-        except ChannelTimeout:
-            raise self._late("it has not ended") from None
         except ChannelBroken as error:
             if pool.context.ended:
                 raise

@@ -31,12 +31,12 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .. import log
+from ..comm.ends.remote import Died
 from ..comm.hub.main import Main
 from ..comm.hub.side import Recipient
 from ..comm.wire import words
 from ..comm.wire.endpoint import Endpoint
 from ..comm.wire.payload import Linked
-from ..comm.workers import Died
 from ..errors import ChannelClosed, ProcessError, ProcessStartError, ProcessTimeout
 from ..hooks import Hooks, Kind
 from ..language import Phrase, say

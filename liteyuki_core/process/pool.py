@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from ..comm.ends import remote
+from ..comm.ends.remote import Died
 from ..comm.hub.hub import Hub
 from ..comm.hub.requests import Asker
 from ..comm.hub.side import Recipient
-from ..comm.wire.batch import pack
-from ..comm.wire.payload import dump
-from ..comm.workers import Died, queue_of
+from ..comm.wire.batch import pack_text
+from ..comm.workers import queue_of
 from ..errors import ChannelExists
 from .restart import RestartPolicy
 from .state import ChildProcess, ProcessState
@@ -84,10 +85,9 @@ class Pool:
         owed = self._owed.pop(peer, None)
         if owed is None:
             return
-        payload, length = dump(died)
+        text = remote.death(died)
         for asker, request in owed:
-            answer = pack(0, [payload], [length])
-            self._hub.answer_instead(self._queue, asker, request, answer)
+            self._hub.answer_instead(self._queue, asker, request, pack_text(0, [text]))
 
     def changed(self) -> None:
         """Look at the states of the workers: if none runs or will run, calls are refused."""

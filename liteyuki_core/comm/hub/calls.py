@@ -110,12 +110,15 @@ class Calls(Requests):
         self._pool.unwanted(runs_it.peer)
 
     def answer_instead(self, asker: Asker, request: int, answer: Batch) -> None:
-        """Answer a call that was broken off, unless nobody waits for it any more."""
+        """Answer a call that was broken off, with a text that says why, see `ends/remote.py`.
+
+        Does nothing if nobody waits for it any more.
+        """
         at = self._pop(asker, request)
         if at is not None:
             self._broken_off.pop(at, None)
             peer, number = asker
-            peer.answered(number, answer.with_headers(Headers(answer=(request,))))
+            peer.answered(number, answer.with_headers(Headers(None, (request,), failed=True)))
 
     # ------------------------------------------------------------- giving
 

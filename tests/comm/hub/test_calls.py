@@ -6,14 +6,15 @@ Tests comm/hub/calls.py, comm/hub/requests.py.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import Any
 
 import pytest
 
-from liteyuki_core import ChannelBroken, ChannelTimeout
+from liteyuki_core import ChannelBroken, ChannelTimeout, RemoteError
 from liteyuki_core.comm.context import Context
+from liteyuki_core.comm.ends import remote
 from liteyuki_core.comm.ends.sending import Asked
 from liteyuki_core.comm.hub.calls import Calls
 from liteyuki_core.comm.hub.requests import Asker
@@ -21,7 +22,7 @@ from liteyuki_core.comm.hub.side import Holder
 from liteyuki_core.comm.loop.steps import Steps, wait
 from liteyuki_core.comm.loop.waiter import SyncWaiter
 from liteyuki_core.comm.queue import Queue
-from liteyuki_core.comm.wire.batch import Batch, pack
+from liteyuki_core.comm.wire.batch import Batch, pack, pack_text
 from liteyuki_core.comm.wire.headers import Headers
 from liteyuki_core.comm.wire.payload import dump
 from tests.asking import nothing_is_left, nothing_is_under_way
@@ -78,6 +79,20 @@ def ask(queue: Queue[Any], data: Any, timeout: float = 10, *, kill: bool = False
     return end.asking.result(wait(steps()), end.receiving.load)
 
 
+def answer_instead(pair: Pair, asker: Asker, request: int) -> None:
+    """Answer for who has ended, as its pool does."""
+    answer = pack_text(0, [remote.refusal("its end")])
+    pair.hub.answer_instead("calls", asker, request, answer)
+
+
+def result_or_end(answer: Future[Any]) -> Any:
+    """Return what a request got: an answer, or what the pool has answered instead."""
+    try:
+        return answer.result(10)
+    except RemoteError as error:
+        return error.message
+
+
 @pytest.fixture
 def asking() -> Any:
     """Threads that ask."""
@@ -126,10 +141,9 @@ def test_the_pool_answers_for_who_has_ended(
     wait_until(lambda: len(next_one.begun) == 1)
     assert not any(answer.done() and answer.result() == busy.begun[0] for answer in answers)
     for _ in range(2):  # A second answer goes nowhere.
-        payload, length = dump({"exit code": 3})
-        pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
-    results = [answer.result(10) for answer in answers]
-    assert sorted(map(str, results)) == sorted(map(str, [{"exit code": 3}, *next_one.begun]))
+        answer_instead(pair, who, request)
+    results = [result_or_end(answer) for answer in answers]
+    assert sorted(map(str, results)) == sorted(map(str, ["its end", *next_one.begun]))
     busy.let_go.set()
     nothing_is_left(ours)
     nothing_is_under_way(pair)
@@ -147,8 +161,7 @@ def test_nobody_waits_for_what_was_broken_off(pair: Pair, told: Told, asking: An
         answer.result(10)
     nothing_is_left(ours)
     assert not pair.hub._names["calls"].requests(0)._broken_off
-    payload, length = dump(3)
-    pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
+    answer_instead(pair, who, request)
     busy.let_go.set()
     nothing_is_left(ours)
     nothing_is_under_way(pair)
@@ -187,9 +200,8 @@ def test_whoever_is_ended_answers_with_its_end(pair: Pair, told: Told, asking: A
     wait_until(lambda: told.ended == ["w"])
     pair.kill_child()
     ((_, who, request),) = wait_until(lambda: told.broken)
-    payload, length = dump("its end")
-    pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
-    assert other.result(10) == "its end"
+    answer_instead(pair, who, request)
+    assert result_or_end(other) == "its end"
     busy.let_go.set()
     nothing_is_left(ours)
     nothing_is_under_way(pair)
@@ -401,9 +413,8 @@ def test_a_crash_fails_only_what_had_begun(
     free.let_go.set()
     others = [answer for number, answer in enumerate(answers) if number != first]
     assert sorted(answer.result(10) for answer in others) == sorted({*range(5)} - {first})
-    payload, length = dump("its end")
-    pair.hub.answer_instead("calls", who, request, pack(0, [payload], [length]))
-    assert answers[first].result(10) == "its end"
+    answer_instead(pair, who, request)
+    assert result_or_end(answers[first]) == "its end"
     assert len(told.broken) == 1
     busy.let_go.set()
     nothing_is_under_way(pair)

@@ -2,7 +2,10 @@
 
 `LiteyukiBot.add_workers` adds the processes. A call is a request to their queue, `NAME-calls`. A
 worker answers it with what the function returns, or with a `Failure`. If the worker ends instead,
-the main process answers with a `Died`. Any thread may call everything here.
+the main process answers with a text that says how. Any thread may call everything here.
+
+Between nodes of a cluster a call is plain data, and so are its answers: what the function has
+raised is answered as for any request, as a text. Processes of one node get just what was given.
 
 Ownership. A process's context has one `_Pool` for each name that was called here, with its end of
 the queue and its counters. `Workers` is a light handle on one.
@@ -249,6 +252,7 @@ def _pool_of(name: str) -> _Pool:
             "process",
             name,
         ) from None
+    end.keep_types()
     pool = context.pools[name] = _Pool(name, context, end)
     return pool
 
@@ -286,7 +290,7 @@ class _Call:
         self._kill = kill
         self._asked: Asked | None = None
         try:
-            self._item, self._length = pool.end.sending.serialise((path, args, kwargs))
+            self._item, self._length = pool.end.sending.serialise([path, [*args], kwargs])
         except (SendError, MessageTooLarge) as error:
             raise type(error)(
                 f"workers {pool.name}: the arguments of {path} can't be sent: {error}",
@@ -400,9 +404,10 @@ class _Call:
         return cause
 
     def _refused(self, error: RemoteError) -> RemoteError:
-        """Return the error of a call that was not answered, naming the function."""
+        """Return the error of a call that was answered with a text, naming the function."""
+        said = f"{error.type_name}: {error.message}" if error.type_name else error.message
         return RemoteError(
-            f"workers {self._pool.name}: {self._path}: {error.message}",
+            f"workers {self._pool.name}: {self._path}: {said}",
             error.channel,
             error.type_name,
             error.message,

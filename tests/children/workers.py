@@ -22,6 +22,7 @@ from liteyuki_core import (
     WorkerDied,
     WouldBlockLoop,
     get_channel,
+    get_queue,
     shared_memory,
     workers,
 )
@@ -129,6 +130,8 @@ def raised() -> None:
                 assert type(error) is RemoteError, error
                 assert error.type_name == name, error.args
                 assert error.channel == "render-calls"
+            answer: Any = await get_queue("render-calls").async_request("no call")
+            assert "ValueError: too many values" in answer.text, answer
             error = await error_of(call(function, "a lock"))
             assert type(error) is RemoteError, error
             assert f"render: tests.children.worked:{function.__name__}: " in str(error), error

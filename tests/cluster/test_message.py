@@ -71,6 +71,50 @@ def test_what_is_no_body(entries: Any) -> None:
         list(message.batches_of(msgspec.msgpack.encode(entries)))
 
 
+SAME: Any = [1]
+
+
+@pytest.mark.parametrize(
+    ("data", "elsewhere"),
+    [
+        (["a", [1, (2, 3)], {"k": ()}], ["a", [1, [2, 3]], {"k": []}]),
+        ((), []),
+        ([bytearray(b"x")], [b"x"]),
+        ([(LONG, LONG.encode())], [[LONG, LONG.encode()]]),
+        ([b"x" * 300_000, (1,)], [b"x" * 300_000, [1]]),
+        ([SAME, SAME], [[1], [1]]),
+        (["a", [1, 2.0], {1: None, b"k": True}], ["a", [1, 2.0], {1: None, b"k": True}]),
+        ([LONG], [LONG]),
+    ],
+    ids=lambda data: repr(data)[:20],
+)
+def test_what_keeps_its_types_at_home(data: Any, elsewhere: Any) -> None:
+    """Processes of the same node get just what was sent, those of others plain data."""
+    payload: Any = packed.dump_whole(data)
+    is_long = isinstance(payload, Long)
+    (back,) = map(load, pack(0, [payload], [0 if is_long else len(payload)]).payloads())
+    assert back == data
+    assert repr(back) == repr(data)
+    if data and data[0] is SAME:
+        assert back[0] is back[1]
+    batch = pack(0, [payload], [0 if is_long else len(payload)])
+    body = message.encode(list(message.entries_of(batch)))
+    (batch,) = message.batches_of(body)
+    assert [load(each) for each in batch.payloads()] == [elsewhere]
+    if repr(data) == repr(elsewhere) and SAME not in data:
+        assert bytes(packed.unwrap(payload) or b"") == packed.encode(data)
+        assert len(payload) == len(packed.dump(data)), "it is there once"
+
+
+def test_what_is_not_plain_keeps_its_types_by_pickle_alone() -> None:
+    """A circle, or what a class made."""
+    circle: list[Any] = []
+    circle.append(circle)
+    for data in (circle, {1, 2}, [print], 1 << 70):
+        with pytest.raises(packed.NotPlain):
+            packed.dump_whole(data)
+
+
 def test_what_a_stranger_sends_runs_nothing() -> None:
     """Bytes of others are data, also if they are a pickle."""
     evil = pickle.dumps(pytest.fail)

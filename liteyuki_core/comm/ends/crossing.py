@@ -25,17 +25,20 @@ from .sending import Sending
 class CrossingSending(Sending):
     """Packs what one end sends. Any thread may call its methods."""
 
-    __slots__ = ("_far", "model")
+    __slots__ = ("_far", "keeps_types", "model")
 
     _far: bool
     """Whether the other side is on another node."""
     model: Model | None
     """The channel's type, if it has one whose objects are not plain data."""
+    keeps_types: bool
+    """Whether processes of this node get just what is sent, such as a tuple as a tuple."""
 
     def be_of(self, key: str) -> None:
         """Learn the key of the channel."""
         self._far = key.startswith(FAR)
         self.model = None
+        self.keeps_types = False
 
     def be_far(self) -> None:
         """Learn that the other side is on another node."""
@@ -60,6 +63,8 @@ class CrossingSending(Sending):
                 self.name,
             ) from error
         if len(payload) > self._site.max_message_bytes:
+            if self.keeps_types:
+                return super().serialise(data)  # It may be short enough for this node alone.
             raise MessageTooLarge(
                 f"channel {self.name}: a message of {len(payload)} bytes is over the limit of "
                 f"{self._site.max_message_bytes}; send it in pieces, or raise "
@@ -70,7 +75,7 @@ class CrossingSending(Sending):
 
     def _packed(self, data: Any) -> Any:
         try:
-            return packed.dump(data)
+            return packed.dump_whole(data) if self.keeps_types else packed.dump(data)
         except packed.NotPlain:
             model = self.model
             if model is None:
@@ -87,6 +92,12 @@ def be_of_type(sending: Sending, receiving: Receiving, kind: Any) -> None:
     assert isinstance(sending, CrossingSending)
     assert isinstance(receiving, CrossingReceiving)
     sending.model = receiving.model = model_of(kind)
+
+
+def keep_types(sending: Sending) -> None:
+    """Have processes of this node get just what is sent."""
+    assert isinstance(sending, CrossingSending)
+    sending.keeps_types = True
 
 
 class CrossingReceiving(Receiving):

@@ -183,6 +183,13 @@ class End:
 
             be_of_type(self.sending, self.receiving, kind)
 
+    def keep_types(self) -> None:
+        """Have processes of this node get just what is sent, also where it may cross machines."""
+        if self.crosses:
+            from .crossing import keep_types
+
+            keep_types(self.sending)
+
     def flush(self) -> None:
         """Pass on what was gathered: the acknowledgements, then the messages, then the answers."""
         self.receiving.handed.attend()

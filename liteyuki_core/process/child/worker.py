@@ -71,7 +71,9 @@ class _Worker:
         self._will_wait = context.access.port.will_wait
         self._dispatcher = context.dispatcher
         self._queue = get_queue(queue_of(pool))
-        self._source = self._queue._open().answering
+        end = self._queue._open()
+        end.keep_types()
+        self._source = end.answering
         self._taker = self._source.take_in_thread(concurrency)
         while self._dispatcher.bound is None:
             sleep(_BINDING_SECONDS)  # Its thread has just been started.
@@ -108,9 +110,9 @@ class _Worker:
             if source.load(request).wrong:
                 source.refuse(request, request.wrong)
                 return
-            path, args, kwargs = request.data
-            request.data = None
             try:
+                path, args, kwargs = request.data
+                request.data = None
                 function, is_coroutine_function = self._functions.get(path) or self._load(path)
                 context = copy_context()
                 if request.traceparent:

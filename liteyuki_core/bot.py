@@ -16,7 +16,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import import_module
 from time import monotonic
@@ -39,6 +39,7 @@ from .language import Phrase, say
 from .plugin import Plugin
 from .plugin import current as plugin_current
 from .plugin.loader import Loader
+from .process.child.reachable import checked as checked_modules
 from .process.health import Hang, HangAction
 from .process.pool import RESTART
 from .process.program.ready import HttpOk, LogLine, TcpPort
@@ -401,6 +402,7 @@ class LiteyukiBot:
         concurrency: int = 1,
         restart: RestartPolicy | None = None,
         max_memory: str | None = None,
+        nodes_may_call: Collection[str] = (),
     ) -> None:
         """Add `count` processes, `NAME-1` to `NAME-count`, that call functions for others.
 
@@ -416,6 +418,10 @@ class LiteyukiBot:
         `restart` says when a worker that has ended by itself is started again. The default is
         `RestartPolicy("always", max_restarts=20, window=60, backoff=0.05, max_backoff=1)`. A worker
         that has more than `max_memory`, such as "512MB", is restarted, see `add_process`.
+
+        Processes of other nodes of a cluster may call the functions that the modules in
+        `nodes_may_call` define themselves, such as `["myproject.jobs"]`; a package stands for all
+        modules in it. They can call nothing else.
 
         Raises `ProcessExists`, `ChannelExists` if a channel or queue is named `NAME-calls`,
         `ProcessStartError` for an initializer that workers can't import, and `ValueError` or
@@ -434,10 +440,11 @@ class LiteyukiBot:
                     f"initializer {name_of(initializer)} is async, and it runs where no event loop "
                     "does: write a sync function"
                 )
+        modules = checked_modules(nodes_may_call)
         policy = RESTART if restart is None else restart
         terms = checked_terms(name, policy, max_memory, None, (), {})
         added = self._supervisor.add_workers(
-            name, count, initializer, concurrency, max_calls, terms
+            name, count, initializer, concurrency, max_calls, modules, terms
         )
         if self._children_start:
             for worker in added:

@@ -154,7 +154,9 @@ class Answering:
             why = f"node {self._node.name} does not have it any more"
             self._refuse(node, asker, number, ChannelClosed.__name__, why)
             return
-        batch.headers = Headers(number, once=ask.once, kill=ask.kill, traceparent=ask.traceparent)
+        batch.headers = Headers(
+            number, once=ask.once, kill=ask.kill, traceparent=ask.traceparent, far=True
+        )
         asker.in_hand[number] = far, ask.kill
         with self._hub.lock:
             self._hub.data(far.peer, far.number, batch)

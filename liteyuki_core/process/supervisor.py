@@ -192,6 +192,7 @@ class Supervisor:
         initializer: Callable[[], Any] | str | None,
         concurrency: int,
         max_calls: int | None,
+        nodes_may_call: tuple[str, ...],
         terms: Terms,
     ) -> list[str]:
         """Add workers with their queue; return their names. From any thread.
@@ -201,7 +202,7 @@ class Supervisor:
         names = [f"{name}-{number}" for number in range(1, count + 1)]
         for each in names:
             self._check_new(each)
-        args = (name, initializer, concurrency, max_calls)
+        args = (name, initializer, concurrency, max_calls, nodes_may_call)
         _packed(names[0], str(initializer), _WORKER, args, {}, self._context)
         pool = Pool(name, self._hub)
         for each in names:

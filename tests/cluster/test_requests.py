@@ -8,6 +8,7 @@ The laws of requests run over a server too, see `tests/transport`.
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.msgpack import Ext
 from nats import connect
 
 from liteyuki_core.cluster import message
@@ -399,6 +401,10 @@ def test_an_answer_that_is_none(nodes: Nodes, ask: Asking) -> None:
         (message.encode(["a", "b"]), False, "", RemoteError),
         (message.encode([5]), True, "", RemoteError),
         (message.encode([remote.refusal("so")]), True, "", RemoteError),
+        (message.encode(["{}"]), True, "", RemoteError),
+        (message.encode(["[" * 9000]), True, "", RemoteError),
+        (message.encode([pickle.dumps(pytest.fail)]), True, "", RemoteError),
+        (message.encode([Ext(1, pickle.dumps(pytest.fail))]), False, "", RemoteError),
         (b"\xff", False, "KeyboardInterrupt", ChannelBroken),
     ):
         asking = AsksInThread(ask, got, "x")

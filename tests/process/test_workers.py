@@ -231,6 +231,10 @@ def test_sync_doors_on_a_loop(bot: LiteyukiBot) -> None:
         ({"initializer": worked.prepares_async}, TypeError, "prepares_async is async"),
         ({"initializer": lambda: 1}, ProcessStartError, "<lambda>"),
         ({"name": "x" * 200}, ValueError, "a name must have"),
+        ({"nodes_may_call": "jobs"}, TypeError, r"such as \['myproject.jobs'\], not 'jobs'"),
+        ({"nodes_may_call": 3}, TypeError, "is a list of modules"),
+        ({"nodes_may_call": ["jobs.py:f"]}, ValueError, "'jobs.py:f', which names no module"),
+        ({"nodes_may_call": [worked]}, ValueError, "which names no module"),
     ],
 )
 def test_bad_arguments_of_add_workers(

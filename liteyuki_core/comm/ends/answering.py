@@ -122,9 +122,9 @@ class Answering(Inbox):
 
     def _messages_of(self, batch: Batch) -> list[Any]:
         headers = batch.headers
-        trace = "" if headers is None else headers.traceparent
-        payloads = batch.payloads()
-        return [Request(number, each, trace) for number, each in enumerate(payloads, batch.first)]
+        trace, far = ("", False) if headers is None else (headers.traceparent, headers.far)
+        messages = enumerate(batch.payloads(), batch.first)
+        return [Request(number, each, trace, far) for number, each in messages]
 
     def load(self, request: Request) -> Request:
         """Rebuild a request's data, or note why that fails. Raises nothing."""

@@ -30,12 +30,14 @@ traceparent: ContextVar[str] = ContextVar("liteyuki_traceparent", default="")
 class Request:
     """One request for an end: its number and its data, which are rebuilt before it is handled."""
 
-    __slots__ = ("data", "number", "task", "traceparent", "wrong")
+    __slots__ = ("data", "far", "number", "task", "traceparent", "wrong")
 
-    def __init__(self, number: int, data: Any, traceparent: str) -> None:
+    def __init__(self, number: int, data: Any, traceparent: str, far: bool) -> None:
         self.number = number
         self.data = data
         self.traceparent = traceparent
+        self.far = far
+        """Whether another node of the cluster asks."""
         self.wrong = ""
         """Why the data could not be rebuilt, if it could not."""
         self.task: asyncio.Task[Any] | None = None

@@ -12,6 +12,8 @@ headers, except that requests and answers are numbered:
 - `kill`: whoever has asked may want the process ended that handles the request. With `once` alone.
 - `failed`: the answers are errors, each as text, see `ends/remote.py`.
 - `held`: main passes on the answers only when the word `Answered` names them.
+- `far`: another node of the cluster asks. Main says so of what comes from there; a child that says
+  it of its own requests may only do less.
 - `traceparent`: the trace that the requests belong to, as W3C Trace Context writes it.
 """
 
@@ -42,6 +44,7 @@ class Headers(NamedTuple):
     held: bool = False
     traceparent: str = ""
     kill: bool = False
+    far: bool = False
 
     def part(self, start: int, stop: int) -> Headers:
         """Return the headers of the messages from the `start`th to before the `stop`th."""
@@ -65,6 +68,8 @@ class Headers(NamedTuple):
             items.append("once")
         if self.kill:
             items.append("kill")
+        if self.far:
+            items.append("far")
         if self.failed:
             items.append("failed")
         if self.held:

@@ -33,6 +33,8 @@ from ...comm.wire import words
 from ...comm.workers import Failure, queue_of
 from ...language import Phrase
 from ..spec import load_target
+from . import reachable
+from .reachable import NotReachable
 from .request import calls_ready, ready, request_restart
 
 _BINDING_SECONDS = 0.001
@@ -49,6 +51,7 @@ def serve(
     initializer: Callable[[], Any] | str | None,
     concurrency: int,
     max_calls: int | None,
+    nodes_may_call: tuple[str, ...],
 ) -> None:
     """Be a worker of `pool` until this process is to end. On the main thread."""
     if initializer is not None:
@@ -58,14 +61,16 @@ def serve(
             why = f"the initializer of workers {pool} raised {error!r}"
             current.current().port.word(words.Failed(why))
             raise
-    worker = _Worker(pool, concurrency)
+    worker = _Worker(pool, concurrency, nodes_may_call)
     ready()
     worker.run(max_calls)
 
 
 class _Worker:
-    def __init__(self, pool: str, concurrency: int) -> None:
+    def __init__(self, pool: str, concurrency: int, nodes_may_call: tuple[str, ...]) -> None:
         context = current.current()
+        self._pool = pool
+        self._nodes_may_call = nodes_may_call
         self._process = context.process
         self._port = context.port
         self._will_wait = context.access.port.will_wait
@@ -79,6 +84,8 @@ class _Worker:
             sleep(_BINDING_SECONDS)  # Its thread has just been started.
         self._functions: dict[str, tuple[Callable[..., Any], bool]] = {}
         """By path: the functions that were called, and whether they are async."""
+        self._reached: dict[str, tuple[Callable[..., Any], bool]] = {}
+        """The same of those that other nodes have called."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self, max_calls: int | None) -> None:
@@ -113,15 +120,22 @@ class _Worker:
             try:
                 path, args, kwargs = request.data
                 request.data = None
-                function, is_coroutine_function = self._functions.get(path) or self._load(path)
+                if request.far:
+                    found = self._reached.get(path) or self._reach(path)
+                else:
+                    found = self._functions.get(path) or self._load(path)
+                function, is_coroutine_function = found
                 context = copy_context()
                 if request.traceparent:
                     context.run(traceparent.set, request.traceparent)
                 result = context.run(function, *args, **kwargs)
             except (SystemExit, KeyboardInterrupt):
                 raise  # This process ends. It is not answered: the caller is told of the end.
+            except NotReachable as error:
+                source.refuse(request, str(error))
+                return
             except BaseException as error:
-                source.answer(request, _failure(error))
+                self._raised(request, error)
                 return
             if is_coroutine_function or inspect.iscoroutine(result):
                 runs_here = False
@@ -133,6 +147,18 @@ class _Worker:
             receiver.end_call()
             if runs_here:
                 self._taker.ended()
+
+    def _raised(self, request: Request, error: BaseException) -> None:
+        """Answer with an error: another node gets it as text, as from any request."""
+        if request.far:
+            self._source.raised(request, error)
+        else:
+            self._source.answer(request, _failure(error))
+
+    def _reach(self, path: str) -> tuple[Callable[..., Any], bool]:
+        function = reachable.find(path, self._pool, self._nodes_may_call)
+        found = self._reached[path] = function, is_async(function)
+        return found
 
     def _load(self, path: str) -> tuple[Callable[..., Any], bool]:
         try:
@@ -166,12 +192,12 @@ class _Worker:
             if source.is_cancelled(request):
                 source.drop(request)
             elif not self._dispatcher.stopping:
-                source.answer(request, _failure(error))
+                self._raised(request, error)
         except SystemExit as error:
             # Not answered: the caller is told how this process has ended.
             self._dispatcher.exit(Phrase("a function of {who}", who=source.title), error)
         except Exception as error:
-            source.answer(request, _failure(error))
+            self._raised(request, error)
         else:
             source.answer(request, result)
         finally:

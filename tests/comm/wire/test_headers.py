@@ -18,6 +18,8 @@ HEADERS = [
     Headers(5, once=True),
     Headers(6, once=True, kill=True),
     Headers((1 << 62) - 3, traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    Headers(7, far=True),
+    Headers(8, once=True, kill=True, far=True, traceparent="00-1-2-01"),
     Headers(answer=(3, 1)),
     Headers(answer=((1 << 62) - 1, 0), failed=True, held=True),
 ]

@@ -299,7 +299,9 @@ class Course:
         life = self._life
         if isinstance(life, Life):
             wake = partial(life.soon, lambda: self._replace(peer))
-            self._services.main.context.site.soon(wake)  # Not now: it makes a system call.
+            site = self._services.main.context.site
+            site.start_attending()  # Nothing else may have: the main process may hold no end.
+            site.soon(wake)  # Not now: it makes a system call.
 
     def _replace(self, peer: Recipient) -> None:
         """Kill the process whose link is `peer` and start another at once, without a backoff."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from liteyuki_core import shared_memory, workers
+from liteyuki_core import ProcessTimeout, shared_memory, workers
 from liteyuki_core.comm import current
 from tests.children.acting import kill, say
 
@@ -194,6 +194,15 @@ def until_file(path: str) -> str:
             raise TimeoutError(path)
         time.sleep(0.002)
     return str(current.process())
+
+
+def ends_a_worker() -> None:
+    """Call, in a child, what lasts too long; then the next worker."""
+    before = workers("render").call(pid_of)
+    try:
+        workers("render", timeout=0.5, kill=True).call(time.sleep, 600)
+    except ProcessTimeout:
+        say("child: another", workers("render", timeout=30).call(pid_of) != before)
 
 
 def pid_of() -> int:

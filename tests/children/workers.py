@@ -228,6 +228,18 @@ def from_others() -> None:
     acting.main(bot, act)
 
 
+def killed_by_child() -> None:
+    """Have a child end a worker, while the main process has no channel in use."""
+    bot = LiteyukiBot()
+    bot.add_workers("render", 1)
+    bot.add_process("child", worked.ends_a_worker, restart=NEVER)
+
+    async def act() -> None:
+        await until(lambda: bot.processes["child"].exitcode == 0, "the child has ended")
+
+    acting.main(bot, act)
+
+
 def died() -> None:
     """Call functions that end their worker."""
     bot = LiteyukiBot()

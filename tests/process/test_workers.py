@@ -84,6 +84,11 @@ def test_calls_from_other_processes(tmp_path: Path, environment: Environment) ->
     run(tmp_path, environment, "from_others", "child: 42 1 2 3 2 2 3$")
 
 
+def test_a_child_ends_a_worker(tmp_path: Path, environment: Environment) -> None:
+    """By its time-out, also while the main process uses no channel itself."""
+    run(tmp_path, environment, "killed_by_child", "child: another True$")
+
+
 def test_a_stop_waits_for_a_call(tmp_path: Path, environment: Environment) -> None:
     """The worker ends it, whether its caller is stopped too or not."""
     run(tmp_path, environment, "stops", "process render-1 exited with code 0")

@@ -27,6 +27,7 @@ from typing import Protocol
 
 from ..wire.batch import Batch
 from ..wire.headers import Headers
+from ..wire.words import FAR
 from .requests import Asker, Requests, asker_of, numbers_of
 from .side import Entry, Holder, Recipient
 
@@ -187,7 +188,12 @@ class Calls(Requests):
         return super().answer(holder, batch)
 
     def receives(self, holder: Holder, window: int, asks: bool) -> None:
-        """Learn that a worker runs `window` calls at a time; 0: it begins no other call."""
+        """Learn that a worker runs `window` calls at a time; 0: it begins no other call.
+
+        Another node of a cluster is given none, whatever it says.
+        """
+        if (holder.peer.process or "").startswith(FAR):
+            return
         if not window:
             holder.ready = False
             return

@@ -269,7 +269,7 @@ class Many:
         self.calls = Calls(self.told, lambda calls: None)
         self.asker = Worker("asker")
         self.asked = 0
-        self.workers = {name: Worker(name) for name in ("a", "b")}
+        self.workers = {name: Worker(name) for name in ("a", "b", "@node")}
 
     def joins(self, name: str) -> None:
         """Let a worker run one call at a time."""
@@ -324,6 +324,19 @@ def test_what_a_crashed_worker_ran_is_what_it_was_given_first() -> None:
     assert [(name, request) for name, _, request in many.told.broken] == [("a", 1), ("b", 4)]
     many.joins("a")
     assert many.workers["a"].got == [0, 1, 2, 2]
+
+
+def test_another_node_is_no_worker() -> None:
+    """It may call and has the queue for that, but whatever it says, it is given no call."""
+    many = Many()
+    many.joins("@node")
+    many.asks(2)
+    many.joins("a")
+    assert many.workers["a"].got == [0]
+    many.answers("a", 0)
+    many.leaves("@node", crash=True)
+    assert many.workers["@node"].got == many.told.broken == []
+    assert many.workers["a"].got == [0, 1]
 
 
 def test_who_leaves_in_good_order_has_said_what_it_has_begun() -> None:

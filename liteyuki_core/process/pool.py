@@ -56,10 +56,9 @@ class Pool:
         self._refuses = False
         try:
             hub.add_pool(self._queue, _CAPACITY, self)
-        except ChannelExists:
+        except ChannelExists as error:
             raise ChannelExists(
-                f"workers {name} need the name {self._queue!r} for their queue, and a channel or "
-                "queue has it already; take another name",
+                f"workers {name} need the name {self._queue!r} for their queue, and {error}",
                 self._queue,
             ) from None
 

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 from ..errors import (
     ChannelBroken,
+    ChannelClosed,
+    ChannelError,
     ChannelExists,
     ChannelNotFound,
     ChannelTimeout,
@@ -242,7 +244,7 @@ class _Pool:
 def _pool_of(name: str) -> _Pool:
     context = current()
     pool: _Pool | None = context.pools.get(name)
-    if pool is not None and not pool.end.closed:
+    if pool is not None and not pool.end.closed and pool.end.gone is None:
         return pool
     try:
         end = context.queue(queue_of(name), None)
@@ -252,6 +254,8 @@ def _pool_of(name: str) -> _Pool:
             "process",
             name,
         ) from None
+    if pool is not None and pool.end is end:
+        return pool
     end.keep_types()
     pool = context.pools[name] = _Pool(name, context, end)
     return pool
@@ -357,6 +361,8 @@ class _Call:
             )
         except ChannelTimeout:
             raise self._late("there was no room for it in the queue") from None
+        except (ChannelBroken, ChannelClosed) as error:
+            raise self._nobody(error) from None
 
     def _until_outcome(self, new_waiter: Callable[[], W]) -> Steps[W, Asked]:
         asked, self._asked = self._asked, None
@@ -369,16 +375,20 @@ class _Call:
         return asked
 
     def _answer(self, asked: Asked) -> Any:
-        pool = self._pool
-        end = pool.end
+        end = self._pool.end
         try:
             return end.asking.result(asked, end.receiving.load)
-        except ChannelBroken as error:
-            if pool.context.ended:
-                raise
-            raise ProcessStartError(
-                f"workers {pool.name}: {self._path} can't be called: {error}", pool.name
-            ) from None
+        except (ChannelBroken, ChannelClosed) as error:
+            raise self._nobody(error) from None
+
+    def _nobody(self, error: ChannelError) -> Exception:
+        """Return what to raise because no worker runs the call."""
+        pool = self._pool
+        if pool.context.ended:
+            return error
+        return ProcessStartError(
+            f"workers {pool.name}: {self._path} can't be called: {error}", pool.name
+        )
 
     def _late(self, what: str) -> ProcessTimeout:
         killed = "; the worker that ran it, if any, is ended" if self._kill else ""

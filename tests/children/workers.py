@@ -15,6 +15,7 @@ import psutil
 
 from liteyuki_core import (
     LiteyukiBot,
+    ProcessNotFound,
     ProcessStartError,
     ProcessTimeout,
     RemoteError,
@@ -159,6 +160,14 @@ def raised() -> None:
             assert time.monotonic() - begun < 5
         assert pool.stats()["under_way"] == 0, pool.stats()
         assert await call(worked.add, 1) == 2
+        running = asyncio.create_task(call(worked.until_file, "closed"))
+        await until(lambda: bot.channels["render-calls"]["backlog"] == 1, "it runs")
+        get_queue("render-calls").close()
+        error = await error_of(running)
+        assert type(error) is ProcessStartError, error
+        assert "until_file can't be called: channel render-calls: it was closed" in str(error)
+        assert type(await error_of(call(worked.add, 1))) is ProcessNotFound
+        open("closed", "w").close()
 
     def here() -> None:
         raise AssertionError("it was called")

@@ -20,7 +20,7 @@ CORE = ROOT / "liteyuki_core"
 FLOORS: list[set[str]] = [
     {"chinese", "record"},
     {"language"},
-    {"errors", "files", "log", "redaction", "ring", "units", "unread", "version"},
+    {"errors", "files", "log", "methods", "redaction", "ring", "units", "unread", "version"},
     {"names", "pyproject"},
     {"writer"},
     {"comm.loop"},

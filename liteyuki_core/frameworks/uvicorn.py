@@ -20,6 +20,7 @@ from functools import partial
 from time import time
 from typing import Any, Protocol
 
+from ..methods import names_in
 from ..process.child.sockets import listen
 
 _COULD_NOT_START = 3
@@ -158,19 +159,14 @@ def is_as_expected(server: Any) -> bool:
     A subclass, another version of uvicorn or an option may have it do more.
     """
     return (
-        _names_in(server.main_loop) <= _MAIN_LOOP
-        and _names_in(server.on_tick) <= _ON_TICK
+        names_in(server.main_loop) <= _MAIN_LOOP
+        and names_in(server.on_tick) <= _ON_TICK
         and "should_exit" in vars(server)
         and "default_headers" in vars(server.server_state)
         and server.config.callback_notify is None
         and getattr(server, "limit_max_requests", None) is None
         and server.config.limit_max_requests is None
     )
-
-
-def _names_in(method: Any) -> set[str]:
-    code = getattr(method, "__code__", None)
-    return {"unknown"} if code is None else set(code.co_names)
 
 
 def sleep_until_exit(server: Any) -> None:
@@ -232,7 +228,7 @@ async def _shutdown(server: Any, original: Callable[..., Any], sockets: Any = No
     for _ in range(_LAST_TURNS):  # A loop that was blocked has not made one turn meanwhile.
         await asyncio.sleep(0)
     state = server.server_state
-    if state.connections or state.tasks or not _names_in(original) <= _SHUTDOWN:
+    if state.connections or state.tasks or not names_in(original) <= _SHUTDOWN:
         await original(sockets=sockets)
         return
     # What uvicorn does, but for its waiting 0.1 s for connections to end: there are none.

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from ..methods import names_in
 from .onebot import Frame
 from .websocket import frame_of
 
@@ -44,7 +45,7 @@ class Source(Protocol):
 
 def quick(kind: type[Any]) -> type[Any]:
     """Return a class of uvicorn's protocols that is a `Source`; `kind` itself if that can't be."""
-    if not all(_names_in(kind, name) <= known for name, known in _KNOWN.items()):
+    if not all(names_in(getattr(kind, each, None)) <= known for each, known in _KNOWN.items()):
         return kind
 
     class Quick(kind):  # type: ignore[misc]
@@ -74,11 +75,6 @@ def quick(kind: type[Any]) -> type[Any]:
                 self.transport.resume_reading()
 
     return Quick
-
-
-def _names_in(kind: type[Any], method: str) -> set[str]:
-    code = getattr(getattr(kind, method, None), "__code__", None)
-    return {"unknown"} if code is None else set(code.co_names)
 
 
 class Frames:

@@ -1,4 +1,7 @@
-"""Frames are taken as they come, in order, also with a protocol that is not known."""
+"""Frames are taken as they come, in order, also with a protocol that is not known.
+
+Tests gateway/frames.py and methods.py.
+"""
 
 from __future__ import annotations
 

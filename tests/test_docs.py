@@ -38,6 +38,7 @@ from tests.docs.pages import (
     names,
     read,
 )
+from tests.nats import NatsServer
 from tests.program import Program, running, stopped_by_itself
 
 if TYPE_CHECKING:
@@ -241,10 +242,31 @@ def test_own_project_chats(folder: Path, environment: dict[str, str]) -> None:
 
 def test_own_project_draws(folder: Path, environment: dict[str, str]) -> None:
     """A picture that a worker has drawn is sent to whoever has asked for it."""
-    with (
-        project(folder, environment, "bot.py with workers") as program,
-        onebot(address_of(program)) as client,
+    with project(folder, environment, "bot.py with workers") as program:
+        draws(program)
+
+
+def test_another_node_draws(folder: Path, environment: dict[str, str], nats: NatsServer) -> None:
+    """The same project without workers, and a node that has them."""
+    environment["LITEYUKI_NATS_URL"] = nats.url
+    front, back = folder / "front", folder / "back"
+    for each in (front, back):
+        each.mkdir()
+    for name, text in (
+        ("bot.py", block(PROJECT, "bot.py with workers for other nodes")),
+        ("pictures.py", block(PROJECT, "pictures.py")),
     ):
+        (back / name).write_text(text, encoding="utf-8")
+    with running(back, {**environment, "LITEYUKI_NODE": "back"}) as drawing:
+        nats.wait_for_channel("render-calls")
+        with project(front, {**environment, "LITEYUKI_NODE": "front"}, "bot.py") as program:
+            draws(program)
+        assert drawing.stop() == 0
+
+
+def draws(program: Program) -> None:
+    """Ask a bot for a picture, as a user does, and see what comes; then stop it."""
+    with onebot(address_of(program)) as client:
         tell(
             client,
             post_type="message",

@@ -100,6 +100,10 @@ class Workers:
     on a worker's main thread, an async function on the worker's loop. Arguments and results are
     values that pickle can carry. Calls go, in order, to whichever worker is free; at most 1,024
     calls of a process are under way at a time, and further ones wait.
+
+    The workers may be those of another node of a cluster, if they were added with `nodes_may_call`.
+    Then arguments and results are plain data, a tuple arrives as a list, and what a function raises
+    is a `RemoteError`.
     """
 
     def __init__(self, name: str, timeout: float | None, retries: int, kill: bool) -> None:
@@ -131,8 +135,9 @@ class Workers:
         What the function raises is raised here, with a `RemoteError` as its `__cause__` that has
         the traceback in the worker. If that error can't be rebuilt here, or the result can't be
         sent, `RemoteError` is raised. Raises `WorkerDied` if the worker ends, `ProcessTimeout`,
-        `ProcessStartError` if none of the workers runs or will run, `ProcessNotFound` if none were
-        added, `SendError` or `MessageTooLarge` for what can't be sent, `NotConnected`.
+        `ProcessStartError` if none of the workers runs or will run, or their node is gone,
+        `ProcessNotFound` if none were added, `SendError` or `MessageTooLarge` for what can't be
+        sent, `NotConnected`.
         """
         self._check_may_wait("call", "await workers(...).async_call(...)")
         return wait(self._new(function, args, kwargs).run(SyncWaiter))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from functools import lru_cache, partial
 from os import getcwd
 from typing import Any
@@ -31,6 +32,33 @@ async def add_async(a: int, b: int = 1) -> int:
 def cached(number: int) -> int:
     """Return it, and keep it."""
     return number
+
+
+def adds_slowly(a: int) -> int:
+    """Return the sum with one, after a moment."""
+    time.sleep(0.5)
+    return a + 1
+
+
+def pid_of() -> int:
+    """Return the worker's process."""
+    return os.getpid()
+
+
+def begin_and_wait(key: str, seconds: float) -> None:
+    """Say in the store which process runs this, and wait."""
+    shared_memory[key] = os.getpid()
+    time.sleep(seconds)
+
+
+async def begin_and_wait_async(key: str, seconds: float) -> None:
+    """Say in the store that it has begun, and whether it was cancelled."""
+    shared_memory[key] = "begun"
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        shared_memory[key] = "cancelled"
+        raise
 
 
 def types_of(*args: Any, **kwargs: Any) -> list[Any]:

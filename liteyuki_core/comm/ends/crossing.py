@@ -75,7 +75,8 @@ class CrossingSending(Sending):
 
     def _packed(self, data: Any) -> Any:
         try:
-            return packed.dump_whole(data) if self.keeps_types else packed.dump(data)
+            keeps = self.keeps_types and not self._far
+            return packed.dump_whole(data) if keeps else packed.dump(data)
         except packed.NotPlain:
             model = self.model
             if model is None:

@@ -42,6 +42,9 @@ ROWS: Rows = {
     Row("a", TEXT, RATE): ("text", sides.one_way, link.one_way),
     Row("b", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, link.round_trip),
     Row("c", f"{REQUEST}, p50", "ms"): ("trip", sides.request_trip, link.request_trip),
+    Row("d", "queue, 100-byte str, to another node", RATE): (
+        *("text", sides.queue_one_way, sides.raw_one_way),
+    ),
 }
 NAMES: dict[Side, str] = {
     sides.raw_one_way: sides.RAW,

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from side_liteyuki import run_bot
 from workloads import PATIENCE, NotMeasurable, Workload, messages, require
 
-from liteyuki_core import Channel, LiteyukiBot
+from liteyuki_core import Channel, ChannelNotFound, LiteyukiBot, Queue, get_queue
 from liteyuki_core.comm import get_channel, set_channel
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ def one_way(workload: Workload, seconds: float) -> float:
         return on_a_node(url, partial(_send, workload, seconds))
 
 
+def queue_one_way(workload: Workload, seconds: float) -> float:
+    """Return how many messages a second of this node's queue are handled on another node."""
+    with server() as url, other("ours_jobs", url, workload):
+        return on_a_node(url, partial(_send, workload, seconds, through_queue=True))
+
+
 def round_trip(workload: Workload, seconds: float, *, p99: bool = False) -> float:
     """Return the median time of a message to another node and back, in seconds; or the p99."""
     with server() as url, other("ours", url, workload):
@@ -82,17 +88,18 @@ def on_a_node(url: str, drive: Callable[[], Awaitable[float]]) -> float:
         del os.environ["LITEYUKI_NATS_URL"], os.environ["LITEYUKI_NODE"]
 
 
-async def _send(workload: Workload, seconds: float) -> float:
+async def _send(workload: Workload, seconds: float, *, through_queue: bool = False) -> float:
     pool, channel = workload.make_pool(), await _known("count")
+    through: Channel[Any] = Queue("jobs") if through_queue else channel
     sent = 0
 
     async def phase(count: int) -> float:
         nonlocal sent
         begun = perf_counter()
         for message in messages(pool, count):
-            await channel.async_send(message)
+            await through.async_send(message)
         sent += count
-        await channel.async_send(sent)
+        await through.async_send(sent)
         if await channel.async_receive() != sent:
             raise AssertionError("not all messages came")
         return perf_counter() - begun
@@ -148,7 +155,7 @@ async def times(
     return quantiles(took, n=100)[98] if p99 else median(took)
 
 
-def _ours(url: str) -> None:
+def _ours(url: str, takes_jobs: bool) -> None:
     os.environ.update(LITEYUKI_NATS_URL=url, LITEYUKI_NODE="far", LITEYUKI_LOG_LEVEL="ERROR")
     bot = LiteyukiBot()
     count: Channel[Any] = Channel("count")
@@ -162,6 +169,14 @@ def _ours(url: str) -> None:
             await count.async_send(received)
         else:
             received += 1
+
+    @bot.on_after_start
+    async def take_jobs() -> None:
+        while takes_jobs:
+            with suppress(ChannelNotFound):
+                get_queue("jobs").on_receive()(counted)
+                return
+            await asyncio.sleep(0.1)
 
     @echo.on_receive()
     async def echoed(data: Any) -> None:
@@ -368,8 +383,8 @@ def other(what: str, url: str, workload: Workload, program: str = __file__) -> I
 
 if __name__ == "__main__":
     part, server_url, _ = sys.argv[1:]
-    if part == "ours":
-        _ours(server_url)
+    if part.startswith("ours"):
+        _ours(server_url, part == "ours_jobs")
     elif part == "raw_answer":
         asyncio.run(_raw_answer(server_url))
     else:

@@ -73,10 +73,10 @@ def test_the_benchmark_of_workers_prints_its_table() -> None:
 @pytest.mark.long
 def test_the_benchmark_of_clusters_prints_its_table() -> None:
     """A short run measures each side, with the right answers, and ends by itself."""
-    result = run("benchmarks/cluster.py", "--quick", "--rows", "1456789")
+    result = run("benchmarks/cluster.py", "--quick", "--rows", "1456789d")
     assert result.returncode == 0, result.stdout + result.stderr
     lines = [line for line in result.stdout.splitlines() if line.startswith("| ")]
-    assert [line[2] for line in lines[2:]] == list("1456789"), result.stdout
+    assert [line[2] for line in lines[2:]] == list("1456789d"), result.stdout
     for line in lines[2:]:
         assert "failed" not in line, result.stdout
         assert "not measured" not in line, result.stdout

@@ -135,6 +135,11 @@ class Book:
         known = self.nodes.get(name)
         return "" if known is None else known.epoch
 
+    def has_left(self, name: str) -> bool:
+        """Return whether a node has stopped in good order."""
+        known = self.nodes.get(name)
+        return known is not None and known.left
+
     def is_there(self, entry: ChannelEntry) -> bool:
         """Return whether the node that has a channel runs, and has it in this life."""
         return self.is_alive(entry.node) and entry.epoch == self.epoch_of(entry.node)

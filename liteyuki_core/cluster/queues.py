@@ -58,13 +58,17 @@ class Giving:
         self,
         node: Place,
         epoch_of: Callable[[str], str],
+        has_left: Callable[[str], bool],
         ask: Callable[[Far, int, int, bytes, int, int], int],
         forget: Callable[[Far], int],
     ) -> None:
-        """`forget` forgets what is under way about a queue, and returns how many messages of it."""
+        """`has_left` says whether a node has stopped in good order. `forget` forgets what is under
+        way about a queue, and returns how many messages of it.
+        """
         self._node = node
         self._hub = node.hub
         self._epoch_of = epoch_of
+        self._has_left = has_left
         self._ask = ask
         self._forget = forget
         self._chains: dict[Far, _Given] = {}
@@ -164,11 +168,11 @@ class Giving:
         for far in fars:
             if self._chains.pop(far, None) is None:
                 continue
-            count = self._forget(far)
+            count, crash = self._forget(far), not self._has_left(far.peer.node)
             with self._hub.lock:
-                self._hub.take_from(far.peer, far.number, crash=True)
+                self._hub.take_from(far.peer, far.number, crash)
             self._hub.pump()
-            if count:
+            if count and crash:
                 log.logger.warning(
                     say(
                         "queue {name}: node {node} is gone with {count} messages, which others "

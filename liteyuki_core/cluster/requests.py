@@ -64,7 +64,9 @@ class Requests:
         self._node = node
         self._book = book
         self.asked = Asked(node, book.is_alive, self._tell_asked, self._ended, self._lost)
-        self.giving = Giving(node, book.epoch_of, self.asked.chain, self.asked.forget_chain)
+        self.giving = Giving(
+            *(node, book.epoch_of, book.has_left, self.asked.chain, self.asked.forget_chain)
+        )
         self.taking = Taking(node, self._answer, self._allow)
         self.answering = Answering(
             node, book.is_alive, self._comes_back, self._tell_asker, self.taking

@@ -22,6 +22,7 @@ from liteyuki_core.cluster import message
 from liteyuki_core.cluster.message import Answer, Answers, Ask, Asks
 from liteyuki_core.comm.queue import Queue
 from liteyuki_core.errors import (
+    ChannelBroken,
     ChannelClosed,
     ChannelEmpty,
     ChannelExists,
@@ -84,6 +85,15 @@ def take(queue: Queue[Any], into: list[Any]) -> threading.Thread:
             into.append(data)
 
     return in_thread(receive)
+
+
+def never_ends(queue: Queue[Any], begun: list[Any]) -> None:
+    """Have a callback take what comes, and never be ready with it."""
+
+    @queue.on_receive()
+    async def takes(data: Any) -> None:
+        begun.append(data)
+        await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("round_", range(3))
@@ -223,12 +233,7 @@ def test_a_node_that_is_gone(three: list[OneNode]) -> None:
     for node in (second, third):
         node.knows()
     begun: list[Any] = []
-
-    @second.queue().on_receive()
-    async def takes(data: int) -> None:
-        begun.append(data)
-        await asyncio.Event().wait()
-
+    never_ends(second.queue(), begun)
     for number in range(20):
         third.queue().send(number)
     wait_until(lambda: begun == list(range(20)), "it has all")
@@ -237,6 +242,46 @@ def test_a_node_that_is_gone(three: list[OneNode]) -> None:
     assert [got.receive(20) for _ in range(20)] == list(range(20))
     made.send("more")
     assert got.receive(10) == "more"
+
+
+def test_a_node_that_stops(nodes: Nodes, nats: NatsServer) -> None:
+    """What it had and has not handled goes to others at once, and no stop counts as a crash."""
+    first, second = nodes
+    made = first.queue()
+    second.knows()
+    made.send("x")
+    for _ in range(4):
+        begun: list[Any] = []
+        never_ends(second.queue(), begun)
+        wait_until(lambda begun=begun: begun == ["x"], "it is in hand")
+        second.close()
+        second.__init__(nats.url, "b", "t")  # type: ignore[misc]
+        second.knows()
+    assert made.receive(10) == "x"
+    assert first.main.hub.statistics()["jobs"]["redelivered"] == 0
+
+
+def test_a_home_that_stays_away_is_given_up(nats: NatsServer) -> None:
+    """After LITEYUKI_NODE_GRACE its queue is broken for others, until it is back."""
+    home, other = OneNode(nats.url, "a", "t"), OneNode(nats.url, "b", "t", grace=0.1)
+    home.queue()
+    other.knows()
+    queue = other.queue()
+    home.close()
+    with pytest.raises(ChannelBroken, match="node 'a' of the cluster"):
+        queue.receive(30)
+    with pytest.raises(ChannelBroken, match="node 'a' of the cluster"):
+        queue.send("to nobody")
+    again = OneNode(nats.url, "a", "t")
+    again.queue().send("again")
+
+    def received() -> Any:
+        with suppress(ChannelBroken):
+            return queue.receive(10)
+
+    assert wait_until(received, "it goes on") == "again"
+    other.close()
+    again.close()
 
 
 def test_the_home_is_away(nodes: Nodes, nats: NatsServer) -> None:

@@ -12,11 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
-from nats import connect
 
 from liteyuki_core.cluster import message
 from liteyuki_core.cluster.message import Answer, Answers, Ask, Asks
@@ -30,10 +28,11 @@ from liteyuki_core.errors import (
     SendError,
 )
 from tests.cluster.counting import SLOW, environment_of, numbers
+from tests.cluster.trouble import attack, lose_words
 from tests.conftest import a_little, wait_until
 from tests.nats import NatsServer
 from tests.nodes import OneNode
-from tests.pair import in_thread, run_async
+from tests.pair import in_thread
 from tests.program import running_program
 
 Nodes = tuple[OneNode, OneNode]
@@ -349,20 +348,11 @@ def test_words_that_are_lost(
     three: list[OneNode], monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Each message is handled once, and what one node is given comes in order."""
-    random = Random(1)
     first, second, third = three
     made = first.queue(capacity=4096)
     for node in (second, third):
         node.knows()
-    for node in three:
-        tell = node.node.connection.tell
-
-        async def may_be_lost(subject: str, body: bytes, reply: str = "", tell: Any = tell) -> None:
-            if (".q." in subject or ".answers." in subject) and random.random() < 0.1:
-                return
-            await tell(subject, body, reply)
-
-        monkeypatch.setattr(node.node.connection, "tell", may_be_lost)
+    lose_words(three, monkeypatch, 0.1, seed=1)
     came: list[list[int]] = [[], [], []]
     for node, into in zip(three, came, strict=True):
         node.queue().on_receive(concurrency=8)(into.append)
@@ -378,19 +368,10 @@ def test_one_receiver_far_away_gets_all_in_order(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though words are lost on the way."""
-    random = Random(2)
     first, second = nodes
     made = first.queue()
     second.knows()
-    for node in nodes:
-        tell = node.node.connection.tell
-
-        async def may_be_lost(subject: str, body: bytes, reply: str = "", tell: Any = tell) -> None:
-            if (".q." in subject or ".answers." in subject) and random.random() < 0.1:
-                return
-            await tell(subject, body, reply)
-
-        monkeypatch.setattr(node.node.connection, "tell", may_be_lost)
+    lose_words(nodes, monkeypatch, 0.1, seed=2)
     came: list[int] = []
 
     @second.queue().on_receive()
@@ -546,16 +527,7 @@ def test_what_comes_from_strangers(nodes: Nodes, nats: NatsServer) -> None:
     made.send("before")
     assert queue.receive(10) == "before"
 
-    async def attack() -> None:
-        client = await connect(nats.url)
-        for word in hostile(second):
-            await client.publish(first.node.subjects.requests("a"), word)
-            for of in ("a", "b", "x"):
-                await client.publish(first.node.subjects.answers("a", first.node.epoch, of), word)
-        await client.flush()
-        await client.close()
-
-    run_async(attack())
+    attack(nats, first, hostile(second))
     for sender, receiver in ((made, queue), (queue, made)):
         sender.send("fine")
         assert receiver.receive(10) == "fine"

@@ -12,12 +12,10 @@ import pickle
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 from msgspec.msgpack import Ext
-from nats import connect
 
 from liteyuki_core.cluster import message
 from liteyuki_core.cluster.answering import Answering
@@ -28,6 +26,7 @@ from liteyuki_core.errors import ChannelBroken, ChannelClosed, RemoteError, Send
 from tests.asking import Ask as Asking
 from tests.asking import Asks as AsksInThread
 from tests.asking import never_ends, nothing_is_left
+from tests.cluster.trouble import attack, lose_words
 from tests.conftest import free_port, wait_until
 from tests.nats import NatsServer
 from tests.nodes import NodesPair, OneNode
@@ -156,7 +155,6 @@ def test_words_that_are_lost(nodes: Nodes, monkeypatch: pytest.MonkeyPatch, coun
     """Each is answered, with its own answer, and begun once; a third is cancelled at any moment.
     Then no table knows one any more.
     """
-    random = Random(1)
     first, second = nodes
     made, got = first.make("jobs", 4096), second.get("jobs")
     begun: list[int] = []
@@ -168,15 +166,7 @@ def test_words_that_are_lost(nodes: Nodes, monkeypatch: pytest.MonkeyPatch, coun
             await asyncio.sleep(0.001 * (number % 4))
         return -number
 
-    for node in nodes:
-        tell = node.node.connection.tell
-
-        async def may_be_lost(subject: str, body: bytes, reply: str = "", tell: Any = tell) -> None:
-            if (".q." in subject or ".answers." in subject) and random.random() < 0.2:
-                return
-            await tell(subject, body, reply)
-
-        monkeypatch.setattr(node.node.connection, "tell", may_be_lost)
+    lose_words(nodes, monkeypatch, 0.2, seed=1)
 
     async def asks(number: int) -> None:
         if number % 3:
@@ -352,16 +342,7 @@ def test_what_comes_from_strangers(nodes: Nodes, nats: NatsServer, ask: Asking) 
     made.on_request()(lambda data: begun.append(data) or data)
     assert ask(got, "before") == "before"
 
-    async def attack() -> None:
-        client = await connect(nats.url)
-        for word in hostile(second):
-            await client.publish(first.node.subjects.requests("a"), word)
-            for of in ("a", "b", "x"):
-                await client.publish(first.node.subjects.answers("a", first.node.epoch, of), word)
-        await client.flush()
-        await client.close()
-
-    run_async(attack())
+    attack(nats, first, hostile(second))
     assert ask(got, "fine") == "fine"
     assert begun == ["before", "fine"]
     nothing_is_between(first, second)

@@ -159,14 +159,7 @@ class Book:
                 if self.is_there(holder):
                     return False
             elif holder is not None and self.is_alive(holder.node):
-                log.logger.error(
-                    say(
-                        "channel {name} exists on node {node} too: here only processes of this "
-                        "node have it",
-                        name=name,
-                        node=holder.node,
-                    )
-                )
+                self.say_taken(name)
                 return False
             try:
                 await self._put(subject, entry)
@@ -175,6 +168,19 @@ class Book:
                 if error.code != WRONG_SEQUENCE:
                     raise
             await asyncio.sleep(0.05)  # The change that was quicker is on its way.
+
+    def say_taken(self, name: str) -> None:
+        """Say that another node has what this one has of the same name."""
+        holder = self.channels.get(name)
+        if holder is not None:
+            log.logger.error(
+                say(
+                    "channel {name} exists on node {node} too: here only processes of this "
+                    "node have it",
+                    name=name,
+                    node=holder.node,
+                )
+            )
 
     async def tell(self, about: bytes) -> None:
         """Write what this node tells of itself. Raises what `ask` raises."""

@@ -155,6 +155,10 @@ class Routes:
                     has = await self.book.claim(name, capacity, is_queue=is_queue)
                 if not has and is_queue:
                     self.channel_ended(name)  # So that this one becomes that of the other node.
+                    with self._hub.lock:
+                        found = self._hub.find(name)
+                    if found is not None and not found[1].startswith(FAR):
+                        self.book.say_taken(name)  # Workers answer it, and have it for themselves.
                 elif has and name not in self._homes:
                     incoming = self._homes[name] = Incoming(self._node, name, is_home=True)
                     incoming.start()

@@ -31,7 +31,7 @@ from tests.cluster.counting import SLOW, environment_of, numbers
 from tests.cluster.trouble import attack, lose_words
 from tests.conftest import a_little, wait_until
 from tests.nats import NatsServer
-from tests.nodes import OneNode
+from tests.nodes import NodesPair, OneNode
 from tests.pair import in_thread
 from tests.program import running_program
 
@@ -465,6 +465,28 @@ def test_names(nodes: Nodes) -> None:
     with pytest.raises(ChannelExists, match="node a of the cluster has"):
         second.make("q")
     assert second.queue("q", None).capacity == 1024
+
+
+class NoWorkers:
+    """A pool that runs nothing."""
+
+    def broken_off(self, peer: Any, asker: Any, request: int) -> None:
+        raise AssertionError("nothing was run")
+
+    def unwanted(self, peer: Any) -> None:
+        raise AssertionError("nothing was run")
+
+
+def test_two_nodes_that_add_workers_at_the_same_time(nats: NatsServer) -> None:
+    """Each keeps its own, and the log of one of them says so."""
+    pair = NodesPair(nats.url, "t")
+    nats.pause()
+    for hub in pair.hubs():
+        hub.add_pool("w-calls", 64, NoWorkers())
+    nats.go_on()
+    pair.logged("ERROR", "channel w-calls exists on node", "too")
+    assert [hub.find("w-calls") for hub in pair.hubs()] == [(64, "queue:w-calls")] * 2
+    pair.close()
 
 
 def test_messages_are_plain_data(nodes: Nodes) -> None:

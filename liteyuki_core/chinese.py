@@ -239,7 +239,6 @@ CHINESE = {
     "wherever it is got": "取得它的进程里",
     "in the main process": "主进程里",
     "in process {name}": "进程 {name} 里",
-    "on node {name}": "节点 {name} 上",
     "{channel}: a message of {size} bytes was being handled in {crashes} crashes of process "
     "{processes} in a row and is set aside; bot.dead_letters() has it, to be put back or "
     "discarded": (

@@ -153,6 +153,19 @@ def test_what_can_not_cross_is_skipped(nats: NatsServer) -> None:
     pair.close()
 
 
+def test_where_nobody_receives(nats: NatsServer) -> None:
+    """The node says so where that is, and not the one that has sent it there."""
+    pair = NodesPair(nats.url, "t")
+    ours, theirs = pair.channel()
+    theirs.send("x")
+    wait_until(lambda: pair.near.main.hub.statistics()[ours.name]["backlog"] == 1, "it is there")
+    for hub in pair.hubs():
+        hub.shut()
+    (line,) = [line for line in pair.log if "nobody receives" in line]
+    assert "wait in the main process" in line
+    pair.close()
+
+
 def test_a_stopped_process_and_its_successor(nats: NatsServer) -> None:
     """Others are told that it has stopped, and can send again when it is back."""
     pair = NodesPair(nats.url, "t")

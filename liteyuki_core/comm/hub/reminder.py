@@ -101,6 +101,8 @@ class Reminder:
         side = route.sides[i]
         if side.read or side.is_empty or side.ended is not None:
             return
+        if side.process is not None and side.process.startswith(FAR):
+            return  # That node knows whether anybody receives there.
         entries = (*side.waiting, *side.sent.values())
         senders = {e.source.process for e in entries if e.source is not None}
         shown: list[object] = [Phrase("the main process")] if None in senders else []
@@ -109,8 +111,6 @@ class Reminder:
             None: Phrase("wherever it is got"),
             MAIN: Phrase("in the main process"),
         }.get(side.process, Phrase("in process {name}", name=side.process))
-        if side.process is not None and side.process.startswith(FAR):
-            where = Phrase("on node {name}", name=side.process.removeprefix(FAR))
         self._notes.add(
             "WARNING",
             Phrase(

@@ -147,6 +147,11 @@ class Asked:
         self._ask(node, asked, ask)
         return self._last
 
+    def has_chain(self, far: Far) -> bool:
+        """Return whether a node was asked something about a queue and has not answered."""
+        asked = self._nodes.get(far.peer.node)
+        return asked is not None and any(each.far is far for each in asked.under_way.values())
+
     def forget_chain(self, far: Far) -> int:
         """Forget what a node was asked about a queue; return how many messages that were."""
         asked = self._nodes.get(far.peer.node)

@@ -144,13 +144,14 @@ class Book:
         """Return whether the node that has a channel runs, and has it in this life."""
         return self.is_alive(entry.node) and entry.epoch == self.epoch_of(entry.node)
 
-    async def claim(self, name: str, capacity: int, *, is_queue: bool = False) -> bool:
+    async def claim(self, name: str, capacity: int, serial: int, *, is_queue: bool) -> bool:
         """Write that this node has a channel; return whether it has. Raises what `ask` raises.
 
         If another node has a queue of that name, it is one queue.
         """
         node, subject = self._node, self._node.subjects.of_channel(name)
-        entry = message.entry(ChannelEntry(name, node.name, node.epoch, capacity, is_queue))
+        about = ChannelEntry(name, node.name, node.epoch, capacity, is_queue, serial)
+        entry = message.entry(about)
         while True:
             holder = self.channels.get(name)
             if holder is not None and holder.node == node.name:
@@ -260,9 +261,8 @@ class Book:
         node = self._node
         ours = [each for each in self.channels.values() if each.epoch == node.epoch]
         for entry in ours:
-            await self._until_written(
-                partial(self.claim, entry.name, entry.capacity, is_queue=entry.queue)
-            )
+            args = entry.name, entry.capacity, entry.serial
+            await self._until_written(partial(self.claim, *args, is_queue=entry.queue))
         about = self.about.get(node.name)
         if about is not None:
             await self._until_written(partial(self.tell, message.entry(about)))

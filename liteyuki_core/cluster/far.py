@@ -90,6 +90,8 @@ class Far:
         it is certain that none does, None while it is not known."""
         self.epoch = ""
         """The life in which that other node has told of the channel."""
+        self.channel_serial = 0
+        """Which channel of that name it is, as that node has told."""
         self.told: tuple[bool] | None = None
         """What the other node was told of the end of the other side, and whether more comes."""
         self.sent: dict[int, Sent] = {}

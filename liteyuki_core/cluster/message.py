@@ -81,6 +81,8 @@ class Word(msgspec.Struct, array_like=True, gc=False):
     gone: list[str] = []
     left: list[str] = []
     """Names of queues that no process of its sender has any more."""
+    serials: dict[str, int] = {}
+    """By names in `held`: the `serial` of the entry of the channel that is meant."""
     answers: dict[str, int] = {}
     """By names in `held`: how many requests processes there answer at a time; 0 where it is certain
     that none does. A name that is not here is one where it is not known yet."""
@@ -201,6 +203,8 @@ class ChannelEntry(msgspec.Struct):
     epoch: str
     capacity: int
     queue: bool = False
+    serial: int = 0
+    """Tells it from others of that name in the same life of the node."""
 
 
 _encoder = msgspec.msgpack.Encoder()

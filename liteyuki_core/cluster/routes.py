@@ -112,7 +112,7 @@ class Routes:
 
     def _renamed(self, add: dict[str, tuple[int, str]], remove: list[str]) -> None:
         ours = {
-            name: (capacity, key.startswith(QUEUE))
+            name: (capacity, self._hub.serial_of(name), key.startswith(QUEUE))
             for name, (capacity, key) in add.items()
             if not key.startswith(FAR) and not name.endswith(_INTERNAL)
         }
@@ -125,14 +125,14 @@ class Routes:
 
     # ------------------------------------------------------------- this node's channels
 
-    def _names_changed(self, add: dict[str, tuple[int, bool]], remove: list[str]) -> None:
+    def _names_changed(self, add: dict[str, tuple[int, int, bool]], remove: list[str]) -> None:
         for name in remove:
             if name in self._ours:
                 self._ours.discard(name)
                 self._in_turn(name, partial(self._release, name))
-        for name, (capacity, is_queue) in add.items():
+        for name, about in add.items():
             self._ours.add(name)
-            self._in_turn(name, partial(self._claim, name, capacity, is_queue))
+            self._in_turn(name, partial(self._claim, name, *about))
 
     def _in_turn(self, name: str, what: Callable[[], Coroutine[Any, Any, None]]) -> None:
         before = self._turns.get(name)
@@ -148,11 +148,14 @@ class Routes:
 
         task = self._turns[name] = self._node.task(follow())
 
-    async def _claim(self, name: str, capacity: int, is_queue: bool) -> None:
+    async def _claim(self, name: str, capacity: int, serial: int, is_queue: bool) -> None:
         while not self._node.closed and name in self._ours:
+            with self._hub.lock:
+                if self._hub.serial_of(name) != serial:
+                    return  # There is another one of that name by now, or is going to be none.
             try:
                 async with self._node.gate:
-                    has = await self.book.claim(name, capacity, is_queue=is_queue)
+                    has = await self.book.claim(name, capacity, serial, is_queue=is_queue)
                 if not has and is_queue:
                     self.channel_ended(name)  # So that this one becomes that of the other node.
                     with self._hub.lock:
@@ -187,7 +190,8 @@ class Routes:
         far = peer.by_name.get((name, is_home))
         if far is not None and far.gives:
             held = peer.ends.get(far.number)
-            if held is None or held[0].name != name:  # It was closed, and nothing is in hand.
+            over = held is None or held[0].name != name  # It was closed, and nothing is in hand.
+            if over and not self._node.requests.asked.has_chain(far):
                 self._leave(far)
                 far = None
         if far is not None or not is_home:
@@ -221,8 +225,10 @@ class Routes:
                 peer.forget(far)  # It has ended here already.
                 continue
             if entry is not None and entry.node == peer.node:
-                if far.epoch != entry.epoch:
-                    far.epoch = entry.epoch
+                if far.epoch != entry.epoch or not far.opened:
+                    far.epoch, far.channel_serial = entry.epoch, entry.serial
+                    self._node.task(self._tell_holds([far]))
+                elif far.channel_serial != entry.serial:  # It learns how the one before has ended.
                     self._node.task(self._tell_holds([far]))
                 return
             if entry is not None and entry.queue and far.is_queue and not mine:
@@ -267,7 +273,7 @@ class Routes:
                 self._hub.leave(old.peer, old.number)
                 old.peer.forget(old)
             far = peer.add(name, False, is_queue=True)
-            far.epoch = entry.epoch
+            far.epoch, far.channel_serial = entry.epoch, entry.serial
 
             def notify(opened: bool, receives: bool) -> None:
                 self._node.soon(self._listens, far, opened, receives)
@@ -289,7 +295,7 @@ class Routes:
         """Have another node have the queue that a node had which is gone."""
         old, peer = far.peer, self.peer(entry.node)
         self._node.requests.forget(far)
-        far.epoch = entry.epoch
+        far.epoch, far.channel_serial = entry.epoch, entry.serial
         why = f"node {old.node} of the cluster, which was to answer, is gone"
         with self._hub.lock:
             self._hub.take_requests_from(old, far.number, ChannelBroken, why)
@@ -307,7 +313,7 @@ class Routes:
             if self._hub.find(entry.name) is not None:
                 return  # This node has a channel of that name, which `claim` has told.
             far = peer.add(entry.name, False)
-            far.epoch = entry.epoch
+            far.epoch, far.channel_serial = entry.epoch, entry.serial
             self._hub.open(peer, far.number, None, entry.capacity)
             route, _ = peer.ends[far.number]
 
@@ -418,9 +424,7 @@ class Routes:
         """Learn from another node what it holds of this one's channels, and what it has not."""
         node = self._node
         gone = [
-            name
-            for name, receives in word.held.items()
-            if not self._holds(word.node, name, receives, word.answers.get(name))
+            name for name, receives in word.held.items() if not self._holds(word, name, receives)
         ]
         for name in word.left:
             self._is_left(word.node, name)
@@ -445,7 +449,10 @@ class Routes:
             node, to = self._node, fars[0].peer.node
             held = {far.name: far.receives for far in fars if far.opened}
             answers = {far.name: far.answers for far in fars if far.answers is not None}
-            word = Word(node.name, node.epoch, held=held, answers=answers, left=left)
+            serials = {name: far.channel_serial for far in fars if (name := far.name) in held}
+            word = Word(
+                *(node.name, node.epoch), held=held, answers=answers, left=left, serials=serials
+            )
             await node.tell(node.subjects.words(to), word)
 
     async def tell_all_held(self) -> None:
@@ -453,11 +460,23 @@ class Routes:
         for name in list(self._peers):
             await self.tell_held(name)
 
-    def _holds(self, node: str, name: str, receives: bool, answers: int | None) -> bool:
+    def _holds(self, word: Word, name: str, receives: bool) -> bool:
         """Learn that another node has a channel of this one; return whether there is one."""
-        far = self.far_for(node, name, is_home=True)
+        answers, serial = word.answers.get(name), word.serials.get(name, 0)
+        far = self.far_for(word.node, name, is_home=True)
         if far is None:
             return False
+        with self._hub.lock:
+            held = far.peer.ends.get(far.number)
+            other = serial and (held is None or held[0].serial != serial)
+            current = self._hub.serial_of(name)
+        if other and serial != current:
+            return False
+        if other:  # It knows that the one before has ended.
+            self._leave(far)
+            far = self.far_for(word.node, name, is_home=True)
+            if far is None:
+                return False
         with self._hub.lock:
             if receives and far.is_queue:
                 pass  # It says how many messages it wants.
@@ -483,7 +502,7 @@ class Routes:
             self._leave(far)
 
     def _leave(self, far: Far) -> None:
-        """Give nothing of a queue to a node any more."""
+        """Give nothing of a channel of this node to another one any more."""
         far.peer.forget(far)
         with self._hub.lock:
             self._hub.leave(far.peer, far.number)
@@ -493,7 +512,10 @@ class Routes:
         """Learn that another node does not have a channel which this one has of it."""
         far = peer.by_name.get((name, False))
         entry = self.book.channels.get(name)
-        if far is not None and (entry is None or entry.node != peer.node):
+        is_other = entry is None or entry.node != peer.node
+        if far is not None and entry is not None and entry.epoch == far.epoch:
+            is_other = is_other or entry.serial != far.channel_serial
+        if far is not None and is_other:
             with self._hub.lock:
                 self._hub.close(peer, far.number)
             self._hub.pump()

@@ -445,6 +445,8 @@ def test_a_name_that_is_given_up_at_once(nodes: Nodes) -> None:
         assert made.receive(10) == number
         made.close()
     last = first.queue()
+    entries, serial = second.node._book.channels, first.main.hub.serial_of("jobs")
+    wait_until(lambda: "jobs" in entries and entries["jobs"].serial == serial, "b knows this one")
     second.knows()
     second.queue().send("to the last one")
     assert last.receive(10) == "to the last one"

@@ -63,6 +63,7 @@ class Hub:
         self._early: list[ChildPeer] = []
         """Processes whose turn has not come: they are told the names, and hold nothing."""
         self._last_key = 0
+        self._last_serial = 0
         self._unsent: set[ChildPeer] = set()
         self._notes = Notes()
         self._letters = Letters(lock, self._notes, self.pump)
@@ -651,6 +652,11 @@ class Hub:
         route = self._names.get(name)
         return None if route is None else (route.capacity, route.shown_key)
 
+    def serial_of(self, name: str) -> int:
+        """Return which channel has that name now; 0 if none has. Under the lock."""
+        route = self._names.get(name)
+        return 0 if route is None else route.serial
+
     def made_by(self, process: str | None) -> int:
         """Return how many channels made by the child `process` exist. Under the lock."""
         return self._made[process or MAIN]
@@ -837,7 +843,10 @@ class Hub:
 
     def _make_queue_route(self, maker: str, name: str, capacity: int) -> Route:
         key = f"{QUEUE}{name}"
-        route = self._keys[key] = Route(key, capacity, maker, None, self._unlinked, is_queue=True)
+        self._last_serial += 1
+        route = self._keys[key] = Route(
+            *(key, capacity, maker, None, self._unlinked), serial=self._last_serial, is_queue=True
+        )
         self._made[maker] += 1
         return route
 
@@ -888,7 +897,10 @@ class Hub:
                 route.revive_side(1)
 
     def _make(self, key: str, capacity: int, maker: str, other: str | None) -> Route:
-        route = self._keys[key] = Route(key, capacity, maker, other, self._unlinked)
+        self._last_serial += 1
+        route = self._keys[key] = Route(
+            *(key, capacity, maker, other, self._unlinked), serial=self._last_serial
+        )
         self._made[maker] += 1
         return route
 

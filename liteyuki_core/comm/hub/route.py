@@ -87,9 +87,12 @@ class Route:
         other: str | None,
         on_unlinked: Callable[[Route], None],
         *,
+        serial: int = 0,
         is_queue: bool = False,
     ) -> None:
         self.key = key
+        self.serial = serial
+        """Tells it from another channel that has, or had, the same name."""
         self.maker = maker
         self.is_queue = is_queue
         self.is_stand_in = False

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -88,25 +88,39 @@ def free_port() -> int:
         return port
 
 
-def _descendants() -> list[int]:
-    """Return the processes that this one has started, and those that they have."""
-    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-        return [process.pid for process in psutil.Process().children(recursive=True)]
+def _descendants(but: Set[int]) -> list[int]:
+    """Return the processes that this one has started, and those that they have.
+
+    Without some, and what these have started.
+    """
     found: list[int] = []
     parents = [os.getpid()]
     while parents:
-        # Much quicker than to ask each process of the machine for its parent.
-        for children in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
-            with suppress(OSError):
-                some = [int(pid) for pid in children.read_text().split()]
-                found += some
-                parents += some
+        some = [pid for pid in _started_by(parents.pop()) if pid not in but]
+        found += some
+        parents += some
     return found
 
 
-def _children() -> set[int]:
+def _started_by(parent: int) -> list[int]:
+    found: list[int] = []
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        with suppress(psutil.Error):
+            found += [process.pid for process in psutil.Process(parent).children()]
+        return found
+    # Much quicker than to ask each process of the machine for its parent.
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(pid) for pid in children.read_text().split()]
+    return found
+
+
+def _children(before: Set[int] = frozenset()) -> set[int]:
+    """Return what runs, without what ran `before` and what that has started: a browser for several
+    tests begins and ends processes of its own at any time.
+    """
     found = set()
-    for pid in _descendants():
+    for pid in _descendants(before):
         try:
             # multiprocessing keeps one process that tracks resources for as long as we live.
             if not any("resource_tracker" in word for word in psutil.Process(pid).cmdline()):
@@ -143,7 +157,7 @@ def nothing_left(timeout: float = DEADLINE) -> Iterator[None]:
     """Fail if a process, a thread of ours or a file descriptor is left behind for so long."""
     processes, threads, descriptors = _children(), _threads(), _descriptors()
     yield
-    wait_until(lambda: not _children() - processes, "all processes ended", timeout)
+    wait_until(lambda: not _children(processes), "all processes ended", timeout)
     wait_until(
         lambda: not _threads() - threads, f"all threads ended: {_threads() - threads}", timeout
     )

@@ -27,21 +27,21 @@ CLUSTER_WORK = {
 }
 ROWS: Rows = {
     Row("1", TEXT, RATE, 0.7, 0.95): ("text", sides.one_way, sides.raw_one_way),
-    Row("2", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, sides.raw_round_trip),
-    Row("3", f"{TRIP}, p99", "ms"): ("trip", sides.round_trip_p99, sides.raw_round_trip_p99),
-    Row("4", f"{REQUEST}, p50", "ms"): ("trip", sides.request_trip, sides.raw_request_trip),
+    Row("2", f"{TRIP}, p50", "µs"): ("trip", sides.round_trip, sides.raw_round_trip),
+    Row("3", f"{TRIP}, p99", "µs"): ("trip", sides.round_trip_p99, sides.raw_round_trip_p99),
+    Row("4", f"{REQUEST}, p50", "µs"): ("trip", sides.request_trip, sides.raw_request_trip),
     Row("5", f"{STORE} set, p50", "µs"): ("trip", stores.set_time, stores.raw_set_time),
     Row("6", f"{STORE} get, p50", "µs"): ("trip", stores.get_time, stores.raw_get_time),
     Row("7", f"{STORE} get with stale_ok, p50", "µs"): (
         *("trip", stores.stale_get_time, stores.raw_get_time),
     ),
     Row("8", f"{STORE} incr, p50", "µs"): ("trip", stores.incr_time, stores.raw_incr_time),
-    Row("9", f"{STORE} change seen and one back, p50", "ms"): (
+    Row("9", f"{STORE} change seen and one back, p50", "µs"): (
         *("trip", stores.watch_time, stores.raw_watch_time),
     ),
     Row("a", TEXT, RATE): ("text", sides.one_way, link.one_way),
-    Row("b", f"{TRIP}, p50", "ms"): ("trip", sides.round_trip, link.round_trip),
-    Row("c", f"{REQUEST}, p50", "ms"): ("trip", sides.request_trip, link.request_trip),
+    Row("b", f"{TRIP}, p50", "µs"): ("trip", sides.round_trip, link.round_trip),
+    Row("c", f"{REQUEST}, p50", "µs"): ("trip", sides.request_trip, link.request_trip),
     Row("d", "queue, 100-byte str, to another node", RATE): (
         *("text", sides.queue_one_way, sides.raw_one_way),
     ),

@@ -38,11 +38,12 @@ def test_what_is_gone_stays_gone(nats: NatsServer, nodes: Two) -> None:
     third = OneNode(nats.url, "c", "t")
     third.close()
     wait_until(lambda: runs(first, "b"), "a knows of b")
-    second.vanish()
-    wait_until(lambda: not runs(first, "b"), "a knows that b is gone")
     wait_until(lambda: not runs(first, "c"), "a knows that c is gone")
     told: list[tuple[str, bool]] = []
     first.node.on_member = lambda member: told.append((member.name, member.runs))
+    second.vanish()
+    wait_until(lambda: ("b", False) in told, "a has told that b is gone")
+    told.clear()
     nats.delete_consumers(first.node.subjects.book)
     fourth = OneNode(nats.url, "d", "t")
     try:

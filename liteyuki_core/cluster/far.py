@@ -467,11 +467,6 @@ class Wanted(Listened):
         """Whether processes here have the queue, or will have it again."""
         return bool(self.holders or self.lost)
 
-    @property
-    def owes(self) -> bool:
-        """Whether processes here may still give back what they do not want."""
-        return self.is_held
-
     def call_back(self) -> None:
         """Have the processes here give back what they do not want."""
         self._call_back()

@@ -326,7 +326,7 @@ class Taking:
             return
         back = []
         with self._hub.lock:
-            if far.wanted.owes and not at_once:
+            if far.wanted.is_held and not at_once:
                 return
             for entry in far.wanted.take_waiting(self._is_not_given):
                 assert isinstance(entry.source, Arrival)

@@ -76,9 +76,11 @@ class Giving:
 
     # ------------------------------------------------------------- under the hub's lock
 
-    def count(self, far: Far, count: int) -> None:
-        """Count messages that the hub gives."""
-        self._chain(far).count += count
+    def count(self, far: Far, count: int) -> int:
+        """Count messages that the hub gives; return the chain that they are for."""
+        chain = self._chain(far)
+        chain.count += count
+        return chain.number
 
     def _chain(self, far: Far) -> _Given:
         chain = self._chains.get(far)
@@ -88,6 +90,11 @@ class Giving:
         return chain
 
     # ------------------------------------------------------------- from the hub
+
+    def has(self, far: Far, chain: int) -> bool:
+        """Return whether that is still the chain. Else what was for it was taken back."""
+        now = self._chains.get(far)
+        return now is not None and now.number == chain
 
     def give(self, far: Far, number: int, entry: message.Entry) -> None:
         """Give a message."""
@@ -166,12 +173,13 @@ class Giving:
     def lose(self, fars: list[Far]) -> None:
         """Take back what a node was given: it is gone. Others get it."""
         for far in fars:
-            if self._chains.pop(far, None) is None:
-                continue
-            count, crash = self._forget(far), not self._has_left(far.peer.node)
+            crash = not self._has_left(far.peer.node)
             with self._hub.lock:
+                if self._chains.pop(far, None) is None:
+                    continue
                 self._hub.take_from(far.peer, far.number, crash)
             self._hub.pump()
+            count = self._forget(far)
             if count and crash:
                 log.logger.warning(
                     say(

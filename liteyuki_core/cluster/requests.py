@@ -110,8 +110,8 @@ class Requests:
 
     def give(self, far: Far, batch: Batch) -> None:
         """Note messages of this node's queue for another node."""
-        self.giving.count(far, batch.count)
-        self._note(self._give, far, batch)
+        chain = self.giving.count(far, batch.count)
+        self._note(self._give, far, batch, chain)
 
     def end(self, far: Far, gone: Gone) -> None:
         """Note that a queue of this node is closed."""
@@ -200,7 +200,9 @@ class Requests:
         self._answers.append((answer, busy))
         self.has_left()
 
-    def _give(self, far: Far, batch: Batch) -> None:
+    def _give(self, far: Far, batch: Batch, chain: int) -> None:
+        if not self.giving.has(far, chain):
+            return  # Others get it.
         skipped = []
         for number, entry in enumerate(message.entries_of(batch), batch.first):
             if entry is None:

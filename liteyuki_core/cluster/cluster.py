@@ -255,9 +255,7 @@ class Node:
     async def make_streams(self) -> None:
         """Make what is missing of the streams. Raises `ClusterError`."""
         if await self._streams.make():
-            for incoming in self._routes.incoming:
-                incoming.reset()
-                incoming.start()
+            self._routes.begin_anew()
 
     async def tell(self, subject: str, word: Word) -> None:
         """Tell other nodes something, which may be lost."""

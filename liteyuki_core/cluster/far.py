@@ -41,6 +41,9 @@ _LETTER_BYTES = 256 * 1024
 
 _AGAIN_SECONDS = 1.0
 
+_REMEMBERED = 256
+"""So many letters of the other node are remembered after they were handled."""
+
 WINDOW = 64
 """How many messages another node is given in advance where several processes receive."""
 
@@ -106,6 +109,8 @@ class Far:
         """Whether the other node was told that the channel is closed."""
         self._letters = 0
         self._early: dict[int, int] = {}
+        self.came: dict[int, int] = {}
+        """How many messages of the other node's last letters are handled. Under the lock."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -132,6 +137,15 @@ class Far:
         """Begin to send what waits, unless that is under way."""
         if self._task is None and self.waiting:
             self._task = self.node.task(self._send())
+
+    def has_handled(self, number: int, count: int) -> None:
+        """Note how many messages of the other node's letter are handled. Under the lock.
+
+        The end says it once more: the word that does so at once may be lost, or come later.
+        """
+        self.came[number] = count
+        if len(self.came) > _REMEMBERED:
+            del self.came[next(iter(self.came))]
 
     def handled(self, number: int, count: int) -> None:
         """Learn how many messages of a letter are handled, all in all."""
@@ -334,7 +348,8 @@ class NodePeer:
             far.told = (not last,)
             route, i = self.ends[number]
             for_good = last and not route.sides[route.other(i)].let_go
-            end = Gone(kind is ChannelBroken, why, for_good, not last, list(lines))
+            came = list(far.came.items())
+            end = Gone(kind is ChannelBroken, why, for_good, not last, list(lines), came)
             if far.gives:
                 self._here.requests.end(far, end)
             else:

@@ -58,6 +58,7 @@ class Handled:
         busy = []
         if arrival.handled >= arrival.count:
             busy = [(far, far.accepted) for far in self._node.busy]
+        arrival.far.has_handled(arrival.number, arrival.handled)
         self._noted.append(Note(incoming, arrival, sender, numbers, arrival.handled, busy))
 
     def take(self) -> list[Note]:

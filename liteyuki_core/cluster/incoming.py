@@ -142,7 +142,7 @@ class Incoming:
                 return
 
     def reset(self) -> None:
-        """Learn that the stream was made anew: its numbers begin at 1 again."""
+        """Learn that the numbers on the stream begin at 1 again."""
         self._last = 0
         self._replies.clear()
 
@@ -239,6 +239,8 @@ class Incoming:
                 hub.close_for_all(far.peer, far.number)
             hub.pump()
             return
+        for number, count in gone.handled:
+            far.handled(number, count)
         kind = ChannelBroken if gone.broken else ChannelClosed
         with hub.lock:
             hub.break_off(

@@ -61,6 +61,9 @@ class Gone(msgspec.Struct, array_like=True, gc=False):
     """Whether messages from before are still to come."""
     lines: list[str] = []
     """The last lines of a process that is lost."""
+    handled: list[tuple[int, int]] = []
+    """Of the last letters of the other side: the number on the stream, and how many messages were
+    handled."""
 
 
 class Word(msgspec.Struct, array_like=True, gc=False):

@@ -99,6 +99,16 @@ class Routes:
         """What comes, by channel."""
         return [*self._homes.values(), *self._theirs.values()]
 
+    def begin_anew(self) -> None:
+        """Learn that the stream was made anew: its numbers begin at 1 again."""
+        with self._hub.lock:
+            for peer in self._peers.values():
+                for far in peer.fars.values():
+                    far.came.clear()
+        for incoming in self.incoming:
+            incoming.reset()
+            incoming.start()
+
     def peer(self, name: str) -> NodePeer:
         """Return the peer that is another node."""
         peer = self._peers.get(name)

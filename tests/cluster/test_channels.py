@@ -25,6 +25,7 @@ from liteyuki_core.errors import (
     ChannelTimeout,
     SendError,
 )
+from tests.cluster.trouble import lose_words_on_channels
 from tests.conftest import wait_until
 from tests.nats import NatsServer
 from tests.nodes import NodesPair, OneNode
@@ -164,6 +165,31 @@ def test_where_nobody_receives(nats: NatsServer) -> None:
     (line,) = [line for line in pair.log if "nobody receives" in line]
     assert "wait in the main process" in line
     pair.close()
+
+
+@pytest.mark.parametrize("closes", ["home", "other"])
+def test_what_was_handled_is_known_at_the_end(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, closes: str
+) -> None:
+    """Whoever closes says it with the end, whatever was lost of what was said before."""
+    made = nodes[0].make("jobs")
+    got = nodes[1].get("jobs")
+    made.send("opened")
+    assert got.receive(10) == "opened"
+    sender, receiver = (got, made) if closes == "home" else (made, got)
+    lose_words_on_channels(nodes[closes == "other"], monkeypatch)
+    counts = sender.stats()
+    for number in range(5):
+        sender.send(number)
+    for number in range(4):
+        assert receiver.receive(10) == number
+    receiver.close()
+    with pytest.raises(ChannelClosed):
+        sender.receive(10)
+    wait_until(lambda: sender.stats()["dropped"], "what was not received is counted")
+    stats = sender.stats()
+    assert stats["sent"] == counts["sent"] + 5
+    assert (stats["acknowledged"], stats["dropped"]) == (stats["sent"] - 1, 1)
 
 
 def test_a_stopped_process_and_its_successor(nats: NatsServer) -> None:

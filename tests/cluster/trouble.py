@@ -30,6 +30,17 @@ def lose_words(
         monkeypatch.setattr(node.node.connection, "tell", may_be_lost)
 
 
+def lose_words_on_channels(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all be lost that a node tells other nodes of channels, except what is on the stream."""
+    tell, subject_of = node.node.connection.tell, node.node.subjects.words
+
+    async def may_be_lost(subject: str, body: bytes, reply: str = "") -> None:
+        if not subject.startswith(subject_of("")):
+            await tell(subject, body, reply)
+
+    monkeypatch.setattr(node.node.connection, "tell", may_be_lost)
+
+
 def attack(nats: NatsServer, node: OneNode, words: Iterable[bytes]) -> None:
     """Tell a node these words, wherever it hears of requests."""
 

@@ -76,7 +76,9 @@ def nothing_is_under_way(pair: Pair) -> None:
 
     def rest() -> list[Any]:
         hubs = pair.hubs()
-        routes = [route for hub in hubs for route in hub._keys.values() if route.has_requests]
+        routes = [
+            route for hub in hubs for route in hub.table.by_key.values() if route.has_requests
+        ]
         found: list[Any] = pair.between_nodes()
         for each in (route.requests(i) for route in routes for i in (0, 1)):
             found += each._asked, each._answers, each.waiting, each.sent

@@ -177,7 +177,7 @@ class Pair:
         """End the link of one more child, as its death would."""
         port, peer = self._links[name]
         port._link._connection.shutdown(2)
-        wait_until(lambda: peer not in self.hub._peers, "the hub has seen the end")
+        wait_until(lambda: peer not in self.hub.table.peers, "the hub has seen the end")
 
     def _connect(self, name: str) -> tuple[Context, LinkPort, LinkPeer]:
         ours, theirs = connection_pair()
@@ -230,7 +230,7 @@ class Pair:
     def lose_child(self) -> None:
         """End the child's link as its death would, for good."""
         self.port._link._connection.shutdown(2)
-        wait_until(lambda: self.peer not in self.hub._peers, "the hub has seen the end")
+        wait_until(lambda: self.peer not in self.hub.table.peers, "the hub has seen the end")
         self.hub.process_ended("w", ChannelBroken, "process w exited with code 9")
 
     def kill_child(self, *, clean: bool = False) -> None:

@@ -153,7 +153,7 @@ def test_the_hub_knows_no_links() -> None:
         f"comm.hub.{name}"
         for name in (
             *("calls", "hub", "letters", "notes", "peeks"),
-            *("reminder", "requests", "route", "side"),
+            *("reminder", "requests", "route", "side", "table"),
         )
     }
     assert not {"comm.context", "comm.wire.link", "comm.wire.endpoint", "comm.store.table"} & found

@@ -88,6 +88,7 @@ class Asked:
         """`ended` hears what has come of what is no request, `lost` that a node is gone with it."""
         self._node = node
         self._hub = node.hub
+        self._across = node.across
         self._is_alive = is_alive
         self._tell = tell
         self._ended = ended
@@ -303,7 +304,7 @@ class Asked:
 
     def _refuse(self, far: Far, numbers: list[int], kind: type[ChannelError], why: str) -> None:
         with self._hub.lock:
-            self._hub.refuse(far.peer, far.number, numbers, kind, why)
+            self._across.refuse(far.peer, far.number, numbers, kind, why)
         self._hub.pump()
 
     def _lose(self, node: str, asked: _Node) -> None:
@@ -327,7 +328,7 @@ class Asked:
                 continue
             far.answers = None
             with self._hub.lock:
-                self._hub.take_requests_from(far.peer, far.number, ChannelBroken, why)
+                self._across.take_requests_from(far.peer, far.number, ChannelBroken, why)
             self._hub.pump()
 
     def _look_for(self, node: str, asked: _Node) -> None:

@@ -31,6 +31,7 @@ from ..errors import ClusterError
 from ..gateway.thread import LoopThread
 from ..language import say
 from . import message
+from .across import Across
 from .asking import COMMAND, Asking
 from .connection import Connection, Refused
 from .far import Arrival, Far, NodePeer
@@ -62,6 +63,7 @@ class Node:
         self.cluster = options.cluster
         self.epoch = uuid4().hex[:12]
         self.hub = main.hub
+        self.across = Across(main.hub)
         self.hub_limit = main.context.max_message_bytes
         self.subjects = Subjects(options.cluster, options.node)
         self.delivered = f"ly.{options.cluster}.d.{options.node}.{self.epoch}"

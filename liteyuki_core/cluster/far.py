@@ -26,7 +26,7 @@ from ..comm.hub.route import Route
 from ..comm.hub.side import Carried, Holder, Recipient, Side
 from ..comm.wire.batch import Batch
 from ..comm.wire.words import FAR, Ranges
-from ..errors import ChannelBroken, ChannelError
+from ..errors import ChannelBroken, ChannelClosed, ChannelError
 from ..language import say
 from . import message
 from .message import Gone, Letter
@@ -160,6 +160,24 @@ class Far:
             del self.sent[number]
         self._settle(numbers)
         self._let_go()
+
+    def ends_there(self, gone: Gone) -> None:
+        """Learn that the other side has ended, from the other node."""
+        for number, count in gone.handled:
+            self.handled(number, count)
+        node, peer = self.node, self.peer
+        kind = ChannelBroken if gone.broken else ChannelClosed
+        with node.hub.lock:
+            node.across.break_off(
+                *(peer, self.number, kind, gone.why, tuple(gone.lines)),
+                for_good=gone.for_good,
+                more=gone.more,
+            )
+        node.hub.pump()
+        if gone.for_good:
+            peer.forget(self)
+            if not self.is_home:
+                node.channel_ended(self.name)
 
     def _settle(self, numbers: list[int]) -> None:
         if not numbers:

@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from .. import log
-from ..errors import ChannelBroken, ChannelClosed, ClusterError, FrameError
+from ..errors import ClusterError, FrameError
 from ..language import say
 from . import message
 from .connection import Refused
@@ -227,36 +227,19 @@ class Incoming:
         hub.pump()
 
     def _end(self, far: Far, letter: Letter) -> None:
-        hub = self._node.hub
+        hub, across = self._node.hub, self._node.across
         if letter.kind == message.BACK:
             with hub.lock:
-                hub.come_back(far.peer, far.number)
+                across.come_back(far.peer, far.number)
             hub.pump()
             return
         gone = message.read_gone(letter.body)
         if far.is_queue:  # A process of that node has closed it.
             with hub.lock:
-                hub.close_for_all(far.peer, far.number)
+                across.close_for_all(far.peer, far.number)
             hub.pump()
             return
-        for number, count in gone.handled:
-            far.handled(number, count)
-        kind = ChannelBroken if gone.broken else ChannelClosed
-        with hub.lock:
-            hub.break_off(
-                far.peer,
-                far.number,
-                kind,
-                gone.why,
-                tuple(gone.lines),
-                for_good=gone.for_good,
-                more=gone.more,
-            )
-        hub.pump()
-        if gone.for_good:
-            far.peer.forget(far)
-            if not far.is_home:
-                self._node.channel_ended(self.name)
+        far.ends_there(gone)
 
     def done(self, numbers: list[int]) -> None:
         """Acknowledge letters."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from ..comm.hub.hub import Hub
+from .across import Across
 from .connection import Connection
 from .message import Word
 from .subjects import Subjects
@@ -23,6 +24,7 @@ class Place(Protocol):
     epoch: str
     """Says which life of the node this is."""
     hub: Hub
+    across: Across
     hub_limit: int
     """The longest message, in bytes."""
     subjects: Subjects

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from .. import log
 from ..comm.hub.side import Entry
-from ..errors import ChannelBroken, ChannelClosed
+from ..errors import ChannelClosed
 from ..language import say
 from . import message
 from .far import Arrival, Far
@@ -67,6 +67,7 @@ class Giving:
         """
         self._node = node
         self._hub = node.hub
+        self._across = node.across
         self._epoch_of = epoch_of
         self._has_left = has_left
         self._ask = ask
@@ -140,8 +141,8 @@ class Giving:
             elif ask.kind == message.MESSAGE:
                 crashed = message.read_names(body) if refusal == message.GIVEN_BACK else []
                 if refusal != message.GIVEN_BACK:
-                    hub.rests(peer, number)
-                hub.put_back(peer, number, at, tuple(crashed))
+                    self._across.rests(peer, number)
+                self._across.put_back(peer, number, at, tuple(crashed))
         hub.pump()
 
     def allowed(self, word: Answers) -> None:
@@ -157,7 +158,7 @@ class Giving:
             same = chain is not None and chain.number == number
             with self._hub.lock:
                 room = count - chain.count if chain is not None and same else count
-                self._hub.allow(far.peer, far.number, room if same else 0, ready=room > 0)
+                self._across.allow(far.peer, far.number, room if same else 0, ready=room > 0)
             self._hub.pump()
 
     def new_life(self, node: str, epoch: str) -> None:
@@ -177,7 +178,7 @@ class Giving:
             with self._hub.lock:
                 if self._chains.pop(far, None) is None:
                     continue
-                self._hub.take_from(far.peer, far.number, crash)
+                self._across.take_from(far.peer, far.number, crash)
             self._hub.pump()
             count = self._forget(far)
             if count and crash:
@@ -231,6 +232,7 @@ class Taking:
     ) -> None:
         self._node = node
         self._hub = node.hub
+        self._across = node.across
         self._answer = answer
         self._allow = allow
         self._chains: dict[tuple[str, str], _Taken] = {}
@@ -270,7 +272,7 @@ class Taking:
                 self._hub.data(arrival, far.number, batch)
             self._hub.pump()
         elif ask.kind == message.END:
-            self._end(far, message.read_gone(body))
+            far.ends_there(message.read_gone(body))
             self._answer(node, Answer(number, b""))
         else:
             self._fars[far] = None
@@ -280,17 +282,6 @@ class Taking:
             self._hub.pump()
             self._node.later(_OWING_SECONDS, lambda: self._give_back(far, at_once=True))
             self._give_back(far)
-
-    def _end(self, far: Far, gone: Gone) -> None:
-        kind = ChannelBroken if gone.broken else ChannelClosed
-        with self._hub.lock:
-            self._hub.break_off(
-                far.peer, far.number, kind, gone.why, for_good=gone.for_good, more=gone.more
-            )
-        self._hub.pump()
-        if gone.for_good:
-            far.peer.forget(far)
-            self._node.channel_ended(far.name)
 
     def _handled(self, node: str, number: int) -> None:
         """Note that a message is handled. Under the lock."""
@@ -312,7 +303,7 @@ class Taking:
         """Say what is wanted of a queue now, and give back what was called back."""
         self._fars[far] = None
         with self._hub.lock:
-            self._hub.send_on(far.peer, far.number)
+            self._across.send_on(far.peer, far.number)
         self._hub.pump()
         self._give_back(far)
         self._say(far)

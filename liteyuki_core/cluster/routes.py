@@ -59,6 +59,7 @@ class Routes:
         """`grace` is that of `Options`, `on_node` is for the book."""
         self._node = node
         self._hub = node.hub
+        self._across = node.across
         self._peers = peers
         self._grace = grace
         self._given_up: set[str] = set()
@@ -78,14 +79,14 @@ class Routes:
     def open(self) -> None:
         """Learn which names there are, from now on."""
         with self._hub.lock:
-            self._hub.yields = self._yields
+            self._hub.table.yields = self._yields
             self._hub.attach(self._registrar)
         self._hub.pump()
 
     def close(self) -> None:
         """Learn no names any more, and take nothing that comes."""
         with self._hub.lock:
-            self._hub.yields = None
+            self._hub.table.yields = None
             self._hub.detach(self._registrar)
         self.take_nothing()
 
@@ -122,7 +123,7 @@ class Routes:
 
     def _renamed(self, add: dict[str, tuple[int, str]], remove: list[str]) -> None:
         ours = {
-            name: (capacity, self._hub.serial_of(name), key.startswith(QUEUE))
+            name: (capacity, self._hub.table.serial_of(name), key.startswith(QUEUE))
             for name, (capacity, key) in add.items()
             if not key.startswith(FAR) and not name.endswith(_INTERNAL)
         }
@@ -161,7 +162,7 @@ class Routes:
     async def _claim(self, name: str, capacity: int, serial: int, is_queue: bool) -> None:
         while not self._node.closed and name in self._ours:
             with self._hub.lock:
-                if self._hub.serial_of(name) != serial:
+                if self._hub.table.serial_of(name) != serial:
                     return  # There is another one of that name by now, or is going to be none.
             try:
                 async with self._node.gate:
@@ -169,7 +170,7 @@ class Routes:
                 if not has and is_queue:
                     self.channel_ended(name)  # So that this one becomes that of the other node.
                     with self._hub.lock:
-                        found = self._hub.find(name)
+                        found = self._hub.table.find(name)
                     if found is not None and not found[1].startswith(FAR):
                         self.book.say_taken(name)  # Workers answer it, and have it for themselves.
                 elif has and name not in self._homes:
@@ -207,7 +208,7 @@ class Routes:
         if far is not None or not is_home:
             return far
         with self._hub.lock:
-            found = self._hub.find(name)
+            found = self._hub.table.find(name)
             if found is None or found[1].startswith(FAR) or name.endswith(_INTERNAL):
                 return None
             is_queue = found[1].startswith(QUEUE)
@@ -217,7 +218,7 @@ class Routes:
                 peer.forget(far)
                 return None
             if is_queue:
-                self._hub.gives_singly(peer, far.number)
+                self._across.gives_singly(peer, far.number)
         self._hub.pump()
         return far
 
@@ -295,7 +296,7 @@ class Routes:
 
             heard = Heard(notify_answers)
             args = far.number, name, entry.capacity, far.wanted, heard
-            if self._hub.stand_in(peer, *args):
+            if self._across.stand_in(peer, *args):
                 self._hub.answers(peer, far.number, WINDOW)
             else:
                 peer.forget(far)
@@ -308,11 +309,11 @@ class Routes:
         far.epoch, far.channel_serial = entry.epoch, entry.serial
         why = f"node {old.node} of the cluster, which was to answer, is gone"
         with self._hub.lock:
-            self._hub.take_requests_from(old, far.number, ChannelBroken, why)
+            self._across.take_requests_from(old, far.number, ChannelBroken, why)
             number = peer.take_over(far)
-            self._hub.hand_over(old, number, peer, far.number)
+            self._across.hand_over(old, number, peer, far.number)
             self._hub.answers(peer, far.number, WINDOW)
-            self._hub.come_back(peer, far.number)
+            self._across.come_back(peer, far.number)
         self._hub.pump()
         self._node.requests.wants_again(far)
         self._node.task(self._tell_holds([far]))
@@ -320,7 +321,7 @@ class Routes:
     def _make_route(self, entry: ChannelEntry) -> None:
         peer = self.peer(entry.node)
         with self._hub.lock:
-            if self._hub.find(entry.name) is not None:
+            if self._hub.table.find(entry.name) is not None:
                 return  # This node has a channel of that name, which `claim` has told.
             far = peer.add(entry.name, False)
             far.epoch, far.channel_serial = entry.epoch, entry.serial
@@ -388,7 +389,7 @@ class Routes:
         with self._hub.lock:
             for far in peer.fars.values():
                 if not far.is_home:
-                    self._hub.come_back(peer, far.number)
+                    self._across.come_back(peer, far.number)
         self._hub.pump()
         node = self._node
         node.task(self.tell_held(name))
@@ -404,7 +405,7 @@ class Routes:
             with self._hub.lock:
                 for far in list(peer.fars.values()):
                     if far.is_home:
-                        self._hub.rests(peer, far.number)
+                        self._across.rests(peer, far.number)
 
     def _give_up(self, name: str, peer: NodePeer) -> None:
         """Have the channels of a node broken, until it is back."""
@@ -415,7 +416,7 @@ class Routes:
         with self._hub.lock:
             broken = [far.number for far in peer.fars.values() if not far.is_home]
             for number in broken:
-                self._hub.break_off(peer, number, ChannelBroken, why, for_good=False, more=False)
+                self._across.break_off(peer, number, ChannelBroken, why, for_good=False, more=False)
         self._hub.pump()
         if broken:
             log.logger.warning(
@@ -479,7 +480,7 @@ class Routes:
         with self._hub.lock:
             held = far.peer.ends.get(far.number)
             other = serial and (held is None or held[0].serial != serial)
-            current = self._hub.serial_of(name)
+            current = self._hub.table.serial_of(name)
         if other and serial != current:
             return False
         if other:  # It knows that the one before has ended.
@@ -493,14 +494,14 @@ class Routes:
             elif receives:
                 self._hub.receives(far.peer, far.number, WINDOW, False)
             else:
-                self._hub.rests(far.peer, far.number)
+                self._across.rests(far.peer, far.number)
             if answers != far.answers:
                 far.answers = answers
-                self._hub.is_silent(far.peer, far.number, answers == 0 and not far.is_queue)
+                self._across.is_silent(far.peer, far.number, answers == 0 and not far.is_queue)
                 if answers:
                     self._hub.answers(far.peer, far.number, answers)
                 else:
-                    self._hub.rests(far.peer, far.number, requests=True)
+                    self._across.rests(far.peer, far.number, requests=True)
         self._hub.pump()
         return True
 

@@ -106,7 +106,7 @@ def given_up() -> None:
             memory.append(sum(each.memory_info().rss for each in processes) >> 10)
         end = channel._open()
         await until(lambda: end.sending._free == end.capacity, "nothing is under way")
-        requests = bot._hub._names["worker-active"].requests(1)
+        requests = bot._hub.table.by_name["worker-active"].requests(1)
         assert not end.asking._waiting
         tables = [requests._asked, requests._answers, requests.sent, requests.waiting]
         assert not any(tables), tables

@@ -290,7 +290,7 @@ def died() -> None:
 
 def nothing_is_under_way(bot: LiteyukiBot) -> None:
     """See that main has no table with a call in it."""
-    calls: Any = bot._hub._names["render-calls"].requests(0)
+    calls: Any = bot._hub.table.by_name["render-calls"].requests(0)
     tables = [calls._asked, calls._broken_off, calls.sent, calls.waiting, calls._answers]
     assert not any(tables), tables
     assert len(calls._paces) <= len(calls.holders)

@@ -1,6 +1,6 @@
 """Queues between nodes, over a real server: what differs from one main process.
 
-Tests cluster/queues.py, and how cluster/routes.py makes stand-ins.
+Tests cluster/queues.py, cluster/across.py, and how cluster/routes.py makes stand-ins.
 
 The laws of queues run over a server too, see `tests/transport`.
 """
@@ -28,7 +28,7 @@ from liteyuki_core.errors import (
     SendError,
 )
 from tests.cluster.counting import SLOW, environment_of, numbers
-from tests.cluster.trouble import attack, lose_words
+from tests.cluster.trouble import attack, lose_words, lose_words_on_channels
 from tests.conftest import a_little, wait_until
 from tests.nats import NatsServer
 from tests.nodes import NodesPair, OneNode
@@ -51,7 +51,7 @@ def home_of(nodes: list[OneNode] | Nodes, name: str = "jobs") -> OneNode:
     """Return the one node that has a queue, once the others have stand-ins."""
 
     def found() -> OneNode | None:
-        keys = [(node.main.hub.find(name) or (0, "@"))[1] for node in nodes]
+        keys = [(node.main.hub.table.find(name) or (0, "@"))[1] for node in nodes]
         others = [key for key in keys if key.startswith("@")]
         return None if len(others) + 1 != len(keys) else nodes[keys.index(f"queue:{name}")]
 
@@ -435,6 +435,24 @@ def test_closing_it_on_another_node(three: list[OneNode]) -> None:
     assert first.queue().receive(10) == "new"
 
 
+def test_what_was_handled_is_known_at_its_end(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said with the end, whatever was lost of what was said before."""
+    home = nodes[0].queue()
+    nodes[1].knows()
+    far = nodes[1].queue()
+    lose_words_on_channels(nodes[0], monkeypatch)
+    for number in range(5):
+        far.send(number)
+    assert [home.receive(10) for _ in range(5)] == list(range(5))
+    home.close()
+    with pytest.raises(ChannelClosed):
+        far.receive(10)
+    wait_until(lambda: far.stats()["acknowledged"] == 5, f"all are handled: {far.stats()}")
+    assert far.stats()["dropped"] == 0
+
+
 def test_a_name_that_is_given_up_at_once(nodes: Nodes) -> None:
     """Nothing of it stays, however quick that is; and what comes next of that name is new."""
     first, second = nodes
@@ -445,7 +463,7 @@ def test_a_name_that_is_given_up_at_once(nodes: Nodes) -> None:
         assert made.receive(10) == number
         made.close()
     last = first.queue()
-    entries, serial = second.node._book.channels, first.main.hub.serial_of("jobs")
+    entries, serial = second.node._book.channels, first.main.hub.table.serial_of("jobs")
     wait_until(lambda: "jobs" in entries and entries["jobs"].serial == serial, "b knows this one")
     second.knows()
     second.queue().send("to the last one")
@@ -487,7 +505,7 @@ def test_two_nodes_that_add_workers_at_the_same_time(nats: NatsServer) -> None:
         hub.add_pool("w-calls", 64, NoWorkers())
     nats.go_on()
     pair.logged("ERROR", "channel w-calls exists on node", "too")
-    assert [hub.find("w-calls") for hub in pair.hubs()] == [(64, "queue:w-calls")] * 2
+    assert [hub.table.find("w-calls") for hub in pair.hubs()] == [(64, "queue:w-calls")] * 2
     pair.close()
 
 

@@ -157,7 +157,7 @@ def test_a_value_that_is_no_plain_data_is_not_rebuilt(bot: Program) -> None:
 async def test_who_looks_no_more_leaves_nothing(pair: Pair) -> None:
     """The hub and the store are as before, and no timer goes on."""
     ours, theirs = pair.channel()
-    route = pair.hub._names[str(ours.name)]
+    route = pair.hub.table.by_name[str(ours.name)]
     shared = SharedMemory._of(pair.child.access)
     peekings: list[Peeking[Any]] = [
         at_channel(pair.hub, str(ours.name)),

@@ -75,7 +75,7 @@ def test_a_dead_other_side_that_comes_back(pair: Pair, noting: Noting) -> None:
         wait_until(lambda life=life: len(messages) == life, "the message was handled")
         dead = pair.child
         pair.port._link._connection.shutdown(2)
-        wait_until(lambda: pair.peer not in pair.hub._peers, "the hub has seen the end")
+        wait_until(lambda: pair.peer not in pair.hub.table.peers, "the hub has seen the end")
         pair.hub.process_ended("w", ChannelBroken, f"process w died {life}", ("last words",))
         wait_until(lambda life=life: len(noted) == life, "the end was told")
         assert type(noted[-1]) is ChannelBroken

@@ -4,7 +4,8 @@ Crashes and successors, messages set aside, several processes on one channel. Wi
 `tests/process/test_kills.py`, `test_kills_at_lines.py`, `test_restarts_in_hand.py` and
 `test_topologies.py`.
 
-Tests comm/hub/side.py, comm/hub/route.py, comm/hub/letters.py, comm/hub/hub.py.
+Tests comm/hub/side.py, comm/hub/route.py, comm/hub/letters.py, comm/hub/hub.py,
+comm/hub/table.py.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ def test_a_dead_letter_of_a_channel_that_is_gone(pair: Pair, door: Door) -> None
     (letter,) = pair.hub.dead_letters()
     got_by(pair.child, str(ours.name)).close()
     ours.close()
-    wait_until(lambda: ours._open().key not in pair.hub._keys)
+    wait_until(lambda: ours._open().key not in pair.hub.table.by_key)
     with pytest.raises(LiteyukiError, match="gone"):
         letter.put_back()
     letter.discard()
@@ -315,7 +316,7 @@ def test_several_processes_share_messages(pair: Pair, capacity: int, mode: str) 
 
 
 def _ready(pair: Pair, channel: Channel[Any]) -> list[Any]:
-    route = pair.hub._names[str(channel.name)]
+    route = pair.hub.table.by_name[str(channel.name)]
     return [holder for holder in route.sides[1].holders.values() if holder.ready]
 
 
@@ -486,7 +487,7 @@ def test_a_process_s_own_channel_that_is_closed(pair: Pair) -> None:
     key = ours._open().key
     ours.close()
     theirs.close()
-    wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
+    wait_until(lambda: key not in pair.hub.table.by_key, "it is forgotten")
 
 
 @pytest.mark.one_hub
@@ -500,7 +501,7 @@ def test_a_closed_channel_whose_other_side_is_lost(pair: Pair, door: Door, own: 
     ours.close()
     assert name in pair.main.port.names(), "it waits for the successor"
     pair.lose_child()
-    wait_until(lambda: key not in pair.hub._keys, "it is forgotten")
+    wait_until(lambda: key not in pair.hub.table.by_key, "it is forgotten")
     assert name not in pair.main.port.names()
     pair.logged("WARNING", f"channel {name} has ended", "1 messages")
 

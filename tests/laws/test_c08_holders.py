@@ -40,7 +40,7 @@ def shared_by(pair: Pair, *names: str, capacity: int = 64) -> list[Channel[Any]]
     for other in others:
         with pytest.raises(ChannelTimeout):
             other.receive(0.001)
-    side = pair.hub._names[str(ours.name)].sides[1]
+    side = pair.hub.table.by_name[str(ours.name)].sides[1]
     wait_until(lambda: len([h for h in side.holders.values() if h.period]) == len(others))
     for context in contexts:  # An answer comes after all that was said before the question.
         SharedMemory._of(context.access).get("key")
@@ -167,7 +167,7 @@ def test_what_was_sent_before_the_close_is_left_to_a_successor(
         pair.kill_child(clean=True)
     successor = got_by(pair.child, name)
     assert door.drain(successor) in (list(range(i, 10)) for i in range(3))
-    wait_until(lambda: name not in pair.hub._names, "the name is free")
+    wait_until(lambda: name not in pair.hub.table.by_name, "the name is free")
     fresh = Channel._of(pair.main.make(name, 8))
     pair.main.register(name, fresh._open())
     assert not [line for line in pair.log if "not acknowledged" in line]
@@ -303,7 +303,7 @@ def test_what_was_taken_together_comes_back_in_order(
     other = got_by(pair.another("other"), str(ours.name))
     rest = range(begun[0] + 1, 509)
     receiver = in_thread(lambda: [came.append(other.receive(10)) for _ in rest])
-    side = pair.hub._names[str(ours.name)].sides[1]
+    side = pair.hub.table.by_name[str(ours.name)].sides[1]
     wait_until(lambda: side.waiting, "what the callbacks do not have is back")
     go_on.set()
     receiver.join()
@@ -482,7 +482,7 @@ def test_to_get_one_channel_of_many_asks_for_that_one(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list of all names is not made for it."""
-    monkeypatch.setattr(pair.hub, "names", lambda: pytest.fail("all names are listed"))
+    monkeypatch.setattr(pair.hub.table, "names", lambda: pytest.fail("all names are listed"))
     assert pair.main.get("w-active").name == "w-active"
     channel = Channel._of(pair.main.make("one", 1))
     pair.main.register("one", channel._open())

@@ -48,8 +48,8 @@ def forgotten(pair: Pair) -> None:
     """Wait until the hub knows no channel but those that have a name."""
     gc.collect()  # Tracebacks of expected errors hold handles.
     wait_until(
-        lambda: len(pair.hub._keys) == len(pair.hub._names),
-        f"{pair.hub._keys.keys()} beside {pair.hub._names.keys()}",
+        lambda: len(pair.hub.table.by_key) == len(pair.hub.table.by_name),
+        f"{pair.hub.table.by_key.keys()} beside {pair.hub.table.by_name.keys()}",
     )
 
 
@@ -251,8 +251,14 @@ def test_a_channel_that_comes_when_main_is_gone(pair: Pair) -> None:
 
 def _counts(pair: Pair) -> tuple[int, ...]:
     ends = (len(pair.main.ends), len(pair.child.ends))
-    keys = (len(pair.main._by_key), len(pair.child._by_key), len(pair.hub._keys))
-    return (*ends, *keys, len(pair.hub._names), len(pair.peer.ends), len(pair.composed.local.ends))
+    keys = (len(pair.main._by_key), len(pair.child._by_key), len(pair.hub.table.by_key))
+    return (
+        *ends,
+        *keys,
+        len(pair.hub.table.by_name),
+        len(pair.peer.ends),
+        len(pair.composed.local.ends),
+    )
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.long)])
@@ -415,7 +421,9 @@ def test_who_closed_it_may_be_brought_it_again(asks: Any, door: Door, pair: Pair
     door.send(asker, reply)
     door.send(asker, reply)
     # A close that the hub hears of before the second message is not told to who sent that.
-    wait_until(lambda: [each.holds for each in pair.hub._keys.values() if not each.name] == [2])
+    wait_until(
+        lambda: [each.holds for each in pair.hub.table.by_key.values() if not each.name] == [2]
+    )
     door.receive(answerer).close()
     with pytest.raises(ChannelClosed):
         door.receive(reply)
@@ -459,7 +467,7 @@ def test_the_process_that_had_it_has_ended(
     wait_until(lambda: _waits(pair, reply))
     pair.peer.clean = clean
     pair.port._link._connection.shutdown(2)
-    wait_until(lambda: pair.peer not in pair.hub._peers)
+    wait_until(lambda: pair.peer not in pair.hub.table.peers)
     pair.hub.process_ended("w", error, "process w has ended")
     assert door.receive(reply) == "last words"
     with pytest.raises(error):
@@ -467,5 +475,5 @@ def test_the_process_that_had_it_has_ended(
 
 
 def _waits(pair: Pair, channel: Channel[Any]) -> int:
-    route = pair.hub._keys[channel._open().key]
+    route = pair.hub.table.by_key[channel._open().key]
     return route.sides[0].under_way

@@ -110,12 +110,12 @@ class Channels(RuleBasedStateMachine):
         conduit = Conduit(f"c{next(self.names)}" if named else None, capacity, maker, getter)
         end = context.make(conduit.name, capacity)
         conduit.halves[0].hold(Channel._of(end))
-        _eventually(lambda: end.key in self.pair.hub._keys, f"{conduit} is known")
+        _eventually(lambda: end.key in self.pair.hub.table.by_key, f"{conduit} is known")
         if conduit.name is not None:
             context.register(conduit.name, end)
             self._open_both(conduit)
             return
-        conduit.route = self.pair.hub._keys[end.key]
+        conduit.route = self.pair.hub.table.by_key[end.key]
         self._add(conduit)
 
     def _open_both(self, conduit: Conduit) -> None:
@@ -123,7 +123,7 @@ class Channels(RuleBasedStateMachine):
         for half in conduit.halves:
             if half.state != "held":
                 half.hold(Channel._of(self._got(half.who, name)))
-        conduit.route = self.pair.hub._names[name]
+        conduit.route = self.pair.hub.table.by_name[name]
         self._add(conduit)
 
     def _add(self, conduit: Conduit) -> None:
@@ -157,7 +157,7 @@ class Channels(RuleBasedStateMachine):
         assert context is not None
         self.settle()
         self.quiet = False
-        if name not in self.pair.hub._names:
+        if name not in self.pair.hub.table.by_name:
             assert half.other.state == "closed", f"{conduit} lost its name"
             assert not half.into.owed(), f"{conduit} lost messages with its name"
             half.leave("closed")
@@ -168,7 +168,7 @@ class Channels(RuleBasedStateMachine):
         end = context.make(name, conduit.capacity)
         half.hold(Channel._of(end))
         context.register(name, end)
-        assert self.pair.hub._names[name] is conduit.route, f"{conduit} does not go on"
+        assert self.pair.hub.table.by_name[name] is conduit.route, f"{conduit} does not go on"
 
     # ------------------------------------------------------------- sending
 
@@ -626,7 +626,7 @@ class Channels(RuleBasedStateMachine):
             route = conduit.route
             assert route is not None
             with self.pair.hub.lock:
-                known = self.pair.hub._keys.get(route.key) is route
+                known = self.pair.hub.table.by_key.get(route.key) is route
                 kept = custody(route.sides[half.i])
             if not known:
                 flow.excuse()
@@ -705,7 +705,7 @@ class Channels(RuleBasedStateMachine):
         route, hub = half.conduit.route, self.pair.hub
         assert route is not None
         with hub.lock:
-            known = hub._keys.get(route.key) is route
+            known = hub.table.by_key.get(route.key) is route
             kept = custody(route.sides[half.i])
         if not known:
             half.conduit.forgotten()
@@ -754,7 +754,7 @@ class Channels(RuleBasedStateMachine):
         assert route is not None
         with hub.lock:
             side = route.sides[half.i]
-            if hub._keys.get(route.key) is not route:
+            if hub.table.by_key.get(route.key) is not route:
                 return True
             if half.state == "closed" and not side.holders:
                 # Perhaps it does not even know yet that this side was opened.
@@ -834,16 +834,16 @@ class Channels(RuleBasedStateMachine):
         hub = self.pair.hub
         links: Counter[str] = Counter()
         with hub.lock:
-            for key, route in hub._keys.items():
+            for key, route in hub.table.by_key.items():
                 assert route.key == key
                 for side in route.sides:
                     check_side(side, route.capacity)
                     for entry in (*side.waiting, *side.sent.values()):
                         links.update(carried.key for carried in entry.links)
-            for peer in (self.pair.composed.local, *hub._peers):
+            for peer in (self.pair.composed.local, *hub.table.peers):
                 links.update(peer.holds)
-            assert links == Counter({k: r.links for k, r in hub._keys.items() if r.links})
-            assert all(hub._keys[route.key] is route for route in hub._names.values())
+            assert links == Counter({k: r.links for k, r in hub.table.by_key.items() if r.links})
+            assert all(hub.table.by_key[route.key] is route for route in hub.table.by_name.values())
         self._absorb()
         for half in self._halves():
             if half.state == "held":
@@ -901,8 +901,10 @@ class Channels(RuleBasedStateMachine):
         gc.collect()
         hub = self.pair.hub
         names = {"x-active", "x-passive", "w-passive"}
-        _eventually(lambda: len(hub._keys) == len(names), lambda: f"only {names}: {hub._keys}")
-        assert set(hub._names) == names
+        _eventually(
+            lambda: len(hub.table.by_key) == len(names), lambda: f"only {names}: {hub.table.by_key}"
+        )
+        assert set(hub.table.by_name) == names
         for context in self.contexts.values():
             if context is not None:
                 assert not context.ends

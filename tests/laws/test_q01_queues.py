@@ -205,7 +205,7 @@ def test_a_closed_queue_that_nobody_can_empty(pair: Pair) -> None:
     sender.send(1)
     sender.close()
     pair.logged("queue jobs", "has ended with 1 messages sent and not acknowledged")
-    wait_until(lambda: not any("queue:jobs" in hub._keys for hub in pair.hubs()))
+    wait_until(lambda: not any("queue:jobs" in hub.table.by_key for hub in pair.hubs()))
     again, receiver = queue_of(pair.main), queue_of(pair.child)
     for number in (2, 3):
         again.send(number)
@@ -213,7 +213,7 @@ def test_a_closed_queue_that_nobody_can_empty(pair: Pair) -> None:
     again.close()
     pair.lose_child()
     pair.logged("queue jobs", "has ended with 2 messages sent and not acknowledged")
-    wait_until(lambda: not any("queue:jobs" in hub._keys for hub in pair.hubs()))
+    wait_until(lambda: not any("queue:jobs" in hub.table.by_key for hub in pair.hubs()))
 
 
 def test_it_outlives_those_who_use_it(pair: Pair) -> None:
@@ -332,7 +332,7 @@ def test_requests_wait_for_whoever_answers_first(pair: Pair, ask: Ask) -> None:
     queue_of(pair.child)
     got: list[Any] = []
     asking = in_thread(lambda: got.append(ask(ours, 1, 30)))
-    wait_until(lambda: any(hub._names["jobs"].requests(0).waiting for hub in pair.hubs()))
+    wait_until(lambda: any(hub.table.by_name["jobs"].requests(0).waiting for hub in pair.hubs()))
     queue_of(pair.child).on_request()(lambda data: -data)
     asking.join(10)
     assert got == [-1]

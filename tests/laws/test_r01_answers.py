@@ -322,7 +322,7 @@ def test_a_callback_that_comes_later_answers_what_waits(pair: Pair) -> None:
     ours, theirs = pair.channel()
     got: list[Any] = []
     asking = in_thread(lambda: got.append(ours.request(1, 20)))
-    wait_until(lambda: pair.hub._names["channel-1"].requests(1).waiting, "the request waits")
+    wait_until(lambda: pair.hub.table.by_name["channel-1"].requests(1).waiting, "the request waits")
     theirs.on_request()(lambda data: data + 1)
     asking.join(20)
     assert got == [2]

@@ -116,7 +116,7 @@ def test_a_request_that_was_not_begun_is_not_begun(pair: Pair) -> None:
     for _ in range(20):
         with pytest.raises(ChannelTimeout):
             ours.request("late", 0.01)
-    requests = pair.hub._names["channel-1"].requests(1)
+    requests = pair.hub.table.by_name["channel-1"].requests(1)
     if len(pair.hubs()) > 1:  # Between nodes each has left, and is on its way.
         wait_until(lambda: requests.count > 20, "all have come")
     wait_until(lambda: sum(map(len, requests._asked.values())) == 1, "it knows who waits")

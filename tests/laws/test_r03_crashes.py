@@ -35,7 +35,7 @@ def test_the_successor_answers(pair: Pair, ask: Ask) -> None:
     asking = []
     for number in range(5):
         asking.append(Asks(ask, ours, number))
-        wait_until(lambda n=number: pair.hub._names["channel-1"].requests(1).count == n + 1)
+        wait_until(lambda n=number: pair.hub.table.by_name["channel-1"].requests(1).count == n + 1)
     wait_until(lambda: begun == [0, 1])
     pair.kill_child()
     got: list[int] = []
@@ -104,7 +104,7 @@ def test_once(pair: Pair, ask: Ask, crash: bool) -> None:
     first = Asks(ask, ours, 1, once=True)
     wait_until(lambda: begun == [1])
     second = Asks(ask, ours, 2, once=True)
-    wait_until(lambda: pair.hub._names["channel-1"].requests(1).count == 2)
+    wait_until(lambda: pair.hub.table.by_name["channel-1"].requests(1).count == 2)
     if crash:
         pair.kill_child()
     else:
@@ -201,8 +201,8 @@ def test_a_channel_in_a_request_that_was_given_up(pair: Pair) -> None:
         ours.request(reply, 0.5)
     assert begun.is_set()
     pair.kill_child()
-    route = pair.hub._keys[key]
+    route = pair.hub.table.by_key[key]
     assert route.links == 0
     let_go.set()
     del reply
-    wait_until(lambda: key not in pair.hub._keys)
+    wait_until(lambda: key not in pair.hub.table.by_key)

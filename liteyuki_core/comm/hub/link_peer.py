@@ -437,12 +437,12 @@ class LinkPeer:
         if len(self._sent) + len(self._later) >= MOST_ENDS:
             raise FrameError(f"it has {MOST_ENDS} ends of channels and opens more")
         is_queue = key is not None and key.startswith(words.QUEUE)
-        if (key is None or is_queue) and self._hub.made_by(self.process) >= MOST_ENDS:
+        if (key is None or is_queue) and self._hub.table.made_by(self.process) >= MOST_ENDS:
             raise FrameError(f"it has made {MOST_ENDS} channels that are still there")
         if key is not None and is_queue:
             _check(key.removeprefix(words.QUEUE), "a queue is made")
         self._last_opened = number
-        older = None if key is None else self._hub.number_of(self, key)
+        older = None if key is None else self._hub.table.number_of(self, key)
         if key is None or older is None:
             self._open_now(number, key, capacity)
         else:

@@ -94,10 +94,10 @@ class LocalPort(ContextPort):
     flush = pump
 
     def names(self) -> Mapping[str, tuple[int, str]]:
-        return self._hub.names()
+        return self._hub.table.names()
 
     def find(self, name: str) -> tuple[int, str] | None:
-        return self._hub.find(name)
+        return self._hub.table.find(name)
 
     def open(self, number: int, key: str | None, capacity: int) -> None:
         self._hub.open(self, number, key, capacity)

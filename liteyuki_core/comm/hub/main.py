@@ -100,7 +100,7 @@ class Main:
                 waits=waits,
             )
             self._peers.append(peer)
-            self.hub.lend(peer, channels)
+            self.hub.table.lend(peer, channels)
             (self.hub.announce if waits else self.hub.attach)(peer)
         peer.link.start()
         self.hub.pump()

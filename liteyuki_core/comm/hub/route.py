@@ -207,6 +207,22 @@ class Route:
         if self._requests is not None:
             self._requests[i].holders[peer] = Holder(peer, number, False)
 
+    def drop_requests(
+        self, i: int, peer: Peer, number: int, crash: bool = False, max_redeliveries: int = 0
+    ) -> list[Entry]:
+        """Take back the requests that `peer` had, and cancel those that it has made.
+
+        Returns the requests that are set aside, after a crash.
+        """
+        if self._requests is None:
+            return []
+        requests = self._requests[i]
+        aside = requests.drop_holder(peer, crash, max_redeliveries)
+        requests.lost.add(peer.process)
+        requests.push()
+        self.requests(self.other(i)).forget_asker((peer, number))
+        return aside
+
     @property
     def title(self) -> Phrase:
         """How the log names the channel."""

@@ -160,7 +160,7 @@ def test_nobody_waits_for_what_was_broken_off(pair: Pair, told: Told, asking: An
     with pytest.raises(ChannelTimeout):
         answer.result(10)
     nothing_is_left(ours)
-    assert not pair.hub._names["calls"].requests(0)._broken_off
+    assert not pair.hub.table.by_name["calls"].requests(0)._broken_off
     answer_instead(pair, who, request)
     busy.let_go.set()
     nothing_is_left(ours)
@@ -211,7 +211,7 @@ def test_a_pool_without_processes_refuses(pair: Pair, told: Told, asking: Any) -
     """What waits and what comes, until it has some again."""
     ours, theirs = queue_of(pair.main), queue_of(pair.another("u"))
     waiting = asking.submit(ask, ours, "x")
-    wait_until(lambda: pair.hub._names["calls"].requests(0).waiting)
+    wait_until(lambda: pair.hub.table.by_name["calls"].requests(0).waiting)
     pair.hub.refuse_queue("calls", "none of its processes runs")
     with pytest.raises(ChannelBroken, match="calls: none of its processes runs"):
         waiting.result(10)
@@ -236,7 +236,7 @@ def test_other_workers_that_come_back_answer(pair: Pair, told: Told, asking: Any
     pair.lose("u")
     pair.lose_child()
     waiting = asking.submit(ask, ours, "x", 20)
-    wait_until(lambda: pair.hub._names["calls"].requests(0).waiting)
+    wait_until(lambda: pair.hub.table.by_name["calls"].requests(0).waiting)
     pair.hub.process_ended("w", ChannelBroken, "process w is given up")
     again = Busy(queue_of(pair.another("u")))
     again.let_go.set()
@@ -371,7 +371,7 @@ def quick(pair: Pair, queue: Queue[Any]) -> None:
 
 def calls_of(pair: Pair) -> Any:
     """Return the requests to the queue."""
-    return pair.hub._names["calls"].requests(0)
+    return pair.hub.table.by_name["calls"].requests(0)
 
 
 def given(pair: Pair) -> int:

@@ -211,7 +211,7 @@ def test_what_comes_with_others_for_an_end_that_waits(child: Ended) -> None:
     child.send(opened(1, active._open().key), words.encode(words.Receives(4, False), 1))
     active.send(reply)
     key = reply._open().key
-    wait_until(lambda: child.peer.prefix in child.pair.hub._brought.get(key, ()), "it has it")
+    wait_until(lambda: child.peer.prefix in child.pair.hub.table._brought.get(key, ()), "it has it")
     bundle = Bundle()
     bundle.add(1, pack_text(0, ["on the other"]), 12)
     bundle.add(3, pack_text(0, ["second"]), 6)
@@ -235,7 +235,7 @@ def test_an_answer_that_is_held_and_never_passed_on(child: Ended) -> None:
 
     asking = threading.Thread(target=asks)
     asking.start()
-    requests = child.pair.hub._names["raw-active"].requests(1)
+    requests = child.pair.hub.table.by_name["raw-active"].requests(1)
     wait_until(lambda: requests.sent, "it was given the request")
     handled = frames.acknowledgement(1, [(0, 1)], frames.OF_REQUESTS)
     child.send(answers(0, held=True), handled)
@@ -254,7 +254,7 @@ def test_answers_of_which_one_is_wrong(child: Ended, wrong: Any, held: bool) -> 
     got: list[Any] = []
     asking = threading.Thread(target=lambda: got.append(ours.request("x", 20)))
     asking.start()
-    requests = child.pair.hub._names["raw-active"].requests(1)
+    requests = child.pair.hub.table.by_name["raw-active"].requests(1)
     wait_until(lambda: requests.sent, "it was given the request")
     if held:
         child.send(answers(0, held=True))

@@ -32,7 +32,7 @@ def peeking(pair: Pair, name: str | None) -> Iterator[Unread[Passed]]:
 
 def nobody_looks(pair: Pair) -> bool:
     """Return whether every side is as if nobody had ever peeked."""
-    routes = list(pair.hub._keys.values())
+    routes = list(pair.hub.table.by_key.values())
     sides = [side for route in routes for side in (*route.sides, *(route._requests or ()))]
     return all(side.peek is None for side in sides)
 
@@ -142,7 +142,7 @@ def test_a_queue_and_a_name_that_comes_later(pair: Pair) -> None:
             assert theirs.receive(10) == job
             queue.close()
             theirs.close()
-            wait_until(lambda: pair.hub.find("jobs") is None)
+            wait_until(lambda: pair.hub.table.find("jobs") is None)
             (passed,) = seen(pair, unread)
             assert (passed.direction, passed.sender, passed.receiver) == ("queue", "w", "w")
 

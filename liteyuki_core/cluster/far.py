@@ -161,6 +161,13 @@ class Far:
         self._settle(numbers)
         self._let_go()
 
+    def leave(self) -> None:
+        """Give nothing of this node's channel to the other one any more."""
+        self.peer.forget(self)
+        with self.node.hub.lock:
+            self.node.hub.leave(self.peer, self.number)
+        self.node.hub.pump()
+
     def ends_there(self, gone: Gone) -> None:
         """Learn that the other side has ended, from the other node."""
         for number, count in gone.handled:

@@ -133,6 +133,9 @@ class Giving:
         if ask.kind == message.MESSAGE and refusal not in ("", *_NOT_TAKEN):
             far.leave_out([at])
             return
+        if ask.kind == message.END and refusal:
+            far.leave()  # It has left before, and what it had sent came after that.
+            return
         with hub.lock:
             if ask.kind == message.CALL_BACK:
                 hub.give_back(peer, number, at, [])
@@ -273,7 +276,8 @@ class Taking:
             self._hub.pump()
         elif ask.kind == message.END:
             far.ends_there(message.read_gone(body))
-            self._answer(node, Answer(number, b""))
+            has_left = "" if far.opened else ChannelClosed.__name__
+            self._answer(node, Answer(number, b"", refusal=has_left))
         else:
             self._fars[far] = None
             self._owing.setdefault(far, []).append(_Back(node, number))

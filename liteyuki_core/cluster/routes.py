@@ -203,7 +203,7 @@ class Routes:
             held = peer.ends.get(far.number)
             over = held is None or held[0].name != name  # It was closed, and nothing is in hand.
             if over and not self._node.requests.asked.has_chain(far):
-                self._leave(far)
+                far.leave()
                 far = None
         if far is not None or not is_home:
             return far
@@ -484,7 +484,7 @@ class Routes:
         if other and serial != current:
             return False
         if other:  # It knows that the one before has ended.
-            self._leave(far)
+            far.leave()
             far = self.far_for(word.node, name, is_home=True)
             if far is None:
                 return False
@@ -510,14 +510,7 @@ class Routes:
         peer = self._peers.get(node)
         far = None if peer is None else peer.by_name.get((name, True))
         if far is not None and far.is_queue:
-            self._leave(far)
-
-    def _leave(self, far: Far) -> None:
-        """Give nothing of a channel of this node to another one any more."""
-        far.peer.forget(far)
-        with self._hub.lock:
-            self._hub.leave(far.peer, far.number)
-        self._hub.pump()
+            far.leave()
 
     def _is_gone(self, peer: NodePeer, name: str) -> None:
         """Learn that another node does not have a channel which this one has of it."""

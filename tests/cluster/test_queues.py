@@ -435,6 +435,31 @@ def test_closing_it_on_another_node(three: list[OneNode]) -> None:
     assert first.queue().receive(10) == "new"
 
 
+def test_who_closes_it_has_left_before_that_is_known(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that has left keeps nothing, though what it has sent comes later."""
+    home = nodes[0].queue()
+    nodes[1].knows()
+    far = nodes[1].queue()
+    far.send(1)
+    hub = nodes[0].main.hub
+    wait_until(lambda: hub.statistics()["jobs"]["backlog"] == 1, "it is there")
+    publish, there = nodes[1].node.publish, nodes[0].node._routes.peer("b").by_name
+
+    async def is_late(*args: Any) -> int:
+        while ("jobs", True) in there:
+            await asyncio.sleep(0.01)
+        return await publish(*args)
+
+    monkeypatch.setattr(nodes[1].node, "publish", is_late)
+    assert ("jobs", True) in there
+    far.close()
+    wait_until(lambda: hub.table.by_name["jobs"].over, "it is closed")
+    home.close()
+    wait_until(lambda: hub.table.find("jobs") is None, "the name is free")
+
+
 def test_what_was_handled_is_known_at_its_end(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

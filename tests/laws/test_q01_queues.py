@@ -203,6 +203,7 @@ def test_a_closed_queue_that_nobody_can_empty(pair: Pair) -> None:
     """A line in the log says how many messages it had; nothing is left of it."""
     sender = queue_of(pair.main)
     sender.send(1)
+    wait_until(lambda: "jobs" in pair.child.port.names(), "it is known")
     sender.close()
     pair.logged("queue jobs", "has ended with 1 messages sent and not acknowledged")
     wait_until(lambda: not any("queue:jobs" in hub.table.by_key for hub in pair.hubs()))

@@ -145,30 +145,26 @@ class Book:
         return self.is_alive(entry.node) and entry.epoch == self.epoch_of(entry.node)
 
     async def claim(self, name: str, capacity: int, serial: int, *, is_queue: bool) -> bool:
-        """Write that this node has a channel; return whether it has. Raises what `ask` raises.
+        """Write that this node has a channel; return whether it has.
 
-        If another node has a queue of that name, it is one queue.
+        If another node has a queue of that name, it is one queue. Raises what `ask` raises, also
+        where another change was quicker and is on its way: look whether it still has the channel,
+        and try again.
         """
         node, subject = self._node, self._node.subjects.of_channel(name)
         about = ChannelEntry(name, node.name, node.epoch, capacity, is_queue, serial)
         entry = message.entry(about)
-        while True:
-            holder = self.channels.get(name)
-            if holder is not None and holder.node == node.name:
-                holder = None
-            if holder is not None and is_queue and holder.queue:
-                if self.is_there(holder):
-                    return False
-            elif holder is not None and self.is_alive(holder.node):
-                self.say_taken(name)
+        holder = self.channels.get(name)
+        if holder is not None and holder.node == node.name:
+            holder = None
+        if holder is not None and is_queue and holder.queue:
+            if self.is_there(holder):
                 return False
-            try:
-                await self._put(subject, entry)
-                return True
-            except Refused as error:
-                if error.code != WRONG_SEQUENCE:
-                    raise
-            await asyncio.sleep(0.05)  # The change that was quicker is on its way.
+        elif holder is not None and self.is_alive(holder.node):
+            self.say_taken(name)
+            return False
+        await self._put(subject, entry)
+        return True
 
     def say_taken(self, name: str) -> None:
         """Say that another node has what this one has of the same name."""
@@ -261,11 +257,21 @@ class Book:
         node = self._node
         ours = [each for each in self.channels.values() if each.epoch == node.epoch]
         for entry in ours:
-            args = entry.name, entry.capacity, entry.serial
-            await self._until_written(partial(self.claim, *args, is_queue=entry.queue))
+            await self._until_written(partial(self._claim_again, entry))
         about = self.about.get(node.name)
         if about is not None:
             await self._until_written(partial(self.tell, message.entry(about)))
+
+    async def _claim_again(self, entry: ChannelEntry) -> None:
+        about = entry.name, entry.capacity, entry.serial
+        while self.channels.get(entry.name) is entry:
+            try:
+                await self.claim(*about, is_queue=entry.queue)
+                return
+            except Refused as error:
+                if error.code != WRONG_SEQUENCE:
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _until_written(self, write: Callable[[], Awaitable[object]]) -> None:
         while not self._node.closed:

@@ -498,6 +498,21 @@ def test_a_name_that_is_given_up_at_once(nodes: Nodes) -> None:
         wait_until(lambda node=node: "jobs" not in node.node._book.channels, "it is in no book")
 
 
+def test_names_that_two_nodes_take_and_give_up_at_once(nodes: Nodes) -> None:
+    """A node that was not the first to tell of it does not tell of what it has no more."""
+    names = [f"jobs-{number}" for number in range(40)]
+    books = [node.node._book.channels for node in nodes]
+    for name in names:
+        both = [node.queue(name) for node in nodes]
+        wait_until(lambda name=name: any(name in each for each in books), "it is told")
+        for queue in both:
+            queue.close()
+    for node in nodes:
+        names_of, channels = node.context.port.names, node.node._book.channels
+        wait_until(lambda names_of=names_of: not {*names} & {*names_of()}, "all are given up")
+        wait_until(lambda channels=channels: not {*names} & {*channels}, "none is in the book")
+
+
 def test_names(nodes: Nodes) -> None:
     """One name for a queue or a channel, over all nodes."""
     first, second = nodes

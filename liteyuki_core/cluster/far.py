@@ -438,13 +438,17 @@ class Arrival(NodePeer):
         """The number of the letter on the stream."""
         self.count = 0
         self.handled = 0
+        self.was_late = False
+        """Whether the channel was closed before it came."""
         self._done = done
 
     def acknowledged(self, number: int, count: int) -> None:
         self.handled += count
         self._done(self)
 
-    dropped = acknowledged
+    def dropped(self, number: int, count: int) -> None:
+        self.was_late = True
+        self.acknowledged(number, count)
 
 
 class Listened(Side):

@@ -54,11 +54,15 @@ class Handled:
     # ------------------------------------------------------------- under the hub's lock
 
     def note(self, incoming: Incoming, arrival: Arrival, sender: str, numbers: list[int]) -> None:
-        """Note how many messages of a letter are handled."""
+        """Note how many messages of a letter are handled.
+
+        Of one that was late the sender learns by the end of the channel: it has no more room there.
+        """
         busy = []
         if arrival.handled >= arrival.count:
             busy = [(far, far.accepted) for far in self._node.busy]
-        arrival.far.has_handled(arrival.number, arrival.handled)
+        if not arrival.was_late:
+            arrival.far.has_handled(arrival.number, arrival.handled)
         self._noted.append(Note(incoming, arrival, sender, numbers, arrival.handled, busy))
 
     def take(self) -> list[Note]:
@@ -77,12 +81,14 @@ class Handled:
         """Tell the senders how many messages are handled, and the server of whole letters."""
         words: dict[str, dict[tuple[str, bool], dict[int, int]]] = {}
         for each in noted:
+            if each.handled >= each.arrival.count:
+                self._whole.append(each)
+            if each.arrival.was_late:
+                continue
             about = words.setdefault(each.sender, {})
             incoming = each.incoming
             counts = about.setdefault((incoming.name, not incoming.is_home), {})
             counts[each.arrival.number] = max(each.handled, counts.get(each.arrival.number, 0))
-            if each.handled >= each.arrival.count:
-                self._whole.append(each)
         if noted:
             self.has_left()
         node = self._node

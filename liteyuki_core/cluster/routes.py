@@ -170,8 +170,9 @@ class Routes:
                 if not has and is_queue:
                     self.channel_ended(name)  # So that this one becomes that of the other node.
                     with self._hub.lock:
-                        found = self._hub.table.find(name)
-                    if found is not None and not found[1].startswith(FAR):
+                        found = self._hub.table.by_name.get(name)
+                        has_own = found is not None and not (found.is_stand_in or found.over)
+                    if has_own:
                         self.book.say_taken(name)  # Workers answer it, and have it for themselves.
                 elif has and name not in self._homes:
                     incoming = self._homes[name] = Incoming(self._node, name, is_home=True)
@@ -277,7 +278,6 @@ class Routes:
         home = self._homes.pop(name, None)
         if home is not None:
             home.close()  # What comes there comes to the other node now.
-        self._ours.discard(name)
         with self._hub.lock:
             held = [each.by_name.get((name, True)) for each in self._peers.values()]
             for old in [far for far in held if far is not None and far.is_queue]:
@@ -297,6 +297,7 @@ class Routes:
             heard = Heard(notify_answers)
             args = far.number, name, entry.capacity, far.wanted, heard
             if self._across.stand_in(peer, *args):
+                self._ours.discard(name)
                 self._hub.answers(peer, far.number, WINDOW)
             else:
                 peer.forget(far)

@@ -10,6 +10,7 @@ The laws of channels run over a server too, see `tests/transport`.
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,44 @@ def test_what_was_handled_is_known_at_the_end(
     stats = sender.stats()
     assert stats["sent"] == counts["sent"] + 5
     assert (stats["acknowledged"], stats["dropped"]) == (stats["sent"] - 1, 1)
+
+
+def test_what_came_too_late_makes_no_room(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender hears that the channel is closed, and not that there is room for one more."""
+    pair = NodesPair(nats.url, "t")
+    ours, theirs = pair.channel(1)
+    theirs.send("opened")
+    assert ours.receive(10) == "opened"
+    with pytest.raises(ChannelEmpty):
+        ours.receive_nowait()
+    wait_until(lambda: theirs.stats()["acknowledged"], "it is handled")
+    node, may_leave = pair.near.node, threading.Event()
+
+    def hold_back(of: Any, name: str) -> None:
+        call = getattr(of, name)
+
+        async def is_late(*args: Any) -> Any:
+            while not may_leave.is_set():
+                await asyncio.sleep(0.01)
+            return await call(*args)
+
+        monkeypatch.setattr(of, name, is_late)
+
+    hold_back(node, "publish")
+    hold_back(node._book, "release")
+    ours.close()
+    theirs.send("late")
+    pair.logged("WARNING", "came after the other side had closed")
+    with pytest.raises(ChannelTimeout):
+        theirs.send("never", 0.5)
+    may_leave.set()
+    with pytest.raises(ChannelClosed):
+        theirs.send("never")
+    stats = theirs.stats()
+    assert (stats["sent"], stats["acknowledged"], stats["dropped"]) == (2, 1, 1)
+    pair.close()
 
 
 def test_a_stopped_process_and_its_successor(nats: NatsServer) -> None:

@@ -109,6 +109,10 @@ class Far:
         """Whether the other node was told that the channel is closed."""
         self._letters = 0
         self._early: dict[int, int] = {}
+        self._last = 0
+        """The number of the last letter that has left."""
+        self._end: Gone | None = None
+        """The end of the other side, while it is not known which letter it speaks of."""
         self.came: dict[int, int] = {}
         """How many messages of the other node's last letters are handled. Under the lock."""
         self._task: asyncio.Task[None] | None = None
@@ -170,6 +174,17 @@ class Far:
 
     def ends_there(self, gone: Gone) -> None:
         """Learn that the other side has ended, from the other node."""
+        self._end = gone
+        if self._task is not None and any(number > self._last for number, _ in gone.handled):
+            # That letter is there, and the server's answer which says so is still on its way.
+            self.node.later(_AGAIN_SECONDS, self._ends)
+        else:
+            self._ends()
+
+    def _ends(self) -> None:
+        gone, self._end = self._end, None
+        if gone is None:
+            return
         for number, count in gone.handled:
             self.handled(number, count)
         node, peer = self.node, self.peer
@@ -185,6 +200,13 @@ class Far:
             peer.forget(self)
             if not self.is_home:
                 node.channel_ended(self.name)
+
+    def comes_back(self) -> None:
+        """Learn that the other side is back, from the other node."""
+        self._ends()
+        with self.node.hub.lock:
+            self.node.across.come_back(self.peer, self.number)
+        self.node.hub.pump()
 
     def _settle(self, numbers: list[int]) -> None:
         if not numbers:
@@ -267,9 +289,11 @@ class Far:
                 kind = message.DATA if parts == 1 else message.PART
                 number = await self._publish(kind, piece, part, parts)
             self.sent[number] = Sent(numbers)
+            self._last = number
             early = self._early.pop(number, None)
             if early is not None:
                 self.handled(number, early)
+            self._ends()
         with self.node.hub.lock:
             for _ in taken:
                 self.waiting.popleft()

@@ -227,17 +227,14 @@ class Incoming:
         hub.pump()
 
     def _end(self, far: Far, letter: Letter) -> None:
-        hub, across = self._node.hub, self._node.across
         if letter.kind == message.BACK:
-            with hub.lock:
-                across.come_back(far.peer, far.number)
-            hub.pump()
+            far.comes_back()
             return
         gone = message.read_gone(letter.body)
         if far.is_queue:  # A process of that node has closed it.
-            with hub.lock:
-                across.close_for_all(far.peer, far.number)
-            hub.pump()
+            with self._node.hub.lock:
+                self._node.across.close_for_all(far.peer, far.number)
+            self._node.hub.pump()
             return
         far.ends_there(gone)
 

@@ -193,6 +193,36 @@ def test_what_was_handled_is_known_at_the_end(
     assert (stats["acknowledged"], stats["dropped"]) == (stats["sent"] - 1, 1)
 
 
+def test_an_end_that_comes_before_the_servers_answer(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A letter is received and the channel closed before its sender knows that it has left."""
+    made = nodes[0].make("jobs")
+    got = nodes[1].get("jobs")
+    publish, may_come = nodes[0].node.publish, threading.Event()
+
+    async def is_late(*args: Any) -> int:
+        number = await publish(*args)
+        while not may_come.is_set():
+            await asyncio.sleep(0.01)
+        return number
+
+    made.send(0)
+    assert got.receive(10) == 0
+    lose_words_on_channels(nodes[1], monkeypatch)
+    monkeypatch.setattr(nodes[0].node, "publish", is_late)
+    made.send(1)
+    assert got.receive(10) == 1
+    far = nodes[0].node._routes.peer("b").by_name["jobs", True]
+    got.close()
+    wait_until(lambda: far._end or made._open().gone, "the end has come")
+    may_come.set()
+    with pytest.raises(ChannelClosed):
+        made.receive(10)
+    wait_until(lambda: made.stats()["acknowledged"] == 2, "it is known what was handled")
+    assert made.stats()["dropped"] == 0
+
+
 def test_what_came_too_late_makes_no_room(
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -276,8 +276,8 @@ class Taking:
             self._hub.pump()
         elif ask.kind == message.END:
             far.ends_there(message.read_gone(body))
-            has_left = "" if far.opened else ChannelClosed.__name__
-            self._answer(node, Answer(number, b"", refusal=has_left))
+            refusal = "" if far.opened else ChannelClosed.__name__  # Nobody here has it any more.
+            self._answer(node, Answer(number, b"", refusal=refusal))
         else:
             self._fars[far] = None
             self._owing.setdefault(far, []).append(_Back(node, number))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from liteyuki_core import ChannelBroken, ChannelClosed, LiteyukiError
 from liteyuki_core.comm.channel import Channel
 from liteyuki_core.comm.context import Context
-from tests.conftest import wait_until
+from tests.conftest import DEADLINE, wait_until
 from tests.pair import Door, Pair, SyncDoor
 
 
@@ -178,14 +179,17 @@ def poisoned(pair: Pair, name: str, door: Door, how: str) -> list[Any]:
     """Have children crash whenever they begin "poison"; return what the last has handled."""
     handled: list[Any] = []
     while True:
-        channel = got_by(pair.child, name)
-        begun = threading.Event()
+        channel, ours = got_by(pair.child, name), Channel._of(pair.main.get(name))
+        begun, deadline = threading.Event(), time.monotonic() + DEADLINE
         if how == "receive":
             while True:
                 try:
                     data = door.receive(channel, 0.3)
                 except TimeoutError:
-                    return handled
+                    if not _under_way(ours):
+                        return handled
+                    assert time.monotonic() < deadline, "a message stays under way"
+                    continue
                 if data == "poison":
                     break
                 handled.append(data)
@@ -201,7 +205,6 @@ def poisoned(pair: Pair, name: str, door: Door, how: str) -> list[Any]:
                     handled.append(data)
 
             channel.on_receive(ordered=how == "ordered")(callback)
-            ours = Channel._of(pair.main.get(name))
             wait_until(lambda begun=begun, ours=ours: begun.is_set() or not _under_way(ours))
             if not begun.is_set():
                 return handled

@@ -23,8 +23,9 @@ from ..errors import ChannelBroken, ClusterError
 from ..language import say
 from .book import Book
 from .connection import Refused
-from .far import WINDOW, Far, Heard, Listened, NodePeer, Wanted
+from .far import WINDOW, Far, NodePeer
 from .incoming import Incoming
+from .listening import Heard, Listened, Wanted
 from .message import ChannelEntry, Word
 from .place import Place
 from .subjects import NAME

@@ -1,8 +1,8 @@
 """Channels between two nodes, over a real server: what differs from one main process.
 
 Tests cluster/cluster.py, cluster/options.py, cluster/streams.py, cluster/routes.py,
-cluster/handled.py, cluster/place.py, cluster/far.py, cluster/incoming.py, cluster/book.py,
-cluster/member.py and comm/ends/crossing.py.
+cluster/handled.py, cluster/place.py, cluster/far.py, cluster/listening.py, cluster/incoming.py,
+cluster/book.py, cluster/member.py and comm/ends/crossing.py.
 
 The laws of channels run over a server too, see `tests/transport`.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pickle
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,10 @@ def imports(module: str) -> set[str]:
     return found - {module}
 
 
-ARROWS = {(module, other) for module in FILES for other in imports(module)}
-"""Who imports whom."""
+@cache
+def arrows() -> set[tuple[str, str]]:
+    """Return who imports whom."""
+    return {(module, other) for module in FILES for other in imports(module)}
 
 
 def room_of(module: str) -> str:
@@ -98,7 +101,7 @@ def leads_up(arrow: tuple[str, str]) -> bool:
     return room_of(module) != room_of(other) and floor_of(module) <= floor_of(other)
 
 
-def is_in_circle(arrow: tuple[str, str], arrows: set[tuple[str, str]]) -> bool:
+def is_in_circle(arrow: tuple[str, str], among: set[tuple[str, str]]) -> bool:
     """Return whether the imports lead from what is imported back to who imports it."""
     seen: set[str] = set()
     ahead = [arrow[1]]
@@ -108,7 +111,7 @@ def is_in_circle(arrow: tuple[str, str], arrows: set[tuple[str, str]]) -> bool:
             return True
         if module not in seen:
             seen.add(module)
-            ahead += [other for start, other in arrows if start == module]
+            ahead += [other for start, other in among if start == module]
     return False
 
 
@@ -122,12 +125,12 @@ def test_every_file_has_a_room() -> None:
 
 def test_imports_run_one_way() -> None:
     """Each file imports its own room and those below it."""
-    assert {arrow for arrow in ARROWS if leads_up(arrow)} == set()
+    assert {arrow for arrow in arrows() if leads_up(arrow)} == set()
 
 
 def test_imports_have_no_circle() -> None:
     """Whoever follows the imports from a file never comes back to it."""
-    assert {arrow for arrow in ARROWS if is_in_circle(arrow, ARROWS)} == set()
+    assert {arrow for arrow in arrows() if is_in_circle(arrow, arrows())} == set()
 
 
 def test_what_runs_in_a_child_knows_no_main_process() -> None:
@@ -135,7 +138,7 @@ def test_what_runs_in_a_child_knows_no_main_process() -> None:
     shared = {f"process.{name}" for name in ("group", "report", "sources", "spec")}
     found = {
         other
-        for module, other in ARROWS
+        for module, other in arrows()
         if module.startswith("process.child.") and other.startswith("process.")
     }
     assert {other for other in found if not other.startswith("process.child.")} <= shared
@@ -148,7 +151,7 @@ def test_the_hub_knows_no_links() -> None:
         module = ahead.pop()
         if module not in found:
             found.add(module)
-            ahead += [other for start, other in ARROWS if start == module]
+            ahead += [other for start, other in arrows() if start == module]
     assert {module for module in found if room_of(module) == "comm.hub"} == {
         f"comm.hub.{name}"
         for name in (
@@ -363,26 +366,16 @@ def said_to_be_tested(test_file: str) -> list[str]:
 
 
 LAWS = re.findall(r"[\w/]+\.py", laws.__doc__ or "")
-SAID = {name for test_file in TEST_FILES for name in said_to_be_tested(test_file)}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for path in FILES.values()
-        if path.name != "__init__.py" and (name := path.relative_to(CORE).as_posix()) != "errors.py"
-    ],
-)
-def test_every_file_has_its_test(name: str) -> None:
+def test_every_file_has_its_test() -> None:
     """One of the same place and name, or one that says at its top that it tests this file."""
-    folder, _, file = name.rpartition("/")
-    assert f"{folder}/test_{file}".lstrip("/") in TEST_FILES or name in SAID
-
-
-def test_what_is_said_to_be_tested_is_there() -> None:
-    """A file that has got another name has got it there too."""
-    assert [name for name in SAID if not (CORE / name).is_file()] == []
+    said = {name for test_file in TEST_FILES for name in said_to_be_tested(test_file)}
+    of_its_name = {name.replace("test_", "") for name in TEST_FILES}
+    files = {path.relative_to(CORE).as_posix() for path in FILES.values()}
+    with_code = {name for name in files if not name.endswith("__init__.py")} - {"errors.py"}
+    assert with_code - said - of_its_name == set()
+    assert said - files == set(), "a file that has got another name has got it there too"
 
 
 def test_no_test_file_imports_another() -> None:

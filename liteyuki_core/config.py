@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from functools import cache
 from operator import ge, gt, le
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -202,10 +203,10 @@ class Settings:
 
     @classmethod
     def _checked(cls, given: dict[str, str]) -> Settings:
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         try:
-            return TypeAdapter(cls).validate_python(given)
+            return _adapter().validate_python(given)
         except ValidationError as error:
             lines = [
                 f"{key}={'***' if is_secret(key) else problem['input']}: {problem['msg']}"
@@ -352,6 +353,13 @@ def _read(found: Mapping[str, str | None]) -> dict[str, str | None]:
         for key, text in found.items()
         if text != "" and key.upper().startswith(_PREFIX)
     }
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Settings)
 
 
 def _plain(text: str, hint: Any) -> Any:

@@ -13,14 +13,18 @@ Name = Annotated[str, Field(min_length=1, max_length=1024)]
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 
 
-class _Asked(BaseModel):
+class _Model(BaseModel):
+    model_config = ConfigDict(defer_build=True)  # Few are needed in one run of the command line.
+
+
+class _Asked(_Model):
     model_config = ConfigDict(extra="forbid")
 
 
 # ------------------------------------------------------------- answers
 
 
-class Process(BaseModel):
+class Process(_Model):
     """A child process. Times are in UTC, durations in seconds, sizes in bytes.
 
     `cpu` is percent of one processor, since it was last asked for or since the start. `cpu`,
@@ -48,7 +52,7 @@ class Process(BaseModel):
     depends_on: list[str]
 
 
-class Account(BaseModel):
+class Account(_Model):
     """An account of a bot in a process. `since` says when it entered its state, in UTC.
 
     It is `offline` if it is connected but not logged in. `nickname` is "" where it is not known.
@@ -64,7 +68,7 @@ class Account(BaseModel):
     nickname: str
 
 
-class Status(BaseModel):
+class Status(_Model):
     """The bot and its processes. `ok` says whether all of them run, or were stopped on purpose.
 
     `node` is the bot's name in its cluster; None: it is in none.
@@ -84,7 +88,7 @@ class Status(BaseModel):
     accounts: list[Account] = []
 
 
-class NodeProcess(BaseModel):
+class NodeProcess(_Model):
     """A process of a node, as that has told it last. Times are in UTC, durations in seconds."""
 
     name: str
@@ -95,7 +99,7 @@ class NodeProcess(BaseModel):
     uptime: float | None
 
 
-class Node(BaseModel):
+class Node(_Model):
     """A node of the cluster. `this` says whether it is the bot that was asked.
 
     `state` is `gone` if it has vanished, `stopped` if it has stopped in good order. Then it has no
@@ -114,7 +118,7 @@ class Node(BaseModel):
     accounts: list[Account]
 
 
-class Channel(BaseModel):
+class Channel(_Model):
     """The counts of a channel or queue that has a name, both directions together."""
 
     name: str
@@ -127,7 +131,7 @@ class Channel(BaseModel):
     bytes: int
 
 
-class End(BaseModel):
+class End(_Model):
     """Who has an end of a channel. `side` is that of its maker, the other, or that of a queue.
 
     `receives` says whether it takes messages, `held` how many messages and requests it was given
@@ -148,7 +152,7 @@ class ChannelEnds(Channel):
     ends: list[End]
 
 
-class Message(BaseModel):
+class Message(_Model):
     """A message of a channel, as it was given to a process. It may be given again after a crash.
 
     `number` is its place among those in its direction. `direction` is `out` from the side that has
@@ -170,7 +174,7 @@ class Message(BaseModel):
     body: str | None
 
 
-class DeadLetter(BaseModel):
+class DeadLetter(_Model):
     """A message that was set aside, without what is in it."""
 
     id: str
@@ -192,7 +196,7 @@ class DeadLetterContent(DeadLetter):
     text: str | None
 
 
-class StoreKey(BaseModel):
+class StoreKey(_Model):
     """A key of the store, without its value. `expires_in` is in seconds."""
 
     key: str
@@ -208,7 +212,7 @@ class StoreValue(StoreKey):
     value: Any
 
 
-class Change(BaseModel):
+class Change(_Model):
     """A key of the store was set or deleted. `plain` says whether `value` shows its value now."""
 
     time: datetime
@@ -220,7 +224,7 @@ class Change(BaseModel):
     value: Any
 
 
-class Line(BaseModel):
+class Line(_Model):
     """A line of the log, or several that belong together. `level` is None for what is printed.
 
     `position` says where it stands in the log, for `before` and `after` of `/log/history`, and for
@@ -235,7 +239,7 @@ class Line(BaseModel):
     text: str
 
 
-class LogPage(BaseModel):
+class LogPage(_Model):
     """Lines of the log, the oldest first.
 
     `more` says whether there may be others, farther on in the same direction: `next` is their
@@ -249,7 +253,7 @@ class LogPage(BaseModel):
     end: str
 
 
-class Series(BaseModel):
+class Series(_Model):
     """Figures of a process, the oldest first, all of the same number. None: not known.
 
     `memory` in bytes, `cpu` in percent of one processor, `lag` of its loop in seconds, `messages`
@@ -264,7 +268,7 @@ class Series(BaseModel):
     queue: list[float | None]
 
 
-class Figures(BaseModel):
+class Figures(_Model):
     """Figures over some time: one in `step` seconds, the last for the time up to `end`.
 
     They begin when the web page was opened first.
@@ -276,7 +280,7 @@ class Figures(BaseModel):
     processes: dict[str, Series]
 
 
-class Event(BaseModel):
+class Event(_Model):
     """A process has entered a state."""
 
     id: str
@@ -285,13 +289,13 @@ class Event(BaseModel):
     state: State
 
 
-class Lost(BaseModel):
+class Lost(_Model):
     """So much of what is followed came too quickly for this client, or before it asked again."""
 
     lost: int
 
 
-class Setting(BaseModel):
+class Setting(_Model):
     """A setting. `changed` says that it has another value by now, for the next start.
 
     `source` is where it is set now; None: nowhere, it is the default. A secret is shown as ***.
@@ -303,7 +307,7 @@ class Setting(BaseModel):
     changed: bool
 
 
-class PageLink(BaseModel):
+class PageLink(_Model):
     """A link to the web page, for one use within `seconds`. `right` is what it allows.
 
     `tunnel` is the command that leads to the page from another machine; None: it is reached there.
@@ -316,19 +320,19 @@ class PageLink(BaseModel):
     tunnel: str | None
 
 
-class Done(BaseModel):
+class Done(_Model):
     """What was asked for is done."""
 
     done: Literal[True] = True
 
 
-class Existed(BaseModel):
+class Existed(_Model):
     """Whether there was such a key."""
 
     existed: bool
 
 
-class Problem(BaseModel):
+class Problem(_Model):
     """What went wrong: the error's class, and what it says."""
 
     error: str

@@ -71,7 +71,9 @@ class Service:
         self._socket.close()
 
 
-@pytest.fixture(params=["a path", pytest.param("an abstract name", marks=linux)])
+@pytest.fixture(
+    params=["a path", pytest.param("an abstract name", marks=[linux, pytest.mark.long])]
+)
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     """A service's socket."""
     name = f"liteyuki-{os.getpid()}-{time.monotonic_ns()}"

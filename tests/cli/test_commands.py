@@ -13,7 +13,7 @@ import pytest
 
 from tests.accounts.onebot import fall_offline, running_bot
 from tests.cli.conftest import Liteyuki
-from tests.conftest import wait_until
+from tests.conftest import in_full, wait_until
 from tests.control.conftest import CHILDREN
 from tests.program import Program, unix
 from tests.session.onebot import address_of, onebot
@@ -46,7 +46,7 @@ ASKING = [
 ]
 
 
-@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+@pytest.mark.parametrize("command", [*ASKING[:6], *in_full(*ASKING[6:])], ids=" ".join)
 def test_without_a_bot(liteyuki: Liteyuki, command: tuple[str, ...]) -> None:
     """It says so, with an exit code of its own."""
     assert liteyuki(*command, code=4) == "no bot runs here; liteyuki run starts one\n"

@@ -104,16 +104,16 @@ def test_a_failed_process_is_not_ok(bot: Program) -> None:
     assert "9" in process["outcome"]
 
 
-@pytest.mark.parametrize("what", ["", "/start", "/stop", "/restart", "/wait"])
-def test_a_process_that_is_not_there(bot: Program, what: str) -> None:
+def test_a_process_that_is_not_there(bot: Program) -> None:
     """It is named, and those that there are."""
-    verb = "POST" if what else "GET"
-    error = refused(verb, f"/processes/no one{what}", body={} if what else None)
-    assert (error.status, error.kind) == (404, "ProcessNotFound")
-    assert (
-        str(error)
-        == "no process is named 'no one' (there are: echo, fragile, mortal, waits, works)"
-    )
+    for what in ("", "/start", "/stop", "/restart", "/wait"):
+        verb = "POST" if what else "GET"
+        error = refused(verb, f"/processes/no one{what}", body={} if what else None)
+        assert (error.status, error.kind) == (404, "ProcessNotFound")
+        assert (
+            str(error)
+            == "no process is named 'no one' (there are: echo, fragile, mortal, waits, works)"
+        )
 
 
 def test_what_waits_for_a_process(bot: Program) -> None:
@@ -244,20 +244,18 @@ def test_dead_letters(bot: Program) -> None:
 # ------------------------------------------------------------- store
 
 
-@pytest.mark.parametrize(
-    "key", ["plain", "with/slash", "../up", "a b", "?q=1#x", "轻雪", "%2e%2e/x", "/", ".."]
-)
-def test_store(bot: Program, key: str) -> None:
+def test_store(bot: Program) -> None:
     """Set, get, list and delete; a key is a key and no path."""
-    path = f"/store/{key}"
-    assert ask("PUT", path, body={"value": {"x": [1, None]}, "ttl": 100}) == {"done": True}
-    found = ask("GET", path)
-    assert (found["key"], found["plain"], found["value"]) == (key, True, {"x": [1, None]})
-    assert 90 < found["expires_in"] <= 100
-    assert [each["key"] for each in ask("GET", "/store", query={"prefix": key})] == [key]
-    assert ask("DELETE", path) == {"existed": True}
-    assert ask("DELETE", path) == {"existed": False}
-    assert refused("GET", path).status == 404
+    for key in ("plain", "with/slash", "../up", "a b", "?q=1#x", "轻雪", "%2e%2e/x", "/", ".."):
+        path = f"/store/{key}"
+        assert ask("PUT", path, body={"value": {"x": [1, None]}, "ttl": 100}) == {"done": True}
+        found = ask("GET", path)
+        assert (found["key"], found["plain"], found["value"]) == (key, True, {"x": [1, None]})
+        assert 90 < found["expires_in"] <= 100
+        assert [each["key"] for each in ask("GET", "/store", query={"prefix": key})] == [key]
+        assert ask("DELETE", path) == {"existed": True}
+        assert ask("DELETE", path) == {"existed": False}
+        assert refused("GET", path).status == 404
 
 
 def test_a_value_that_is_not_plain_is_not_rebuilt(bot: Program) -> None:

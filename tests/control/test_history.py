@@ -23,7 +23,7 @@ from liteyuki_core.control.models import History as Asked
 from liteyuki_core.control.models import Line, LogPage
 from liteyuki_core.ring import Ring
 from liteyuki_core.writer import Writer
-from tests.conftest import wait_until
+from tests.conftest import in_full, wait_until
 from tests.pair import in_thread
 from tests.program import Program, running_program
 
@@ -399,7 +399,7 @@ def test_who_asks_the_same_again_goes_on_where_he_was(bot: Program) -> None:
         client.follow("/log/follow", query={"after": "ffff:1"})
 
 
-@pytest.mark.parametrize("file", ["", "logs/bot.log"])
+@pytest.mark.parametrize("file", ["logs/bot.log", *in_full("")])
 def test_over_the_socket(here: Path, environment: dict[str, str], file: str) -> None:
     """With a file or without: from lines that are followed back to the first."""
     with running_program(

@@ -31,7 +31,7 @@ from tests.children import worked
 from tests.conftest import in_full
 from tests.program import Environment, running_program, went_well
 
-doors = pytest.mark.parametrize("door", ["async", "sync"])
+doors = pytest.mark.parametrize("door", ["async", *in_full("sync")])
 
 
 def run(folder: Path, environment: Environment, name: str, *lines: str, door: str = "") -> None:
@@ -42,14 +42,27 @@ def run(folder: Path, environment: Environment, name: str, *lines: str, door: st
         assert not bot.found("Traceback|has not stopped|is left|was never awaited"), bot.output
 
 
-@doors
-@pytest.mark.parametrize("program", ["results", "raised", "mapped", "died", "late"])
+@pytest.mark.parametrize(
+    ("program", "door"),
+    [
+        ("results", "async"),
+        ("results", "sync"),
+        ("raised", "async"),
+        ("mapped", "sync"),
+        ("died", "async"),
+        ("late", "sync"),
+        pytest.param("raised", "sync", marks=pytest.mark.long),
+        pytest.param("mapped", "async", marks=pytest.mark.long),
+        pytest.param("died", "sync", marks=pytest.mark.long),
+        pytest.param("late", "async", marks=pytest.mark.long),
+    ],
+)
 def test_calls(tmp_path: Path, environment: Environment, program: str, door: str) -> None:
     """What they return and raise, by both doors, and what becomes of workers."""
     run(tmp_path, environment, program, door=door)
 
 
-@pytest.mark.parametrize("door", ["async", *in_full("sync")])
+@doors
 @pytest.mark.parametrize("program", ["replaced", "bounded"])
 def test_workers(tmp_path: Path, environment: Environment, program: str, door: str) -> None:
     """They are replaced after so many calls; their queue is bounded."""

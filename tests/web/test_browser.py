@@ -557,12 +557,13 @@ def test_a_key_is_made_and_deleted(opens: Opens) -> None:
 # ------------------------------------------------------------- how it looks
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_each_view_fits_a_phone(opens: Opens, view: str) -> None:
-    page = opens(view, viewport=PHONE, has_touch=True, is_mobile=True)
-    page.wait_for_load_state("networkidle") if view == "settings" else page.wait_for_timeout(500)
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert page.evaluate("visualViewport.scale") == 1
+def test_each_view_fits_a_phone(opens: Opens) -> None:
+    page = opens(viewport=PHONE, has_touch=True, is_mobile=True)
+    for view in VIEWS:
+        go(page, view)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], view
+        assert page.evaluate("visualViewport.scale") == 1, view
 
 
 def test_chinese_by_the_browser_and_by_choice(opens: Opens) -> None:
@@ -609,9 +610,16 @@ def test_it_works_with_the_keyboard(opens: Opens) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_axe_finds_nothing_serious(opens: Opens, scheme: str, width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (360, "dark"),
+        (1280, "light"),
+        pytest.param(360, "light", marks=pytest.mark.long),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+    ],
+)
+def test_axe_finds_nothing_serious(opens: Opens, width: int, scheme: str) -> None:
     if not Client().ask("GET", "/dead-letters"):
         send("fragile-active", "die")
         wait_until(lambda: Client().ask("GET", "/dead-letters"))

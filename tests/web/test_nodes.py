@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from liteyuki_core.control import Client
 from tests.commanded import Bots, two_nodes
+from tests.conftest import in_full
 from tests.nats import NatsServer
 from tests.web.chromium import PHONE, needs_chromium
 from tests.web.chromium import chromium as chromium
@@ -96,7 +97,7 @@ def test_who_may_only_look(bots: Bots, contexts: Any) -> None:
     assert answer == 403
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", *in_full("dark")])
 def test_axe_finds_nothing_serious(bots: Bots, contexts: Any, scheme: str) -> None:
     """On a phone and on a desktop."""
     for width in (360, 1280):

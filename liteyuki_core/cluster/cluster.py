@@ -47,7 +47,7 @@ from .store import SharedStore
 from .streams import Streams
 from .subjects import NAME, Subjects
 
-_OPEN_SECONDS = 30.0
+_OPEN_SECONDS = 60.0
 _AT_A_TIME = 32
 """So many channels at a time are told, or get their consumers: thousands would time each other out.
 """

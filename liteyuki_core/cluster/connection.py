@@ -37,8 +37,10 @@ _NO_LEADER = 10008
 _PROBE_SECONDS = 2
 _API_SECONDS = 5.0
 _INFO_SECONDS = 1.0
-ELECTION_SECONDS = 8.0
-"""Servers of a NATS cluster that have just started have this time to find each other."""
+ELECTION_SECONDS = 20.0
+"""Servers of a NATS cluster that have just started have this time to find a leader. To stand for
+election they wait up to 9 seconds, and it may take two.
+"""
 
 _CLOSE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.2

@@ -10,6 +10,7 @@ import pytest
 from nats.errors import Error as NatsError
 
 from liteyuki_core.comm.storage import SharedMemory
+from liteyuki_core.errors import ClusterError
 from tests.conftest import free_port, wait_until
 from tests.nats import NatsServer
 from tests.nodes import OneNode
@@ -18,9 +19,8 @@ from tests.pair import in_thread
 Servers = list[NatsServer]
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    """Three servers, named s0 to s2."""
+def make(tmp_path: Path) -> Servers:
+    """Return three servers, named s0 to s2, that are not started yet."""
     ports = [free_port() for _ in range(3)]
     routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
     made = []
@@ -29,6 +29,13 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
         folder.mkdir()
         cluster = f"cluster {{ name: c, listen: 127.0.0.1:{port}, routes: [{routes}] }}"
         made.append(NatsServer(folder, f"server_name: s{number}\n{cluster}"))
+    return made
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    """The three, started."""
+    made = make(tmp_path)
     for server in made:
         server.start()
     yield made
@@ -39,6 +46,35 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 def urls(servers: Servers) -> str:
     """Return the addresses of all."""
     return ",".join(server.url for server in servers)
+
+
+@pytest.mark.long
+def test_a_node_starts_before_the_servers_agree(tmp_path: Path) -> None:
+    """It waits for their leader as long as they may take to find one."""
+    first, *others = make(tmp_path)
+    with ExitStack() as stack:
+        for server in (first, *others):
+            stack.callback(server.close)
+        first.start()
+        starting = in_thread(lambda: stack.callback(OneNode(first.url, "a", "t").close))
+        starting.join(9)
+        assert starting.is_alive()
+        for server in others:
+            server.start()
+        second = OneNode(others[0].url, "b", "t")
+        stack.callback(second.close)
+        starting.join(60)
+        wait_until(lambda: "a" in second.node.members(), "b knows a", 60)
+
+
+def test_servers_that_do_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of three has no leader, and a node says so."""
+    monkeypatch.setattr("liteyuki_core.cluster.connection.ELECTION_SECONDS", 1.0)
+    one, *_ = make(tmp_path)
+    one.start()
+    with pytest.raises(ClusterError, match="do not agree on who leads them"):
+        OneNode(one.url, "a", "t")
+    one.close()
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ import pytest
 import liteyuki_core
 from liteyuki_core import comm, errors, plugin, session
 from tests import laws
-from tests.conftest import ROOT
+from tests.conftest import LONGEST, ROOT
 from tests.program import python
 
 CORE = ROOT / "liteyuki_core"
@@ -376,6 +376,11 @@ def test_every_file_has_its_test() -> None:
     with_code = {name for name in files if not name.endswith("__init__.py")} - {"errors.py"}
     assert with_code - said - of_its_name == set()
     assert said - files == set(), "a file that has got another name has got it there too"
+
+
+def test_the_files_to_begin_with_are_there() -> None:
+    """Those with the longest tests."""
+    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
 
 
 def test_no_test_file_imports_another() -> None:

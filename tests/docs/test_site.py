@@ -82,11 +82,14 @@ def run(*command: str | Path, **options: Any) -> str:
     return done.stdout
 
 
-def build(folder: Path) -> None:
-    """Build the site into a folder, by what package-lock.json names."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the site, built by what package-lock.json names. It takes half a minute."""
+    folder = tmp_path_factory.mktemp("site")
     if not (DOCS / "node_modules").is_dir():
         run(str(NPM), "ci", "--no-audit", "--no-fund")
-    run(str(NPM), "run", "build", "--", "--outDir", folder)
+    run(str(NPM), "run", "build", "--", "--outDir", folder / BASE)
+    return folder
 
 
 @contextmanager
@@ -159,25 +162,24 @@ def test_lock_file_names_no_registry() -> None:
 
 @needs_npm
 @pytest.mark.long
-def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
-    """One build for all of this, because it takes half a minute."""
-    build(tmp_path / BASE)
+def test_site_builds_and_its_search_finds(built: Path) -> None:
+    """Each page has its headings and its place in the sidebar; people find what they look for."""
     for language in LANGUAGES:
         for page in site(language):
-            built = (tmp_path / BASE / page.removeprefix("docs/")).with_suffix(".html")
-            html = built.read_text(encoding="utf-8")
+            file = (built / BASE / page.removeprefix("docs/")).with_suffix(".html")
+            html = file.read_text(encoding="utf-8")
             ids = re.findall(r'<h[1-6] id="([^"]+)"', html)
             assert ids == anchors(page, on_site=True), page
             assert not re.search(r"[\u4e00-\u9fff，。；]\n[\u4e00-\u9fff]", html), page
             listed = set(re.findall(rf'href="/{BASE}/([^"#]+)"', html))
             if not page.endswith("index.md"):
                 assert addresses(language) <= listed, f"the sidebar of {page} has all pages"
-    for path in re.findall(r"\]\((en/\S+)\)", (tmp_path / BASE / "llms.txt").read_text("utf-8")):
-        assert (tmp_path / BASE / path).is_file(), path
+    for path in re.findall(r"\]\((en/\S+)\)", (built / BASE / "llms.txt").read_text("utf-8")):
+        assert (built / BASE / path).is_file(), path
     if BROWSER is None:
         pytest.skip("it builds; this system has no Chromium to search it with")
     subjects = [question for some in SUBJECTS.values() for question in some]
-    found = search(tmp_path, [*QUESTIONS, *subjects, *CHINESE_WORDS])
+    found = search(built, [*QUESTIONS, *subjects, *CHINESE_WORDS])
     for language, answers in found.items():
         for question, page in SUBJECTS[language].items():
             assert f"{page}.html" in [to.partition("#")[0] for to in answers[question][:3]], (
@@ -198,16 +200,15 @@ def test_site_builds_and_its_search_finds(tmp_path: Path) -> None:
 @needs_npm
 @needs_browser
 @pytest.mark.long
-def test_search_finds_everything_in_the_reference(tmp_path: Path) -> None:
+def test_search_finds_everything_in_the_reference(built: Path) -> None:
     """Each setting, error, command and metric by its name, among the first three."""
-    build(tmp_path / BASE)
     expected = {}
     for page, level in (("settings", 3), ("errors", 2), ("cli", 2), ("metrics", 2)):
         text = read(f"docs/en/reference/{page}.md")
         for name in re.findall(rf"^{'#' * level} `(.+)`$", text, re.MULTILINE):
             expected[name] = f"reference/{page}.html#{re.sub(r'[^a-z0-9]+', '-', name.lower())}"
     del expected["liteyuki"]  # A word of most sections.
-    found = search(tmp_path, list(expected))
+    found = search(built, list(expected))
     for language, answers in found.items():
         missed = {
             name: answers[name][:3] for name, to in expected.items() if to not in answers[name][:3]

@@ -206,7 +206,8 @@ class Settings:
         from pydantic import ValidationError
 
         try:
-            return _adapter().validate_python(given)
+            settings: Settings = _adapter().validate_python(given)
+            return settings
         except ValidationError as error:
             lines = [
                 f"{key}={'***' if is_secret(key) else problem['input']}: {problem['msg']}"

@@ -56,15 +56,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run also what takes long")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, and leave out what takes long, unless it is asked for."""
-    places = {file: place for place, file in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
-    if config.getoption("--long"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    """Leave out what takes long, unless it is asked for; and begin with what takes longest."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    items[:] = _in_order(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+
+
+def _in_order(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return tests so that each worker, which is given as many of them in a row, begins with its
+    share of the files of LONGEST.
+    """
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    others = dict.fromkeys(items)
+    for place, file in enumerate(LONGEST):
+        for item in items:
+            if item.nodeid.startswith(f"{file}::"):
+                shares[place % workers].append(item)
+                del others[item]
+    rest, found = list(others), []
+    for number, share in enumerate(shares, 1):
+        found += share
+        room = max(0, len(items) * number // workers - len(found))
+        found += rest[:room]
+        del rest[:room]
+    return found + rest
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -225,3 +225,10 @@ def of_main() -> None:
         sys.exit(130)
     finally:
         say("run ended")
+
+
+def imports_slowly() -> None:
+    """A child that can be stopped while its target is imported."""
+    bot = LiteyukiBot()
+    bot.add_process("slow", "tests.children.slow_import:main")
+    bot.run()

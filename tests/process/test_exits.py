@@ -48,6 +48,15 @@ def test_a_callback_ends_its_process(
         assert not bot.found("Traceback|ended by force|never retrieved"), bot.output
 
 
+def test_a_stop_while_the_target_is_imported(tmp_path: Path, environment: Environment) -> None:
+    """It ends there, and nobody calls that an error of its import."""
+    with running_program(tmp_path, environment, "exits:imports_slowly") as bot:
+        bot.wait_for_line("^is being imported$")
+        assert bot.stop() == 0
+        assert bot.found("process slow exited with code 0"), bot.output
+        assert not bot.found("Traceback|can't be imported|ended by force"), bot.output
+
+
 @unix
 @pytest.mark.parametrize("ordered", [True, False])
 def test_what_it_was_about_to_handle_goes_to_the_successor(

@@ -147,6 +147,9 @@ def _run(spec: ChildSpec, context: Context, pulse: Pulse) -> int:
         target, args, kwargs = unpack_call(spec.call, context.find)
         function = load_target(target)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            # Up to Python 3.11 whatever is raised in a `__set_name__` becomes a RuntimeError.
+            raise error.__cause__ from None
         port.word(words.Failed(f"{spec.target} can't be imported: {error!r}"))
         log.logger.opt(exception=error).error(
             say("process {name}: {target} can't be imported", name=spec.name, target=spec.target)

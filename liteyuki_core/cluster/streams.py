@@ -10,6 +10,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+import nats.errors
+
 from ..errors import ClusterError
 from .connection import ELECTION_SECONDS, Refused
 from .place import Place
@@ -93,16 +95,22 @@ class Streams:
         name = config["name"]
         until = monotonic() + ELECTION_SECONDS
         while True:
-            with suppress(Refused):
-                return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
+            is_late = monotonic() > until
             try:
+                with suppress(Refused):
+                    return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
                 return await self._node.connection.ask(f"STREAM.CREATE.{name}", config)
             except Refused as error:
                 with suppress(Refused):  # Another node was quicker.
                     return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
-                if error.code not in _NOT_READY or monotonic() > until:
+                if error.code not in _NOT_READY or is_late:
                     raise ClusterError(
                         f"the NATS server at {self._node.connection.shown} can't keep stream "
                         f"{name}: {error}"
                     ) from error
+            except (
+                nats.errors.TimeoutError
+            ):  # Servers that have just found a leader may not answer.
+                if is_late:
+                    raise
             await asyncio.sleep(_AGAIN_SECONDS)

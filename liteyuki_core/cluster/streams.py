@@ -92,25 +92,29 @@ class Streams:
         return is_new
 
     async def _have(self, config: dict[str, Any]) -> dict[str, Any]:
-        name = config["name"]
         until = monotonic() + ELECTION_SECONDS
         while True:
             is_late = monotonic() > until
             try:
-                with suppress(Refused):
-                    return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
-                return await self._node.connection.ask(f"STREAM.CREATE.{name}", config)
+                return await self._find_or_make(config)
             except Refused as error:
-                with suppress(Refused):  # Another node was quicker.
-                    return await self._node.connection.ask(f"STREAM.INFO.{name}", {})
                 if error.code not in _NOT_READY or is_late:
                     raise ClusterError(
                         f"the NATS server at {self._node.connection.shown} can't keep stream "
-                        f"{name}: {error}"
+                        f"{config['name']}: {error}"
                     ) from error
-            except (
-                nats.errors.TimeoutError
-            ):  # Servers that have just found a leader may not answer.
-                if is_late:
+            except nats.errors.TimeoutError:
+                if is_late:  # Before, servers that have just found a leader may not answer.
                     raise
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _find_or_make(self, config: dict[str, Any]) -> dict[str, Any]:
+        ask, name = self._node.connection.ask, config["name"]
+        with suppress(Refused):
+            return await ask(f"STREAM.INFO.{name}", {})
+        try:
+            return await ask(f"STREAM.CREATE.{name}", config)
+        except Refused:
+            with suppress(Refused):  # Another node was quicker.
+                return await ask(f"STREAM.INFO.{name}", {})
+            raise

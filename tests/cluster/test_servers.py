@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from nats.errors import Error as NatsError
 
+from liteyuki_core.cluster.connection import Connection
 from liteyuki_core.comm.storage import SharedMemory
 from liteyuki_core.errors import ClusterError
 from tests.conftest import free_port, wait_until
@@ -65,6 +67,22 @@ def test_a_node_starts_before_the_servers_agree(tmp_path: Path) -> None:
         stack.callback(second.close)
         starting.join(60)
         wait_until(lambda: "a" in second.node.members(), "b knows a", 60)
+
+
+@pytest.mark.long
+def test_a_server_that_does_not_answer_at_first(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that has found it ready asks it again."""
+    check = Connection._check
+
+    async def checks(connection: Connection) -> None:
+        await check(connection)
+        nats.pause()
+        threading.Timer(7, nats.go_on).start()  # The first question has no answer in 5 seconds.
+
+    monkeypatch.setattr(Connection, "_check", checks)
+    OneNode(nats.url, "a", "t").close()
 
 
 def test_servers_that_do_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
